@@ -1,0 +1,43 @@
+/**
+ * `npm run bench -- NAME [options]`: measurements of this machine, for comparing versions and for the ratio to
+ * other systems that run beside Holdfast. Nothing here is a test; `--json` prints the figures for a program.
+ */
+import { BenchUsageError } from './bench/usage.ts';
+
+const BENCHES: Readonly<Record<string, () => Promise<{ run: (args: string[]) => Promise<void> }>>> = {
+  kv: () => import('./bench/kv.ts'),
+  idle: () => import('./bench/idle.ts'),
+  store: () => import('./bench/store.ts'),
+};
+
+const USAGE = `usage: npm run bench -- NAME [options]
+
+  kv     puts and gets of three nodes over HTTP and RESP, beside etcd, NATS and Redis where they are installed
+           --seconds N (5)   of each round
+           --rounds N (3)    medians are printed
+           --only WORDS      comma-separated: holdfast, etcd, nats, redis, put, get-quorum, get-one, http, resp
+           --directory DIR   where the data goes; default: the system's temporary directory
+           --cpu-prof DIR    has the Holdfast nodes write CPU profiles there
+  idle   what a cluster costs that nobody uses
+           --nodes N (10)  --seconds N (30)  --directory DIR
+  store  the store alone, in one process
+           --seconds N (10)  --directory DIR
+
+  --json  the figures as one line of JSON`;
+
+const [name = '', ...args] = process.argv.slice(2);
+const load = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
+if (load === undefined) {
+  const asked = name === '' || name === '--help' || name === '-h';
+  console.error(asked ? USAGE : `bench: there is no bench ${name}\n\n${USAGE}`);
+  process.exit(2);
+}
+try {
+  const { run } = await load();
+  await run(args);
+} catch (error) {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (!(error instanceof BenchUsageError) && !code.startsWith('ERR_PARSE_ARGS')) throw error;
+  console.error(`bench: ${error instanceof Error ? error.message : ''}\n\n${USAGE}`);
+  process.exitCode = 2;
+}

@@ -1,0 +1,85 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { HTTP, RESP } from './dialects.ts';
+import { freePorts, type Started } from './processes.ts';
+import { type Ground, httpRequest, LOOPBACK, loopback, respCommand, type System } from './system.ts';
+
+const READY_TIMEOUT_MS = 60_000;
+const MAIN = resolve(import.meta.dirname, '../../src/main.ts');
+
+export interface HoldfastNode extends Started {
+  /** Of its HTTP API, without a slash at the end. */
+  readonly url: string;
+  readonly httpPort: number;
+  readonly respPort: number;
+}
+
+interface Status {
+  readonly members: { readonly alive: number };
+  readonly shards: { readonly owned: number; readonly complete: number; readonly transferring: number };
+}
+
+/** Starts nodes on loopback and waits until all see each other and have taken over their shards. */
+export async function startNodes(
+  { processes, directory }: Ground,
+  count: number,
+  nodeArguments: readonly string[] = [],
+): Promise<HoldfastNode[]> {
+  const secret = randomBytes(32).toString('hex');
+  const ports = await freePorts(count * 3);
+  const seed = `/ip4/${LOOPBACK}/tcp/${String(ports[0])}`;
+  const nodes: HoldfastNode[] = [];
+  for (let i = 0; i < count; i++) {
+    const [transportPort, httpPort, respPort] = ports.slice(i * 3, i * 3 + 3) as [number, number, number];
+    const name = `n${i + 1}`;
+    const home = join(directory, name);
+    await mkdir(home);
+    const args = [...nodeArguments, MAIN, 'start', '--data-dir', join(home, 'data'), '--name', name, '--mdns', 'off'];
+    args.push('--listen', `/ip4/${LOOPBACK}/tcp/${transportPort}`, '--seed', seed, '--log-format', 'json');
+    args.push('--http', `${LOOPBACK}:${httpPort}`, '--resp', `${LOOPBACK}:${respPort}`);
+    const env = { HOLDFAST_SECRET: secret };
+    const started = processes.start(`holdfast ${name}`, process.execPath, args, join(home, 'log'), env);
+    nodes.push({ ...started, url: `http://${LOOPBACK}:${httpPort}`, httpPort, respPort });
+  }
+  for (const node of nodes) {
+    await processes.waitUntil(node.name, READY_TIMEOUT_MS, async () => {
+      const { members, shards } = (await (await fetch(`${node.url}/v1/status`)).json()) as Status;
+      return members.alive === count && shards.owned === shards.complete && shards.transferring === 0;
+    });
+  }
+  return nodes;
+}
+
+export async function startHoldfast(ground: Ground, nodeArguments: readonly string[]): Promise<System> {
+  const nodes = await startNodes(ground, 3, nodeArguments);
+  const http = { protocol: 'http', dialect: HTTP, targets: nodes.map(({ httpPort }) => loopback(httpPort)) } as const;
+  const resp = { protocol: 'resp', dialect: RESP, targets: nodes.map(({ respPort }) => loopback(respPort)) } as const;
+  const path = (key: string): string => `/v1/kv/default/${key}`;
+  return {
+    name: 'holdfast',
+    pids: nodes.map(({ pid }) => pid),
+    operations: [
+      {
+        ...resp,
+        kind: 'put',
+        title: 'put, quorum, RESP',
+        request: (key, value) => respCommand('SET', key, value),
+      },
+      {
+        ...http,
+        kind: 'put',
+        title: 'put, quorum, HTTP',
+        request: (key, value) => httpRequest('PUT', path(key), value),
+      },
+      { ...resp, kind: 'get-quorum', title: 'get, quorum, RESP', request: (key) => respCommand('GET', key) },
+      { ...http, kind: 'get-quorum', title: 'get, quorum, HTTP', request: (key) => httpRequest('GET', path(key)) },
+      {
+        ...http,
+        kind: 'get-one',
+        title: 'get, one, HTTP',
+        request: (key) => httpRequest('GET', `${path(key)}?r=one`),
+      },
+    ],
+  };
+}

@@ -1,0 +1,87 @@
+/**
+ * `npm test`: the static checks, then every test project, then one last line `N passed, N failed[, N skipped]`.
+ * Each static check counts as one test. With arguments (`npm test -- test/unit/ring`) only those tests run.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+interface Totals {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+interface VitestReport {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly numPendingTests: number;
+  readonly numTodoTests: number;
+}
+
+const root = resolve(import.meta.dirname, '..');
+
+function runBinary(name: string, args: readonly string[]): boolean {
+  const binary = join(root, 'node_modules/.bin', name);
+  const { status, error } = spawnSync(binary, args, { cwd: root, stdio: 'inherit' });
+  if (error !== undefined) console.error(`${name} did not start: ${error.message}`);
+  return status === 0;
+}
+
+function runStaticChecks(totals: Totals): void {
+  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
+  const order = ['check:format', 'check:lint', 'check:types', 'check:imports', 'check:dead'];
+  for (const script of order) {
+    const [name, ...args] = (manifest.scripts[script] ?? '').split(' ');
+    if (name === undefined || name === '') throw new Error(`package.json has no script ${script}`);
+    console.log(`\n> ${script}: ${name} ${args.join(' ')}`);
+    if (runBinary(name, args)) totals.passed += 1;
+    else {
+      totals.failed += 1;
+      console.error(`FAIL ${script}`);
+    }
+  }
+}
+
+/** Runs vitest and adds its counts; a run that dies without a report, or fails outside of a test, counts as one failure. */
+function runTests(args: readonly string[], totals: Totals): void {
+  const folder = mkdtempSync(join(tmpdir(), 'hf-test-'));
+  const reportFile = join(folder, 'report.json');
+  try {
+    const succeeded = runBinary('vitest', [
+      'run',
+      '--reporter=default',
+      '--reporter=json',
+      `--outputFile.json=${reportFile}`,
+      ...args,
+    ]);
+    const failedBefore = totals.failed;
+    addReport(reportFile, totals);
+    if (!succeeded && totals.failed === failedBefore) totals.failed += 1;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function addReport(reportFile: string, totals: Totals): void {
+  let report: VitestReport;
+  try {
+    report = JSON.parse(readFileSync(reportFile, 'utf8')) as VitestReport;
+  } catch (error) {
+    console.error(`vitest left no report: ${String(error)}`);
+    return;
+  }
+  totals.passed += report.numPassedTests;
+  totals.failed += report.numFailedTests;
+  totals.skipped += report.numPendingTests + report.numTodoTests;
+}
+
+const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
+const filters = process.argv.slice(2);
+if (filters.length === 0) runStaticChecks(totals);
+runTests(filters, totals);
+
+const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : '';
+console.log(`\n${totals.passed} passed, ${totals.failed} failed${skipped}`);
+process.exitCode = totals.failed === 0 && totals.passed > 0 ? 0 : 1;

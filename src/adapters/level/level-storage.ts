@@ -1,0 +1,381 @@
+import { assert } from '../../lib/assert.ts';
+import type { Log } from '../../ports/log.ts';
+import {
+  type CorruptRecord,
+  type Storage,
+  StorageError,
+  type StorageRange,
+  type StorageRow,
+  type StorageWrite,
+} from '../../ports/storage.ts';
+import { Database, releaseDirectory, reserveDirectory } from './database.ts';
+import { DiskSpace } from './disk-space.ts';
+import { closedError, diskFullError, isClosedUnderneath, isCorruption, storageError } from './errors.ts';
+import { Quarantine, RESERVED_BYTE } from './quarantine.ts';
+import { decodeRecord, encodeRecord } from './record.ts';
+import { type Operation, WriteQueue } from './write-queue.ts';
+
+const CACHE_BYTES_DEFAULT = 16 * 1024 * 1024;
+/** Up to two of them are in memory; a larger one means fewer rewrites of the same data on flash. */
+const WRITE_BUFFER_BYTES_DEFAULT = 8 * 1024 * 1024;
+/** LevelDB needs room to compact; a compaction that fails half way stops every later write. */
+const HEADROOM_BYTES_DEFAULT = 64 * 1024 * 1024;
+const QUEUED_BYTES_MAX = 64 * 1024 * 1024;
+const SUSPECTS_MAX = 1024;
+const CLEAR_PIECE_KEYS = 512;
+const SCAN_PIECE_ROWS = 1000;
+const SCAN_PIECE_BYTES_MAX = 1024 * 1024;
+
+export interface LevelStorageOptions {
+  readonly directory: string;
+  readonly log: Log;
+  readonly onCorrupt: (record: CorruptRecord) => void;
+  /**
+   * Records were lost that cannot be named (a repair, an unreadable log): some that this node claims to hold may be
+   * gone, or be back at an older version.
+   */
+  readonly onRecordsLost?: (reason: string) => void;
+  /** Cache of uncompressed blocks; default 16 MiB. */
+  readonly cacheBytes?: number;
+  /** Size at which the write-ahead log becomes a table; default 8 MiB, up to two are held in memory. */
+  readonly writeBufferBytes?: number;
+  /** Below this much free space puts are refused with `disk-full`, reads and deletes go on; default 64 MiB. */
+  readonly headroomBytes?: number;
+}
+
+/**
+ * Opens the store in `directory`, creating it if needed.
+ *
+ * @throws StorageError `in-use` when another node holds the directory, `disk-full`, `unreadable` (no permission,
+ * or damage that a repair could not undo), `io`.
+ */
+export async function openLevelStorage(options: LevelStorageOptions): Promise<Storage> {
+  const directory = await reserveDirectory(options.directory);
+  try {
+    const storage = new LevelStorage(directory, options);
+    await storage.open();
+    return storage;
+  } catch (error) {
+    releaseDirectory(directory);
+    throw error;
+  }
+}
+
+class LevelStorage implements Storage {
+  readonly #directory: string;
+  readonly #log: Log;
+  readonly #onCorrupt: (record: CorruptRecord) => void;
+  readonly #headroomBytes: number;
+  readonly #database: Database;
+  readonly #space: DiskSpace;
+  readonly #queue: WriteQueue;
+  readonly #quarantine = new Quarantine();
+  /** Keys whose move to the quarantine is under way or failed. */
+  readonly #suspects = new Set<string>();
+  #state: 'open' | 'restoring' | 'failed' | 'closed' = 'open';
+  #restored: Promise<void> = Promise.resolve();
+  #closing: Promise<void> | undefined;
+
+  constructor(directory: string, options: LevelStorageOptions) {
+    this.#directory = directory;
+    this.#log = options.log;
+    this.#onCorrupt = options.onCorrupt;
+    this.#headroomBytes = options.headroomBytes ?? HEADROOM_BYTES_DEFAULT;
+    this.#database = new Database({
+      directory,
+      log: options.log,
+      cacheBytes: options.cacheBytes ?? CACHE_BYTES_DEFAULT,
+      writeBufferBytes: options.writeBufferBytes ?? WRITE_BUFFER_BYTES_DEFAULT,
+      onRecordsLost: options.onRecordsLost ?? (() => {}),
+    });
+    this.#space = new DiskSpace(directory);
+    this.#queue = new WriteQueue({
+      write: (operations) => this.#write(operations),
+      admitPuts: () => this.#admitPuts(),
+    });
+  }
+
+  async open(): Promise<void> {
+    await this.#database.open();
+    await this.#quarantine.load(this.#database.handle);
+  }
+
+  read(key: Uint8Array): Uint8Array | undefined {
+    this.#assertReadable();
+    let stored: Uint8Array | undefined;
+    try {
+      stored = this.#database.handle.getSync(key);
+    } catch (error) {
+      if (!isCorruption(error)) throw storageError(this.#directory, 'reading', error);
+      this.#suspect(key, errorText(error));
+      return undefined;
+    }
+    return this.#checked(key, stored);
+  }
+
+  async readMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
+    if (keys.length === 0) return [];
+    return await this.#reading(async () => {
+      let stored: (Uint8Array | undefined)[];
+      try {
+        stored = await this.#database.handle.getMany(keys as Uint8Array[]);
+      } catch (error) {
+        if (!isCorruption(error)) throw error;
+        return keys.map((key) => this.read(key));
+      }
+      return keys.map((key, index) => this.#checked(key, stored[index]));
+    });
+  }
+
+  async scan(range: StorageRange, limit: number, bytesMax: number): Promise<StorageRow[]> {
+    assert(limit >= 1 && bytesMax >= 1, 'a scan asks for at least one row and one byte');
+    return await this.#reading(() => this.#scanOnce(range, limit, bytesMax));
+  }
+
+  commit(writes: readonly StorageWrite[]): Promise<void> {
+    if (this.#isClosed()) return Promise.reject(closedError(this.#directory));
+    if (writes.length === 0) return Promise.resolve();
+    if (this.#queue.bytes > QUEUED_BYTES_MAX) {
+      const limit = `more than ${QUEUED_BYTES_MAX} bytes of writes wait for the disk`;
+      return Promise.reject(new StorageError('io', `The disk of ${this.#directory} is too slow: ${limit}.`));
+    }
+    const operations = writes.map(({ key, value }): Operation => {
+      assert(key.byteLength > 0 && key[0] !== RESERVED_BYTE, 'a key is not empty and does not start with 0xff');
+      return value === null ? { type: 'del', key } : { type: 'put', key, value: encodeRecord(key, value) };
+    });
+    return this.#queue.commit(operations);
+  }
+
+  async clear(range: StorageRange): Promise<void> {
+    if (this.#isClosed()) throw closedError(this.#directory);
+    const to = Buffer.compare(range.to, RESERVED) > 0 ? RESERVED : range.to;
+    let from = range.from;
+    await this.#queue.clear(range, async () => {
+      await this.#makeWritable();
+      const keys = await this.#reading(
+        () => this.#database.handle.keys({ gte: from, lt: to, limit: CLEAR_PIECE_KEYS }).all(),
+        (reason) => this.#restore(() => this.#database.repairWhileOpen(reason)),
+      );
+      const last = keys.at(-1);
+      if (last !== undefined) {
+        await this.#batch(
+          keys.map((key) => ({ type: 'del', key })),
+          false,
+        );
+        from = last;
+      }
+      return keys.length < CLEAR_PIECE_KEYS;
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async usage(): Promise<{ usedBytes: number; freeBytes: number }> {
+    try {
+      const [usedBytes, freeBytes] = await Promise.all([this.#space.usedBytes(), this.#space.freeBytes()]);
+      return { usedBytes, freeBytes };
+    } catch (error) {
+      throw storageError(this.#directory, 'measuring the disk', error);
+    }
+  }
+
+  async #close(): Promise<void> {
+    await this.#queue.idle();
+    this.#state = 'closed';
+    try {
+      await this.#database.handle.close();
+    } catch (error) {
+      throw storageError(this.#directory, 'closing the store', error);
+    } finally {
+      releaseDirectory(this.#directory);
+    }
+  }
+
+  #isClosed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  #assertReadable(): void {
+    if (this.#state === 'closed') throw closedError(this.#directory);
+    if (this.#state === 'restoring') {
+      throw new StorageError('unreadable', `The store in ${this.#directory} is being repaired; try again in a moment.`);
+    }
+  }
+
+  /** Runs an asynchronous read; once more if the database was closed under it, or after repairing damaged tables. */
+  async #reading<T>(
+    read: () => Promise<T>,
+    repair: (reason: string) => Promise<void> = (reason) => this.#repairInTurn(reason),
+  ): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      if (this.#state === 'restoring') await this.#restored;
+      this.#assertReadable();
+      const generation = this.#restored;
+      try {
+        return await read();
+      } catch (error) {
+        const interrupted = isClosedUnderneath(error) && generation !== this.#restored;
+        const damaged = isCorruption(error);
+        if (attempt === 2 || (!interrupted && !damaged)) throw storageError(this.#directory, 'reading', error);
+        if (damaged && generation === this.#restored) await repair(errorText(error));
+      }
+    }
+  }
+
+  async #scanOnce(range: StorageRange, limit: number, bytesMax: number): Promise<StorageRow[]> {
+    const to = Buffer.compare(range.to, RESERVED) > 0 ? RESERVED : range.to;
+    const rows: StorageRow[] = [];
+    let bytes = 0;
+    const iterator = this.#database.handle.iterator({
+      gte: range.from,
+      lt: to,
+      highWaterMarkBytes: Math.min(bytesMax, SCAN_PIECE_BYTES_MAX),
+    });
+    try {
+      while (rows.length < limit) {
+        const entries = await iterator.nextv(Math.min(limit - rows.length, SCAN_PIECE_ROWS));
+        if (entries.length === 0) break;
+        for (const [key, stored] of entries) {
+          const value = this.#checked(key, stored);
+          if (value === undefined) continue;
+          bytes += key.byteLength + value.byteLength;
+          if (rows.length > 0 && bytes > bytesMax) return rows;
+          rows.push({ key: plain(key), value });
+        }
+      }
+      return rows;
+    } finally {
+      await iterator.close();
+    }
+  }
+
+  #checked(key: Uint8Array, stored: Uint8Array | undefined): Uint8Array | undefined {
+    if (stored === undefined) return undefined;
+    const record = decodeRecord(key, stored);
+    if (record.ok) return record.value;
+    this.#suspect(key, record.reason);
+    return undefined;
+  }
+
+  /** Has the record moved to the quarantine, unless a write in between has replaced it. */
+  #suspect(key: Uint8Array, reason: string): void {
+    const name = Buffer.from(key).toString('latin1');
+    if (this.#isClosed() || this.#suspects.has(name) || this.#suspects.size >= SUSPECTS_MAX) return;
+    this.#suspects.add(name);
+    const own = Uint8Array.from(key);
+    // Before the read that found it is answered: the answer will look as if the record had never been there.
+    this.#onCorrupt({ key: own, reason });
+    const moved = this.#queue.task(async () => {
+      const found = this.#examine(own);
+      if (found !== undefined) {
+        await this.#makeWritable();
+        await this.#quarantine.move(this.#database.handle, own, found.stored);
+        this.#log.error('a record was corrupt and has been quarantined', { key: printable(own), reason: found.reason });
+      }
+      this.#suspects.delete(name);
+    });
+    moved.catch((error: unknown) => {
+      this.#log.error('a corrupt record could not be quarantined', { key: printable(own), reason: errorText(error) });
+    });
+  }
+
+  #examine(key: Uint8Array) {
+    try {
+      const stored = this.#database.handle.getSync(key);
+      if (stored === undefined) return undefined;
+      const record = decodeRecord(key, stored);
+      return record.ok ? undefined : { stored: { bytes: stored }, reason: record.reason };
+    } catch (error) {
+      if (!isCorruption(error)) throw error;
+      return { stored: { unreadable: true } as const, reason: 'its block on disk is unreadable' };
+    }
+  }
+
+  async #write(operations: Operation[]): Promise<void> {
+    try {
+      await this.#makeWritable();
+      try {
+        await this.#batch(operations, true);
+      } catch (error) {
+        // A compaction met damaged tables and LevelDB refuses all writes since then.
+        if (!isCorruption(error)) throw error;
+        await this.#restore(() => this.#database.repairWhileOpen(errorText(error)));
+        await this.#batch(operations, true);
+      }
+    } catch (error) {
+      throw storageError(this.#directory, 'writing', error);
+    }
+  }
+
+  async #batch(operations: Operation[], sync: boolean): Promise<void> {
+    try {
+      await this.#database.handle.batch(operations, { sync });
+    } catch (error) {
+      if (!isCorruption(error)) this.#state = 'failed';
+      throw error;
+    }
+  }
+
+  /** After a failed write the log's end is undefined, so nothing may follow it; a new log is begun first. */
+  async #makeWritable(): Promise<void> {
+    if (this.#state !== 'failed') return;
+    // Opening writes too: on a full disk it would fail and take the reads with it.
+    const freeBytes = await this.#space.freeBytes();
+    if (freeBytes < this.#headroomBytes) throw this.#full(freeBytes);
+    await this.#restore(() => this.#database.reopen());
+    this.#log.warn('the store was reopened after a failed write', { directory: this.#directory });
+  }
+
+  /** Closes and reopens the database in some way; asynchronous reads wait meanwhile. */
+  async #restore(restore: () => Promise<void>): Promise<void> {
+    this.#state = 'restoring';
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#restored = promise;
+    try {
+      await restore();
+      await this.#quarantine.load(this.#database.handle);
+      this.#state = 'open';
+    } catch (error) {
+      this.#state = 'failed';
+      throw error;
+    } finally {
+      resolve();
+    }
+  }
+
+  /** Repairs after the writes that wait already. Never to be awaited by one of them. */
+  #repairInTurn(reason: string): Promise<void> {
+    const before = this.#restored;
+    return this.#queue.task(async () => {
+      if (before === this.#restored) await this.#restore(() => this.#database.repairWhileOpen(reason));
+    });
+  }
+
+  async #admitPuts(): Promise<void> {
+    const freeBytes = await this.#space.freeBytes().catch(() => Number.POSITIVE_INFINITY);
+    if (freeBytes < this.#headroomBytes) throw this.#full(freeBytes);
+  }
+
+  #full(freeBytes: number): StorageError {
+    return diskFullError(this.#directory, `${freeBytes} bytes free, ${this.#headroomBytes} are kept in reserve`);
+  }
+}
+
+const RESERVED = Uint8Array.of(RESERVED_BYTE);
+
+/** LevelDB's binding returns Buffers, whose `slice` shares memory; callers get what their types say. */
+function plain(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** For logs: keys are mostly text with some binary in between. */
+function printable(key: Uint8Array): string {
+  return JSON.stringify(Buffer.from(key.subarray(0, 256)).toString('utf8')).slice(1, -1);
+}
+
+function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

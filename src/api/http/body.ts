@@ -1,0 +1,79 @@
+import type { IncomingMessage } from 'node:http';
+import type { z } from 'zod';
+import { type Failure, failure, HoldfastError } from '../../lib/failure.ts';
+import { JSON_BYTES_MAX } from './limits.ts';
+
+const EMPTY = Buffer.alloc(0);
+
+/**
+ * The whole body of a request. A body above `bytesMax` is refused with `tooLarge`, by its announced length before
+ * a byte is read, else as soon as it grows too long; what the client goes on sending is then discarded.
+ */
+export function readBody(request: IncomingMessage, bytesMax: number, tooLarge: Failure): Promise<Buffer> {
+  const { 'content-length': length, 'transfer-encoding': encoding } = request.headers;
+  if (length === undefined ? encoding === undefined : length === '0') return Promise.resolve(EMPTY);
+  if (length !== undefined && Number(length) > bytesMax) return Promise.reject(new HoldfastError(tooLarge));
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    const finish = (): void => {
+      request.off('data', handleData).off('end', handleEnd).off('error', handleError).off('close', handleError);
+    };
+    const handleData = (chunk: Buffer): void => {
+      bytes += chunk.length;
+      chunks.push(chunk);
+      if (bytes <= bytesMax) return;
+      finish();
+      reject(new HoldfastError(tooLarge));
+    };
+    const handleEnd = (): void => {
+      finish();
+      // Always a copy: a view would pin the socket's read buffer for as long as the value lives.
+      resolve(Buffer.concat(chunks, bytes));
+    };
+    const handleError = (): void => {
+      finish();
+      // Aborted requests emit late errors; nobody is left to answer.
+      request.on('error', () => undefined);
+      reject(brokenOff());
+    };
+    request.on('data', handleData).on('end', handleEnd).on('error', handleError).on('close', handleError);
+  });
+}
+
+/** The body of a request piece by piece. Ending early leaves the connection open, so that the answer still arrives. */
+export async function* bodyChunks(request: IncomingMessage): AsyncGenerator<Uint8Array> {
+  try {
+    yield* request.iterator({ destroyOnReturn: false });
+  } catch {
+    throw brokenOff();
+  }
+}
+
+function brokenOff(): HoldfastError {
+  return new HoldfastError(failure('bad-request', 'the request broke off before its body was complete'));
+}
+
+/** A JSON body that fits a schema; an empty body reads as `{}`. Throws `bad-request`. */
+export async function readJson<T>(request: IncomingMessage, schema: z.ZodType<T>): Promise<T> {
+  const tooLarge = failure('bad-request', `the body is longer than ${JSON_BYTES_MAX} bytes`, {
+    data: { limit: 'jsonBytesMax', max: JSON_BYTES_MAX },
+  });
+  const bytes = await readBody(request, JSON_BYTES_MAX, tooLarge);
+  return parseJson(bytes.length === 0 ? '{}' : bytes.toString('utf8'), schema);
+}
+
+/** Throws `bad-request`. */
+export function parseJson<T>(text: string, schema: z.ZodType<T>): T {
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    throw new HoldfastError(failure('bad-request', 'the body is not valid JSON'));
+  }
+  const result = schema.safeParse(document);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  const where = issue === undefined || issue.path.length === 0 ? '' : `${issue.path.join('.')}: `;
+  throw new HoldfastError(failure('bad-request', `${where}${issue?.message ?? 'the body does not fit'}`));
+}

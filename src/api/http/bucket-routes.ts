@@ -1,0 +1,136 @@
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import { z } from 'zod';
+import { failure, HoldfastError } from '../../lib/failure.ts';
+import type { BucketConfig, NodeHandle } from '../../ports/node-handle.ts';
+import { readJson } from './body.ts';
+import { type HttpContext, requireBucket } from './context.ts';
+import { REPLICAS_MAX, TTL_SECONDS_MAX } from './limits.ts';
+import { BUCKET_PARAMS, BUCKET_SCHEMA, json, problems } from './openapi.ts';
+import { NO_QUERY } from './query.ts';
+import { bucketTarget } from './target.ts';
+
+const BUCKET_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+const BUCKET_BODY = z.strictObject({
+  name: z.string().optional(),
+  consistency: z.enum(['eventual', 'strong']).default('eventual'),
+  conflict: z.enum(['lww', 'siblings']).default('lww'),
+  replicas: z.int().min(1).max(REPLICAS_MAX).default(3),
+  sync: z.enum(['none', 'up', 'down', 'both']).default('none'),
+  ttlSeconds: z.int().min(1).max(TTL_SECONDS_MAX).nullable().default(null),
+});
+
+const CREATE_RESPONSES = {
+  200: json('The bucket existed with these settings.', BUCKET_SCHEMA),
+  201: json('The bucket was created.', BUCKET_SCHEMA),
+  ...problems('bad-request', 'bad-bucket', 'bucket-exists', 'not-supported', 'quorum-unavailable', 'not-ready'),
+};
+
+/** `/v1/buckets` and `/v1/buckets/{bucket}`. */
+export function bucketRoutes(app: FastifyInstance, { node }: HttpContext): void {
+  app.route({
+    method: 'GET',
+    url: '/v1/buckets',
+    schema: {
+      operationId: 'listBuckets',
+      tags: ['Buckets'],
+      summary: 'All buckets',
+      response: {
+        200: json('The buckets.', {
+          type: 'object',
+          properties: { buckets: { type: 'array', items: BUCKET_SCHEMA } },
+          required: ['buckets'],
+        }),
+        ...problems('bad-request'),
+      },
+    },
+    handler: (request, reply) => {
+      NO_QUERY.read(request.raw.url ?? '');
+      return reply.send({ buckets: node.buckets() });
+    },
+  });
+
+  app.route({
+    method: 'GET',
+    url: '/v1/buckets/:bucket',
+    schema: {
+      operationId: 'showBucket',
+      tags: ['Buckets'],
+      summary: 'One bucket',
+      params: BUCKET_PARAMS,
+      response: { 200: json('The bucket.', BUCKET_SCHEMA), ...problems('bad-request', 'bucket-not-found') },
+    },
+    handler: (request, reply) => {
+      const url = request.raw.url ?? '';
+      NO_QUERY.read(url);
+      return reply.send(requireBucket(node, bucketTarget(url)));
+    },
+  });
+
+  app.route({
+    method: 'PUT',
+    url: '/v1/buckets',
+    schema: {
+      operationId: 'createNamedBucket',
+      tags: ['Buckets'],
+      summary: 'Create a bucket, its name in the body',
+      body: z.toJSONSchema(BUCKET_BODY.required({ name: true }), { io: 'input' }),
+      response: CREATE_RESPONSES,
+    },
+    handler: async (request, reply) => {
+      NO_QUERY.read(request.raw.url ?? '');
+      const { name, ...config } = await readJson(request.raw, BUCKET_BODY);
+      if (name === undefined) throw new HoldfastError(failure('bad-request', 'name: the body must name the bucket'));
+      return create(node, name, config, reply);
+    },
+  });
+
+  app.route({
+    method: 'PUT',
+    url: '/v1/buckets/:bucket',
+    schema: {
+      operationId: 'createBucket',
+      tags: ['Buckets'],
+      summary: 'Create a bucket',
+      description:
+        'Settings that are left out take their defaults. A bucket never changes: repeating the request succeeds, other settings are refused.',
+      params: BUCKET_PARAMS,
+      body: z.toJSONSchema(BUCKET_BODY, { io: 'input' }),
+      response: CREATE_RESPONSES,
+    },
+    handler: async (request, reply) => {
+      const url = request.raw.url ?? '';
+      NO_QUERY.read(url);
+      const bucket = bucketTarget(url);
+      const { name, ...config } = await readJson(request.raw, BUCKET_BODY);
+      if (name !== undefined && name !== bucket) {
+        throw new HoldfastError(failure('bad-request', 'name: the body names another bucket than the path'));
+      }
+      return create(node, bucket, config, reply);
+    },
+  });
+}
+
+async function create(
+  node: NodeHandle,
+  name: string,
+  config: BucketConfig,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  if (!BUCKET_NAME.test(name)) {
+    throw new HoldfastError(
+      failure(
+        'bad-bucket',
+        'a bucket name is 1 to 64 letters, digits, dots, dashes or underscores, beginning with a letter or digit',
+      ),
+    );
+  }
+  if (config.consistency === 'strong') {
+    throw new HoldfastError(
+      failure('not-supported', 'strong buckets come in a later version; create it with "consistency": "eventual"'),
+    );
+  }
+  const existed = node.bucket(name) !== undefined;
+  const bucket = await node.createBucket(name, config);
+  return reply.code(existed ? 200 : 201).send(bucket);
+}

@@ -1,0 +1,104 @@
+import type { FastifyInstance } from 'fastify';
+import type { ChangeEvent, ClusterEvent, NodeHandle } from '../../ports/node-handle.ts';
+import { type HttpContext, requireBucket } from './context.ts';
+import { resumeAt, type StreamSource } from './event-stream.ts';
+import { EVENT_STREAM, lastEventId, problems } from './openapi.ts';
+import { keyParameter, QueryReader, switchParameter } from './query.ts';
+import { represent, variantsJson } from './representation.ts';
+import { bucketTarget } from './target.ts';
+
+const EVENTS_QUERY = new QueryReader({
+  follow: switchParameter(true, 'false: end after the retained events instead of waiting for more.'),
+});
+
+const WATCH_QUERY = new QueryReader({ prefix: keyParameter('Only keys that begin with this.') });
+
+/** `/v1/events` and `/v1/watch/{bucket}`. */
+export function feedRoutes(app: FastifyInstance, { node, streams }: HttpContext): void {
+  app.route({
+    method: 'GET',
+    url: '/v1/events',
+    exposeHeadRoute: false,
+    schema: {
+      operationId: 'events',
+      tags: ['Cluster'],
+      summary: 'Membership, ring and sync events',
+      description:
+        'Server-Sent Events: first the retained events, then each new one. The event name is its type; data is ' +
+        '`{"seq","time","type","data"}`. Ids resume with `Last-Event-ID`; where that is not possible a `reset` event ' +
+        'with `{"reason"}` comes first.',
+      querystring: EVENTS_QUERY.schema,
+      headers: lastEventId,
+      response: { 200: EVENT_STREAM, ...problems('bad-request', 'too-many-requests') },
+    },
+    handler: (request, reply) => {
+      const { follow } = EVENTS_QUERY.read(request.raw.url ?? '');
+      const source = eventSource(node);
+      const start = resumeAt(request.headers['last-event-id'], source, 0) ?? { seq: 0 };
+      streams.admit();
+      reply.hijack();
+      streams.start(request.raw, reply.raw, source, start, follow);
+    },
+  });
+
+  app.route({
+    method: 'GET',
+    url: '/v1/watch/:bucket',
+    exposeHeadRoute: false,
+    schema: {
+      operationId: 'watch',
+      tags: ['Data'],
+      summary: 'Changes of a bucket as they happen',
+      description:
+        'Server-Sent Events `put` with `{"key","value","contentType","etag","hlcMs"}` (or `{"key","etag","siblings"}`) and ' +
+        '`delete` with `{"key"}`. The stream begins now, or after `Last-Event-ID` while the changes since then are ' +
+        'retained. A `reset` event with `{"reason"}` says that changes were missed: list the bucket again. To follow a ' +
+        'bucket without gaps, open the watch, then list, then apply what arrives.',
+      querystring: WATCH_QUERY.schema,
+      headers: lastEventId,
+      response: { 200: EVENT_STREAM, ...problems('bad-request', 'bucket-not-found', 'too-many-requests') },
+    },
+    handler: (request, reply) => {
+      const url = request.raw.url ?? '';
+      const bucket = requireBucket(node, bucketTarget(url));
+      const source = changeSource(node, bucket, WATCH_QUERY.read(url).prefix);
+      const latest = source.latest();
+      const start = resumeAt(request.headers['last-event-id'], source, latest) ?? { seq: latest };
+      streams.admit();
+      reply.hijack();
+      streams.start(request.raw, reply.raw, source, start);
+    },
+  });
+}
+
+function eventSource(node: NodeHandle): StreamSource<ClusterEvent> {
+  const { events } = node;
+  return {
+    run: events.run,
+    latest: () => events.after(0)?.at(-1)?.seq ?? 0,
+    after: (seq) => events.after(seq),
+    subscribe: (listener) => events.subscribe(listener),
+    describe: (event) => ({ event: event.type, data: event }),
+  };
+}
+
+function changeSource(
+  node: NodeHandle,
+  bucket: { name: string; conflict: 'lww' | 'siblings' },
+  prefix: string,
+): StreamSource<ChangeEvent> {
+  const { changes } = node;
+  const { name, conflict } = bucket;
+  return {
+    run: changes.run,
+    latest: () => changes.latest,
+    after: (seq) => changes.after(name, seq)?.filter((change) => change.key.startsWith(prefix)) ?? null,
+    subscribe: (listener) => changes.subscribe(name, prefix, listener),
+    describe: ({ key, entries }) => {
+      const representation = represent(entries, conflict);
+      return representation === null
+        ? { event: 'delete', data: { key } }
+        : { event: 'put', data: { key, ...variantsJson(representation, true) } };
+    },
+  };
+}

@@ -1,0 +1,325 @@
+import type { FastifyInstance, FastifyReply, FastifySchema } from 'fastify';
+import { z } from 'zod';
+import { failure, HoldfastError } from '../../lib/failure.ts';
+import {
+  type CausalContext,
+  type Dot,
+  dotText,
+  type MutateReply,
+  readCounter,
+  VALUE_BYTES_MAX,
+} from '../../ports/node-handle.ts';
+import { decodeContextToken, encodeContextToken } from '../../wire/context-token.ts';
+import { readBody, readJson } from './body.ts';
+import { type HttpContext, requireBucket } from './context.ts';
+import { CONTENT_TYPE_CHARACTERS_MAX, TTL_SECONDS_MAX } from './limits.ts';
+import {
+  BYTES,
+  contextHeader,
+  ENTITY_HEADERS,
+  KEY_PARAMS,
+  problems,
+  VARIANT_SCHEMA,
+  WRITE_HEADERS,
+} from './openapi.ts';
+import { PROBLEM_CONTENT_TYPE, problemOf } from './problem.ts';
+import { integerParameter, levelParameter, QueryReader } from './query.ts';
+import { represent, type Variant, variantJson } from './representation.ts';
+import { keyTarget } from './target.ts';
+
+export const DEFAULT_CONTENT_TYPE = 'application/octet-stream';
+
+const WRITE_LEVEL = levelParameter('How many replicas must have synced the write to disk before it is acknowledged.');
+const GET_QUERY = new QueryReader({ r: levelParameter('How many replicas must answer.') });
+const PUT_QUERY = new QueryReader({
+  w: WRITE_LEVEL,
+  ttl: integerParameter(
+    { min: 1, max: TTL_SECONDS_MAX, fallback: null },
+    "Seconds after which the value expires; default: the bucket's ttlSeconds.",
+  ),
+});
+const WRITE_QUERY = new QueryReader({ w: WRITE_LEVEL });
+const INCREMENT_BODY = z.strictObject({ by: z.int().default(1) });
+const INCREMENT_SUFFIX = '/increment';
+
+const TOO_LARGE = failure('value-too-large', `a value is at most ${VALUE_BYTES_MAX} bytes (1 MiB)`, {
+  data: { limit: 'valueBytesMax', max: VALUE_BYTES_MAX },
+});
+
+/** `/v1/kv/{bucket}/{key}`: the paths that most requests take. */
+export function kvRoutes(app: FastifyInstance, context: HttpContext): void {
+  getRoute(app, context);
+  putRoute(app, context);
+  deleteRoute(app, context);
+  incrementRoute(app, context);
+}
+
+const GET_SCHEMA: FastifySchema = {
+  operationId: 'getValue',
+  tags: ['Data'],
+  summary: 'Read a value',
+  description:
+    'The bytes as they were put, with their Content-Type; a counter as decimal text/plain. ' +
+    '`Holdfast-Complete: false` says that too few owners of the key could be asked and newer writes may be missing. ' +
+    'An absent key is 404, also with a Holdfast-Context. HEAD answers the same without the body.',
+  params: KEY_PARAMS,
+  querystring: GET_QUERY.schema,
+  headers: {
+    type: 'object',
+    properties: { 'If-None-Match': { type: 'string', description: 'ETags; 304 when one is current.' } },
+  },
+  response: {
+    200: { description: 'The value.', headers: ENTITY_HEADERS, content: BYTES },
+    300: {
+      description: 'Concurrent values of a key in a `siblings` bucket. To resolve, PUT with the Holdfast-Context.',
+      headers: ENTITY_HEADERS,
+      type: 'array',
+      items: VARIANT_SCHEMA,
+    },
+    304: { description: 'The value still has the ETag.', headers: ENTITY_HEADERS, type: 'null' },
+    ...problems('not-found', 'bucket-not-found', 'bad-request', 'bad-key', 'quorum-unavailable', 'not-ready'),
+  },
+};
+
+function getRoute(app: FastifyInstance, { node }: HttpContext): void {
+  app.route({
+    method: 'GET',
+    url: '/v1/kv/:bucket/*',
+    exposeHeadRoute: true,
+    schema: GET_SCHEMA,
+    handler: async (request, reply) => {
+      const url = request.raw.url ?? '';
+      const { bucket, key } = keyTarget(url);
+      const { r } = GET_QUERY.read(url);
+      const { conflict } = requireBucket(node, bucket);
+      const answer = await node.request({ type: 'get', bucket, key, level: r });
+      const found = represent(answer.entries, conflict);
+      setContext(reply, answer.context);
+      if (!answer.complete) reply.header('holdfast-complete', 'false');
+      if (found === null)
+        return reply
+          .code(404)
+          .type(PROBLEM_CONTENT_TYPE)
+          .send(notFound(bucket, key, url));
+      reply.header('etag', found.etag);
+      const matches = request.raw.headers['if-none-match'];
+      if (matches !== undefined && isListed(found.etag, matches)) return reply.code(304).send();
+      const [first, ...others] = found.variants;
+      if (others.length === 0) return sendValue(reply, first);
+      return reply.code(300).send(found.variants.map((variant) => variantJson(variant, true)));
+    },
+  });
+}
+
+function putRoute(app: FastifyInstance, { node }: HttpContext): void {
+  app.route({
+    method: 'PUT',
+    url: '/v1/kv/:bucket/*',
+    schema: {
+      operationId: 'putValue',
+      tags: ['Data'],
+      summary: 'Write a value',
+      description:
+        `The body is the value, up to ${VALUE_BYTES_MAX} bytes of any Content-Type, which is kept. 204 means: synced to ` +
+        'disk on as many nodes as `w` asks for. With a Holdfast-Context the write replaces what that context has seen; ' +
+        'without one, what the coordinating node has.',
+      params: KEY_PARAMS,
+      querystring: PUT_QUERY.schema,
+      headers: { type: 'object', properties: contextHeader },
+      body: { content: BYTES },
+      response: {
+        204: { description: 'Written.', headers: { ...ENTITY_HEADERS, ...WRITE_HEADERS }, type: 'null' },
+        ...problems(
+          'bad-request',
+          'bad-key',
+          'bad-context',
+          'bucket-not-found',
+          'value-too-large',
+          'clock-drift',
+          'not-supported',
+          'quorum-unavailable',
+          'not-ready',
+          'disk-full',
+        ),
+      },
+    },
+    handler: async (request, reply) => {
+      const url = request.raw.url ?? '';
+      const { headers } = request.raw;
+      const { bucket, key } = keyTarget(url);
+      const { w, ttl } = PUT_QUERY.read(url);
+      const { ttlSeconds } = requireBucket(node, bucket);
+      refuseConditions(headers);
+      const context = contextOf(headers['holdfast-context']);
+      const contentType = headers['content-type'] ?? DEFAULT_CONTENT_TYPE;
+      checkContentType(contentType);
+      const value = await readBody(request.raw, VALUE_BYTES_MAX, TOO_LARGE);
+      const expiresAtMs = expiryOf(ttl ?? ttlSeconds, node.wallMs());
+      const mutation = { type: 'put', value, contentType, expiresAtMs, onlyIf: null } as const;
+      return sendWritten(reply, await node.request({ type: 'mutate', bucket, key, mutation, level: w, context }));
+    },
+  });
+}
+
+function deleteRoute(app: FastifyInstance, { node }: HttpContext): void {
+  app.route({
+    method: 'DELETE',
+    url: '/v1/kv/:bucket/*',
+    schema: {
+      operationId: 'deleteValue',
+      tags: ['Data'],
+      summary: 'Delete a value',
+      description:
+        'Deletes what the Holdfast-Context has seen, without one what the coordinating node has; concurrent writes ' +
+        'survive. Also 204 when there was nothing to delete.',
+      params: KEY_PARAMS,
+      querystring: WRITE_QUERY.schema,
+      headers: { type: 'object', properties: contextHeader },
+      response: {
+        204: { description: 'Deleted.', headers: { ...ENTITY_HEADERS, ...WRITE_HEADERS }, type: 'null' },
+        ...problems(
+          'bad-request',
+          'bad-key',
+          'bad-context',
+          'bucket-not-found',
+          'not-supported',
+          'quorum-unavailable',
+          'not-ready',
+        ),
+      },
+    },
+    handler: async (request, reply) => {
+      const url = request.raw.url ?? '';
+      const { headers } = request.raw;
+      const { bucket, key } = keyTarget(url);
+      const { w } = WRITE_QUERY.read(url);
+      requireBucket(node, bucket);
+      refuseConditions(headers);
+      const context = contextOf(headers['holdfast-context']);
+      const mutation = { type: 'delete' } as const;
+      return sendWritten(reply, await node.request({ type: 'mutate', bucket, key, mutation, level: w, context }));
+    },
+  });
+}
+
+function incrementRoute(app: FastifyInstance, { node }: HttpContext): void {
+  app.route<{ Params: { '*': string } }>({
+    method: 'POST',
+    url: '/v1/kv/:bucket/*',
+    schema: {
+      operationId: 'increment',
+      tags: ['Data'],
+      summary: 'Add to a counter',
+      description:
+        'Increments on both sides of a partition add up. An absent key counts from 0, a value that is a decimal integer ' +
+        'from there. An empty body adds 1.',
+      params: KEY_PARAMS,
+      querystring: WRITE_QUERY.schema,
+      body: z.toJSONSchema(INCREMENT_BODY, { io: 'input' }),
+      response: {
+        200: {
+          description: 'The counter as the coordinating node sees it, its own increment included.',
+          headers: { ...ENTITY_HEADERS, ...WRITE_HEADERS },
+          type: 'object',
+          properties: { value: { type: 'integer' } },
+          required: ['value'],
+        },
+        ...problems(
+          'bad-request',
+          'bad-key',
+          'bad-value',
+          'wrong-type',
+          'bucket-not-found',
+          'quorum-unavailable',
+          'not-ready',
+          'disk-full',
+        ),
+      },
+    },
+    handler: async (request, reply) => {
+      const url = request.raw.url ?? '';
+      const { w } = WRITE_QUERY.read(url);
+      if (!request.params['*'].endsWith(INCREMENT_SUFFIX)) {
+        throw new HoldfastError(
+          failure('method-not-allowed', 'a key takes GET, HEAD, PUT and DELETE; POST only with /increment after it', {
+            data: { allow: 'GET, HEAD, PUT, DELETE' },
+          }),
+        );
+      }
+      const { bucket, key } = keyTarget(url, INCREMENT_SUFFIX);
+      requireBucket(node, bucket);
+      const { by } = await readJson(request.raw, INCREMENT_BODY);
+      const mutation = { type: 'increment', by } as const;
+      const written = await node.request({ type: 'mutate', bucket, key, mutation, level: w, context: null });
+      setWritten(reply, written);
+      return reply.send({ value: readCounter(written.after) });
+    },
+  });
+}
+
+/** 0 is never. */
+export function expiryOf(ttlSeconds: number | null, wallMs: number): number {
+  return ttlSeconds === null ? 0 : wallMs + ttlSeconds * 1000;
+}
+
+/** Throws `bad-context`. */
+export function contextOf(token: string | string[] | undefined): CausalContext | null {
+  return token === undefined ? null : decodeContextToken(String(token));
+}
+
+/** Throws `bad-request` for what could not be sent back as a header. */
+export function checkContentType(contentType: string): void {
+  if (contentType.length <= CONTENT_TYPE_CHARACTERS_MAX && /^[\x20-\x7e]+$/.test(contentType)) return;
+  throw new HoldfastError(
+    failure('bad-request', `Content-Type must be 1 to ${CONTENT_TYPE_CHARACTERS_MAX} printable ASCII characters`),
+  );
+}
+
+export function entityTag(dot: Dot): string {
+  return `"${dotText(dot)}"`;
+}
+
+/** A condition that is silently ignored would lose writes. */
+function refuseConditions(headers: Readonly<Record<string, unknown>>): void {
+  if (headers['if-match'] === undefined && headers['if-none-match'] === undefined) return;
+  throw new HoldfastError(
+    failure(
+      'not-supported',
+      'conditional writes need a strong bucket, and this version has none yet; leave out If-Match and If-None-Match',
+    ),
+  );
+}
+
+function setContext(reply: FastifyReply, context: CausalContext): void {
+  const token = encodeContextToken(context);
+  if (token !== null) reply.header('holdfast-context', token);
+}
+
+function setWritten(reply: FastifyReply, written: MutateReply): void {
+  setContext(reply, written.context);
+  if (written.dot !== null) reply.header('etag', entityTag(written.dot));
+  reply.header('holdfast-acks', `${written.acks}/${written.owners}`);
+  reply.header('holdfast-quorum', written.quorum);
+}
+
+function sendWritten(reply: FastifyReply, written: MutateReply): FastifyReply {
+  setWritten(reply, written);
+  return reply.code(204).send();
+}
+
+function sendValue(reply: FastifyReply, { value, contentType }: Variant): FastifyReply {
+  reply.header('content-type', /^[\x20-\x7e]+$/.test(contentType) ? contentType : DEFAULT_CONTENT_TYPE);
+  // Values are data: a browser must not run a stored page as part of this site.
+  reply.header('x-content-type-options', 'nosniff');
+  reply.header('content-security-policy', "default-src 'none'; sandbox");
+  return reply.send(value);
+}
+
+function notFound(bucket: string, key: string, url: string): object {
+  return problemOf(failure('not-found', `bucket ${bucket} has no key ${JSON.stringify(key)}`), url);
+}
+
+function isListed(etag: string, list: string): boolean {
+  if (list === etag || list === '*') return true;
+  return list.split(',').some((item) => item.trim().replace(/^W\//, '') === etag);
+}

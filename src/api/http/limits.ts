@@ -1,0 +1,56 @@
+import { VALUE_BYTES_MAX } from '../../ports/node-handle.ts';
+
+/** Bounds of the HTTP API. Everything that a client can make grow has one. */
+export interface HttpLimits {
+  /** Open connections; more are dropped by the listener. */
+  readonly connectionsMax: number;
+  /** Request line and headers together. */
+  readonly headerBytesMax: number;
+  /** From the start of a request (or of its connection) until its headers are in. */
+  readonly headersTimeoutMs: number;
+  /** From the start of a request until its whole body is in. */
+  readonly requestTimeoutMs: number;
+  /** A connection on which nothing moves in either direction. Above the keep-alive interval of event streams. */
+  readonly idleTimeoutMs: number;
+  /** How often the two timeouts above are looked at. */
+  readonly timeoutCheckIntervalMs: number;
+  /** Open event streams (`/v1/events` and `/v1/watch` together). */
+  readonly streamsMax: number;
+  /** A comment and the current id are sent that often on an event stream. */
+  readonly streamKeepAliveIntervalMs: number;
+  /** A client whose full buffers have not moved for so long is disconnected. */
+  readonly streamStallMs: number;
+  /** Bytes that wait for a slow client of an event stream before it is paused; it catches up from what is retained. */
+  readonly streamBufferBytesMax: number;
+  /** After this, connections that are still busy when the API closes are cut. */
+  readonly closeGraceMs: number;
+}
+
+export const HTTP_LIMITS: HttpLimits = {
+  connectionsMax: 4096,
+  headerBytesMax: 32 * 1024,
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 120_000,
+  idleTimeoutMs: 90_000,
+  timeoutCheckIntervalMs: 2_000,
+  streamsMax: 256,
+  streamKeepAliveIntervalMs: 15_000,
+  streamStallMs: 30_000,
+  streamBufferBytesMax: 256 * 1024,
+  closeGraceMs: 2_000,
+};
+
+export const KEY_BYTES_MAX = 1024;
+export const CONTENT_TYPE_CHARACTERS_MAX = 256;
+/** Bodies of requests that carry JSON. */
+export const JSON_BYTES_MAX = 16 * 1024;
+export const TTL_SECONDS_MAX = 100 * 366 * 86_400;
+export const REPLICAS_MAX = 7;
+export const LIST_LIMIT_DEFAULT = 1000;
+export const LIST_LIMIT_MAX = 1_000_000;
+/** Items asked from the node at a time; the client gets one stream of them. */
+export const LIST_PAGE_ITEMS_MAX = 500;
+export const BATCH_OPERATIONS_MAX = 10_000;
+export const BATCH_CONCURRENCY = 32;
+/** A value of the largest size in base64, a key with every character escaped, and the rest. */
+export const BATCH_LINE_BYTES_MAX = Math.ceil(VALUE_BYTES_MAX / 3) * 4 + KEY_BYTES_MAX * 6 + 16 * 1024;

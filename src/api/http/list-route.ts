@@ -1,0 +1,115 @@
+import { Readable } from 'node:stream';
+import type { FastifyInstance } from 'fastify';
+import { pipe } from 'it-pipe';
+import { failure, HoldfastError } from '../../lib/failure.ts';
+import type { ConflictPolicy, ListReply, NodeHandle } from '../../ports/node-handle.ts';
+import { type HttpContext, requireBucket } from './context.ts';
+import { LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, LIST_PAGE_ITEMS_MAX } from './limits.ts';
+import { NDJSON, type ProblemSink, streamProblem } from './ndjson.ts';
+import { BUCKET_PARAMS, problems, TEXT } from './openapi.ts';
+import { integerParameter, keyParameter, QueryReader, switchParameter } from './query.ts';
+import { represent, variantsJson } from './representation.ts';
+import { bucketTarget } from './target.ts';
+
+const LIST_QUERY = new QueryReader({
+  prefix: keyParameter('Only keys that begin with this.'),
+  after: keyParameter('Only keys after this one, in the byte order of UTF-8.'),
+  limit: integerParameter({ min: 1, max: LIST_LIMIT_MAX, fallback: LIST_LIMIT_DEFAULT }, 'Keys in this answer.'),
+  values: switchParameter(true, 'false: keys and their metadata only.'),
+});
+
+interface Listing {
+  readonly bucket: string;
+  readonly conflict: ConflictPolicy;
+  readonly prefix: string;
+  readonly after: string;
+  readonly limit: number;
+  readonly values: boolean;
+}
+
+/** `GET /v1/kv/{bucket}`. */
+export function listRoute(app: FastifyInstance, { node, log }: HttpContext): void {
+  app.route({
+    method: 'GET',
+    url: '/v1/kv/:bucket',
+    exposeHeadRoute: false,
+    schema: {
+      operationId: 'listKeys',
+      tags: ['Data'],
+      summary: 'List keys in order, from the whole cluster',
+      description:
+        'NDJSON, one line a key: `{"key","value","contentType","etag","hlcMs"}`, or `{"key","etag","siblings":[…]}` for ' +
+        'concurrent values. A line without `key` ends the listing: `{"next":KEY}` when there is more, to be passed as ' +
+        '`after`; with `"complete":false` when parts of the cluster could not be asked; `{"problem":{…}}` when the listing ' +
+        'broke off. No such line: that was all.',
+      params: BUCKET_PARAMS,
+      querystring: LIST_QUERY.schema,
+      response: {
+        200: TEXT('The keys.', NDJSON),
+        ...problems('bad-request', 'bad-bucket', 'bucket-not-found', 'not-ready'),
+      },
+    },
+    handler: async (request, reply) => {
+      const url = request.raw.url ?? '';
+      const { name, conflict } = requireBucket(node, bucketTarget(url));
+      const listing: Listing = { bucket: name, conflict, ...LIST_QUERY.read(url) };
+      // The first page is read before the answer begins, so that a failure still has a status of its own.
+      const pages = pagesOf(node, listing);
+      const first = await pages.next();
+      const problem: ProblemSink = { log, url };
+      const lines = pipe(pagesFrom(first, pages), (source) => linesOf(source, listing, problem));
+      return reply.type(NDJSON).send(Readable.from(lines));
+    },
+  });
+}
+
+/** Asks the node page by page until the limit is reached or there is no more. */
+async function* pagesOf(node: NodeHandle, listing: Listing): AsyncGenerator<ListReply, void> {
+  const { bucket, prefix, values } = listing;
+  let { after, limit: left } = listing;
+  while (left > 0) {
+    const limit = Math.min(left, LIST_PAGE_ITEMS_MAX);
+    const page = await node.request({ type: 'list', bucket, prefix, after, limit, values });
+    yield page;
+    if (!page.more) return;
+    if (page.resumeAfter === after) {
+      throw new HoldfastError(failure('internal', 'the listing does not advance; try again'));
+    }
+    after = page.resumeAfter;
+    left -= page.items.length;
+  }
+}
+
+async function* pagesFrom(
+  first: IteratorResult<ListReply, void>,
+  rest: AsyncGenerator<ListReply, void>,
+): AsyncGenerator<ListReply> {
+  if (!first.done) yield first.value;
+  yield* rest;
+}
+
+async function* linesOf(
+  pages: AsyncIterable<ListReply>,
+  { conflict, values }: Listing,
+  sink: ProblemSink,
+): AsyncGenerator<string> {
+  let next: string | null = null;
+  let complete = true;
+  try {
+    for await (const page of pages) {
+      let text = '';
+      for (const { key, entries } of page.items) {
+        const found = represent(entries, conflict);
+        if (found !== null) text += `${JSON.stringify({ key, ...variantsJson(found, values) })}\n`;
+      }
+      next = page.more ? page.resumeAfter : null;
+      complete &&= page.complete;
+      if (text !== '') yield text;
+    }
+  } catch (error) {
+    yield `${JSON.stringify({ ...(next === null ? {} : { next }), problem: streamProblem(error, sink) })}\n`;
+    return;
+  }
+  if (next === null && complete) return;
+  yield `${JSON.stringify({ ...(next === null ? {} : { next }), ...(complete ? {} : { complete }) })}\n`;
+}

@@ -1,0 +1,207 @@
+import { FAILURE_CODES, type FailureCode } from '../../lib/failure.ts';
+
+type Schema = Readonly<Record<string, unknown>>;
+
+const text = (description: string): Schema => ({ type: 'string', description });
+const integer = (description?: string): Schema => ({
+  type: 'integer',
+  ...(description === undefined ? {} : { description }),
+});
+const nullable = (schema: Schema): Schema => ({ ...schema, type: [schema.type, 'null'] });
+
+function object(properties: Readonly<Record<string, Schema>>, optional: readonly string[] = []): Schema {
+  return { type: 'object', properties, required: Object.keys(properties).filter((name) => !optional.includes(name)) };
+}
+
+const PROBLEM_SCHEMA: Schema = {
+  ...object(
+    {
+      type: { type: 'string', format: 'uri-reference' },
+      title: { type: 'string' },
+      status: integer(),
+      detail: text('What went wrong and what to do about it.'),
+      code: { type: 'string', enum: Object.keys(FAILURE_CODES), description: 'Stable; made for programs.' },
+      instance: { type: 'string', format: 'uri-reference' },
+      stateChanged: text('`maybe`: a write may have taken effect all the same.'),
+    },
+    ['stateChanged'],
+  ),
+  description: 'RFC 9457 problem details; further members carry data, for instance the limit that was exceeded.',
+};
+
+/** Responses of a route's failures, by status. */
+export function problems(...codes: readonly FailureCode[]): Record<number, Schema> {
+  const byStatus = new Map<number, FailureCode[]>();
+  for (const code of [...codes, 'internal'] as const) {
+    const status = FAILURE_CODES[code];
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+  }
+  return Object.fromEntries(
+    [...byStatus].map(([status, names]) => [
+      status,
+      {
+        description: names.map((name) => `\`${name}\``).join(', '),
+        content: { 'application/problem+json': { schema: PROBLEM_SCHEMA } },
+      },
+    ]),
+  );
+}
+
+export const BYTES = { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } };
+
+export const TEXT = (description: string, mediaType: string): Schema => ({
+  description,
+  content: { [mediaType]: { schema: { type: 'string' } } },
+});
+
+export const EVENT_STREAM = TEXT('A stream of events.', 'text/event-stream');
+
+export const lastEventId: Schema = {
+  type: 'object',
+  properties: { 'Last-Event-ID': text('The id of the last event received: resume after it.') },
+};
+
+export const contextHeader = {
+  'Holdfast-Context': text('The causal context of an earlier answer about this key, as it was received.'),
+};
+
+export const ENTITY_HEADERS = {
+  ETag: text('Names the version of the value.'),
+  'Holdfast-Context': text(
+    'The causal context to pass on with the next write. Left out when it is too large for a header.',
+  ),
+};
+
+export const WRITE_HEADERS = {
+  'Holdfast-Acks': text('Nodes that have synced the write, of the number of owners of the key: `3/3`.'),
+  'Holdfast-Quorum': text('`strict`, or `sloppy` when nodes that are no owners of the key made up the number.'),
+};
+
+export const BUCKET_PARAMS = object({ bucket: text('Name of the bucket.') });
+
+export const KEY_PARAMS = object({
+  bucket: text('Name of the bucket.'),
+  key: text('1 to 1024 bytes of UTF-8, percent-encoded where the URL needs it; slashes may stand as they are.'),
+});
+
+const VARIANT_PROPERTIES = {
+  value: { type: 'string', contentEncoding: 'base64' },
+  contentType: { type: 'string' },
+  etag: { type: 'string' },
+  hlcMs: integer('When it was written: the hybrid logical clock, Unix ms.'),
+};
+
+export const VARIANT_SCHEMA = object(VARIANT_PROPERTIES);
+
+const BUCKET_PROPERTIES = {
+  consistency: {
+    type: 'string',
+    enum: ['eventual', 'strong'],
+    default: 'eventual',
+    description: '`strong` comes in a later version.',
+  },
+  conflict: {
+    type: 'string',
+    enum: ['lww', 'siblings'],
+    default: 'lww',
+    description: 'Concurrent writes: the last one wins, or all are kept.',
+  },
+  replicas: integer('Owners of each key.'),
+  sync: {
+    type: 'string',
+    enum: ['none', 'up', 'down', 'both'],
+    default: 'none',
+    description: 'Reconciliation with the hub.',
+  },
+  ttlSeconds: nullable(integer('Default time to live of values; null: for ever.')),
+};
+
+export const BUCKET_SCHEMA = object({ name: { type: 'string' }, ...BUCKET_PROPERTIES });
+
+export const STATUS_SCHEMA = object({
+  name: { type: 'string' },
+  peerId: { type: 'string' },
+  clusterId: { type: 'string' },
+  version: { type: 'string' },
+  bootEpoch: integer('Starts of this data directory.'),
+  uptimeSeconds: { type: 'number' },
+  level: { type: 'string', enum: ['connected', 'degraded', 'island'] },
+  members: object({ alive: integer(), suspect: integer(), dead: integer(), left: integer() }),
+  ringEpoch: integer(),
+  shards: object({ owned: integer(), complete: integer(), transferring: integer() }),
+  disk: object({ usedBytes: integer(), freeBytes: integer(), readOnly: { type: 'boolean' } }),
+  hints: {
+    ...object({ records: integer(), bytes: integer(), dropped: integer() }),
+    description: 'Writes that wait here for owners that are away.',
+  },
+});
+
+export const MEMBERS_SCHEMA = object({
+  members: {
+    type: 'array',
+    items: object({
+      name: { type: 'string' },
+      peerId: { type: 'string' },
+      state: { type: 'string', enum: ['alive', 'suspect', 'dead', 'left'] },
+      health: { type: 'string', enum: ['healthy', 'degraded'] },
+      incarnation: integer(),
+      zone: { type: 'string' },
+      labels: { type: 'object', additionalProperties: { type: 'string' } },
+      addresses: { type: 'array', items: { type: 'string' } },
+      score: { type: 'number', description: 'Free resources, 0 to 1.' },
+      rttMs: nullable({ type: 'number' }),
+      since: { type: 'string', format: 'date-time' },
+      self: { type: 'boolean' },
+    }),
+  },
+});
+
+export const RING_SCHEMA = object({
+  epoch: integer(),
+  shards: integer(),
+  replicas: integer(),
+  members: {
+    type: 'array',
+    items: object({
+      name: { type: 'string' },
+      peerId: { type: 'string' },
+      in: { type: 'boolean' },
+      weight: { type: 'number' },
+      zone: { type: 'string' },
+      shards: integer('Shards that it owns.'),
+    }),
+  },
+  changing: nullable(object({ shards: integer('Shards on their way to new owners.') })),
+});
+
+export const LOCATE_SCHEMA = object({
+  shard: integer(),
+  owners: { type: 'array', items: { type: 'string' } },
+  fallbacks: { type: 'array', items: { type: 'string' } },
+});
+
+/** A response in JSON. */
+export function json(description: string, schema: Schema): Schema {
+  return { description, ...schema };
+}
+
+export function documentInfo(version: string): object {
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Holdfast',
+      version,
+      description:
+        'Keeps a fleet of edge devices alive and consistent when networks, neighbours and the cloud fail. Any node answers ' +
+        'any request. Errors are RFC 9457 problem details with a stable `code`; a request that was refused changed nothing ' +
+        'unless it says `"stateChanged": "maybe"`.',
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    tags: [
+      { name: 'Data', description: 'Keys and values.' },
+      { name: 'Buckets', description: 'Namespaces of keys with their own settings.' },
+      { name: 'Cluster', description: 'The node, its neighbours and the ring.' },
+      { name: 'Operation', description: 'Probes, metrics and this description.' },
+    ],
+  };
+}

@@ -1,0 +1,86 @@
+import { failure, HoldfastError } from '../../lib/failure.ts';
+import { KEY_BYTES_MAX } from './limits.ts';
+
+/** What a path below `/v1/kv/` names. */
+export interface KeyTarget {
+  readonly bucket: string;
+  readonly key: string;
+}
+
+/**
+ * Bucket and key of a request target, `/v1/kv/{bucket}/{key…}`, decoded from the raw text: the router's own
+ * decoding would lose the difference between a slash and `%2F` where `suffix` (`/increment`) is cut off.
+ */
+export function keyTarget(url: string, suffix = ''): KeyTarget {
+  const path = rawPath(url);
+  const bucketFrom = segmentStart(path, 3);
+  const keyFrom = segmentStart(path, 4);
+  const bucket = decodeSegment(path.slice(bucketFrom, keyFrom - 1), 'bad-bucket', 'the bucket');
+  const raw = path.slice(keyFrom, path.length - suffix.length);
+  // Without an escape, characters are bytes: the parser lets nothing but ASCII through here.
+  const key = raw.includes('%') || !isAscii(raw) ? decodeSegment(raw, 'bad-key', 'the key') : raw;
+  checkKey(key);
+  return { bucket, key };
+}
+
+/** The bucket of `/v1/{family}/{bucket}`, decoded. */
+export function bucketTarget(url: string): string {
+  const path = rawPath(url);
+  return decodeSegment(path.slice(segmentStart(path, 3)), 'bad-bucket', 'the bucket');
+}
+
+/** Throws `bad-key` unless 1 to 1024 bytes of valid UTF-8. */
+export function checkKey(key: string): void {
+  // A UTF-16 unit is at least one byte and at most three.
+  if (key.length === 0) throw refusal('bad-key', 'a key must not be empty');
+  if (!key.isWellFormed()) throw refusal('bad-key', 'a key must be valid UTF-8');
+  if (key.length > KEY_BYTES_MAX || (key.length > KEY_BYTES_MAX / 3 && Buffer.byteLength(key) > KEY_BYTES_MAX)) {
+    throw new HoldfastError(
+      failure('bad-key', `a key is at most ${KEY_BYTES_MAX} bytes long`, {
+        data: { limit: 'keyBytesMax', max: KEY_BYTES_MAX },
+      }),
+    );
+  }
+}
+
+/** The part after `?`, '' when there is none. */
+export function rawQuery(url: string): string {
+  const at = url.indexOf('?');
+  return at < 0 ? '' : url.slice(at + 1);
+}
+
+/** The path of a request target in origin form or, as proxies send it, absolute form. */
+export function rawPath(url: string): string {
+  const query = url.indexOf('?');
+  const path = query < 0 ? url : url.slice(0, query);
+  return path.startsWith('/') ? path : path.replace(/^[a-z]+:\/\/[^/]*/i, '');
+}
+
+function segmentStart(path: string, slashes: number): number {
+  let at = -1;
+  for (let i = 0; i < slashes; i++) {
+    at = path.indexOf('/', at + 1);
+    if (at < 0) throw refusal('bad-request', 'the path is malformed');
+  }
+  return at + 1;
+}
+
+function decodeSegment(raw: string, code: 'bad-key' | 'bad-bucket', what: string): string {
+  if (isAscii(raw)) {
+    try {
+      return decodeURIComponent(raw);
+    } catch {
+      throw refusal(code, `${what} is not valid percent-encoded UTF-8`);
+    }
+  }
+  throw refusal(code, `${what} holds raw bytes outside ASCII: percent-encode them`);
+}
+
+function isAscii(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7e) return false;
+  return true;
+}
+
+function refusal(code: 'bad-key' | 'bad-bucket' | 'bad-request', message: string): HoldfastError {
+  return new HoldfastError(failure(code, message));
+}

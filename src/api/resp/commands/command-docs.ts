@@ -1,0 +1,121 @@
+import { type CommandCall, type CommandSpec, type CommandTable, command, commandTable, lookUp } from '../command.ts';
+import { SYNTAX_ERROR } from '../errors.ts';
+import { MapReply, type Reply, SetReply, SimpleReply } from '../reply.ts';
+import { helpOf } from './container.ts';
+
+const FLAGS = ['loading', 'stale'] as const;
+
+const SUBCOMMANDS: readonly CommandSpec[] = [
+  subcommand('count', 2, '2.8.13', 'Get total number of Redis commands', (call) => specsOf(call.services.table).length),
+  subcommand('info', -2, '2.8.13', 'Get array of specific Redis command details, or all.', handleInfo),
+  subcommand('docs', -2, '7.0.0', 'Get array of specific Redis command documentation', handleDocs),
+  subcommand('list', -2, '7.0.0', 'Get an array of Redis command names', handleList),
+  subcommand('help', 2, '5.0.0', 'Show helpful text about the different subcommands', () =>
+    helpOf('command', SUBCOMMANDS),
+  ),
+];
+
+/** What the server can do, for clients that ask (`redis-cli` for its hints, cluster clients for key positions). */
+export const COMMAND_COMMANDS: readonly CommandSpec[] = [
+  command({
+    name: 'command',
+    arity: -1,
+    flags: FLAGS,
+    group: 'server',
+    categories: ['@connection'],
+    summary: 'Get array of Redis command details',
+    since: '2.8.13',
+    complexity: 'O(N) where N is the total number of Redis commands',
+    subcommands: commandTable(SUBCOMMANDS),
+    handler: ({ services }) => specsOf(services.table).map(infoOf),
+  }),
+];
+
+function subcommand(
+  name: string,
+  arity: number,
+  since: string,
+  summary: string,
+  handler: (call: CommandCall) => Reply,
+): CommandSpec {
+  const full = `command|${name}`;
+  return command({
+    name: full,
+    arity,
+    flags: FLAGS,
+    group: 'server',
+    categories: ['@connection'],
+    summary,
+    since,
+    handler,
+  });
+}
+
+/** Each command once, though the table knows it under two spellings. */
+function specsOf(table: CommandTable): CommandSpec[] {
+  return [...new Set(table.values())];
+}
+
+function find(table: CommandTable, name: Buffer): CommandSpec | undefined {
+  const bar = name.indexOf('|');
+  if (bar === -1) return lookUp(table, name);
+  const subcommands = lookUp(table, name.subarray(0, bar))?.subcommands;
+  return subcommands ? lookUp(subcommands, name.subarray(bar + 1)) : undefined;
+}
+
+function handleInfo({ services, args }: CommandCall): Reply {
+  if (args.length === 2) return specsOf(services.table).map(infoOf);
+  return args.slice(2).map((name) => {
+    const spec = find(services.table, name);
+    return spec === undefined ? null : infoOf(spec);
+  });
+}
+
+/** Name, arity, flags, first key, last key, step, ACL categories, tips, key specifications, subcommands. */
+function infoOf(spec: CommandSpec): Reply {
+  const [first, last, step] = spec.keys ?? [0, 0, 0];
+  const set = (items: readonly string[]) => new SetReply(items.map((item) => new SimpleReply(item)));
+  const subcommands = new SetReply(specsOf(spec.subcommands ?? new Map()).map(infoOf));
+  const none = new SetReply([]);
+  return [spec.name, spec.arity, set(spec.flags), first, last, step, set(categoriesOf(spec)), none, none, subcommands];
+}
+
+/** In Redis' order. */
+const CATEGORIES = ['@keyspace', '@read', '@write', '@string', '@admin', '@fast', '@slow', '@dangerous', '@connection'];
+
+function categoriesOf(spec: CommandSpec): readonly string[] {
+  const set = new Set<string>(spec.categories);
+  if (spec.group === 'generic') set.add('@keyspace');
+  if (spec.group === 'string') set.add('@string');
+  if (spec.group === 'connection' && spec.subcommands === null) set.add('@connection');
+  if (spec.flags.includes('readonly')) set.add('@read');
+  if (spec.flags.includes('write')) set.add('@write');
+  if (spec.flags.includes('admin')) set.add('@admin').add('@dangerous');
+  set.add(spec.flags.includes('fast') ? '@fast' : '@slow');
+  return CATEGORIES.filter((category) => set.has(category));
+}
+
+function handleDocs({ services, args }: CommandCall): Reply {
+  const asked = args.slice(2).map((name) => find(services.table, name));
+  const specs = args.length === 2 ? specsOf(services.table) : asked.filter((spec) => spec !== undefined);
+  return new MapReply(specs.map((spec) => [spec.name, docsOf(spec)]));
+}
+
+function docsOf(spec: CommandSpec): Reply {
+  const pairs: [Reply, Reply][] = [
+    ['summary', spec.summary],
+    ['since', spec.since],
+    ['group', spec.group],
+    ['complexity', spec.complexity],
+  ];
+  if (spec.subcommands !== null) {
+    pairs.push(['subcommands', new MapReply(specsOf(spec.subcommands).map((sub) => [sub.name, docsOf(sub)]))]);
+  }
+  return new MapReply(pairs);
+}
+
+/** Without filters: ours would have nothing to filter by. */
+function handleList({ services, args }: CommandCall): Reply {
+  if (args.length > 2) return SYNTAX_ERROR;
+  return specsOf(services.table).map((spec) => spec.name);
+}

@@ -1,0 +1,76 @@
+import {
+  type Entries,
+  type ListReply,
+  type MutateReply,
+  type Mutation,
+  type NodeHandle,
+  readValue,
+  winner,
+} from '../../ports/node-handle.ts';
+import { FAN_OUT_MAX } from './limits.ts';
+
+/** The bucket that Redis clients see. */
+const BUCKET = 'default';
+
+/** Bucket `default` as Redis' one database: every read and write at quorum. */
+export class Keyspace {
+  private readonly node: NodeHandle;
+
+  constructor(node: NodeHandle) {
+    this.node = node;
+  }
+
+  async read(key: string): Promise<Entries> {
+    return (await this.node.request({ type: 'get', bucket: BUCKET, key, level: 'quorum' })).entries;
+  }
+
+  mutate(key: string, mutation: Mutation): Promise<MutateReply> {
+    return this.node.request({ type: 'mutate', bucket: BUCKET, key, mutation, level: 'quorum', context: null });
+  }
+
+  /** Writes a value and clears its expiry or sets it to Unix ms. */
+  put(key: string, value: Uint8Array, expiresAtMs: number | 'keep', onlyIf: 'absent' | 'present' | null = null) {
+    return this.mutate(key, { type: 'put', value, contentType: 'application/octet-stream', expiresAtMs, onlyIf });
+  }
+
+  /** One page of keys in byte order. */
+  list(prefix: string, after: string, limit: number): Promise<ListReply> {
+    return this.node.request({ type: 'list', bucket: BUCKET, prefix, after, limit, values: false });
+  }
+}
+
+/** A key's value as Redis shows it; null when it is absent. */
+export function stringOf(entries: Entries): Uint8Array | null {
+  return readValue(entries)?.value ?? null;
+}
+
+/** Unix ms; 0 is never. */
+export function expiryOf(entries: Entries): number {
+  return winner(entries)?.expiresAtMs ?? 0;
+}
+
+/**
+ * Runs `work` for each item, a bounded number at a time, and returns the results in order. After a failure nothing
+ * new is started; it is thrown once everything under way has ended, so that nothing runs on behind the caller's back.
+ */
+export async function fanOut<Item, Result>(
+  items: readonly Item[],
+  work: (item: Item) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  let next = 0;
+  const runLane = async (): Promise<void> => {
+    while (next < items.length) {
+      const index = next++;
+      try {
+        results[index] = await work(items[index] as Item);
+      } catch (error) {
+        next = items.length;
+        throw error;
+      }
+    }
+  };
+  const lanes = Array.from({ length: Math.min(FAN_OUT_MAX, items.length) }, runLane);
+  for (const lane of await Promise.allSettled(lanes)) if (lane.status === 'rejected') throw lane.reason;
+  return results;
+}

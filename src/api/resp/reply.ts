@@ -1,0 +1,61 @@
+/** A short status such as OK. */
+export class SimpleReply {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+/** An error: an upper-case code, a blank and a sentence. Text is bytes in latin1, as clients may have sent them. */
+export class ErrorReply {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+/** Pairs: a map in RESP3, a flat array in RESP2. */
+export class MapReply {
+  readonly pairs: readonly (readonly [Reply, Reply])[];
+
+  constructor(pairs: readonly (readonly [Reply, Reply])[]) {
+    this.pairs = pairs;
+  }
+}
+
+/** A set in RESP3, an array in RESP2. */
+export class SetReply {
+  readonly items: readonly Reply[];
+
+  constructor(items: readonly Reply[]) {
+    this.items = items;
+  }
+}
+
+/** Text for people: a verbatim string in RESP3, a bulk string in RESP2. */
+export class VerbatimReply {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+/** Numbers are integers, strings and bytes are bulk strings, null is nil. */
+export type Reply =
+  | number
+  | string
+  | null
+  | Uint8Array
+  | readonly Reply[]
+  | SimpleReply
+  | ErrorReply
+  | MapReply
+  | SetReply
+  | VerbatimReply;
+
+export type RespVersion = 2 | 3;
+
+export const OK = new SimpleReply('OK');

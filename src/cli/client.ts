@@ -1,0 +1,235 @@
+import { CliError, EXIT_USAGE, UnreachableError } from './errors.ts';
+import { readLines } from './line-reader.ts';
+import { readServerSentEvents, type ServerSentEvent, type StreamPosition } from './server-sent-events.ts';
+import { printable } from './text.ts';
+
+const ANSWER_TIMEOUT_MS = 30_000;
+const DOCUMENT_BYTES_MAX = 16 * 1024 * 1024;
+const PROBLEM_BYTES_MAX = 64 * 1024;
+
+export interface ApiRequest {
+  readonly method?: 'GET' | 'PUT' | 'DELETE';
+  readonly query?: Readonly<Record<string, string | undefined>>;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array<ArrayBuffer> | string;
+  /** Streams end when it is aborted. */
+  readonly signal?: AbortSignal;
+}
+
+/** A client of one node's HTTP API. Every failure is a `CliError` that says what to do. */
+export class ApiClient {
+  private readonly base: URL;
+  private readonly fetch: typeof globalThis.fetch;
+
+  /** `api`: `http://HOST:PORT`; the scheme may be left out. */
+  constructor(api: string, fetch: typeof globalThis.fetch) {
+    this.base = parseApi(api);
+    this.fetch = fetch;
+  }
+
+  /** The JSON document at a path. */
+  async json(path: string, request: ApiRequest = {}): Promise<unknown> {
+    const response = await this.request(path, request);
+    const text = new TextDecoder().decode(await this.bytes(response, DOCUMENT_BYTES_MAX));
+    return this.parse(text);
+  }
+
+  /** The answer to a request that has to come within a time limit; one that is not a success (2xx, 300) is thrown. */
+  async request(path: string, request: ApiRequest = {}): Promise<Response> {
+    const timeout = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+    return this.send(
+      path,
+      request,
+      request.signal === undefined ? timeout : AbortSignal.any([request.signal, timeout]),
+    );
+  }
+
+  /** JSON values of an NDJSON answer, as they arrive. */
+  async *lines(path: string, request: ApiRequest): AsyncGenerator<unknown> {
+    for await (const line of readLines(await this.stream(path, request))) {
+      if (line !== '') yield this.parse(line);
+    }
+  }
+
+  /** Resolves when the stream is open; its events end with it. Resumes at `position` and keeps it up to date. */
+  async events(path: string, request: ApiRequest, position: StreamPosition): Promise<AsyncGenerator<ServerSentEvent>> {
+    const resume: Record<string, string> = position.id === '' ? {} : { 'Last-Event-ID': position.id };
+    const headers = { ...request.headers, ...resume, Accept: 'text/event-stream' };
+    return readServerSentEvents(await this.stream(path, { ...request, headers }), position);
+  }
+
+  /** The body of an answer that has no time limit once it has begun. */
+  private async stream(path: string, request: ApiRequest): Promise<AsyncIterable<Uint8Array>> {
+    const begun = new AbortController();
+    const timer = setTimeout(() => begun.abort(new DOMException('no answer', 'TimeoutError')), ANSWER_TIMEOUT_MS);
+    try {
+      const signal = request.signal === undefined ? begun.signal : AbortSignal.any([request.signal, begun.signal]);
+      return this.chunks(await this.send(path, request, signal));
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** The body's chunks; a connection that breaks is an `UnreachableError`. */
+  async *chunks(response: Response): AsyncGenerator<Uint8Array> {
+    if (response.body === null) return;
+    try {
+      yield* response.body as unknown as AsyncIterable<Uint8Array>;
+    } catch (error) {
+      throw this.unreachable(error);
+    }
+  }
+
+  /** The whole body, refused where it is longer than `bytesMax`. */
+  async bytes(response: Response, bytesMax: number): Promise<Uint8Array<ArrayBuffer>> {
+    const chunks: Uint8Array[] = [];
+    let length = 0;
+    for await (const chunk of this.chunks(response)) {
+      length += chunk.length;
+      if (length > bytesMax) throw new CliError(`${this.base.origin} sent more than ${bytesMax} bytes — check --api`);
+      chunks.push(chunk);
+    }
+    return concatenate(chunks, length);
+  }
+
+  private async send(path: string, request: ApiRequest, signal: AbortSignal): Promise<Response> {
+    const url = new URL(path, this.base);
+    for (const [name, value] of Object.entries(request.query ?? {})) {
+      if (value !== undefined) url.searchParams.set(name, value);
+    }
+    let response: Response;
+    try {
+      response = await this.fetch(url, {
+        method: request.method ?? 'GET',
+        headers: request.headers ?? {},
+        body: request.body ?? null,
+        redirect: 'manual',
+        signal,
+      });
+    } catch (error) {
+      throw this.unreachable(error);
+    }
+    if (response.ok || response.status === 300) return response;
+    throw await this.refusal(response);
+  }
+
+  /** JSON from the node. */
+  parse(text: string): unknown {
+    try {
+      return JSON.parse(text);
+    } catch (cause) {
+      throw new CliError(`${this.base.origin} did not answer with JSON — check that --api names a Holdfast node`, 1, {
+        cause,
+      });
+    }
+  }
+
+  /** From a problem details document (RFC 9457), or from the status where there is none. */
+  private async refusal(response: Response): Promise<CliError> {
+    const status = `${response.status} ${response.statusText}`.trim();
+    const plain = new CliError(`${this.base.origin} answered ${status} — check that --api names a Holdfast node`);
+    if (!(response.headers.get('content-type') ?? '').startsWith('application/problem+json')) {
+      await response.body?.cancel().catch(() => undefined);
+      return plain;
+    }
+    const text = new TextDecoder().decode(await this.bytes(response, PROBLEM_BYTES_MAX));
+    let problem: Record<string, unknown>;
+    try {
+      problem = Object(JSON.parse(text)) as Record<string, unknown>;
+    } catch {
+      return plain;
+    }
+    const known = problemText(problem);
+    return known === undefined ? plain : new CliError(known);
+  }
+
+  private unreachable(error: unknown): CliError {
+    if (error instanceof CliError) return error;
+    const { origin } = this.base;
+    const options = { cause: error };
+    if (error instanceof Error && error.name === 'TimeoutError') {
+      const fix = 'see whether the node is overloaded, or name another with --api';
+      return new UnreachableError(`no answer from ${origin} within ${ANSWER_TIMEOUT_MS / 1000} s — ${fix}`, 1, options);
+    }
+    const code = codeOf(error);
+    if (code === 'ECONNREFUSED') {
+      const fix = 'start a node with `holdfast start`, or name another address with --api';
+      return new UnreachableError(`nothing answers at ${origin} — ${fix}`, 1, options);
+    }
+    if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
+      return new UnreachableError(`the host of ${origin} is not known — correct --api or HOLDFAST_API`, 1, options);
+    }
+    const reason = code ?? (error instanceof Error ? error.message : String(error));
+    return new UnreachableError(`cannot talk to ${origin}: ${reason} — check --api and that the node runs`, 1, options);
+  }
+}
+
+/** Title, detail and code of a problem details document; undefined when it has none of the first two. */
+export function problemText(problem: Readonly<Record<string, unknown>>): string | undefined {
+  const { title, detail, code } = problem;
+  const parts = [title, detail]
+    .filter((part): part is string => typeof part === 'string' && part !== '')
+    .map(printable);
+  const suffix = typeof code === 'string' ? ` (${printable(code)})` : '';
+  return parts.length === 0 ? undefined : `${parts.join(': ')}${suffix}`;
+}
+
+/** Path of a key: everything but unreserved characters is escaped, `/` too. */
+export function keyPath(bucket: string, key: string): string {
+  if (key === '.' || key === '..') {
+    // URLs drop such segments, escaped or not (WHATWG URL, 4.1).
+    throw new CliError(`the key "${key}" cannot be part of a URL — use another name`, EXIT_USAGE);
+  }
+  return `${bucketPath('/v1/kv', bucket)}/${escaped(key, 'key')}`;
+}
+
+export function bucketPath(prefix: string, bucket: string): string {
+  if (bucket === '.' || bucket === '..' || bucket === '') {
+    throw new CliError(`"${bucket}" is not the name of a bucket — see \`holdfast bucket list\``, EXIT_USAGE);
+  }
+  return `${prefix}/${escaped(bucket, 'bucket')}`;
+}
+
+function escaped(text: string, what: string): string {
+  if (text === '') throw new CliError(`the ${what} is empty — name one`, EXIT_USAGE);
+  try {
+    return encodeURIComponent(text);
+  } catch (cause) {
+    throw new CliError(`the ${what} is not valid Unicode — use another name`, EXIT_USAGE, { cause });
+  }
+}
+
+export function concatenate(chunks: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(length);
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return bytes;
+}
+
+function parseApi(api: string): URL {
+  let url: URL | undefined;
+  try {
+    url = new URL(api.includes('://') ? api : `http://${api}`);
+  } catch {
+    url = undefined;
+  }
+  if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
+    throw new CliError(
+      `--api (or HOLDFAST_API) is not an HTTP address: ${printable(api)} — use http://HOST:PORT`,
+      EXIT_USAGE,
+    );
+  }
+  return url;
+}
+
+/** The system's error code, also inside what fetch wraps around it and around several addresses of one host. */
+function codeOf(error: unknown, depth = 0): string | undefined {
+  if (typeof error !== 'object' || error === null || depth > 3) return undefined;
+  const { code, cause, errors } = error as { code?: unknown; cause?: unknown; errors?: unknown };
+  if (typeof code === 'string') return code;
+  const first = Array.isArray(errors) ? codeOf(errors[0], depth + 1) : undefined;
+  return first ?? codeOf(cause, depth + 1);
+}

@@ -1,0 +1,103 @@
+import { type Command, Option } from 'commander';
+import { bucketPath } from '../client.ts';
+import type { CliContext } from '../context.ts';
+import { examples, ttlOption, wholeNumber } from '../options.ts';
+import { openSession } from '../session.ts';
+import { BUCKETS, type Bucket, ONE_BUCKET, readShape } from '../shapes.ts';
+import { fieldsText, tableText } from '../table.ts';
+import { durationText, printable } from '../text.ts';
+
+const PATH = '/v1/buckets';
+const HEAD = ['NAME', 'CONSISTENCY', 'CONFLICT', 'REPLICAS', 'SYNC', 'TTL'];
+
+interface CreateOptions {
+  readonly conflict: string;
+  readonly replicas?: number;
+  readonly sync: string;
+  readonly ttl?: number;
+}
+
+export function addBucketCommand(program: Command, context: CliContext): void {
+  const bucket = program.command('bucket').description('list, create and show buckets');
+  addList(bucket, context);
+  addCreate(bucket, context);
+  addShow(bucket, context);
+}
+
+function addList(bucket: Command, context: CliContext): void {
+  bucket
+    .command('list')
+    .description('list the buckets')
+    .addHelpText('after', examples('holdfast bucket list'))
+    .action(async (_options, command: Command) => {
+      const { client, terminal, json } = openSession(command, context);
+      const answer = await client.json(PATH);
+      if (json) return terminal.json(answer);
+      const rows = readShape(BUCKETS, answer).buckets.map((one) => [
+        printable(one.name),
+        printable(one.consistency),
+        printable(one.conflict),
+        String(one.replicas),
+        printable(one.sync),
+        ttlText(one),
+      ]);
+      return terminal.line(tableText(terminal, HEAD, rows, ['REPLICAS']));
+    });
+}
+
+function addCreate(bucket: Command, context: CliContext): void {
+  bucket
+    .command('create')
+    .description('create a bucket; done as well when it exists with the same settings')
+    .argument('<name>', 'name of the bucket')
+    .addOption(
+      new Option('--conflict <policy>', 'concurrent writes: lww keeps the latest, siblings keeps all')
+        .choices(['lww', 'siblings'])
+        .default('lww'),
+    )
+    .addOption(new Option('--replicas <n>', 'copies of each key (default: the 3)').argParser(wholeNumber(1, 7)))
+    .addOption(
+      new Option('--sync <direction>', 'exchange with a hub').choices(['none', 'up', 'down', 'both']).default('none'),
+    )
+    .addOption(ttlOption('values expire after so many seconds (default: never)'))
+    .addHelpText(
+      'after',
+      examples('holdfast bucket create readings --ttl 86400', 'holdfast bucket create carts --conflict siblings'),
+    )
+    .action(async (name: string, options: CreateOptions, command: Command) => {
+      const { client, terminal, json } = openSession(command, context);
+      const { conflict, replicas, sync, ttl } = options;
+      const body = JSON.stringify({ consistency: 'eventual', conflict, replicas, sync, ttlSeconds: ttl ?? null });
+      const headers = { 'Content-Type': 'application/json' };
+      const answer = await client.json(bucketPath(PATH, name), { method: 'PUT', headers, body });
+      await (json ? terminal.json(answer) : terminal.line(`bucket ${printable(name)} is there`));
+    });
+}
+
+function addShow(bucket: Command, context: CliContext): void {
+  bucket
+    .command('show')
+    .description('show the settings of a bucket')
+    .argument('<name>', 'name of the bucket')
+    .addHelpText('after', examples('holdfast bucket show default'))
+    .action(async (name: string, _options, command: Command) => {
+      const { client, terminal, json } = openSession(command, context);
+      const answer = await client.json(bucketPath(PATH, name));
+      if (json) return terminal.json(answer);
+      const one = readShape(ONE_BUCKET, answer);
+      return terminal.line(
+        fieldsText(terminal, [
+          ['name', printable(one.name)],
+          ['consistency', printable(one.consistency)],
+          ['conflict', printable(one.conflict)],
+          ['replicas', String(one.replicas)],
+          ['sync', printable(one.sync)],
+          ['ttl', ttlText(one)],
+        ]),
+      );
+    });
+}
+
+function ttlText({ ttlSeconds }: Bucket): string {
+  return ttlSeconds === null ? 'never' : durationText(ttlSeconds);
+}

@@ -1,0 +1,67 @@
+import type { Command } from 'commander';
+import { z } from 'zod';
+import { keyPath } from '../client.ts';
+import type { CliContext } from '../context.ts';
+import { examples, levelOption } from '../options.ts';
+import { openSession, type Session } from '../session.ts';
+import { readShape } from '../shapes.ts';
+import { plural } from '../text.ts';
+
+const VALUE_BYTES_MAX = 64 * 1024 * 1024;
+const SIBLINGS = z.array(z.unknown());
+
+interface GetOptions {
+  readonly level?: string;
+}
+
+export function addGetCommand(program: Command, context: CliContext): void {
+  program
+    .command('get')
+    .description('print a value, byte for byte; exit status 1 when there is none')
+    .argument('<bucket>', 'name of the bucket')
+    .argument('<key>', 'key')
+    .addOption(levelOption('answer'))
+    .addHelpText('after', examples('holdfast get default greeting', 'holdfast get default photo.jpg > photo.jpg'))
+    .action(async (bucket: string, key: string, options: GetOptions, command: Command) => {
+      const session = openSession(command, context);
+      const response = await session.client.request(keyPath(bucket, key), { query: { r: options.level } });
+      const complete = response.headers.get('holdfast-complete') !== 'false';
+      if (!complete) session.terminal.note('too few owners of the key could be asked; newer writes may be missing');
+      if (session.json) await printJson(session, key, response, complete);
+      else if (response.status === 300) await printSiblings(session, response);
+      else await printValue(session, response);
+    });
+}
+
+async function printValue({ client, terminal }: Session, response: Response): Promise<void> {
+  let last: number | undefined;
+  for await (const chunk of client.chunks(response)) {
+    await terminal.write(chunk);
+    last = chunk.at(-1) ?? last;
+  }
+  if (terminal.isTTY && last !== 0x0a) await terminal.write('\n');
+}
+
+async function printSiblings(session: Session, response: Response): Promise<void> {
+  const siblings = await readSiblings(session, response);
+  session.terminal.note(
+    `${plural(siblings.length, 'concurrent value')}, printed as JSON lines — resolve with put --context (see get --json)`,
+  );
+  for (const sibling of siblings) await session.terminal.json(sibling);
+}
+
+async function printJson(session: Session, key: string, response: Response, complete: boolean): Promise<void> {
+  const { client, terminal } = session;
+  const { headers } = response;
+  const about = { etag: headers.get('etag'), context: headers.get('holdfast-context'), complete };
+  if (response.status === 300) {
+    return terminal.json({ key, ...about, siblings: await readSiblings(session, response) });
+  }
+  const value = Buffer.from(await client.bytes(response, VALUE_BYTES_MAX)).toString('base64');
+  return terminal.json({ key, value, contentType: headers.get('content-type'), ...about });
+}
+
+async function readSiblings({ client }: Session, response: Response): Promise<unknown[]> {
+  const text = new TextDecoder().decode(await client.bytes(response, VALUE_BYTES_MAX));
+  return readShape(SIBLINGS, client.parse(text));
+}

@@ -1,0 +1,51 @@
+import type { Command } from 'commander';
+import type { CliContext } from '../context.ts';
+import { examples } from '../options.ts';
+import { openSession } from '../session.ts';
+import { MEMBERS, readShape } from '../shapes.ts';
+import { tableText } from '../table.ts';
+import type { Colour, Terminal } from '../terminal.ts';
+import { agoText, printable } from '../text.ts';
+
+const HEAD = ['NAME', 'STATE', 'HEALTH', 'ZONE', 'SCORE', 'RTT', 'SINCE', 'ADDRESS'];
+const STATE_COLOURS = new Map<string, Colour>([
+  ['alive', 'green'],
+  ['suspect', 'yellow'],
+  ['dead', 'red'],
+  ['left', 'dim'],
+]);
+
+export function addMembersCommand(program: Command, context: CliContext): void {
+  program
+    .command('members')
+    .description('list the members of the cluster as this node sees them (* is the node itself)')
+    .addHelpText('after', examples('holdfast members', "holdfast members --json | jq -r '.members[].name'"))
+    .action(async (_options, command: Command) => {
+      const { client, terminal, json } = openSession(command, context);
+      const answer = await client.json('/v1/members');
+      if (json) return terminal.json(answer);
+      const { members } = readShape(MEMBERS, answer);
+      const rows = members
+        .toSorted((a, b) => compare(a.name, b.name) || compare(a.peerId, b.peerId))
+        .map((member) => [
+          `${printable(member.name)}${member.self ? '*' : ''}`,
+          colourOf(terminal, member.state),
+          member.health === 'healthy' ? 'healthy' : terminal.colour('yellow', printable(member.health)),
+          printable(member.zone) || '-',
+          member.score.toFixed(2),
+          member.rttMs === null ? '-' : `${member.rttMs.toFixed(1)} ms`,
+          agoText(member.since, context.now()),
+          printable(member.addresses[0] ?? '-').replace(/\/p2p\/.*$/, ''),
+        ]);
+      return terminal.line(tableText(terminal, HEAD, rows, ['SCORE', 'RTT']));
+    });
+}
+
+function colourOf(terminal: Terminal, state: string): string {
+  const colour = STATE_COLOURS.get(state);
+  return colour === undefined ? printable(state) : terminal.colour(colour, state);
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,100 @@
+import { open } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { concatenate, keyPath } from '../client.ts';
+import type { CliContext } from '../context.ts';
+import { CliError, EXIT_USAGE } from '../errors.ts';
+import { contextOption, examples, levelOption, ttlOption } from '../options.ts';
+import { openSession } from '../session.ts';
+import { printWritten } from '../written.ts';
+
+/** What a node accepts at most. */
+const VALUE_BYTES_MAX = 1024 * 1024;
+const TEXT = 'text/plain; charset=utf-8';
+const BYTES = 'application/octet-stream';
+
+interface PutOptions {
+  readonly file?: string;
+  readonly type?: string;
+  readonly ttl?: number;
+  readonly level?: string;
+  readonly context?: string;
+}
+
+export function addPutCommand(program: Command, context: CliContext): void {
+  program
+    .command('put')
+    .description('store a value; done when it is synced to the disks of as many replicas as --level says')
+    .argument('<bucket>', 'name of the bucket')
+    .argument('<key>', 'key, 1 to 1024 bytes')
+    .argument('[value]', 'value, or - for standard input')
+    .option('--file <file>', 'take the value from a file')
+    .option('--type <type>', `content type (default: ${TEXT} for an argument, else ${BYTES})`)
+    .addOption(ttlOption('delete the value after so many seconds'))
+    .addOption(levelOption('have it on disk'))
+    .addOption(contextOption())
+    .addHelpText(
+      'after',
+      examples(
+        'holdfast put default greeting hello',
+        'holdfast put default photo.jpg --file photo.jpg --type image/jpeg',
+        'sensors | holdfast put default reading - --ttl 3600',
+        'holdfast put default offset -- -5',
+      ),
+    )
+    .action(async (bucket: string, key: string, value: string | undefined, options: PutOptions, command: Command) => {
+      const session = openSession(command, context);
+      const path = keyPath(bucket, key);
+      const body = await readValue(context, value, options.file);
+      const headers: Record<string, string> = {
+        'Content-Type': options.type ?? (value === undefined || value === '-' ? BYTES : TEXT),
+      };
+      if (options.context !== undefined) headers['Holdfast-Context'] = options.context;
+      const query = { w: options.level, ttl: options.ttl?.toString() };
+      const response = await session.client.request(path, { method: 'PUT', query, headers, body });
+      await printWritten(session, 'stored', key, response);
+    });
+}
+
+async function readValue(
+  context: CliContext,
+  value: string | undefined,
+  file: string | undefined,
+): Promise<Uint8Array<ArrayBuffer>> {
+  if (value !== undefined && file !== undefined) {
+    throw new CliError('a value and --file are both given — leave one out', EXIT_USAGE);
+  }
+  if (file !== undefined) return readFileValue(resolve(context.cwd, file));
+  if (value === undefined)
+    throw new CliError('no value is given — name one, - for standard input, or --file', EXIT_USAGE);
+  if (value === '-') return collect(context.stdin, 'standard input');
+  return new TextEncoder().encode(value);
+}
+
+async function readFileValue(path: string): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    const handle = await open(path);
+    try {
+      return await collect(handle.createReadStream({ autoClose: false }), path);
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    if (error instanceof CliError) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CliError(`cannot read ${path}: ${reason} — name a file that you can read`, 1, { cause: error });
+  }
+}
+
+async function collect(stream: AsyncIterable<Uint8Array>, what: string): Promise<Uint8Array<ArrayBuffer>> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of stream) {
+    length += chunk.length;
+    if (length > VALUE_BYTES_MAX) {
+      throw new CliError(`${what} has more than ${VALUE_BYTES_MAX} bytes, the most a value may have — split it`);
+    }
+    chunks.push(chunk);
+  }
+  return concatenate(chunks, length);
+}

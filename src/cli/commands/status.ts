@@ -1,0 +1,48 @@
+import type { Command } from 'commander';
+import type { z } from 'zod';
+import type { CliContext } from '../context.ts';
+import { examples } from '../options.ts';
+import { openSession } from '../session.ts';
+import { readShape, STATUS } from '../shapes.ts';
+import { fieldsText } from '../table.ts';
+import type { Terminal } from '../terminal.ts';
+import { durationText, plural, printable, sizeText } from '../text.ts';
+
+export function addStatusCommand(program: Command, context: CliContext): void {
+  program
+    .command('status')
+    .description('show the node: identity, service level, members, shards, disk')
+    .addHelpText('after', examples('holdfast status', 'holdfast status --json | jq .level'))
+    .action(async (_options, command: Command) => {
+      const { client, terminal, json } = openSession(command, context);
+      const answer = await client.json('/v1/status');
+      if (json) await terminal.json(answer);
+      else await terminal.line(statusText(terminal, readShape(STATUS, answer)));
+    });
+}
+
+function statusText(terminal: Terminal, status: z.infer<typeof STATUS>): string {
+  const { shards, disk, hints } = status;
+  const level = { connected: 'green', degraded: 'yellow', island: 'red' }[status.level] as 'green' | undefined;
+  const members = Object.entries(status.members).map(([state, number]) => `${number} ${printable(state)}`);
+  const transferring = shards.transferring > 0 ? `, ${shards.transferring} in transfer` : '';
+  const readOnly = disk.readOnly ? terminal.colour('red', ', full: writes are refused') : '';
+  const fields: [string, string][] = [
+    ['node', `${printable(status.name)} (${printable(status.peerId)})`],
+    ['cluster', printable(status.clusterId)],
+    ['version', `${printable(status.version)}, start ${status.bootEpoch}, up ${durationText(status.uptimeSeconds)}`],
+    ['level', level === undefined ? printable(status.level) : terminal.colour(level, status.level)],
+    ['members', members.join(', ')],
+    ['ring', `epoch ${status.ringEpoch}`],
+    ['shards', `${shards.owned} owned, ${shards.complete} complete${transferring}`],
+    ['disk', `${sizeText(disk.usedBytes)} used, ${sizeText(disk.freeBytes)} free${readOnly}`],
+  ];
+  if (hints !== undefined) fields.push(['hints', hintsText(hints)]);
+  return fieldsText(terminal, fields);
+}
+
+function hintsText(hints: { records: number; bytes: number; dropped: number }): string {
+  const waiting =
+    hints.records === 0 ? 'none waiting' : `${plural(hints.records, 'write')} waiting (${sizeText(hints.bytes)})`;
+  return hints.dropped === 0 ? waiting : `${waiting}, ${hints.dropped} dropped`;
+}

@@ -1,0 +1,36 @@
+import { InvalidArgumentError, Option } from 'commander';
+
+const SECONDS_MAX = 100 * 366 * 86_400;
+
+/** For `Option.argParser`: a whole number within bounds, both included. */
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`Use a whole number from ${min} to ${max}.`);
+  };
+}
+
+export function levelOption(verb: string): Option {
+  return new Option('--level <level>', `replicas that must ${verb} (default: quorum)`).choices([
+    'one',
+    'quorum',
+    'all',
+  ]);
+}
+
+export function ttlOption(description: string): Option {
+  return new Option('--ttl <seconds>', description).argParser(wholeNumber(1, SECONDS_MAX));
+}
+
+export function contextOption(): Option {
+  return new Option(
+    '--context <token>',
+    'causal context of an earlier read (`get --json`): replace what that has seen',
+  );
+}
+
+/** Text for `addHelpText`: what a person would type first. */
+export function examples(...lines: readonly string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`;
+}

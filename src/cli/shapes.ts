@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import { CliError } from './errors.ts';
+
+/** Answers of the HTTP API as far as tables show them; fields that a newer node adds are ignored. */
+
+const count = z.number();
+
+export const STATUS = z.object({
+  name: z.string(),
+  peerId: z.string(),
+  clusterId: z.string(),
+  version: z.string(),
+  bootEpoch: count,
+  uptimeSeconds: count,
+  level: z.string(),
+  members: z.record(z.string(), count),
+  ringEpoch: count,
+  shards: z.object({ owned: count, complete: count, transferring: count }),
+  disk: z.object({ usedBytes: count, freeBytes: count, readOnly: z.boolean() }),
+  hints: z.object({ records: count, bytes: count, dropped: count }).optional(),
+});
+
+export const MEMBERS = z.object({
+  members: z.array(
+    z.object({
+      name: z.string(),
+      peerId: z.string(),
+      state: z.string(),
+      health: z.string(),
+      zone: z.string(),
+      addresses: z.array(z.string()),
+      score: count,
+      rttMs: count.nullable(),
+      since: z.string(),
+      self: z.boolean(),
+    }),
+  ),
+});
+
+export const RING = z.object({
+  epoch: count,
+  shards: count,
+  replicas: count,
+  members: z.array(z.object({ name: z.string(), in: z.boolean(), weight: count, zone: z.string(), shards: count })),
+  changing: z.object({ shards: count }).nullable(),
+});
+
+const BUCKET = z.object({
+  name: z.string(),
+  consistency: z.string(),
+  conflict: z.string(),
+  replicas: count,
+  sync: z.string(),
+  ttlSeconds: count.nullable(),
+});
+
+export type Bucket = z.infer<typeof BUCKET>;
+export const ONE_BUCKET = BUCKET;
+export const BUCKETS = z.object({ buckets: z.array(BUCKET) });
+
+export const CLUSTER_EVENT = z.object({
+  time: z.string(),
+  type: z.string(),
+  data: z.record(z.string(), z.union([z.string(), count, z.boolean()])),
+});
+
+const VARIANT = z.object({ value: z.base64().optional() });
+
+/** A line of a listing, a change of a watch, or one of several concurrent values. */
+export const ITEM = VARIANT.extend({ key: z.string(), siblings: z.array(VARIANT).optional() });
+export type Item = z.infer<typeof ITEM>;
+
+/** Reads an answer; one that does not fit comes from a node of another version, or from something else. */
+export function readShape<T>(schema: z.ZodType<T>, answer: unknown): T {
+  const result = schema.safeParse(answer);
+  if (result.success) return result.data;
+  const path = result.error.issues[0]?.path.join('.') || 'answer';
+  throw new CliError(
+    `the node's answer is not understood (${path}) — use the node's own version of holdfast, or --json`,
+  );
+}

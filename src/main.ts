@@ -1,0 +1,184 @@
+/** The composition root: the only file that constructs adapters. */
+
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdir, open, readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import packageJson from '../package.json' with { type: 'json' };
+import { openLevelStorage } from './adapters/level/level-storage.ts';
+import { loadIdentity } from './adapters/libp2p/identity.ts';
+import { createLibp2pTransport } from './adapters/libp2p/transport.ts';
+import { prometheusRenderer } from './adapters/prometheus/metrics-renderer.ts';
+import { systemClock } from './adapters/system/clock.ts';
+import { createLog } from './adapters/system/log.ts';
+import { systemSampler } from './adapters/system/resource-sampler.ts';
+import { endpointText } from './api/endpoint.ts';
+import { startHttpApi } from './api/http/server.ts';
+import { startRespServer } from './api/resp/server.ts';
+import { processContext } from './cli/context.ts';
+import { runCli } from './cli/program.ts';
+import type { NodeConfig } from './config/node-config.ts';
+import { Secret } from './config/secret.ts';
+import type { Log } from './ports/log.ts';
+import type { CorruptRecord } from './ports/storage.ts';
+import { LocalNode } from './runtime/local-node.ts';
+import { openNodeState } from './runtime/node-state.ts';
+import { WIRE_VERSION } from './wire/message.ts';
+
+const { version } = packageJson;
+const SECRET_FILE = 'cluster.secret';
+
+/** Runs a node until SIGINT or SIGTERM, or until it fails. */
+async function startNode(config: NodeConfig): Promise<void> {
+  const log = createLog({ level: config.logLevel, format: config.logFormat });
+  const closers: (() => Promise<void>)[] = [];
+  const stopped = stopSignal();
+  try {
+    await compose(config, log, closers, stopped.fail);
+    await stopped.promise;
+    log.info('leaving the cluster');
+  } finally {
+    for (const close of closers.reverse()) await close();
+  }
+  log.info('stopped');
+}
+
+async function compose(
+  config: NodeConfig,
+  log: Log,
+  closers: (() => Promise<void>)[],
+  fail: (error: unknown) => void,
+): Promise<void> {
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
+  const corrupt: CorruptRecord[] = [];
+  let recordsLost = false;
+  let reportCorrupt = (record: CorruptRecord): void => void corrupt.push(record);
+  const storage = await openLevelStorage({
+    directory: join(config.dataDir, 'store'),
+    log,
+    onCorrupt: (record) => reportCorrupt(record),
+    onRecordsLost: (reason) => {
+      recordsLost = true;
+      log.error('the disk lost records; this node goes on under a new actor id', { reason });
+    },
+    cacheBytes: config.tuning.blockCacheBytes,
+    // The node refuses writes at the headroom itself; the rest of it is for deletes and for what is under way.
+    headroomBytes: Math.floor(config.tuning.diskHeadroomBytes / 4),
+  });
+  closers.push(() => storage.close());
+  const secret = await clusterSecret(config, log);
+  const clusterId = createHash('sha256')
+    .update('holdfast cluster id')
+    .update(secret.reveal())
+    .digest('hex')
+    .slice(0, 16);
+  const identity = await loadIdentity(config.dataDir);
+  const { shards } = config.tuning;
+  const drawActor = (): string => randomBytes(8).toString('hex');
+  const state = await openNodeState(storage, { clusterId, shards, drawActor, corrupt, renewActor: recordsLost });
+  const transport = await createLibp2pTransport({
+    identity,
+    secret: secret.reveal(),
+    hello: { clusterId, versionMin: WIRE_VERSION, versionMax: WIRE_VERSION, shards },
+    listen: config.listen,
+    seeds: config.seeds,
+    ...(config.mdns ? {} : { mdns: false }),
+    knownPeers: state.known.map(({ id, profile }) => ({ peer: id, addresses: profile.addresses })),
+    log,
+  });
+  const sampler = systemSampler(config.dataDir);
+  const { score } = await sampler.sample();
+  const node = new LocalNode(
+    {
+      config,
+      version,
+      clusterId,
+      state,
+      storage,
+      transport,
+      clock: systemClock,
+      sampler,
+      metrics: prometheusRenderer,
+      log,
+      seed: randomBytes(4).readUInt32BE(),
+      run: randomBytes(6).toString('hex'),
+      processUsage,
+      onFatal: fail,
+    },
+    score,
+  );
+  closers.push(() => node.stop());
+  reportCorrupt = (record) => node.handleCorruptRecord(record);
+  for (const record of corrupt) reportCorrupt(record);
+  // Listeners first: a used port must not cost the cluster a join and a leave.
+  const http = await startHttpApi({ node, ...config.http, log, version });
+  closers.push(() => http.close());
+  if (config.resp !== null) {
+    const resp = await startRespServer({ node, ...config.resp, log, version });
+    closers.push(() => resp.close());
+  }
+  await node.start();
+  log.info('serving', {
+    name: config.name,
+    peerId: identity.peer,
+    clusterId,
+    http: endpointText(http.address, http.port),
+  });
+}
+
+function processUsage(): { residentBytes: number; cpuSeconds: number } {
+  const { user, system } = process.cpuUsage();
+  return { residentBytes: process.memoryUsage.rss(), cpuSeconds: (user + system) / 1e6 };
+}
+
+/** The configured secret, or the one that this data directory made for a cluster of its own. */
+async function clusterSecret(config: NodeConfig, log: Log): Promise<Secret> {
+  if (config.secret !== null) return config.secret;
+  const path = join(config.dataDir, SECRET_FILE);
+  const stored = await readFile(path, 'utf8').catch(() => null);
+  if (stored !== null) {
+    const secret = Secret.parse(stored.trim());
+    if (secret === undefined) {
+      throw new Error(
+        `${path} does not hold a cluster secret; restore it, or pass the cluster's secret with --secret-file`,
+      );
+    }
+    return secret;
+  }
+  const text = randomBytes(32).toString('hex');
+  const file = await open(path, 'wx', 0o600);
+  await file.writeFile(`${text}\n`);
+  await file.sync();
+  await file.close();
+  log.warn('no secret given: this node forms a cluster of its own; start others with --secret-file to join it', {
+    secretFile: path,
+  });
+  return Secret.parse(text) as Secret;
+}
+
+/** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
+function stopSignal(): { promise: Promise<void>; fail: (error: unknown) => void } {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  let signals = 0;
+  const onSignal = (): void => {
+    if (++signals > 1) process.exit(1);
+    resolve();
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  return { promise, fail: reject };
+}
+
+process.exitCode = await runCli(
+  process.argv.slice(2),
+  processContext({
+    version,
+    startNode,
+    runDemo: async (options) => {
+      // Loaded on demand: a node has no use for it.
+      const { runDemo } = await import('./demo/demo.ts');
+      const sampler = systemSampler(tmpdir());
+      await runDemo(options, { sample: () => sampler.sample() });
+    },
+  }),
+);

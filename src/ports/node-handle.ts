@@ -1,0 +1,143 @@
+import type { Failure } from '../lib/failure.ts';
+import type { BucketConfig } from '../protocol/catalog/record.ts';
+import type { ClientRequest, ReplyOf } from '../protocol/replication/request.ts';
+
+export type { BucketConfig } from '../protocol/catalog/record.ts';
+
+import type { Entries } from '../protocol/causal/entry.ts';
+import type { MemberState } from '../protocol/membership/member.ts';
+
+export type { Failure } from '../lib/failure.ts';
+export { CausalContext } from '../protocol/causal/context.ts';
+export type { Dot } from '../protocol/causal/dot.ts';
+export { dotText } from '../protocol/causal/dot.ts';
+export type { ConflictPolicy, Entries, Entry } from '../protocol/causal/entry.ts';
+export { VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
+export type { Mutation } from '../protocol/causal/mutation.ts';
+export { readCounter, readValue, winner } from '../protocol/causal/value.ts';
+export type {
+  ClientRequest,
+  GetReply,
+  Level,
+  ListReply,
+  MutateReply,
+} from '../protocol/replication/request.ts';
+
+export interface NodeStatus {
+  readonly name: string;
+  readonly peerId: string;
+  readonly clusterId: string;
+  readonly version: string;
+  readonly bootEpoch: number;
+  readonly uptimeSeconds: number;
+  readonly level: 'connected' | 'degraded' | 'island';
+  readonly members: Readonly<Record<MemberState, number>>;
+  readonly ringEpoch: number;
+  readonly shards: { readonly owned: number; readonly complete: number; readonly transferring: number };
+  readonly disk: { readonly usedBytes: number; readonly freeBytes: number; readonly readOnly: boolean };
+  /** Writes waiting here for owners that are away. */
+  readonly hints: { readonly records: number; readonly bytes: number; readonly dropped: number };
+}
+
+export interface MemberView {
+  readonly name: string;
+  readonly peerId: string;
+  readonly state: MemberState;
+  readonly health: 'healthy' | 'degraded';
+  readonly incarnation: number;
+  readonly zone: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly addresses: readonly string[];
+  readonly score: number;
+  readonly rttMs: number | null;
+  /** ISO 8601 time of the last state change. */
+  readonly since: string;
+  readonly self: boolean;
+}
+
+export interface RingView {
+  readonly epoch: number;
+  readonly shards: number;
+  readonly replicas: number;
+  readonly members: readonly {
+    readonly name: string;
+    readonly peerId: string;
+    readonly in: boolean;
+    readonly weight: number;
+    readonly zone: string;
+    /** Shards of which it is an owner. */
+    readonly shards: number;
+  }[];
+  /** Shards in transfer to new owners; null when the ring is at rest. */
+  readonly changing: { readonly shards: number } | null;
+}
+
+export interface LocateView {
+  readonly shard: number;
+  readonly owners: readonly string[];
+  readonly fallbacks: readonly string[];
+}
+
+export interface BucketView extends BucketConfig {
+  readonly name: string;
+}
+
+/** Something an operator may want to know; `seq` counts up from 1 within one run of the process. */
+export interface ClusterEvent {
+  readonly seq: number;
+  /** ISO 8601. */
+  readonly time: string;
+  /** `member-alive`, `member-suspect`, `member-dead`, `member-left`, `ring-changed`, `sync-completed`, `record-corrupt`, … */
+  readonly type: string;
+  readonly data: Readonly<Record<string, string | number | boolean>>;
+}
+
+export interface EventFeed {
+  /** Names this run of the process; an id of another run cannot be resumed. */
+  readonly run: string;
+  /** Retained events after `seq` (0: all that are retained); null when some of them are gone. */
+  after(seq: number): readonly ClusterEvent[] | null;
+  /** Calls back for each new event; returns a function that ends it. */
+  subscribe(listener: (event: ClusterEvent) => void): () => void;
+}
+
+/** One change of a key, as seen by an owner. The same change is delivered once. */
+export interface ChangeEvent {
+  readonly seq: number;
+  readonly bucket: string;
+  readonly key: string;
+  /** Live entries after the change; empty: deleted. */
+  readonly entries: Entries;
+}
+
+export interface ChangeFeed {
+  readonly run: string;
+  /** Retained changes of the bucket after `seq`; null when some of them are gone: the client must list again. */
+  after(bucket: string, seq: number): readonly ChangeEvent[] | null;
+  /** The latest `seq`; where a new watch starts. */
+  readonly latest: number;
+  subscribe(bucket: string, prefix: string, listener: (change: ChangeEvent) => void): () => void;
+}
+
+/** What the interfaces (HTTP, RESP) may ask of the node. Failures are thrown as HoldfastError. */
+export interface NodeHandle {
+  readonly ready: boolean;
+  request<R extends ClientRequest>(request: R): Promise<ReplyOf<R>>;
+  status(): Promise<NodeStatus>;
+  members(): readonly MemberView[];
+  ring(): RingView;
+  locate(bucket: string, key: string): LocateView;
+  buckets(): readonly BucketView[];
+  /** Undefined when there is no such bucket. */
+  bucket(name: string): BucketView | undefined;
+  /** Creating a bucket that exists with the same settings succeeds; with others it fails with `bucket-exists`. */
+  createBucket(name: string, config: BucketConfig): Promise<BucketView>;
+  readonly events: EventFeed;
+  readonly changes: ChangeFeed;
+  /** Prometheus text format. */
+  metrics(): Promise<string>;
+  /** Wall clock in Unix ms, for expiries. */
+  wallMs(): number;
+  /** Counts a refused or malformed request of an interface, for metrics. */
+  countRefusal(listener: 'http' | 'resp', reason: Failure['code'] | 'protocol'): void;
+}

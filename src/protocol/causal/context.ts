@@ -1,0 +1,231 @@
+import { assert } from '../../lib/assert.ts';
+import type { ActorId, Dot } from './dot.ts';
+
+/** Inclusive counter ranges, flat and sorted: [from, to, from, to, …], never touching each other. */
+type Ranges = number[];
+
+/** One run of consecutive dots of an actor, both ends inclusive. */
+export interface DotRange {
+  readonly actor: ActorId;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The set of dots a replica covers. Mutable; `clone` before handing one out. */
+export class CausalContext {
+  private readonly actors = new Map<ActorId, Ranges>();
+
+  static fromDots(dots: Iterable<Dot>): CausalContext {
+    const context = new CausalContext();
+    for (const dot of dots) context.add(dot);
+    return context;
+  }
+
+  static fromRanges(ranges: Iterable<DotRange>): CausalContext {
+    const context = new CausalContext();
+    for (const range of ranges) context.addRange(range);
+    return context;
+  }
+
+  get isEmpty(): boolean {
+    return this.actors.size === 0;
+  }
+
+  get actorCount(): number {
+    return this.actors.size;
+  }
+
+  /** Number of ranges over all actors: what an encoding costs. */
+  get rangeCount(): number {
+    let count = 0;
+    for (const ranges of this.actors.values()) count += ranges.length / 2;
+    return count;
+  }
+
+  /** Number of dots. */
+  get dotCount(): number {
+    let count = 0;
+    for (const ranges of this.actors.values()) {
+      for (let i = 0; i < ranges.length; i += 2) count += (ranges[i + 1] as number) - (ranges[i] as number) + 1;
+    }
+    return count;
+  }
+
+  /** The highest counter of an actor, 0 when it has none. */
+  highest(actor: ActorId): number {
+    return this.actors.get(actor)?.at(-1) ?? 0;
+  }
+
+  /** The highest counter up to which every dot of the actor is covered. */
+  contiguous(actor: ActorId): number {
+    const ranges = this.actors.get(actor);
+    return ranges !== undefined && ranges[0] === 1 ? (ranges[1] as number) : 0;
+  }
+
+  has(dot: Dot): boolean {
+    const ranges = this.actors.get(dot.actor);
+    if (ranges === undefined) return false;
+    // Nearly always one range; a scan from the end finds recent dots first.
+    for (let i = ranges.length - 2; i >= 0; i -= 2) {
+      if (dot.counter >= (ranges[i] as number)) return dot.counter <= (ranges[i + 1] as number);
+    }
+    return false;
+  }
+
+  add(dot: Dot): void {
+    assert(dot.counter >= 1, 'dots count from 1');
+    const ranges = this.actors.get(dot.actor);
+    if (ranges === undefined) {
+      this.actors.set(dot.actor, [dot.counter, dot.counter]);
+      return;
+    }
+    if (ranges[ranges.length - 1] === dot.counter - 1) {
+      ranges[ranges.length - 1] = dot.counter;
+      return;
+    }
+    insertRange(ranges, dot.counter, dot.counter);
+  }
+
+  addRange(range: DotRange): void {
+    assert(range.from >= 1 && range.to >= range.from, 'a dot range runs upwards from 1');
+    const ranges = this.actors.get(range.actor);
+    if (ranges === undefined) this.actors.set(range.actor, [range.from, range.to]);
+    else insertRange(ranges, range.from, range.to);
+  }
+
+  /** Adds every dot of `other`. */
+  union(other: CausalContext): void {
+    for (const [actor, ranges] of other.actors) {
+      const own = this.actors.get(actor);
+      if (own === undefined) this.actors.set(actor, ranges.slice());
+      else for (let i = 0; i < ranges.length; i += 2) insertRange(own, ranges[i] as number, ranges[i + 1] as number);
+    }
+  }
+
+  /** True when every dot of `other` is covered here. */
+  covers(other: CausalContext): boolean {
+    for (const [actor, ranges] of other.actors) {
+      const own = this.actors.get(actor);
+      if (own === undefined) return false;
+      for (let i = 0; i < ranges.length; i += 2) {
+        if (!holdsRange(own, ranges[i] as number, ranges[i + 1] as number)) return false;
+      }
+    }
+    return true;
+  }
+
+  /** The dots covered here and not by `other`, as ranges. */
+  minus(other: CausalContext): DotRange[] {
+    const missing: DotRange[] = [];
+    for (const [actor, ranges] of this.actors) {
+      const theirs = other.actors.get(actor) ?? [];
+      let j = 0;
+      for (let i = 0; i < ranges.length; i += 2) {
+        let from = ranges[i] as number;
+        const to = ranges[i + 1] as number;
+        while (j < theirs.length && (theirs[j + 1] as number) < from) j += 2;
+        let k = j;
+        while (from <= to && k < theirs.length && (theirs[k] as number) <= to) {
+          const low = theirs[k] as number;
+          if (low > from) missing.push({ actor, from, to: low - 1 });
+          from = (theirs[k + 1] as number) + 1;
+          k += 2;
+        }
+        if (from <= to) missing.push({ actor, from, to });
+      }
+    }
+    return missing;
+  }
+
+  equals(other: CausalContext): boolean {
+    if (this.actors.size !== other.actors.size) return false;
+    for (const [actor, ranges] of this.actors) {
+      const theirs = other.actors.get(actor);
+      if (theirs === undefined || theirs.length !== ranges.length) return false;
+      for (let i = 0; i < ranges.length; i++) if (ranges[i] !== theirs[i]) return false;
+    }
+    return true;
+  }
+
+  /** Takes one dot out again, which leaves a gap. */
+  remove(dot: Dot): void {
+    const ranges = this.actors.get(dot.actor);
+    if (ranges === undefined) return;
+    for (let i = 0; i < ranges.length; i += 2) {
+      const from = ranges[i] as number;
+      const to = ranges[i + 1] as number;
+      if (dot.counter < from || dot.counter > to) continue;
+      const left = dot.counter > from ? [from, dot.counter - 1] : [];
+      const right = dot.counter < to ? [dot.counter + 1, to] : [];
+      ranges.splice(i, 2, ...left, ...right);
+      break;
+    }
+    if (ranges.length === 0) this.actors.delete(dot.actor);
+  }
+
+  /** A copy without the actor's dots above `counter`. */
+  cappedAt(actor: ActorId, counter: number): CausalContext {
+    const copy = this.clone();
+    const ranges = copy.actors.get(actor);
+    if (ranges === undefined) return copy;
+    while (ranges.length > 0 && (ranges[ranges.length - 2] as number) > counter) ranges.splice(-2, 2);
+    if (ranges.length === 0) copy.actors.delete(actor);
+    else ranges[ranges.length - 1] = Math.min(ranges[ranges.length - 1] as number, counter);
+    return copy;
+  }
+
+  clone(): CausalContext {
+    const copy = new CausalContext();
+    for (const [actor, ranges] of this.actors) copy.actors.set(actor, ranges.slice());
+    return copy;
+  }
+
+  /** All ranges, sorted by actor then counter: the canonical form for encodings and digests. */
+  ranges(): DotRange[] {
+    const all: DotRange[] = [];
+    for (const actor of [...this.actors.keys()].sort()) {
+      const ranges = this.actors.get(actor) as Ranges;
+      for (let i = 0; i < ranges.length; i += 2) {
+        all.push({ actor, from: ranges[i] as number, to: ranges[i + 1] as number });
+      }
+    }
+    return all;
+  }
+
+  /** An order-independent 32-bit digest; equal contexts have equal digests. */
+  digest(): number {
+    let sum = 0;
+    for (const [actor, ranges] of this.actors) {
+      let h = Number.parseInt(actor.slice(0, 8), 16) ^ Math.imul(Number.parseInt(actor.slice(8), 16), 0x9e3779b1);
+      for (const bound of ranges) {
+        // Counters may exceed 32 bits: both halves count.
+        h = Math.imul(h ^ (bound >>> 0) ^ Math.imul(Math.floor(bound / 0x1_0000_0000), 0x27d4eb2f), 0x85ebca6b);
+        h ^= h >>> 15;
+      }
+      sum = (sum + Math.imul(h, 0xc2b2ae35)) >>> 0;
+    }
+    return sum;
+  }
+}
+
+function holdsRange(ranges: Ranges, from: number, to: number): boolean {
+  for (let i = ranges.length - 2; i >= 0; i -= 2) {
+    if (from >= (ranges[i] as number)) return to <= (ranges[i + 1] as number);
+  }
+  return false;
+}
+
+function insertRange(ranges: Ranges, from: number, to: number): void {
+  // The first range that could touch [from, to]: its end reaches from - 1.
+  let start = ranges.length;
+  while (start >= 2 && (ranges[start - 1] as number) >= from - 1) start -= 2;
+  let end = start;
+  let low = from;
+  let high = to;
+  while (end < ranges.length && (ranges[end] as number) <= to + 1) {
+    low = Math.min(low, ranges[end] as number);
+    high = Math.max(high, ranges[end + 1] as number);
+    end += 2;
+  }
+  ranges.splice(start, end - start, low, high);
+}

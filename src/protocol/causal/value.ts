@@ -1,0 +1,122 @@
+import { compareDots } from './dot.ts';
+import type { ConflictPolicy, Entries, Entry } from './entry.ts';
+
+export interface RegisterEntry extends Entry {
+  readonly payload: { readonly kind: 'register'; readonly value: Uint8Array; readonly contentType: string };
+}
+
+interface CounterEntry extends Entry {
+  readonly payload: { readonly kind: 'counter'; readonly total: number; readonly since: number };
+}
+
+function isRegister(entry: Entry): entry is RegisterEntry {
+  return entry.payload.kind === 'register';
+}
+
+function isCounter(entry: Entry): entry is CounterEntry {
+  return entry.payload.kind === 'counter';
+}
+
+/** Expired at a wall-clock time; the expiry instant itself counts as past. */
+function isExpired(entry: Entry, wallMs: number): boolean {
+  return entry.expiresAtMs !== 0 && entry.expiresAtMs <= wallMs;
+}
+
+/**
+ * The entry that decides what `lww` readers see; undefined of an absent key. A register: it is the value.
+ * A counter: `readCounter` is. The highest stamp wins; at equal stamps a counter stands on top of the register
+ * whose stamp it took over; then the dot decides.
+ */
+export function winner(entries: Entries): Entry | undefined {
+  let best: Entry | undefined;
+  for (const entry of entries) if (best === undefined || outbids(entry, best)) best = entry;
+  return best;
+}
+
+function outbids(a: Entry, b: Entry): boolean {
+  if (a.hlc !== b.hlc) return a.hlc > b.hlc;
+  if (a.payload.kind !== b.payload.kind) return a.payload.kind === 'counter';
+  return compareDots(a.dot, b.dot) > 0;
+}
+
+/**
+ * The entries that readers still see at a wall-clock time.
+ *
+ * `lww`: the winner's expiry is the key's, so a losing write never comes back when the winner expires.
+ * `siblings`: each register lives by its own expiry, and the counter entries together by their winner's.
+ */
+export function liveEntries(entries: Entries, wallMs: number, conflict: ConflictPolicy): Entries {
+  if (!entries.some((entry) => isExpired(entry, wallMs))) return entries;
+  if (conflict === 'lww') return isExpired(winner(entries) as Entry, wallMs) ? [] : entries;
+  const counter = winner(entries.filter(isCounter));
+  return entries.filter((entry) => !isExpired(isCounter(entry) ? (counter as Entry) : entry, wallMs));
+}
+
+/** The winning register entry, undefined when there is none. */
+export function readRegister(entries: Entries): RegisterEntry | undefined {
+  let best: RegisterEntry | undefined;
+  for (const entry of entries) if (isRegister(entry) && (best === undefined || outbids(entry, best))) best = entry;
+  return best;
+}
+
+/** Splits the counter entries into those that the value sums up and those that something later has overridden. */
+export function countedEntries(entries: Entries): { counted: CounterEntry[]; overridden: CounterEntry[] } {
+  const base = readRegister(entries);
+  const counted: CounterEntry[] = [];
+  const overridden: CounterEntry[] = [];
+  const totals = new Set<string>();
+  // Backwards, so that the latest entry of each running total comes first: an older one is only still here
+  // because the event that replaced it has not arrived yet.
+  for (let i = entries.length - 1; i >= 0; i--) {
+    const entry = entries[i] as Entry;
+    if (!isCounter(entry)) continue;
+    const total = `${entry.dot.actor}/${entry.payload.since}`;
+    // A put that the increment had not seen, and that is later than what it built on, starts the count anew.
+    const current = !totals.has(total) && (base === undefined || entry.hlc >= base.hlc);
+    (current ? counted : overridden).push(entry);
+    totals.add(total);
+  }
+  return { counted, overridden };
+}
+
+/** At most 16 digits, as in the decimal form of every safe integer. */
+const DECIMAL = /^(0|-?[1-9][0-9]{0,15})$/;
+const DECIMAL_BYTES_MAX = 17;
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+const encoder = new TextEncoder();
+
+/**
+ * The counter's value: the sum of all running totals, on top of a register that holds a decimal integer
+ * (a counter that was started with a plain write). Null when the key is absent; 'not-a-number' when the
+ * register holds something else or the sum leaves the safe integers.
+ */
+export function readCounter(entries: Entries): number | 'not-a-number' | null {
+  if (entries.length === 0) return null;
+  let sum = 0;
+  const base = readRegister(entries);
+  if (base !== undefined) {
+    const { value } = base.payload;
+    const text = value.length <= DECIMAL_BYTES_MAX ? decoder.decode(value) : '';
+    if (!DECIMAL.test(text)) return 'not-a-number';
+    sum = Number(text);
+  }
+  for (const entry of countedEntries(entries).counted) sum += entry.payload.total;
+  return Number.isSafeInteger(sum) ? sum : 'not-a-number';
+}
+
+/**
+ * What an `lww` reader sees as bytes: the winning register, or a counter's value as decimal text. Undefined
+ * when the key is absent. A counter on top of a register that is not a number reads as that register.
+ */
+export function readValue(entries: Entries): { value: Uint8Array; contentType: string } | undefined {
+  const best = winner(entries);
+  if (best === undefined) return undefined;
+  if (isRegister(best)) return { value: best.payload.value, contentType: best.payload.contentType };
+  const sum = readCounter(entries);
+  const base = readRegister(entries)?.payload;
+  if (sum === 'not-a-number' && base !== undefined) return { value: base.value, contentType: base.contentType };
+  // Sums that leave the safe integers, and so have no number, only arise from concurrent increments near the limit.
+  return { value: encoder.encode(String(sum)), contentType: base?.contentType ?? COUNTER_CONTENT_TYPE };
+}
+
+const COUNTER_CONTENT_TYPE = 'text/plain';

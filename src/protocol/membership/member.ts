@@ -1,0 +1,40 @@
+import type { NodeId } from '../machine.ts';
+
+/**
+ * SWIM states. `left` is only ever self-issued (a graceful shutdown); `dead` members are kept and retried,
+ * so that a healed partition merges by itself.
+ */
+export type MemberState = 'alive' | 'suspect' | 'dead' | 'left';
+
+/** What a node says of itself; only it may change these. Travels with its alive claims. */
+export interface MemberProfile {
+  readonly name: string;
+  readonly zone: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly capabilities: readonly string[];
+  /** Multiaddrs with a peer id, in order of preference. At most 16. */
+  readonly addresses: readonly string[];
+  /** Lowest and highest wire version spoken. */
+  readonly versionMin: number;
+  readonly versionMax: number;
+  /** Number of starts of this data directory. */
+  readonly bootEpoch: number;
+  /** Resource score in [0, 1]: mean of the free shares of cpu, memory and storage. */
+  readonly score: number;
+  /** Ring weight: its share of vnodes relative to others. */
+  readonly weight: number;
+}
+
+/** A member as one node sees it. */
+export interface Member {
+  readonly id: NodeId;
+  readonly state: MemberState;
+  readonly incarnation: number;
+  readonly profile: MemberProfile;
+  /** Unix ms of the last state change in this node's view. */
+  readonly sinceMs: number;
+  /** Smoothed round-trip time of probes, null before the first. */
+  readonly rttMs: number | null;
+  /** `degraded`: answers, but late or with losses. */
+  readonly health: 'healthy' | 'degraded';
+}

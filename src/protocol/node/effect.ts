@@ -1,0 +1,49 @@
+import type { Failure } from '../../lib/failure.ts';
+import type { BucketConfig, BucketRecord, CatalogState } from '../catalog/record.ts';
+import type { Entries } from '../causal/entry.ts';
+import type { NodeId } from '../machine.ts';
+import type { DialFailure } from '../membership/input.ts';
+import type { Member, MemberProfile, MemberState } from '../membership/member.ts';
+import type { ReplicationEffect, ReplicationEvent, ReplicationInput } from '../replication/effect.ts';
+import type { PeerMessage } from './message.ts';
+
+/** What happened, as the node is told. */
+export type NodeInput =
+  | Exclude<ReplicationInput, { readonly type: 'message' | 'peer-up' | 'peer-down' }>
+  | { readonly type: 'message'; readonly from: NodeId; readonly message: PeerMessage }
+  | { readonly type: 'connected'; readonly peer: NodeId }
+  | { readonly type: 'disconnected'; readonly peer: NodeId }
+  | { readonly type: 'dial-failed'; readonly peer: NodeId; readonly reason: DialFailure }
+  | { readonly type: 'incarnation-persisted'; readonly incarnation: number }
+  | { readonly type: 'put-bucket'; readonly id: number; readonly name: string; readonly config: BucketConfig }
+  /** Clients of this node watch these buckets now: all of them, each time. */
+  | { readonly type: 'watch'; readonly buckets: readonly string[] }
+  | { readonly type: 'lag'; readonly lagMs: number }
+  | { readonly type: 'update-profile'; readonly patch: Partial<MemberProfile> }
+  | { readonly type: 'leave' };
+
+/** What the driver is to do, in order. */
+export type NodeEffect =
+  | Exclude<ReplicationEffect, { readonly type: 'send' | 'changed' | 'notify' }>
+  | { readonly type: 'send'; readonly to: NodeId; readonly message: PeerMessage }
+  | { readonly type: 'dial'; readonly peer: NodeId; readonly addresses: readonly string[] }
+  | { readonly type: 'disconnect'; readonly peer: NodeId }
+  | { readonly type: 'persist-incarnation'; readonly incarnation: number }
+  | { readonly type: 'persist-catalog'; readonly state: CatalogState }
+  | { readonly type: 'persist-member'; readonly member: Member }
+  | { readonly type: 'forget-member'; readonly peer: NodeId }
+  | { readonly type: 'bucket-reply'; readonly id: number; readonly outcome: BucketOutcome }
+  /** A watched key changed somewhere in the cluster. */
+  | { readonly type: 'changed'; readonly bucket: string; readonly key: string; readonly entries: Entries }
+  | { readonly type: 'event'; readonly event: NodeEvent };
+
+export type BucketOutcome =
+  | { readonly ok: true; readonly bucket: BucketRecord }
+  | { readonly ok: false; readonly failure: Failure };
+
+/** What an operator may want to know. */
+export type NodeEvent =
+  | ReplicationEvent
+  | { readonly type: 'member-changed'; readonly member: Member; readonly previous: MemberState | null }
+  | { readonly type: 'ring-changed'; readonly epoch: number; readonly members: number }
+  | { readonly type: 'bucket-created'; readonly bucket: string };

@@ -1,0 +1,310 @@
+import { unreachable } from '../../lib/assert.ts';
+import { earlier } from '../../lib/deadline-queue.ts';
+import { Prng } from '../../lib/prng.ts';
+import { Catalog } from '../catalog/catalog.ts';
+import type { BucketRecord, CatalogState } from '../catalog/record.ts';
+import type { ActorId } from '../causal/dot.ts';
+import type { Instant, Machine, NodeId } from '../machine.ts';
+import type { MembershipEffect } from '../membership/effect.ts';
+import type { Member, MemberProfile } from '../membership/member.ts';
+import { Membership } from '../membership/membership.ts';
+import type { MembershipMessage } from '../membership/message.ts';
+import type { KnownMember, MembershipTiming } from '../membership/options.ts';
+import type { ReplicationOptions } from '../replication/core.ts';
+import type { ReplicationEffect } from '../replication/effect.ts';
+import type { ReplicationMessage } from '../replication/message.ts';
+import { Replication, type ReplicationStats, type RestoredReplication } from '../replication/replication.ts';
+import { Ring } from '../ring/ring.ts';
+import { CatalogExchanger } from './catalog-exchange.ts';
+import type { NodeEffect, NodeInput } from './effect.ts';
+import type { PeerMessage, WatchExchange } from './message.ts';
+import { WatchRelay } from './watch-relay.ts';
+
+/** Up to this many members every node keeps a connection to every other. */
+const FULL_MESH_MAX = 64;
+
+export interface NodeOptions {
+  readonly self: NodeId;
+  readonly actor: ActorId;
+  readonly profile: MemberProfile;
+  readonly incarnation: number;
+  /** The persisted address book. */
+  readonly known: readonly KnownMember[];
+  readonly catalog: CatalogState;
+  readonly shards: number;
+  readonly replicas: number;
+  readonly membership: Partial<MembershipTiming>;
+  readonly replication: Omit<ReplicationOptions, 'self' | 'actor' | 'prng'>;
+  readonly restored: RestoredReplication;
+  readonly prng: Prng;
+}
+
+/** One whole node: membership, catalog, ring and replication composed; still pure. */
+export class Node implements Machine<NodeInput, NodeEffect> {
+  private readonly options: NodeOptions;
+  private readonly membership: Membership;
+  private readonly catalog: Catalog;
+  private readonly exchanger: CatalogExchanger;
+  private readonly watches = new WatchRelay();
+  private readonly replication: Replication;
+  private readonly connected = new Set<NodeId>();
+  private currentRing: Ring;
+  private effects: NodeEffect[] = [];
+
+  constructor(options: NodeOptions, now: Instant) {
+    this.options = options;
+    const { self, profile, prng } = options;
+    this.catalog = new Catalog(options.catalog);
+    if (this.catalog.setRingMember(self, { in: true, weight: profile.weight, zone: profile.zone })) {
+      this.effects.push({ type: 'persist-catalog', state: this.catalog.state() });
+    }
+    this.currentRing = this.buildRing();
+    this.membership = new Membership({
+      self,
+      profile,
+      incarnation: options.incarnation,
+      known: options.known,
+      prng: fork(prng),
+      timing: options.membership,
+    });
+    this.exchanger = new CatalogExchanger(this.catalog, fork(prng));
+    this.replication = new Replication(
+      { ...options.replication, self, actor: options.actor, prng: fork(prng) },
+      this.currentRing,
+      (bucket) => this.catalog.bucket(bucket)?.conflict ?? 'lww',
+      options.restored,
+      now,
+    );
+  }
+
+  get ring(): Ring {
+    return this.currentRing;
+  }
+
+  get ringEpoch(): number {
+    return this.catalog.epoch();
+  }
+
+  get buckets(): readonly BucketRecord[] {
+    return this.catalog.buckets;
+  }
+
+  bucket(name: string): BucketRecord | undefined {
+    return this.catalog.bucket(name);
+  }
+
+  members(): readonly Member[] {
+    return this.membership.members();
+  }
+
+  member(id: NodeId): Member | undefined {
+    return this.membership.member(id);
+  }
+
+  replicationStats(): ReplicationStats {
+    return this.replication.stats();
+  }
+
+  handle(input: NodeInput, now: Instant): NodeEffect[] {
+    this.dispatch(input, now);
+    return this.takeEffects();
+  }
+
+  handleTimeout(now: Instant): NodeEffect[] {
+    this.fromMembership(this.membership.handleTimeout(now), now);
+    this.fromReplication(this.replication.handleTimeout(now));
+    this.exchanger.handleTimeout(now, this.send);
+    return this.takeEffects();
+  }
+
+  nextDeadline(): number | undefined {
+    const cores = earlier(this.membership.nextDeadline(), this.replication.nextDeadline());
+    return earlier(cores, this.exchanger.nextDeadline());
+  }
+
+  private dispatch(input: NodeInput, now: Instant): void {
+    switch (input.type) {
+      case 'message':
+        return this.handleMessage(input.from, input.message, now);
+      case 'connected':
+        return this.handleConnected(input.peer, now);
+      case 'disconnected':
+        return this.handleDisconnected(input.peer, now);
+      case 'dial-failed':
+      case 'incarnation-persisted':
+      case 'lag':
+      case 'leave':
+      case 'update-profile':
+        return this.fromMembership(this.membership.handle(input, now), now);
+      case 'put-bucket':
+        return this.putBucket(input);
+      case 'watch':
+        return this.watches.handleWanted(input.buckets, this.send);
+      case 'request':
+      case 'persisted':
+      case 'cleared':
+      case 'object-lost':
+      case 'read-done':
+      case 'scan-done':
+      case 'storage-writable':
+        return this.fromReplication(this.replication.handle(input, now));
+      default:
+        return unreachable(input);
+    }
+  }
+
+  private handleMessage(from: NodeId, message: PeerMessage, now: Instant): void {
+    switch (message.type) {
+      case 'catalog':
+      case 'catalog-digest': {
+        const change = this.exchanger.handleMessage(from, message, this.send);
+        if (change !== null) this.handleCatalogChange(from, change.members.length > 0, now);
+        return;
+      }
+      case 'watch':
+      case 'change':
+        return this.handleWatch(from, message);
+      default:
+        if (isMembershipMessage(message)) {
+          this.fromMembership(this.membership.handle({ type: 'message', from, message }, now), now);
+        } else {
+          this.fromReplication(this.replication.handle({ type: 'message', from, message }, now));
+        }
+    }
+  }
+
+  private handleConnected(peer: NodeId, now: Instant): void {
+    if (this.connected.has(peer)) return;
+    this.connected.add(peer);
+    this.fromMembership(this.membership.handle({ type: 'connected', peer }, now), now);
+    this.exchanger.handleConnected(peer, now, this.send);
+    this.watches.handleConnected(peer, this.send);
+    this.fromReplication(this.replication.handle({ type: 'peer-up', peer }, now));
+  }
+
+  private handleDisconnected(peer: NodeId, now: Instant): void {
+    if (!this.connected.delete(peer)) return;
+    this.exchanger.handleDisconnected(peer);
+    this.watches.handleDisconnected(peer);
+    this.fromReplication(this.replication.handle({ type: 'peer-down', peer }, now));
+    this.fromMembership(this.membership.handle({ type: 'disconnected', peer }, now), now);
+  }
+
+  private handleCatalogChange(from: NodeId, ringChanged: boolean, now: Instant): void {
+    this.effects.push({ type: 'persist-catalog', state: this.catalog.state() });
+    this.exchanger.announce(from, this.send);
+    if (ringChanged) this.becomeRing(now);
+  }
+
+  private becomeRing(now: Instant): void {
+    const before = this.currentRing;
+    const ring = this.buildRing();
+    this.currentRing = ring;
+    // Two clusters merge (often: a new node meets an old one). The larger one's copies are the cluster's;
+    // members of the smaller one take their shards over anew, and hand over what they have.
+    const joined = ring.members.filter((member) => member.in && !before.members.some((old) => old.id === member.id));
+    const trusted = joined.length <= before.memberCount;
+    this.effects.push({
+      type: 'event',
+      event: { type: 'ring-changed', epoch: this.catalog.epoch(), members: ring.memberCount },
+    });
+    this.fromReplication(this.replication.handleRing(ring, trusted, now));
+  }
+
+  private buildRing(): Ring {
+    const { shards, replicas } = this.options;
+    return new Ring({ members: this.catalog.ringMembers, shards, replicas });
+  }
+
+  private putBucket(input: Extract<NodeInput, { type: 'put-bucket' }>): void {
+    const outcome = this.catalog.putBucket(input.name, input.config);
+    if (outcome.ok && outcome.created) {
+      this.effects.push({ type: 'persist-catalog', state: this.catalog.state() });
+      this.exchanger.announce(null, this.send);
+      this.effects.push({ type: 'event', event: { type: 'bucket-created', bucket: input.name } });
+    }
+    this.effects.push({ type: 'bucket-reply', id: input.id, outcome });
+  }
+
+  private handleWatch(from: NodeId, message: WatchExchange): void {
+    if (this.watches.handleMessage(from, message) && message.type === 'change') {
+      const { bucket, key, entries } = message;
+      this.effects.push({ type: 'changed', bucket, key, entries });
+    }
+  }
+
+  private fromMembership(effects: readonly MembershipEffect[], now: Instant): void {
+    for (const effect of effects) {
+      if (effect.type === 'member-changed') this.handleMemberChanged(effect.member, effect);
+      else if (effect.type === 'forget') this.effects.push({ type: 'forget-member', peer: effect.peer });
+      else this.effects.push(effect);
+      if (effect.type === 'member-changed' && isGone(effect.member)) {
+        this.fromReplication(this.replication.handle({ type: 'peer-down', peer: effect.member.id }, now));
+      } else if (effect.type === 'member-changed' && this.connected.has(effect.member.id)) {
+        this.fromReplication(this.replication.handle({ type: 'peer-up', peer: effect.member.id }, now));
+      }
+    }
+  }
+
+  private handleMemberChanged(member: Member, event: Extract<MembershipEffect, { type: 'member-changed' }>): void {
+    if (member.id !== this.options.self) {
+      this.effects.push({ type: 'persist-member', member });
+      const isNear = !this.connected.has(member.id) && this.membership.members().length <= FULL_MESH_MAX;
+      if (member.state === 'alive' && isNear) {
+        this.effects.push({ type: 'dial', peer: member.id, addresses: member.profile.addresses });
+      }
+    }
+    this.effects.push({ type: 'event', event });
+  }
+
+  private fromReplication(effects: readonly ReplicationEffect[]): void {
+    for (const effect of effects) {
+      switch (effect.type) {
+        case 'notify':
+          this.effects.push({ type: 'event', event: effect.event });
+          break;
+        case 'changed': {
+          const { bucket, key, entries } = effect;
+          if (this.watches.handleLocal(bucket, key, entries, this.send)) this.effects.push(effect);
+          break;
+        }
+        default:
+          this.effects.push(effect);
+      }
+    }
+  }
+
+  private readonly send = (to: NodeId, message: PeerMessage): void => {
+    this.effects.push({ type: 'send', to, message });
+  };
+
+  private takeEffects(): NodeEffect[] {
+    const effects = this.effects;
+    this.effects = [];
+    return effects;
+  }
+}
+
+const MEMBERSHIP_TYPES: ReadonlySet<string> = new Set<MembershipMessage['type']>([
+  'ping',
+  'ping-request',
+  'ack',
+  'nack',
+  'gossip',
+  'push-pull',
+  'push-pull-reply',
+  'push-pull-return',
+]);
+
+function isMembershipMessage(message: MembershipMessage | ReplicationMessage): message is MembershipMessage {
+  return MEMBERSHIP_TYPES.has(message.type);
+}
+
+function isGone(member: Member): boolean {
+  return member.state === 'dead' || member.state === 'left';
+}
+
+/** A generator of its own for each core, so that one core's draws do not shift another's. */
+function fork(prng: Prng): Prng {
+  return new Prng(prng.uint32());
+}

@@ -1,0 +1,78 @@
+import type { Prng } from '../../lib/prng.ts';
+import type { ActorId } from '../causal/dot.ts';
+import type { ConflictPolicy } from '../causal/entry.ts';
+import type { Instant, NodeId } from '../machine.ts';
+import type { CellTable } from './cell-table.ts';
+import type { ReplicationEffect } from './effect.ts';
+import type { Journal } from './journal.ts';
+import type { ReplicationMessage } from './message.ts';
+import type { Placement } from './placement.ts';
+import type { RecordScan, ScanResult } from './record.ts';
+import type { ShardTable } from './shard-table.ts';
+
+export interface ReplicationOptions {
+  readonly self: NodeId;
+  readonly actor: ActorId;
+  readonly prng: Prng;
+  /** A request that has not reached its level by then fails. */
+  readonly requestTimeoutMs: number;
+  /** A replica that has not answered by then is replaced by a fallback (write) or another owner (read). */
+  readonly replicaTimeoutMs: number;
+  /** Interval of anti-entropy with one random holder of common shards. */
+  readonly antiEntropyIntervalMs: number;
+  /** Hints beyond this many bytes are dropped, counted, and left to anti-entropy. */
+  readonly hintBytesMax: number;
+  /** Memory for cached objects. */
+  readonly cacheBytes: number;
+  /** Timestamps further ahead of the local clock are refused. */
+  readonly maxClockDriftMs: number;
+}
+
+/** Requests in flight at once; more are refused with `too-many-requests`. */
+export const REQUESTS_MAX = 20_000;
+
+export interface ReplicationCounters {
+  writes: number;
+  writesSloppy: number;
+  writesFailed: number;
+  reads: number;
+  readsIncomplete: number;
+  readRepairs: number;
+  forwards: number;
+  hintsStored: number;
+  hintsDelivered: number;
+  hintsDropped: number;
+  syncRounds: number;
+  syncObjectsSent: number;
+  syncObjectsReceived: number;
+  expired: number;
+  driftRefused: number;
+}
+
+/** What the parts of replication share. One turn runs at a time, so `now` and `ring` are the current ones. */
+export interface ReplicationCore {
+  readonly options: ReplicationOptions;
+  readonly journal: Journal;
+  readonly cells: CellTable;
+  readonly shards: ShardTable;
+  readonly counters: ReplicationCounters;
+  readonly now: Instant;
+  readonly ring: Placement;
+  emit(effect: ReplicationEffect): void;
+  send(to: NodeId, message: ReplicationMessage): void;
+  /** Connected now. This node itself counts as up. */
+  isUp(peer: NodeId): boolean;
+  shardOf(bucket: string, key: string): number;
+  conflictOf(bucket: string): ConflictPolicy;
+  /** Starts an ordered read; `use` gets the rows in a later input. */
+  scan: ScanStarter;
+}
+
+export type ScanStarter = <T extends RecordScanTable>(
+  scan: RecordScanOf<T>,
+  use: (result: ScanResultOf<T>) => void,
+) => void;
+
+export type RecordScanTable = RecordScan['table'];
+export type RecordScanOf<T extends RecordScanTable> = Extract<RecordScan, { table: T }>;
+export type ScanResultOf<T extends RecordScanTable> = Extract<ScanResult, { table: T }>;

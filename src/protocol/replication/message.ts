@@ -1,0 +1,166 @@
+import type { Failure } from '../../lib/failure.ts';
+import type { CausalContext } from '../causal/context.ts';
+import type { Dot } from '../causal/dot.ts';
+import type { Entries } from '../causal/entry.ts';
+import type { NodeId } from '../machine.ts';
+import type { ClientReply, ClientRequest, ListItem } from './request.ts';
+
+/** A replica's copy of one key, and all the key's events that the receiver misses. */
+export interface SyncItem {
+  readonly bucket: string;
+  readonly key: string;
+  readonly entries: Entries;
+  readonly past: CausalContext | null;
+  readonly events: readonly Dot[];
+}
+
+/** A client's request handed to a node that owns the key. */
+export interface ForwardMessage {
+  readonly type: 'forward';
+  readonly id: number;
+  readonly request: ClientRequest;
+}
+
+export interface ForwardReplyMessage {
+  readonly type: 'forward-reply';
+  readonly id: number;
+  readonly reply: ClientReply;
+}
+
+/** One new event for a key: what a coordinator sends to the other owners, and a fallback to a returning one. */
+export interface ReplicateMessage {
+  readonly type: 'replicate';
+  readonly id: number;
+  readonly bucket: string;
+  readonly key: string;
+  readonly entries: Entries;
+  /** One event, or of a hint several. */
+  readonly events: CausalContext;
+  /** The events and everything they replaced. */
+  readonly context: CausalContext;
+  /** Owners for whom the receiver keeps it as a hint; empty when it is itself an owner. */
+  readonly hintFor: readonly NodeId[];
+}
+
+/**
+ * `stored`: synced by an owner that is complete for the shard. `partial`: synced by an owner that is still
+ * taking the shard over. `hinted`: synced as a hint.
+ */
+export type AckStatus = 'stored' | 'partial' | 'hinted' | 'refused';
+
+export interface ReplicateAckMessage {
+  readonly type: 'replicate-ack';
+  readonly id: number;
+  readonly status: AckStatus;
+  /** Set when refused. */
+  readonly failure: Failure | null;
+}
+
+export interface ReadMessage {
+  readonly type: 'read';
+  readonly id: number;
+  readonly bucket: string;
+  readonly key: string;
+  /** The entries the reader has already; a replica with just those answers `same`. */
+  readonly dots: readonly Dot[];
+}
+
+export interface ReadReplyMessage {
+  readonly type: 'read-reply';
+  readonly id: number;
+  readonly status: 'same' | 'object';
+  /** True when the replica owns the shard and is complete: its answer counts for R. */
+  readonly counts: boolean;
+  readonly entries: Entries;
+  readonly context: CausalContext;
+}
+
+export interface ListMessage {
+  readonly type: 'list';
+  readonly id: number;
+  readonly bucket: string;
+  readonly prefix: string;
+  readonly after: string;
+  readonly limit: number;
+  readonly values: boolean;
+  readonly shards: readonly number[];
+}
+
+export interface ListReplyMessage {
+  readonly type: 'list-reply';
+  readonly id: number;
+  readonly items: readonly ListItem[];
+  readonly more: boolean;
+}
+
+/** Opens anti-entropy: one digest over the contexts of all named shards. */
+export interface SyncDigestMessage {
+  readonly type: 'sync-digest';
+  readonly shards: readonly number[];
+  readonly combined: number;
+}
+
+/** The answer when the combined digest differs: one digest a shard, same order. */
+export interface SyncDigestsMessage {
+  readonly type: 'sync-digests';
+  readonly shards: readonly number[];
+  readonly digests: readonly number[];
+}
+
+/** These shards have equal contexts on both sides; the digests say at which state. */
+export interface SyncEqualMessage {
+  readonly type: 'sync-equal';
+  readonly shards: readonly number[];
+  readonly digests: readonly number[];
+}
+
+/** "This is what I cover"; with `wants` also "send me what I miss"; with `reply` "tell me what you cover". */
+export interface SyncContextMessage {
+  readonly type: 'sync-context';
+  readonly shard: number;
+  readonly context: CausalContext;
+  readonly wants: boolean;
+  readonly reply: boolean;
+}
+
+/** Objects behind dots that the receiver misses. `context`: all that the sender covers, for what it dropped. */
+export interface SyncObjectsMessage {
+  readonly type: 'sync-objects';
+  readonly shard: number;
+  /** Answered by `sync-ack` with the same number. */
+  readonly sequence: number;
+  readonly context: CausalContext;
+  readonly items: readonly SyncItem[];
+}
+
+/** After the last object: the receiver now covers `context`, unless something was refused. */
+export interface SyncDoneMessage {
+  readonly type: 'sync-done';
+  readonly shard: number;
+  /** 0: there was nothing to send, and no answer is wanted. */
+  readonly sequence: number;
+  readonly context: CausalContext;
+}
+
+export interface SyncAckMessage {
+  readonly type: 'sync-ack';
+  readonly shard: number;
+  readonly sequence: number;
+}
+
+export type ReplicationMessage =
+  | ForwardMessage
+  | ForwardReplyMessage
+  | ReplicateMessage
+  | ReplicateAckMessage
+  | ReadMessage
+  | ReadReplyMessage
+  | ListMessage
+  | ListReplyMessage
+  | SyncDigestMessage
+  | SyncDigestsMessage
+  | SyncEqualMessage
+  | SyncContextMessage
+  | SyncObjectsMessage
+  | SyncDoneMessage
+  | SyncAckMessage;

@@ -1,0 +1,17 @@
+import type { NodeId } from '../machine.ts';
+
+/** Which nodes keep which shard; computed by the ring. */
+export interface Placement {
+  /** Number of shards the key space is cut into. */
+  readonly shards: number;
+  /** N: how many owners a shard has where there are enough members. */
+  readonly replicas: number;
+  /** Members that are in. */
+  readonly memberCount: number;
+  /** The shard of a key. */
+  shardOf(bucket: string, key: string): number;
+  owners(shard: number): readonly NodeId[];
+  /** All members in, in the order in which they stand in for one another: owners first. */
+  preference(shard: number): readonly NodeId[];
+  isOwner(shard: number, node: NodeId): boolean;
+}

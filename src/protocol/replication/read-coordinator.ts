@@ -1,0 +1,197 @@
+import { DeadlineQueue, earlier } from '../../lib/deadline-queue.ts';
+import { failure } from '../../lib/failure.ts';
+import type { CausalContext } from '../causal/context.ts';
+import type { Entries } from '../causal/entry.ts';
+import { joinEntries } from '../causal/join.ts';
+import { liveEntries } from '../causal/value.ts';
+import type { NodeId } from '../machine.ts';
+import type { Cell } from './cell-table.ts';
+import type { ReplicationCore } from './core.ts';
+import type { ReadReplyMessage } from './message.ts';
+import type { Replica } from './replica.ts';
+import type { GetRequest, Level, Respond } from './request.ts';
+import { needed } from './request.ts';
+import type { Shard } from './shard-table.ts';
+
+/** A key as all the replicas that answered know it, this node's present copy included. */
+export interface MergedCopy {
+  readonly entries: Entries;
+  readonly context: CausalContext;
+}
+
+type UseCopies = (merged: MergedCopy, complete: boolean, cell: Cell) => void;
+
+/** A read that waits for R replicas. */
+interface Read {
+  readonly id: number;
+  readonly cell: Cell;
+  readonly owners: readonly NodeId[];
+  readonly needed: number;
+  readonly asked: Set<NodeId>;
+  readonly copies: Map<NodeId, { entries: Entries; context: CausalContext; same: boolean }>;
+  readonly use: UseCopies;
+  counted: number;
+  ended: boolean;
+}
+
+export interface ReadCoordinatorParts {
+  readonly replica: Replica;
+  readonly nextId: () => number;
+  /** Starts anti-entropy of one shard with one other replica. */
+  readonly repairWith: (node: NodeId, shard: Shard) => void;
+}
+
+/**
+ * Coordinates reads: asks as many replicas as the level wants, this node first, others where owners are away,
+ * merges what they know, and repairs those that differ.
+ */
+export class ReadCoordinator {
+  private readonly core: ReplicationCore;
+  private readonly parts: ReadCoordinatorParts;
+  private readonly reads = new Map<number, Read>();
+  private readonly stalls: DeadlineQueue<Read>;
+  private readonly deadlines: DeadlineQueue<Read>;
+
+  constructor(core: ReplicationCore, parts: ReadCoordinatorParts) {
+    this.core = core;
+    this.parts = parts;
+    this.stalls = new DeadlineQueue(core.options.replicaTimeoutMs / 2);
+    this.deadlines = new DeadlineQueue(core.options.replicaTimeoutMs * 2);
+  }
+
+  handleGet(request: GetRequest, respond: Respond): void {
+    const { bucket, key, level } = request;
+    this.core.counters.reads++;
+    this.core.cells.open(this.core.shardOf(bucket, key), { bucket, key }, (opened) => {
+      this.collect(opened, level, (merged, complete, cell) => {
+        if (!complete) this.core.counters.readsIncomplete++;
+        if (!complete && level === 'all') {
+          const message = 'not all owners of the key answered; restore their links, or read with r=quorum';
+          respond({ type: 'failed', failure: failure('quorum-unavailable', message) });
+          return;
+        }
+        const entries = liveEntries(merged.entries, this.core.now.wallMs, this.core.conflictOf(bucket));
+        const context = merged.context.clone();
+        // What is not synced yet must not be read: a crash would take it back.
+        this.core.journal.whenDurable(cell.persistId, () => respond({ type: 'get', entries, context, complete }));
+      });
+    });
+  }
+
+  /** Brings together what the level's replicas know of a key; `complete` is false where too few could be asked. */
+  collect(cell: Cell, level: Level, use: UseCopies): void {
+    const { self } = this.core.options;
+    const owners = this.core.ring.owners(cell.shard);
+    const own = this.parts.replica.copyOf(cell);
+    const read: Read = {
+      id: this.parts.nextId(),
+      cell,
+      owners,
+      needed: needed(level, owners.length),
+      asked: new Set([self]),
+      copies: new Map([[self, { entries: own.entries, context: own.context, same: true }]]),
+      use,
+      counted: own.counts ? 1 : 0,
+      ended: false,
+    };
+    if (read.counted >= read.needed) {
+      use({ entries: own.entries, context: own.context }, true, cell);
+      return;
+    }
+    this.reads.set(read.id, read);
+    this.stalls.push(read, this.core.now.monoMs);
+    this.deadlines.push(read, this.core.now.monoMs);
+    if (!this.askMore(read)) this.finish(read, false);
+  }
+
+  handleReadReply(from: NodeId, message: ReadReplyMessage): void {
+    const read = this.reads.get(message.id);
+    if (read === undefined || !read.asked.has(from) || read.copies.has(from)) return;
+    read.copies.set(from, { entries: message.entries, context: message.context, same: message.status === 'same' });
+    if (message.counts) read.counted++;
+    if (read.counted >= read.needed) this.finish(read, true);
+    else if (read.copies.size === read.asked.size && !this.askMore(read)) this.finish(read, false);
+  }
+
+  /** A peer went away: reads that wait for it turn to others now rather than at the timeout. */
+  handlePeerDown(peer: NodeId): void {
+    for (const read of this.reads.values()) {
+      if (!read.asked.has(peer) || read.copies.has(peer)) continue;
+      read.asked.delete(peer);
+      if (!this.askMore(read) && read.copies.size === read.asked.size) this.finish(read, false);
+    }
+  }
+
+  handleTimeout(): void {
+    const nowMs = this.core.now.monoMs;
+    for (let read = this.stalls.pop(nowMs); read !== undefined; read = this.stalls.pop(nowMs)) this.askMore(read);
+    for (let read = this.deadlines.pop(nowMs); read !== undefined; read = this.deadlines.pop(nowMs)) {
+      this.finish(read, false);
+    }
+  }
+
+  nextDeadline(): number | undefined {
+    return earlier(this.stalls.next(), this.deadlines.next());
+  }
+
+  /** Asks as many more as could be needed: owners first, then fallbacks that may hold hints. False: nobody left. */
+  private askMore(read: Read): boolean {
+    const { bucket, key } = read.cell.name;
+    const preference = this.core.ring.preference(read.cell.shard);
+    const dots = (read.copies.get(this.core.options.self)?.entries ?? []).map((entry) => entry.dot);
+    let wanted = read.needed - read.counted;
+    let asked = false;
+    for (const node of preference.slice(0, read.owners.length * 2)) {
+      if (wanted === 0) break;
+      if (read.asked.has(node) || !this.core.isUp(node)) continue;
+      read.asked.add(node);
+      asked = true;
+      wanted--;
+      this.core.send(node, { type: 'read', id: read.id, bucket, key, dots });
+    }
+    return asked || read.copies.size < read.asked.size;
+  }
+
+  private finish(read: Read, complete: boolean): void {
+    read.ended = true;
+    this.reads.delete(read.id);
+    // The key may have changed here meanwhile: what is merged is its present state.
+    this.core.cells.open(read.cell.shard, read.cell.name, (cell) => {
+      const { merged, divergent } = this.merge(read, cell);
+      if (divergent) this.repair(read, cell);
+      read.use(merged, complete, cell);
+    });
+  }
+
+  private merge(read: Read, cell: Cell): { merged: MergedCopy; divergent: boolean } {
+    const own = this.parts.replica.copyOf(cell);
+    let { entries, context } = own as MergedCopy;
+    let divergent = false;
+    for (const copy of read.copies.values()) {
+      if (copy.same) continue;
+      const local = context;
+      const joined = joinEntries(
+        entries,
+        (dot) => local.has(dot),
+        copy.entries,
+        (dot) => copy.context.has(dot),
+      );
+      divergent ||= joined.changed || joined.entries.length !== copy.entries.length;
+      entries = joined.entries;
+      context = local.clone();
+      context.union(copy.context);
+    }
+    return { merged: { entries, context }, divergent };
+  }
+
+  /**
+   * Read repair: the replicas that differ compare contexts at once and exchange what either misses. A copy alone
+   * cannot be joined: it does not say which older events of the key it stands for.
+   */
+  private repair(read: Read, cell: Cell): void {
+    const shard = this.core.shards.find(cell.shard);
+    if (shard?.owned !== true) return;
+    this.core.counters.readRepairs++;
+    for (const [node, copy] of read.copies) if (!copy.same) this.parts.repairWith(node, shard);
+  }
+}

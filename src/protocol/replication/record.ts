@@ -1,0 +1,131 @@
+/**
+ * What replication keeps on disk, as typed records; `wire/record.ts` gives them their byte form.
+ *
+ * | table   | key                    | value                                                              |
+ * |---------|------------------------|--------------------------------------------------------------------|
+ * | object  | shard, bucket, key     | the key's entries and open past (absent when there are none)       |
+ * | dot     | shard, actor, counter  | which key the event touched; kept until every owner covers the dot |
+ * | shard   | shard                  | the replica's causal context and state                             |
+ * | counter | shard                  | this actor's last counter where the shard itself is not held       |
+ * | hint    | shard, bucket, key     | a delta that waits for owners that are away                        |
+ * | expiry  | time, shard, bucket, key | nothing: the order of the keys is the schedule                   |
+ */
+
+import type { CausalContext } from '../causal/context.ts';
+import type { ActorId } from '../causal/dot.ts';
+import type { Entries } from '../causal/entry.ts';
+import type { CausalObject } from '../causal/object.ts';
+import type { NodeId } from '../machine.ts';
+
+/** The name of an object; its shard follows from it. */
+export interface ObjectName {
+  readonly bucket: string;
+  readonly key: string;
+}
+
+export interface ShardRecord {
+  readonly context: CausalContext;
+  /** False until the replica has synced with the holders it took the shard over from. */
+  readonly complete: boolean;
+}
+
+export interface HintRecord {
+  readonly entries: Entries;
+  /** The events that wait: those of the entries, of deletes, and of entries that later ones replaced. */
+  readonly events: CausalContext;
+  /** The events and all the dots that they replaced. */
+  readonly context: CausalContext;
+  /** Owners that have not confirmed the delta. */
+  readonly targets: readonly NodeId[];
+}
+
+export type RecordWrite =
+  | { readonly table: 'object'; readonly shard: number; readonly name: ObjectName; readonly value: CausalObject | null }
+  | {
+      readonly table: 'dot';
+      readonly shard: number;
+      readonly actor: ActorId;
+      readonly counter: number;
+      readonly value: ObjectName | null;
+    }
+  | { readonly table: 'shard'; readonly shard: number; readonly value: ShardRecord | null }
+  | { readonly table: 'counter'; readonly shard: number; readonly value: number | null }
+  | { readonly table: 'hint'; readonly shard: number; readonly name: ObjectName; readonly value: HintRecord | null }
+  | {
+      readonly table: 'expiry';
+      readonly atMs: number;
+      readonly shard: number;
+      readonly name: ObjectName;
+      readonly value: true | null;
+    };
+
+/** A point read, answered by `ReadResult` of the same table. */
+export type RecordRead =
+  | { readonly table: 'object'; readonly shard: number; readonly name: ObjectName }
+  | { readonly table: 'hint'; readonly shard: number; readonly name: ObjectName };
+
+export type ReadResult =
+  | { readonly table: 'object'; readonly value: CausalObject | null }
+  | { readonly table: 'hint'; readonly value: HintRecord | null };
+
+/** An ordered read of at most `limit` rows. */
+export type RecordScan =
+  /** Index entries of one actor, counters `from` to `to` inclusive. */
+  | {
+      readonly table: 'dot';
+      readonly shard: number;
+      readonly actor: ActorId;
+      readonly from: number;
+      readonly to: number;
+      readonly limit: number;
+    }
+  /** Objects of one bucket over several shards, merged in key order. */
+  | {
+      readonly table: 'listing';
+      readonly bucket: string;
+      readonly shards: readonly number[];
+      readonly prefix: string;
+      readonly after: string;
+      readonly limit: number;
+    }
+  | {
+      readonly table: 'hint';
+      readonly after: { readonly shard: number; readonly name: ObjectName } | null;
+      readonly limit: number;
+    }
+  | { readonly table: 'expiry'; readonly beforeMs: number; readonly limit: number };
+
+export interface DotRow {
+  readonly actor: ActorId;
+  readonly counter: number;
+  readonly name: ObjectName;
+}
+
+export interface ObjectRow {
+  readonly name: ObjectName;
+  readonly entries: Entries;
+}
+
+export interface HintRow {
+  readonly shard: number;
+  readonly name: ObjectName;
+  readonly hint: HintRecord;
+}
+
+export interface ExpiryRow {
+  readonly atMs: number;
+  readonly shard: number;
+  readonly name: ObjectName;
+}
+
+export type ScanResult =
+  | { readonly table: 'dot'; readonly rows: readonly DotRow[]; readonly more: boolean }
+  | { readonly table: 'listing'; readonly rows: readonly ObjectRow[]; readonly more: boolean }
+  | { readonly table: 'hint'; readonly rows: readonly HintRow[]; readonly more: boolean }
+  | { readonly table: 'expiry'; readonly rows: readonly ExpiryRow[]; readonly more: boolean };
+
+/** Everything of a shard but this actor's counter: objects, index, context. Repeated after a crash. */
+export interface RecordClear {
+  readonly table: 'shard';
+  readonly shard: number;
+}

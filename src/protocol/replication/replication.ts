@@ -1,0 +1,435 @@
+import { assert, unreachable } from '../../lib/assert.ts';
+import { earlier } from '../../lib/deadline-queue.ts';
+import { failure } from '../../lib/failure.ts';
+import type { DotRange } from '../causal/context.ts';
+import type { Dot } from '../causal/dot.ts';
+import type { ConflictPolicy } from '../causal/entry.ts';
+import type { Instant, Machine, NodeId } from '../machine.ts';
+import { AntiEntropy } from './anti-entropy.ts';
+import { CellTable } from './cell-table.ts';
+import {
+  REQUESTS_MAX,
+  type RecordScanOf,
+  type RecordScanTable,
+  type ReplicationCore,
+  type ReplicationCounters,
+  type ReplicationOptions,
+  type ScanResultOf,
+} from './core.ts';
+import type { ReplicationEffect, ReplicationInput } from './effect.ts';
+import { Forwarder } from './forwarder.ts';
+import { HintStore } from './hint-store.ts';
+import { Journal } from './journal.ts';
+import { Lister } from './lister.ts';
+import type { ReplicationMessage } from './message.ts';
+import type { Placement } from './placement.ts';
+import { ReadCoordinator } from './read-coordinator.ts';
+import type { HintRow, ObjectName, ScanResult } from './record.ts';
+import { Replica } from './replica.ts';
+import type { ClientRequest, Respond } from './request.ts';
+import { type RestoredShards, type Shard, ShardTable } from './shard-table.ts';
+import { Sweeper } from './sweeper.ts';
+import { WriteCoordinator } from './write-coordinator.ts';
+
+/** Index rows read at once for a lost record. */
+const INDEX_ROWS = 4096;
+
+/** What an earlier run left on this disk. */
+export interface RestoredReplication extends RestoredShards {
+  readonly hints: readonly HintRow[];
+  readonly hasExpiries: boolean;
+}
+
+export interface ReplicationStats {
+  readonly shards: { readonly owned: number; readonly complete: number; readonly transferring: number };
+  readonly hints: { readonly records: number; readonly bytes: number; readonly dropped: number };
+  readonly cache: { readonly cells: number; readonly bytes: number };
+  readonly inFlight: number;
+  readonly counters: Readonly<ReplicationCounters>;
+}
+
+/**
+ * Replication of one node: every shard replica is one causal CRDT (see `causal/`), written through
+ * coordinators with N/R/W, kept equal by read repair, hinted handoff and anti-entropy.
+ */
+export class Replication implements Machine<ReplicationInput, ReplicationEffect> {
+  private readonly core: MutableCore;
+  private readonly journal = new Journal();
+  private readonly replica: Replica;
+  private readonly hints: HintStore;
+  private readonly reader: ReadCoordinator;
+  private readonly writer: WriteCoordinator;
+  private readonly forwarder: Forwarder;
+  private readonly lister: Lister;
+  private readonly antiEntropy: AntiEntropy;
+  private readonly sweeper: Sweeper;
+  private readonly up = new Set<NodeId>();
+  /** Dropped shards that are still on disk. */
+  private readonly clearing = new Set<number>();
+  private readonly scans = new Map<number, (result: ScanResult) => void>();
+  private effects: ReplicationEffect[] = [];
+  private lastId = 0;
+  private inFlight = 0;
+  private writable = true;
+
+  constructor(
+    options: ReplicationOptions,
+    ring: Placement,
+    conflictOf: (bucket: string) => ConflictPolicy,
+    restored: RestoredReplication,
+    now: Instant,
+  ) {
+    const { journal } = this;
+    this.up.add(options.self);
+    const shards = new ShardTable(options.self, options.actor, journal, restored);
+    const cells = new CellTable({
+      cacheBytes: options.cacheBytes,
+      read: (id, key) => this.effects.push({ type: 'read', id, key }),
+      tables: (shard) => {
+        // Until a dropped shard is off the disk, what is read there is not part of the new one.
+        const held = shards.find(shard) !== undefined && !this.clearing.has(shard);
+        return { object: held, hint: shards.find(shard)?.owned !== true || this.hints.mayHold(shard) };
+      },
+      isDurable: (id) => journal.isDurable(id),
+    });
+    this.core = {
+      options,
+      journal,
+      cells,
+      shards,
+      counters: zeroCounters(),
+      now,
+      ring,
+      emit: (effect) => this.effects.push(effect),
+      send: (to, message) => this.effects.push({ type: 'send', to, message }),
+      isUp: (peer) => this.up.has(peer),
+      shardOf: (bucket, key) => ring.shardOf(bucket, key),
+      conflictOf,
+      scan: (scan, use) => this.scan(scan, use),
+    };
+    const nextId = (): number => ++this.lastId;
+    this.replica = new Replica(this.core, () => this.hints);
+    this.hints = new HintStore(this.core, nextId, (cell, hint, done) => {
+      this.replica.applyHint(cell, hint);
+      done();
+    });
+    const { replica, hints } = this;
+    const repairWith = (node: NodeId, shard: Shard): void => this.antiEntropy.ask(node, shard);
+    this.reader = new ReadCoordinator(this.core, { replica, nextId, repairWith });
+    this.writer = new WriteCoordinator(this.core, { replica, hints, reader: this.reader, nextId, repairWith });
+    this.lister = new Lister(this.core, this.reader, nextId);
+    this.forwarder = new Forwarder(this.core, nextId, (request, respond) => this.execute(request, respond));
+    this.antiEntropy = new AntiEntropy(this.core, this.replica, {
+      onComplete: (shard) => this.becomeComplete(shard),
+      onCovered: (shard) => this.dropIfCovered(shard),
+    });
+    this.sweeper = new Sweeper(this.core, this.writer);
+    this.hints.restore(restored.hints);
+    if (restored.hasExpiries) this.sweeper.wake();
+    shards.handleRing(ring, null, true);
+  }
+
+  /** Takes over a new ring; `trusted` as in `ShardTable.handleRing`. */
+  handleRing(ring: Placement, trusted: boolean, now: Instant): ReplicationEffect[] {
+    return this.turn(now, () => {
+      const before = this.core.ring;
+      this.core.ring = ring;
+      this.core.shards.handleRing(ring, before, trusted);
+      const peers = new Set(this.up);
+      peers.delete(this.core.options.self);
+      this.antiEntropy.handleRing(peers);
+      this.hints.handlePeerUp(this.core.options.self);
+    });
+  }
+
+  handle(input: ReplicationInput, now: Instant): ReplicationEffect[] {
+    return this.turn(now, () => this.dispatch(input));
+  }
+
+  handleTimeout(now: Instant): ReplicationEffect[] {
+    return this.turn(now, () => {
+      this.writer.handleTimeout();
+      this.reader.handleTimeout();
+      this.forwarder.handleTimeout();
+      this.lister.handleTimeout();
+      this.hints.handleTimeout();
+      this.antiEntropy.handleTimeout();
+      this.sweeper.handleTimeout();
+    });
+  }
+
+  nextDeadline(): number | undefined {
+    let next = earlier(this.writer.nextDeadline(), this.reader.nextDeadline());
+    next = earlier(next, this.forwarder.nextDeadline());
+    next = earlier(next, this.lister.nextDeadline());
+    next = earlier(next, this.hints.nextDeadline());
+    next = earlier(next, this.antiEntropy.nextDeadline());
+    return earlier(next, this.sweeper.nextDeadline());
+  }
+
+  stats(): ReplicationStats {
+    let owned = 0;
+    let complete = 0;
+    let transferring = 0;
+    for (const shard of this.core.shards.all()) {
+      if (!shard.owned) transferring++;
+      else if (shard.complete) complete++;
+      else transferring++;
+      if (shard.owned) owned++;
+    }
+    return {
+      shards: { owned, complete, transferring },
+      hints: { ...this.hints.stats, dropped: this.core.counters.hintsDropped },
+      cache: this.core.cells.stats,
+      inFlight: this.inFlight,
+      counters: this.core.counters,
+    };
+  }
+
+  private turn(now: Instant, body: () => void): ReplicationEffect[] {
+    this.core.now = now;
+    body();
+    this.journal.flush(
+      () => this.core.shards.writeDirty(),
+      (id, writes) => this.effects.push({ type: 'persist', id, writes }),
+    );
+    this.core.cells.trim();
+    const effects = this.effects;
+    this.effects = [];
+    return effects;
+  }
+
+  private dispatch(input: ReplicationInput): void {
+    switch (input.type) {
+      case 'request':
+        return this.handleRequest(input.id, input.request);
+      case 'message':
+        return this.handleMessage(input.from, input.message);
+      case 'persisted':
+        return this.journal.handlePersisted(input.id);
+      case 'read-done':
+        return this.core.cells.handleRead(input.id, input.result);
+      case 'scan-done': {
+        const use = this.scans.get(input.id);
+        this.scans.delete(input.id);
+        assert(use !== undefined, 'a scan is answered once');
+        return use(input.result);
+      }
+      case 'object-lost':
+        return this.handleObjectLost(input.shard, input.name);
+      case 'cleared':
+        this.clearing.delete(input.shard);
+        return;
+      case 'peer-up':
+        return this.handlePeerUp(input.peer);
+      case 'peer-down':
+        return this.handlePeerDown(input.peer);
+      case 'storage-writable':
+        this.writable = input.writable;
+        return;
+      default:
+        return unreachable(input);
+    }
+  }
+
+  private handleRequest(id: number, request: ClientRequest): void {
+    if (this.inFlight >= REQUESTS_MAX) {
+      const message = 'too many requests are in flight on this node; retry with backoff';
+      const reply = { type: 'failed', failure: failure('too-many-requests', message) } as const;
+      this.effects.push({ type: 'reply', id, reply });
+      return;
+    }
+    this.inFlight++;
+    this.forwarder.handleRequest(request, (reply) => {
+      this.inFlight--;
+      this.effects.push({ type: 'reply', id, reply });
+    });
+  }
+
+  /** Runs a request on this node, as its coordinator. */
+  private execute(request: ClientRequest, respond: Respond): void {
+    switch (request.type) {
+      case 'mutate':
+        if (!this.writable && request.mutation.type !== 'delete') {
+          const message = 'the disk of this node is full; free space or grow the volume. Reads and deletes go on';
+          respond({ type: 'failed', failure: failure('disk-full', message) });
+          return;
+        }
+        if (request.mutation.type !== 'delete') this.sweeper.wake();
+        return this.writer.handleMutate(request, respond);
+      case 'get':
+        return this.reader.handleGet(request, respond);
+      case 'list':
+        return this.lister.handleRequest(request, respond);
+      default:
+        return unreachable(request);
+    }
+  }
+
+  private handleMessage(from: NodeId, message: ReplicationMessage): void {
+    switch (message.type) {
+      case 'forward':
+        return this.forwarder.handleForward(from, message);
+      case 'forward-reply':
+        return this.forwarder.handleReply(from, message);
+      case 'replicate':
+        if (!this.writable && message.entries.length > 0) {
+          const full = failure('disk-full', 'the disk of the replica is full; free space or grow the volume');
+          this.core.send(from, { type: 'replicate-ack', id: message.id, status: 'refused', failure: full });
+          return;
+        }
+        if (message.entries.some((entry) => entry.expiresAtMs !== 0)) this.sweeper.wake();
+        return this.replica.handleReplicate(from, message);
+      case 'replicate-ack':
+        if (!this.hints.handleAck(from, message)) this.writer.handleAck(from, message);
+        return;
+      case 'read':
+        return this.replica.handleRead(from, message);
+      case 'read-reply':
+        return this.reader.handleReadReply(from, message);
+      case 'list':
+        return this.lister.handleList(from, message);
+      case 'list-reply':
+        return this.lister.handleListReply(from, message);
+      case 'sync-digest':
+        return this.antiEntropy.handleDigest(from, message);
+      case 'sync-digests':
+        return this.antiEntropy.handleDigests(from, message);
+      case 'sync-equal':
+        return this.antiEntropy.handleEqual(from, message);
+      case 'sync-context':
+        return this.antiEntropy.handleContext(from, message);
+      case 'sync-objects':
+        this.sweeper.wake();
+        return this.antiEntropy.handleObjects(from, message);
+      case 'sync-done':
+        return this.antiEntropy.handleDone(from, message);
+      case 'sync-ack':
+        return this.antiEntropy.handleAck(from, message);
+      default:
+        return unreachable(message);
+    }
+  }
+
+  private handlePeerUp(peer: NodeId): void {
+    if (this.up.has(peer)) return;
+    this.up.add(peer);
+    this.hints.handlePeerUp(peer);
+    this.antiEntropy.handlePeerUp(peer);
+  }
+
+  private handlePeerDown(peer: NodeId): void {
+    if (!this.up.delete(peer)) return;
+    this.hints.handlePeerDown(peer);
+    this.antiEntropy.handlePeerDown(peer);
+    this.writer.handlePeerDown(peer);
+    this.reader.handlePeerDown(peer);
+    this.lister.handlePeerDown(peer);
+    this.forwarder.handlePeerDown(peer);
+  }
+
+  /**
+   * A record on this disk is bad. Its key's events are taken out of the context, as if they had never arrived, and
+   * fetched again from the other owners; until then reads of the key wait, and this replica does not count.
+   */
+  private handleObjectLost(id: number, name: ObjectName): void {
+    const shard = this.core.shards.find(id);
+    if (shard === undefined || this.clearing.has(id)) return;
+    if (!this.core.cells.hold(id, name)) {
+      this.core.cells.open(id, name, (cell) => {
+        this.journal.write({ table: 'object', shard: id, name, value: cell.object });
+        this.core.cells.noteChanged(cell, this.journal.turnId);
+      });
+      return;
+    }
+    this.effects.push({ type: 'notify', event: { type: 'object-lost', bucket: name.bucket, shard: id } });
+    // The index is read from disk: all that the context counts must be there.
+    this.journal.afterTurn(() => {
+      this.findEvents(shard, name, shard.context.ranges(), [], (dots) => {
+        if (this.core.shards.find(id) === shard) {
+          const owners = this.core.ring.owners(id);
+          this.core.shards.forget(shard, dots, owners);
+          for (const owner of owners) if (owner !== this.core.options.self) this.antiEntropy.ask(owner, shard);
+        }
+        this.core.cells.release(name);
+      });
+    });
+  }
+
+  /** All events of one key, by a walk over the shard's index: slow, and only for a lost record. */
+  private findEvents(
+    shard: Shard,
+    name: ObjectName,
+    ranges: readonly DotRange[],
+    found: Dot[],
+    use: (dots: readonly Dot[]) => void,
+  ): void {
+    const [range, ...rest] = ranges;
+    if (range === undefined) {
+      use(found);
+      return;
+    }
+    this.scan({ table: 'dot', shard: shard.id, ...range, limit: INDEX_ROWS }, (result) => {
+      for (const row of result.rows) {
+        if (row.name.key !== name.key || row.name.bucket !== name.bucket) continue;
+        found.push({ actor: row.actor, counter: row.counter });
+      }
+      const last = result.rows.at(-1);
+      const isCut = result.more && last !== undefined && last.counter < range.to;
+      const left = isCut ? [{ ...range, from: last.counter + 1 }, ...rest] : rest;
+      this.findEvents(shard, name, left, found, use);
+    });
+  }
+
+  private becomeComplete(shard: Shard): void {
+    this.core.shards.becomeComplete(shard);
+    this.effects.push({ type: 'notify', event: { type: 'shard-complete', shard: shard.id } });
+  }
+
+  /** A shard held for others goes once every owner covers it. */
+  private dropIfCovered(shard: Shard): void {
+    if (shard.owned) return;
+    const owners = this.core.ring.owners(shard.id);
+    if (!owners.every((owner) => shard.known.get(owner)?.covers(shard.context) === true)) return;
+    this.core.shards.drop(shard);
+    this.core.cells.dropShard(shard.id);
+    this.clearing.add(shard.id);
+    this.effects.push({ type: 'clear', range: { table: 'shard', shard: shard.id } });
+    this.effects.push({ type: 'notify', event: { type: 'shard-dropped', shard: shard.id } });
+  }
+
+  private scan<T extends RecordScanTable>(scan: RecordScanOf<T>, use: (result: ScanResultOf<T>) => void): void {
+    const id = ++this.lastId;
+    this.scans.set(id, (result) => {
+      assert(result.table === scan.table, 'a scan is answered from its own table');
+      use(result as ScanResultOf<T>);
+    });
+    this.effects.push({ type: 'scan', id, scan });
+  }
+}
+
+/** The core's view of itself: the fields that change between turns are writable here alone. */
+interface MutableCore extends ReplicationCore {
+  now: Instant;
+  ring: Placement;
+}
+
+function zeroCounters(): ReplicationCounters {
+  return {
+    writes: 0,
+    writesSloppy: 0,
+    writesFailed: 0,
+    reads: 0,
+    readsIncomplete: 0,
+    readRepairs: 0,
+    forwards: 0,
+    hintsStored: 0,
+    hintsDelivered: 0,
+    hintsDropped: 0,
+    syncRounds: 0,
+    syncObjectsSent: 0,
+    syncObjectsReceived: 0,
+    expired: 0,
+    driftRefused: 0,
+  };
+}

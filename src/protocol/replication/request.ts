@@ -1,0 +1,110 @@
+import type { Failure } from '../../lib/failure.ts';
+import type { CausalContext } from '../causal/context.ts';
+import type { Dot } from '../causal/dot.ts';
+import type { Entries } from '../causal/entry.ts';
+import type { Mutation } from '../causal/mutation.ts';
+
+/** How many replicas must answer: one, a majority of the key's owners, or all of them. */
+export type Level = 'one' | 'quorum' | 'all';
+
+export interface MutateRequest {
+  readonly type: 'mutate';
+  readonly bucket: string;
+  readonly key: string;
+  readonly mutation: Mutation;
+  readonly level: Level;
+  /** What the client has read; the write replaces that and nothing else. Absent: replaces what the coordinator has. */
+  readonly context: CausalContext | null;
+}
+
+export interface GetRequest {
+  readonly type: 'get';
+  readonly bucket: string;
+  readonly key: string;
+  readonly level: Level;
+}
+
+export interface ListRequest {
+  readonly type: 'list';
+  readonly bucket: string;
+  readonly prefix: string;
+  /** Only keys after this one, in UTF-8 byte order; '' from the start. */
+  readonly after: string;
+  /** 1 to 1000. */
+  readonly limit: number;
+  readonly values: boolean;
+}
+
+export type ClientRequest = MutateRequest | GetRequest | ListRequest;
+
+export interface MutateReply {
+  readonly type: 'mutate';
+  /** False when a condition of the mutation did not hold; nothing was written then. */
+  readonly applied: boolean;
+  /** The event's name, null when nothing was written. */
+  readonly dot: Dot | null;
+  /** Covers the write and everything it replaced. */
+  readonly context: CausalContext;
+  /** Nodes that had synced it when the reply was made, and the number of owners of the key. */
+  readonly acks: number;
+  readonly owners: number;
+  /** `sloppy`: fewer than the asked level of the key's owners; fallbacks made up for the rest. */
+  readonly quorum: 'strict' | 'sloppy';
+  /** The live entries before and after the mutation, as the coordinator saw them. */
+  readonly before: Entries;
+  readonly after: Entries;
+}
+
+export interface GetReply {
+  readonly type: 'get';
+  /** Live entries (not expired); empty when the key is absent. */
+  readonly entries: Entries;
+  readonly context: CausalContext;
+  /** False when too few owners of the key could be asked: the answer may be missing newer writes. */
+  readonly complete: boolean;
+}
+
+export interface ListItem {
+  readonly key: string;
+  readonly entries: Entries;
+}
+
+export interface ListReply {
+  readonly type: 'list';
+  /** In UTF-8 byte order of the key. */
+  readonly items: readonly ListItem[];
+  /** True when there is more after the last item (or after `resumeAfter`). */
+  readonly more: boolean;
+  /** The `after` of the next page; '' when there is none. */
+  readonly resumeAfter: string;
+  /** False when some shard had no reachable owner. */
+  readonly complete: boolean;
+}
+
+export interface FailedReply {
+  readonly type: 'failed';
+  readonly failure: Failure;
+}
+
+export type ClientReply = MutateReply | GetReply | ListReply | FailedReply;
+
+export type ReplyOf<R extends ClientRequest> = R extends MutateRequest
+  ? MutateReply
+  : R extends GetRequest
+    ? GetReply
+    : ListReply;
+
+/** Takes the reply of a request; called once. */
+export type Respond = (reply: ClientReply) => void;
+
+/** How many replicas a level asks for. */
+export function needed(level: Level, owners: number): number {
+  switch (level) {
+    case 'one':
+      return 1;
+    case 'quorum':
+      return Math.floor(owners / 2) + 1;
+    case 'all':
+      return owners;
+  }
+}

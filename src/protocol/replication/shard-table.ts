@@ -1,0 +1,189 @@
+import { CausalContext } from '../causal/context.ts';
+import type { ActorId, Dot } from '../causal/dot.ts';
+import type { NodeId } from '../machine.ts';
+import type { Journal } from './journal.ts';
+import type { Placement } from './placement.ts';
+import type { ObjectName, ShardRecord } from './record.ts';
+
+/** One shard replica on this node. */
+export interface Shard {
+  readonly id: number;
+  readonly context: CausalContext;
+  /** This node is one of the shard's owners; otherwise it holds the shard until the owners cover it. */
+  owned: boolean;
+  /** False until synced with those who held the shard before this node owned it. */
+  complete: boolean;
+  /** Whom this node must still sync with before it is complete. */
+  readonly sources: Set<NodeId>;
+  /** What the other holders were last known to cover. */
+  readonly known: Map<NodeId, CausalContext>;
+  /** Keys with an open past, to be looked at again once the context has caught up. */
+  readonly open: Map<string, ObjectName>;
+  /** This actor's last counter here that is synced. */
+  durableCounter: number;
+}
+
+/** What the disk knew at start. */
+export interface RestoredShards {
+  readonly shards: ReadonlyMap<number, ShardRecord>;
+  readonly counters: ReadonlyMap<number, number>;
+}
+
+/**
+ * The shard replicas of this node and the state each is in: owned and complete, owned and syncing, or held
+ * for others until they cover it.
+ */
+export class ShardTable {
+  private readonly self: NodeId;
+  private readonly actor: ActorId;
+  private readonly journal: Journal;
+  private readonly shards = new Map<number, Shard>();
+  private readonly counters: Map<number, number>;
+  private readonly dirty = new Set<Shard>();
+
+  constructor(self: NodeId, actor: ActorId, journal: Journal, restored: RestoredShards) {
+    this.self = self;
+    this.actor = actor;
+    this.journal = journal;
+    this.counters = new Map(restored.counters);
+    for (const [id, record] of restored.shards) {
+      this.shards.set(id, {
+        id,
+        context: record.context,
+        owned: false,
+        complete: record.complete,
+        sources: new Set(),
+        known: new Map(),
+        open: new Map(),
+        durableCounter: record.context.highest(actor),
+      });
+    }
+  }
+
+  /** The replica of a shard, undefined where this node holds none. */
+  find(id: number): Shard | undefined {
+    return this.shards.get(id);
+  }
+
+  all(): IterableIterator<Shard> {
+    return this.shards.values();
+  }
+
+  /** The next counter of this node's actor in a shard; free until `takeCounter`. */
+  peekCounter(id: number): number {
+    return Math.max(this.shards.get(id)?.context.highest(this.actor) ?? 0, this.counters.get(id) ?? 0) + 1;
+  }
+
+  /**
+   * Uses a counter up, for ever. The context of an owned shard carries it to the disk; elsewhere a record of its
+   * own does, in the same batch as the event.
+   */
+  takeCounter(id: number, counter: number): void {
+    if (this.shards.get(id)?.owned !== true) this.saveCounter(id, counter);
+  }
+
+  /**
+   * The context to tell others of: without events of this node that are not synced yet. A crash would take
+   * those back, and their dots would be used again.
+   */
+  publicContext(shard: Shard): CausalContext {
+    const { context, durableCounter } = shard;
+    return context.highest(this.actor) <= durableCounter ? context : context.cappedAt(this.actor, durableCounter);
+  }
+
+  /** To be called when a shard's context or state changed; it joins the turn's batch. */
+  touch(shard: Shard): void {
+    this.dirty.add(shard);
+  }
+
+  /** Writes the records of all shards touched since the last call. */
+  writeDirty(): void {
+    for (const shard of this.dirty) {
+      if (this.shards.get(shard.id) !== shard) continue;
+      this.journal.write({ table: 'shard', shard: shard.id, value: shard });
+    }
+    this.dirty.clear();
+  }
+
+  /**
+   * Takes over a new ring. `trusted`: this node's copies are the cluster's own, so shards it owned before stay
+   * complete; otherwise (a smaller ring merged into a larger one) it must sync with the other side first.
+   * Returns the shards that now need syncing.
+   */
+  handleRing(ring: Placement, before: Placement | null, trusted: boolean): Shard[] {
+    const syncing: Shard[] = [];
+    for (let id = 0; id < ring.shards; id++) {
+      const owners = ring.owners(id);
+      const owned = owners.includes(this.self);
+      let shard = this.shards.get(id);
+      if (owned && shard === undefined) shard = this.create(id, ring.memberCount === 1);
+      if (shard === undefined) continue;
+      const wasOwned = shard.owned;
+      shard.owned = owned;
+      if (!owned) continue;
+      if (before !== null && (!wasOwned || !trusted)) shard.complete = false;
+      if (shard.complete) continue;
+      for (const source of this.sourcesOf(ring, before, id)) shard.sources.add(source);
+      if (shard.sources.size === 0) this.becomeComplete(shard);
+      else syncing.push(shard);
+      this.touch(shard);
+    }
+    return syncing;
+  }
+
+  becomeComplete(shard: Shard): void {
+    shard.complete = true;
+    shard.sources.clear();
+    this.touch(shard);
+  }
+
+  /**
+   * Events of the shard are lost here: they are no longer covered, and the replica is incomplete until the other
+   * owners have sent them again. This actor's counter stays, so that no dot is used twice.
+   */
+  forget(shard: Shard, dots: readonly Dot[], owners: readonly NodeId[]): void {
+    const last = this.peekCounter(shard.id) - 1;
+    if (last > (this.counters.get(shard.id) ?? 0)) this.saveCounter(shard.id, last);
+    for (const dot of dots) shard.context.remove(dot);
+    for (const owner of owners) if (owner !== this.self) shard.sources.add(owner);
+    if (shard.sources.size > 0) shard.complete = false;
+    this.touch(shard);
+  }
+
+  /** Forgets a shard that the owners cover; this actor's counter stays. */
+  drop(shard: Shard): void {
+    const last = shard.context.highest(this.actor);
+    if (last > 0) this.saveCounter(shard.id, Math.max(last, this.counters.get(shard.id) ?? 0));
+    this.shards.delete(shard.id);
+    this.dirty.delete(shard);
+  }
+
+  private create(id: number, complete: boolean): Shard {
+    const shard: Shard = {
+      id,
+      context: new CausalContext(),
+      owned: false,
+      complete,
+      sources: new Set(),
+      known: new Map(),
+      open: new Map(),
+      durableCounter: this.counters.get(id) ?? 0,
+    };
+    this.shards.set(id, shard);
+    this.touch(shard);
+    return shard;
+  }
+
+  private saveCounter(id: number, counter: number): void {
+    this.counters.set(id, counter);
+    this.journal.write({ table: 'counter', shard: id, value: counter });
+  }
+
+  /** Who held the shard while this node did not: the owners of the ring without it, and those before. */
+  private sourcesOf(ring: Placement, before: Placement | null, id: number): NodeId[] {
+    const without = ring.preference(id).filter((node) => node !== this.self);
+    const sources = new Set(without.slice(0, ring.replicas));
+    for (const owner of before?.owners(id) ?? []) if (owner !== this.self) sources.add(owner);
+    return [...sources];
+  }
+}

@@ -1,0 +1,67 @@
+import { CausalContext } from '../causal/context.ts';
+import { liveEntries } from '../causal/value.ts';
+import type { ReplicationCore } from './core.ts';
+import type { ExpiryRow } from './record.ts';
+import type { WriteCoordinator } from './write-coordinator.ts';
+
+/** Between two looks at the schedule. */
+const SWEEP_INTERVAL_MS = 1000;
+/** Keys swept at one look. */
+const SWEEP_ROWS = 256;
+
+/**
+ * Removes expired values for good. Readers hide an expired value by the clock alone; what takes it off the
+ * disks is an ordinary delete event by the first owner that is up, so replicas converge as for any delete.
+ */
+export class Sweeper {
+  private readonly core: ReplicationCore;
+  private readonly writer: WriteCoordinator;
+  private nextSweepMs: number | undefined;
+  private scanning = false;
+
+  constructor(core: ReplicationCore, writer: WriteCoordinator) {
+    this.core = core;
+    this.writer = writer;
+  }
+
+  /** There may be something to sweep. */
+  wake(): void {
+    this.nextSweepMs ??= this.core.now.monoMs + SWEEP_INTERVAL_MS;
+  }
+
+  handleTimeout(): void {
+    if (this.nextSweepMs === undefined || this.nextSweepMs > this.core.now.monoMs || this.scanning) return;
+    this.nextSweepMs = this.core.now.monoMs + SWEEP_INTERVAL_MS;
+    this.scanning = true;
+    this.core.scan({ table: 'expiry', beforeMs: this.core.now.wallMs, limit: SWEEP_ROWS }, (result) => {
+      this.scanning = false;
+      for (const row of result.rows) this.sweep(row);
+    });
+  }
+
+  nextDeadline(): number | undefined {
+    return this.scanning ? undefined : this.nextSweepMs;
+  }
+
+  private sweep(row: ExpiryRow): void {
+    const { self } = this.core.options;
+    const owners = this.core.ring.owners(row.shard);
+    const first = owners.find((owner) => this.core.isUp(owner));
+    const shard = this.core.shards.find(row.shard);
+    if (shard?.owned === true && first !== self) return;
+    this.core.cells.open(row.shard, row.name, (cell) => {
+      const live = liveEntries(cell.object.entries, this.core.now.wallMs, this.core.conflictOf(row.name.bucket));
+      const expired = cell.object.entries.filter((entry) => !live.includes(entry));
+      if (shard?.owned !== true || expired.length === 0) {
+        // The value it spoke of is gone or no longer ours: so is the reminder.
+        this.core.journal.write({ table: 'expiry', ...row, value: null });
+        return;
+      }
+      this.core.counters.expired++;
+      const context = CausalContext.fromDots(expired.map((entry) => entry.dot));
+      const { bucket, key } = row.name;
+      const mutation = { type: 'delete' } as const;
+      this.writer.handleMutate({ type: 'mutate', bucket, key, mutation, level: 'one', context }, () => undefined);
+    });
+  }
+}

@@ -1,0 +1,358 @@
+import { DeadlineQueue, earlier } from '../../lib/deadline-queue.ts';
+import { type Failure, failure } from '../../lib/failure.ts';
+import { type Hlc, hlcNext } from '../../lib/hlc.ts';
+import { CausalContext } from '../causal/context.ts';
+import type { Dot } from '../causal/dot.ts';
+import type { Entries } from '../causal/entry.ts';
+import { type MutationFailure, mutate } from '../causal/mutate.ts';
+import { liveEntries } from '../causal/value.ts';
+import type { NodeId } from '../machine.ts';
+import type { Cell } from './cell-table.ts';
+import type { ReplicationCore } from './core.ts';
+import type { HintStore } from './hint-store.ts';
+import type { ReplicateAckMessage, ReplicateMessage } from './message.ts';
+import type { MergedCopy, ReadCoordinator } from './read-coordinator.ts';
+import type { Replica } from './replica.ts';
+import { type ClientReply, type MutateReply, type MutateRequest, needed, type Respond } from './request.ts';
+import type { Shard } from './shard-table.ts';
+
+/** A write on its way to W replicas. */
+interface Write {
+  readonly id: number;
+  readonly cell: Cell;
+  readonly owners: readonly NodeId[];
+  readonly needed: number;
+  readonly strictOnly: boolean;
+  readonly message: Omit<ReplicateMessage, 'id' | 'hintFor'>;
+  readonly reply: Omit<MutateReply, 'acks' | 'quorum'>;
+  readonly respond: Respond;
+  /** Owners and fallbacks asked, and what for: the owner that a fallback stands in for. */
+  readonly asked: Map<NodeId, NodeId | null>;
+  readonly stored: Set<NodeId>;
+  readonly extra: Set<NodeId>;
+  readonly refused: Set<NodeId>;
+  /** Why the first of them refused. */
+  refusal: Failure | null;
+  /** Some owner has not answered in time: hints count from now on. */
+  stalled: boolean;
+  ended: boolean;
+  answered: boolean;
+}
+
+export interface WriteCoordinatorParts {
+  readonly replica: Replica;
+  readonly hints: HintStore;
+  readonly reader: ReadCoordinator;
+  readonly nextId: () => number;
+  /** Starts anti-entropy of one shard with one other replica. */
+  readonly repairWith: (node: NodeId, shard: Shard) => void;
+}
+
+/**
+ * Coordinates the writes of a key: an owner of the key where one is up, else a fallback.
+ * A write takes its dot here, is synced here, and only then goes to the other owners; it is acknowledged
+ * once W nodes have synced it. Owners that are away are made up for by fallbacks with hints (sloppy quorum).
+ */
+export class WriteCoordinator {
+  private readonly core: ReplicationCore;
+  private readonly replica: Replica;
+  private readonly hints: HintStore;
+  private readonly reader: ReadCoordinator;
+  private readonly nextId: () => number;
+  /** Starts anti-entropy of one shard with one other replica. */
+  private readonly repairWith: (node: NodeId, shard: Shard) => void;
+  private readonly writes = new Map<number, Write>();
+  private readonly stalls: DeadlineQueue<Write>;
+  private readonly deadlines: DeadlineQueue<Write>;
+  private lastHlc: Hlc = 0;
+
+  constructor(core: ReplicationCore, parts: WriteCoordinatorParts) {
+    this.core = core;
+    this.replica = parts.replica;
+    this.hints = parts.hints;
+    this.reader = parts.reader;
+    this.nextId = parts.nextId;
+    this.repairWith = parts.repairWith;
+    this.stalls = new DeadlineQueue(core.options.replicaTimeoutMs);
+    this.deadlines = new DeadlineQueue(core.options.requestTimeoutMs);
+  }
+
+  handleMutate(request: MutateRequest, respond: Respond): void {
+    const shard = this.core.shardOf(request.bucket, request.key);
+    this.core.cells.open(shard, { bucket: request.bucket, key: request.key }, (cell) => {
+      if (this.dependsOnOthers(request, cell)) {
+        this.reader.collect(cell, 'quorum', (merged, _complete, current) => {
+          this.write(current, request, merged, respond);
+        });
+      } else {
+        this.write(cell, request, this.replica.copyOf(cell), respond);
+      }
+    });
+  }
+
+  /**
+   * True where the outcome depends on what the key holds now, and this replica alone may be behind: a delete that
+   * saw only an old value would be acknowledged and leave the present one. A plain put needs no read: its later
+   * timestamp prevails over what it has not seen.
+   */
+  private dependsOnOthers({ mutation, context }: MutateRequest, cell: Cell): boolean {
+    switch (mutation.type) {
+      case 'delete':
+      case 'expire':
+      case 'append':
+        return true;
+      case 'put':
+        if (mutation.onlyIf !== null || mutation.expiresAtMs === 'keep') return true;
+        return context !== null && !this.replica.copyOf(cell).context.covers(context);
+      case 'increment':
+        return false;
+    }
+  }
+
+  handleAck(from: NodeId, message: ReplicateAckMessage): void {
+    const write = this.writes.get(message.id);
+    if (write === undefined || !write.asked.has(from)) return;
+    switch (message.status) {
+      case 'stored':
+        write.stored.add(from);
+        break;
+      case 'partial':
+      case 'hinted':
+        write.extra.add(from);
+        break;
+      case 'refused':
+        write.refused.add(from);
+        write.refusal ??= message.failure;
+        this.useFallbacks(write);
+        return;
+    }
+    this.settleWrite(write);
+  }
+
+  /** A peer went away: whoever waits for it turns to others now rather than at the timeout. */
+  handlePeerDown(peer: NodeId): void {
+    for (const write of this.writes.values()) {
+      if (write.asked.has(peer) && !write.stored.has(peer) && !write.extra.has(peer)) this.useFallbacks(write);
+    }
+  }
+
+  handleTimeout(): void {
+    const nowMs = this.core.now.monoMs;
+    for (let write = this.stalls.pop(nowMs); write !== undefined; write = this.stalls.pop(nowMs)) {
+      write.stalled = true;
+      this.useFallbacks(write);
+    }
+    for (let write = this.deadlines.pop(nowMs); write !== undefined; write = this.deadlines.pop(nowMs)) {
+      this.endWrite(write);
+    }
+  }
+
+  nextDeadline(): number | undefined {
+    return earlier(this.stalls.next(), this.deadlines.next());
+  }
+
+  private write(cell: Cell, request: MutateRequest, copy: MergedCopy, respond: Respond): void {
+    const { self, actor } = this.core.options;
+    const { bucket } = request;
+    const conflict = this.core.conflictOf(bucket);
+    const { wallMs } = this.core.now;
+    const owners = this.core.ring.owners(cell.shard);
+    const shard = this.core.shards.find(cell.shard);
+    const owner = shard?.owned === true ? shard : undefined;
+    const before = liveEntries(copy.entries, wallMs, conflict);
+    const counter = this.core.shards.peekCounter(cell.shard);
+    const dot: Dot = { actor, counter };
+    const outcome = mutate(copy.entries, request.mutation, {
+      dot,
+      hlc: hlcNext(this.lastHlc, wallMs),
+      wallMs,
+      context: request.context,
+      conflict,
+    });
+    if (!outcome.applied) {
+      const reply = this.unapplied(outcome.failure, before, copy.context, owners.length);
+      this.core.journal.whenDurable(cell.persistId, () => respond(reply));
+      return;
+    }
+    this.core.shards.takeCounter(cell.shard, counter);
+    for (const entry of outcome.added) this.lastHlc = Math.max(this.lastHlc, entry.hlc);
+    const events = CausalContext.fromDots([dot]);
+    const context = CausalContext.fromDots([dot, ...outcome.replaced]);
+    if (owner !== undefined) {
+      if (cell.hint !== null) this.replica.applyHint(cell, cell.hint);
+      this.replica.join(owner, cell, { entries: outcome.added, seen: context, events, past: context });
+    } else {
+      const targets = owners.filter((node) => node !== self);
+      if (!this.hints.store(cell, { entries: outcome.added, events, context, targets })) {
+        const message = 'the hint store is full and no owner of the key is reachable; restore the link to the owners';
+        respond({ type: 'failed', failure: failure('disk-full', message) });
+        return;
+      }
+    }
+    const write: Write = {
+      id: this.nextId(),
+      cell,
+      owners,
+      needed: needed(request.level, owners.length),
+      strictOnly: request.level === 'all',
+      message: {
+        type: 'replicate',
+        bucket,
+        key: request.key,
+        entries: outcome.added,
+        events,
+        context,
+      },
+      reply: {
+        type: 'mutate',
+        applied: true,
+        dot,
+        context: owner === undefined ? context : owner.context.clone(),
+        owners: owners.length,
+        before,
+        after: liveEntries(outcome.after, wallMs, conflict),
+      },
+      respond,
+      asked: new Map(),
+      stored: new Set(),
+      extra: new Set(),
+      refused: new Set(),
+      refusal: null,
+      stalled: false,
+      ended: false,
+      answered: false,
+    };
+    this.core.counters.writes++;
+    this.core.journal.afterTurn(() => {
+      if (owner !== undefined) owner.durableCounter = Math.max(owner.durableCounter, counter);
+      this.replicate(write, owner?.complete === true);
+    });
+  }
+
+  private unapplied(
+    reason: MutationFailure | null,
+    before: Entries,
+    context: CausalContext,
+    owners: number,
+  ): ClientReply {
+    if (reason !== null) return { type: 'failed', failure: MUTATION_FAILURES[reason] };
+    return {
+      type: 'mutate',
+      applied: false,
+      dot: null,
+      context: context.clone(),
+      acks: 0,
+      owners,
+      quorum: 'strict',
+      before,
+      after: before,
+    };
+  }
+
+  /** The write is synced here: now it may leave. */
+  private replicate(write: Write, counts: boolean): void {
+    const { self } = this.core.options;
+    this.writes.set(write.id, write);
+    write.asked.set(self, null);
+    if (counts) write.stored.add(self);
+    else write.extra.add(self);
+    for (const owner of write.owners) {
+      if (owner === self || !this.core.isUp(owner)) continue;
+      write.asked.set(owner, null);
+      this.core.send(owner, { ...write.message, id: write.id, hintFor: [] });
+    }
+    this.stalls.push(write, this.core.now.monoMs);
+    this.deadlines.push(write, this.core.now.monoMs);
+    if (write.owners.some((owner) => !write.asked.has(owner))) this.useFallbacks(write);
+    this.settleWrite(write);
+  }
+
+  /** For every owner that is away or silent, the next fallback in the preference list keeps a hint. */
+  private useFallbacks(write: Write): void {
+    const { self } = this.core.options;
+    const preference = this.core.ring.preference(write.cell.shard);
+    const covered = new Set(write.asked.values());
+    let next = write.owners.length;
+    for (const owner of write.owners) {
+      if (owner === self || covered.has(owner) || write.stored.has(owner) || write.extra.has(owner)) continue;
+      let fallback: NodeId | undefined;
+      while (next < preference.length && fallback === undefined) {
+        const candidate = preference[next++] as NodeId;
+        if (!write.asked.has(candidate) && candidate !== self && this.core.isUp(candidate)) fallback = candidate;
+      }
+      if (fallback === undefined) break;
+      write.asked.set(fallback, owner);
+      this.core.send(fallback, { ...write.message, id: write.id, hintFor: [owner] });
+    }
+    this.settleWrite(write);
+  }
+
+  private settleWrite(write: Write): void {
+    const { stored, extra } = write;
+    // While enough owners may still confirm, a hint elsewhere is no reason to answer: a read of a quorum of the
+    // owners is then sure to meet the write.
+    const strictly = write.strictOnly || (!write.stalled && this.canBeStrict(write));
+    const reached = strictly ? stored.size : stored.size + extra.size;
+    if (!write.answered && reached >= write.needed) {
+      write.answered = true;
+      const quorum = stored.size >= write.needed ? 'strict' : 'sloppy';
+      if (quorum === 'sloppy') this.core.counters.writesSloppy++;
+      write.respond({ ...write.reply, acks: stored.size + extra.size, quorum });
+    }
+    if (write.answered && write.owners.every((owner) => stored.has(owner) || extra.has(owner))) this.closeWrite(write);
+    else if (!write.answered && this.isHopeless(write)) this.endWrite(write);
+  }
+
+  private canBeStrict({ owners, stored, extra, refused, asked, needed: wanted }: Write): boolean {
+    let count = 0;
+    for (const owner of owners) {
+      if (stored.has(owner)) count++;
+      else if (asked.has(owner) && !extra.has(owner) && !refused.has(owner) && this.core.isUp(owner)) count++;
+    }
+    return count >= wanted;
+  }
+
+  /** True when nobody is left whose answer could still make the level. */
+  private isHopeless(write: Write): boolean {
+    for (const [node] of write.asked) {
+      const open = !write.stored.has(node) && !write.extra.has(node) && !write.refused.has(node);
+      if (open && this.core.isUp(node)) return false;
+    }
+    return true;
+  }
+
+  private endWrite(write: Write): void {
+    this.closeWrite(write);
+    const shard = this.core.shards.find(write.cell.shard);
+    for (const owner of write.owners) {
+      // It is up and did not confirm: the delta or its acknowledgement was lost. Compare now, not at the next round.
+      const isOpen = !write.stored.has(owner) && !write.extra.has(owner) && this.core.isUp(owner);
+      if (isOpen && shard?.owned === true) this.repairWith(owner, shard);
+    }
+    if (write.answered) return;
+    write.answered = true;
+    this.core.counters.writesFailed++;
+    const acks = write.stored.size + write.extra.size;
+    write.respond({
+      type: 'failed',
+      failure:
+        write.refusal ??
+        failure(
+          'quorum-unavailable',
+          `${acks} of ${write.needed} needed nodes have the write; restore the links between the owners, or ask for less with w=one`,
+          { stateChanged: 'maybe', data: { acks, needed: write.needed, owners: write.owners.length } },
+        ),
+    });
+  }
+
+  private closeWrite(write: Write): void {
+    write.ended = true;
+    this.writes.delete(write.id);
+  }
+}
+
+const MUTATION_FAILURES: Readonly<Record<MutationFailure, Failure>> = {
+  'not-a-number': failure('wrong-type', 'the value is not a decimal integer; write a number first, or delete the key'),
+  overflow: failure('bad-value', 'the counter would leave the range of ±9007199254740991; use a smaller step'),
+  'value-too-large': failure('value-too-large', 'the value would exceed 1 MiB; split it over several keys'),
+};

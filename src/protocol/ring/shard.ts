@@ -1,0 +1,10 @@
+import { hashString } from '../../lib/hash.ts';
+
+/** Default number of shards of a cluster; fixed when the cluster is created. */
+export const SHARDS_DEFAULT = 256;
+export const SHARDS_MAX = 65_536;
+
+/** The shard of a key: the high bits of the hash of `bucket NUL key`. Part of the data format. */
+export function shardOf(bucket: string, key: string, shards: number): number {
+  return Math.floor((hashString(`${bucket}\0${key}`) * shards) / 0x1_0000_0000);
+}

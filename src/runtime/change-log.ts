@@ -1,0 +1,90 @@
+import type { Clock } from '../ports/clock.ts';
+import type { ChangeEvent, ChangeFeed, Entries } from '../ports/node-handle.ts';
+
+/** Changes kept for clients that come back, by number and by size. */
+const CHANGES_MAX = 16_384;
+const CHANGE_BYTES_MAX = 8 * 1024 * 1024;
+/** How long a bucket stays watched after its last client went, so that one that comes back misses nothing. */
+const LINGER_MS = 60_000;
+
+interface Subscriber {
+  readonly prefix: string;
+  readonly listener: (change: ChangeEvent) => void;
+}
+
+/** Changes of watched buckets: passed on to subscribers and retained within bounds. */
+export class ChangeLog implements ChangeFeed {
+  readonly run: string;
+  private readonly clock: Clock;
+  private readonly onWanted: (buckets: readonly string[]) => void;
+  private readonly retained: { readonly change: ChangeEvent; readonly bytes: number }[] = [];
+  private readonly subscribers = new Map<string, Set<Subscriber>>();
+  /** From which seq on every change of the bucket was seen. */
+  private readonly since = new Map<string, number>();
+  /** Cancels the end of the watch, of buckets whose last client went a while ago. */
+  private readonly lingering = new Map<string, () => void>();
+  private retainedBytes = 0;
+  private droppedSeq = 0;
+  private lastSeq = 0;
+
+  /** `onWanted` is told all watched buckets whenever they change. */
+  constructor(run: string, clock: Clock, onWanted: (buckets: readonly string[]) => void) {
+    this.run = run;
+    this.clock = clock;
+    this.onWanted = onWanted;
+  }
+
+  get latest(): number {
+    return this.lastSeq;
+  }
+
+  append(bucket: string, key: string, entries: Entries): void {
+    const change = { seq: ++this.lastSeq, bucket, key, entries };
+    let bytes = 200 + key.length * 2;
+    for (const { payload } of entries) bytes += 100 + (payload.kind === 'register' ? payload.value.length : 0);
+    this.retained.push({ change, bytes });
+    this.retainedBytes += bytes;
+    while (this.retained.length > CHANGES_MAX || this.retainedBytes > CHANGE_BYTES_MAX) {
+      const dropped = this.retained.shift();
+      if (dropped === undefined) break;
+      this.retainedBytes -= dropped.bytes;
+      this.droppedSeq = dropped.change.seq;
+    }
+    for (const { prefix, listener } of this.subscribers.get(bucket) ?? []) if (key.startsWith(prefix)) listener(change);
+  }
+
+  after(bucket: string, seq: number): readonly ChangeEvent[] | null {
+    const since = this.since.get(bucket);
+    if (since === undefined || seq < since || seq < this.droppedSeq || seq > this.lastSeq) return null;
+    return this.retained
+      .filter(({ change }) => change.seq > seq && change.bucket === bucket)
+      .map(({ change }) => change);
+  }
+
+  subscribe(bucket: string, prefix: string, listener: (change: ChangeEvent) => void): () => void {
+    const subscriber = { prefix, listener };
+    const existing = this.subscribers.get(bucket);
+    if (existing === undefined) {
+      this.subscribers.set(bucket, new Set([subscriber]));
+      this.since.set(bucket, this.lastSeq);
+      this.onWanted([...this.subscribers.keys()]);
+    } else {
+      existing.add(subscriber);
+      this.lingering.get(bucket)?.();
+      this.lingering.delete(bucket);
+    }
+    return () => this.unsubscribe(bucket, subscriber);
+  }
+
+  private unsubscribe(bucket: string, subscriber: Subscriber): void {
+    const subscribers = this.subscribers.get(bucket);
+    if (subscribers?.delete(subscriber) !== true || subscribers.size > 0) return;
+    const cancel = this.clock.after(LINGER_MS, () => {
+      this.lingering.delete(bucket);
+      this.subscribers.delete(bucket);
+      this.since.delete(bucket);
+      this.onWanted([...this.subscribers.keys()]);
+    });
+    this.lingering.set(bucket, cancel);
+  }
+}

@@ -1,0 +1,282 @@
+import { assert } from '../lib/assert.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Log } from '../ports/log.ts';
+import type { Storage } from '../ports/storage.ts';
+import type { Lane, Transport, TransportHandler } from '../ports/transport.ts';
+import type { Entries } from '../protocol/causal/entry.ts';
+import type { NodeId } from '../protocol/machine.ts';
+import type { BucketOutcome, NodeEffect, NodeEvent, NodeInput } from '../protocol/node/effect.ts';
+import type { Node } from '../protocol/node/node.ts';
+import type { ClientReply } from '../protocol/replication/request.ts';
+import { DecodeError } from '../wire/codec.ts';
+import { decodeFrame } from '../wire/message.ts';
+import { clearRanges } from '../wire/record.ts';
+import { FrameBatcher } from './frame-batcher.ts';
+import { GroupCommit } from './group-commit.ts';
+import { catalogWrite, forgetMemberWrite, incarnationWrite, memberWrite } from './node-state.ts';
+import { type ReadRequest, readRecords, scanRecords } from './record-reader.ts';
+
+/** Passes over the inbox in one turn, before the event loop gets a chance. */
+const PASSES_MAX = 16;
+/** A timer later than this is reported as lag of the event loop. */
+const LAG_REPORT_MS = 100;
+
+export interface DriverHooks {
+  readonly onReply: (id: number, reply: ClientReply) => void;
+  readonly onBucketReply: (id: number, outcome: BucketOutcome) => void;
+  readonly onChanged: (bucket: string, key: string, entries: Entries) => void;
+  readonly onEvent: (event: NodeEvent) => void;
+  readonly onPublication: (topic: string, from: NodeId, data: Uint8Array) => void;
+  /** The disk refuses writes, or takes them again. */
+  readonly onWritable: (writable: boolean) => void;
+  /** The node cannot go on. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+export interface DriverOptions {
+  readonly node: Node;
+  readonly storage: Storage;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly hooks: DriverHooks;
+}
+
+export interface DriverCounters {
+  turns: number;
+  inputs: number;
+  framesReceived: number;
+  framesRefused: number;
+  messagesUnknown: number;
+}
+
+/**
+ * Runs a node: one inbox, one timer. Inputs gather while I/O is served; a turn takes them all, executes the
+ * effects, and ends with one frame a peer and one group commit.
+ */
+export class Driver implements TransportHandler {
+  readonly counters: DriverCounters = { turns: 0, inputs: 0, framesReceived: 0, framesRefused: 0, messagesUnknown: 0 };
+  private readonly options: DriverOptions;
+  private readonly commits: GroupCommit;
+  private readonly frames: FrameBatcher;
+  private readonly memberVersions = new Map<NodeId, string>();
+  private inbox: NodeInput[] = [];
+  private reads: ReadRequest[] = [];
+  private scheduled = false;
+  private stopped = false;
+  private cancelTimer: (() => void) | null = null;
+  private timerAtMs = Number.POSITIVE_INFINITY;
+
+  constructor(options: DriverOptions) {
+    this.options = options;
+    const { storage, clock, log, hooks } = options;
+    this.frames = new FrameBatcher(options.transport);
+    this.commits = new GroupCommit(storage, clock, {
+      onRefused: (error) => {
+        log.error('the disk refuses writes; they wait and are tried again', { reason: error.message });
+        this.setWritable(false);
+      },
+      onRecovered: () => {
+        log.info('the disk takes writes again');
+        this.setWritable(true);
+      },
+      onFatal: hooks.onFatal,
+    });
+  }
+
+  /** Begins turning; the node's first deadlines are armed. */
+  start(): void {
+    this.schedule();
+  }
+
+  post(input: NodeInput): void {
+    this.inbox.push(input);
+    this.schedule();
+  }
+
+  setWritable(writable: boolean): void {
+    this.post({ type: 'storage-writable', writable });
+    this.options.hooks.onWritable(writable);
+  }
+
+  /** Takes no more inputs and resolves once everything persisted is synced. */
+  async stop(): Promise<void> {
+    this.turn();
+    this.stopped = true;
+    this.cancelTimer?.();
+    await this.commits.drain();
+  }
+
+  handleConnected(peer: NodeId): void {
+    this.post({ type: 'connected', peer });
+  }
+
+  handleDisconnected(peer: NodeId): void {
+    this.post({ type: 'disconnected', peer });
+  }
+
+  handleDialFailed(peer: NodeId, reason: 'refused' | 'timeout' | 'unreachable' | 'denied'): void {
+    this.post({ type: 'dial-failed', peer, reason });
+  }
+
+  handleFrame(peer: NodeId, lane: Lane, frame: Uint8Array): void {
+    this.counters.framesReceived++;
+    try {
+      const { messages, unknown } = decodeFrame(frame);
+      this.counters.messagesUnknown += unknown;
+      for (const message of messages) this.inbox.push({ type: 'message', from: peer, message });
+      this.schedule();
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.counters.framesRefused++;
+      this.options.transport.reportMisbehaviour(peer, `a frame on ${lane} that cannot be decoded: ${error.message}`);
+    }
+  }
+
+  handlePublication(topic: string, from: NodeId, data: Uint8Array): void {
+    this.options.hooks.onPublication(topic, from, data);
+  }
+
+  private schedule(): void {
+    if (this.scheduled || this.stopped) return;
+    this.scheduled = true;
+    this.options.clock.soon(() => {
+      this.scheduled = false;
+      this.turn();
+    });
+  }
+
+  private turn(): void {
+    if (this.stopped) return;
+    try {
+      this.runTurn();
+    } catch (error) {
+      this.options.hooks.onFatal(error);
+    }
+  }
+
+  private runTurn(): void {
+    const { node, clock } = this.options;
+    this.counters.turns++;
+    const now = clock.now();
+    for (let pass = 0; pass < PASSES_MAX && this.inbox.length > 0; pass++) {
+      const inputs = this.inbox;
+      this.inbox = [];
+      this.counters.inputs += inputs.length;
+      for (const input of inputs) this.execute(node.handle(input, now));
+      this.startReads();
+    }
+    const deadline = node.nextDeadline();
+    if (deadline !== undefined && deadline <= now.monoMs) {
+      this.execute(node.handleTimeout(now));
+      this.startReads();
+    }
+    this.frames.flush();
+    this.commits.flush();
+    if (this.inbox.length > 0) this.schedule();
+    this.armTimer(now.monoMs);
+  }
+
+  private armTimer(nowMs: number): void {
+    const deadline = this.options.node.nextDeadline();
+    if (deadline === this.timerAtMs && this.cancelTimer !== null) return;
+    this.cancelTimer?.();
+    this.cancelTimer = null;
+    if (deadline === undefined) return;
+    this.timerAtMs = deadline;
+    this.cancelTimer = this.options.clock.after(Math.max(0, deadline - nowMs), () => {
+      this.cancelTimer = null;
+      const lagMs = this.options.clock.now().monoMs - deadline;
+      if (lagMs > LAG_REPORT_MS) this.inbox.push({ type: 'lag', lagMs });
+      this.turn();
+    });
+  }
+
+  private execute(effects: readonly NodeEffect[]): void {
+    for (const effect of effects) this.executeOne(effect);
+  }
+
+  private executeOne(effect: NodeEffect): void {
+    const { transport, hooks } = this.options;
+    switch (effect.type) {
+      case 'send':
+        return this.frames.add(effect.to, effect.message);
+      case 'dial':
+        return transport.dial(effect.peer, effect.addresses);
+      case 'disconnect':
+        return transport.disconnect(effect.peer);
+      case 'persist':
+        return this.commits.add(effect.writes, () => this.handlePersisted(effect.id));
+      case 'read':
+        this.reads.push(effect);
+        return;
+      case 'scan':
+        return this.startScan(effect.id, effect.scan);
+      case 'clear':
+        return this.commits.clear(clearRanges(effect.range), () => {
+          this.post({ type: 'cleared', shard: effect.range.shard });
+        });
+      case 'persist-incarnation': {
+        const { incarnation } = effect;
+        return this.commits.addRaw(incarnationWrite(incarnation), () => {
+          this.post({ type: 'incarnation-persisted', incarnation });
+        });
+      }
+      case 'persist-catalog':
+        return this.commits.addRaw(catalogWrite(effect.state), nothing);
+      case 'persist-member': {
+        const { id, profile } = effect.member;
+        const version = JSON.stringify(profile.addresses) + profile.name + profile.bootEpoch;
+        if (this.memberVersions.get(id) === version) return;
+        this.memberVersions.set(id, version);
+        return this.commits.addRaw(memberWrite(id, profile), nothing);
+      }
+      case 'forget-member':
+        this.memberVersions.delete(effect.peer);
+        return this.commits.addRaw(forgetMemberWrite(effect.peer), nothing);
+      case 'reply':
+        return hooks.onReply(effect.id, effect.reply);
+      case 'bucket-reply':
+        return hooks.onBucketReply(effect.id, effect.outcome);
+      case 'changed':
+        return hooks.onChanged(effect.bucket, effect.key, effect.entries);
+      case 'event':
+        return hooks.onEvent(effect.event);
+    }
+  }
+
+  /** Ids are confirmed in order, and one confirms all before it: a group commit is one input, not hundreds. */
+  private handlePersisted(id: number): void {
+    if (this.inbox.at(-1)?.type === 'persisted') this.inbox.pop();
+    this.post({ type: 'persisted', id });
+  }
+
+  private startReads(): void {
+    if (this.reads.length === 0) return;
+    const reads = this.reads;
+    this.reads = [];
+    readRecords(
+      this.options.storage,
+      reads,
+      (id, result) => {
+        this.inbox.push({ type: 'read-done', id, result });
+        this.schedule();
+      },
+      this.options.hooks.onFatal,
+      () => this.options.clock.now().monoMs,
+    );
+  }
+
+  private startScan(id: number, scan: Extract<NodeEffect, { type: 'scan' }>['scan']): void {
+    scanRecords(this.options.storage, scan)
+      .then((result) => {
+        assert(result.table === scan.table, 'a scan is answered from its own table');
+        this.post({ type: 'scan-done', id, result });
+      })
+      .catch((error: unknown) => {
+        if (!this.stopped) this.options.hooks.onFatal(error);
+      });
+  }
+}
+
+function nothing(): void {}

@@ -1,0 +1,47 @@
+import { LANES, type Lane, type Transport } from '../ports/transport.ts';
+import type { NodeId } from '../protocol/machine.ts';
+import type { PeerMessage } from '../protocol/node/message.ts';
+import { FrameWriter, laneOf } from '../wire/message.ts';
+
+/** A frame of this size leaves at once rather than at the end of the turn. */
+const FRAME_TARGET_BYTES = 64 * 1024;
+
+/** Gathers the messages of one turn into one frame a peer and lane. */
+export class FrameBatcher {
+  private readonly transport: Transport;
+  private readonly open: Readonly<Record<Lane, Map<NodeId, FrameWriter>>> = {
+    control: new Map(),
+    data: new Map(),
+    bulk: new Map(),
+  };
+  private readonly idle: FrameWriter[] = [];
+
+  constructor(transport: Transport) {
+    this.transport = transport;
+  }
+
+  add(peer: NodeId, message: PeerMessage): void {
+    const lane = laneOf(message);
+    const open = this.open[lane];
+    let writer = open.get(peer);
+    if (writer === undefined) {
+      writer = this.idle.pop() ?? new FrameWriter();
+      open.set(peer, writer);
+    }
+    writer.add(message);
+    if (writer.length >= FRAME_TARGET_BYTES || writer.isFull) this.transport.send(peer, lane, writer.take());
+  }
+
+  /** Sends everything gathered. A frame that the transport drops is lost, as on any network. */
+  flush(): void {
+    for (const lane of LANES) {
+      const open = this.open[lane];
+      if (open.size === 0) continue;
+      for (const [peer, writer] of open) {
+        if (writer.length > 0) this.transport.send(peer, lane, writer.take());
+        this.idle.push(writer);
+      }
+      open.clear();
+    }
+  }
+}

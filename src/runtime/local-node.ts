@@ -1,0 +1,447 @@
+import type { NodeConfig } from '../config/node-config.ts';
+import { type Failure, failure, HoldfastError } from '../lib/failure.ts';
+import { Prng } from '../lib/prng.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Log } from '../ports/log.ts';
+import type { MetricsRenderer } from '../ports/metrics.ts';
+import type {
+  BucketConfig,
+  BucketView,
+  LocateView,
+  MemberView,
+  NodeHandle,
+  NodeStatus,
+  RingView,
+} from '../ports/node-handle.ts';
+import type { CorruptRecord, Storage } from '../ports/storage.ts';
+import type { SystemSampler } from '../ports/system.ts';
+import type { Transport } from '../ports/transport.ts';
+import type { BucketRecord } from '../protocol/catalog/record.ts';
+import type { NodeId } from '../protocol/machine.ts';
+import type { Member } from '../protocol/membership/member.ts';
+import type { BucketOutcome, NodeEvent } from '../protocol/node/effect.ts';
+import { Node } from '../protocol/node/node.ts';
+import type { ClientReply, ClientRequest, ReplyOf } from '../protocol/replication/request.ts';
+import { WIRE_VERSION } from '../wire/message.ts';
+import { recordOf } from '../wire/record.ts';
+import { ChangeLog } from './change-log.ts';
+import { Driver } from './driver.ts';
+import { EventLog } from './event-log.ts';
+import { type MetricsSnapshot, nodeMetrics } from './node-metrics.ts';
+import type { NodeState } from './node-state.ts';
+
+/** Between two looks at the machine and the disk. */
+const SAMPLE_INTERVAL_MS = 5000;
+/** Score changes smaller than this are not worth telling the cluster. */
+const SCORE_STEP = 0.05;
+/** Space is back only well above the headroom, so that the mode does not flap. */
+const HEADROOM_RECOVERY = 1.25;
+/** Time that a leaving node gives its goodbye to be sent. */
+const LEAVE_GRACE_MS = 300;
+
+export interface LocalNodeOptions {
+  readonly config: NodeConfig;
+  readonly version: string;
+  readonly clusterId: string;
+  readonly state: NodeState;
+  readonly storage: Storage;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly sampler: SystemSampler;
+  readonly metrics: MetricsRenderer;
+  readonly log: Log;
+  /** 32 random bits: the seed of the node's protocol randomness. */
+  readonly seed: number;
+  /** Names this run of the process in feeds. */
+  readonly run: string;
+  readonly processUsage: () => MetricsSnapshot['process'];
+  /** The node cannot go on. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+interface Waiter<T> {
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** A running node: the pure cores behind a driver, and what the interfaces may ask of them. */
+export class LocalNode implements NodeHandle {
+  readonly events: EventLog;
+  readonly changes: ChangeLog;
+  private readonly options: LocalNodeOptions;
+  private readonly node: Node;
+  private readonly driver: Driver;
+  private readonly requests = new Map<number, Waiter<ClientReply>>();
+  private readonly bucketRequests = new Map<number, Waiter<BucketOutcome>>();
+  private readonly refusals = new Map<string, number>();
+  private readonly startedMs: number;
+  private phase: 'starting' | 'serving' | 'stopping' = 'starting';
+  private lastId = 0;
+  private corruptRecords = 0;
+  private readOnly = false;
+  private score: number;
+  private disk = { usedBytes: 0, freeBytes: 0 };
+  private cancelSample: (() => void) | null = null;
+
+  constructor(options: LocalNodeOptions, score: number) {
+    this.options = options;
+    this.score = score;
+    const { config, clock, state, transport, storage, log, run } = options;
+    const { tuning } = config;
+    this.startedMs = clock.now().monoMs;
+    this.events = new EventLog(run);
+    this.changes = new ChangeLog(run, clock, (buckets) => this.driver.post({ type: 'watch', buckets }));
+    this.node = new Node(
+      {
+        self: transport.self,
+        actor: state.actor,
+        profile: this.profile(),
+        incarnation: state.incarnation,
+        known: state.known.filter(({ id }) => id !== transport.self),
+        catalog: state.catalog,
+        shards: tuning.shards,
+        replicas: tuning.replicas,
+        membership: {
+          probeIntervalMs: tuning.probeIntervalMs,
+          probeTimeoutMs: tuning.probeTimeoutMs,
+          probeWindowMs: tuning.probeWindowMs,
+          suspicionMinMultiplier: tuning.suspicionMinMultiplier,
+          suspicionMaxMultiplier: tuning.suspicionMaxMultiplier,
+        },
+        replication: {
+          requestTimeoutMs: tuning.requestTimeoutMs,
+          replicaTimeoutMs: tuning.replicaTimeoutMs,
+          antiEntropyIntervalMs: tuning.antiEntropyIntervalMs,
+          hintBytesMax: tuning.hintBytesMax,
+          cacheBytes: tuning.cacheBytes,
+          maxClockDriftMs: tuning.maxClockDriftMs,
+        },
+        restored: state.replication,
+        prng: new Prng(options.seed),
+      },
+      clock.now(),
+    );
+    this.driver = new Driver({
+      node: this.node,
+      storage,
+      transport,
+      clock,
+      log,
+      hooks: {
+        onReply: (id, reply) => settle(this.requests, id, reply),
+        onBucketReply: (id, outcome) => settle(this.bucketRequests, id, outcome),
+        onChanged: (bucket, key, entries) => this.changes.append(bucket, key, entries),
+        onEvent: (event) => this.record(event),
+        onPublication: () => undefined,
+        onWritable: (writable) => this.becomeWritable(writable),
+        onFatal: options.onFatal,
+      },
+    });
+  }
+
+  /** Connects to the cluster and serves. */
+  async start(): Promise<void> {
+    await this.options.transport.start(this.driver);
+    this.driver.post({ type: 'update-profile', patch: { addresses: this.options.transport.addresses().slice(0, 16) } });
+    this.driver.start();
+    await this.sample();
+    this.phase = 'serving';
+  }
+
+  /** Leaves the cluster, lets what is under way end, and syncs. */
+  async stop(): Promise<void> {
+    const hasStarted = this.phase === 'serving';
+    this.phase = 'stopping';
+    this.cancelSample?.();
+    if (hasStarted) {
+      this.driver.post({ type: 'leave' });
+      await new Promise<void>((resolve) => this.options.clock.after(LEAVE_GRACE_MS, resolve));
+    }
+    await this.driver.stop();
+    const gone = failure('shutting-down', 'the node is shutting down; send the request to another node', {
+      stateChanged: 'maybe',
+    });
+    for (const { reject } of this.requests.values()) reject(new HoldfastError(gone));
+    for (const { reject } of this.bucketRequests.values()) reject(new HoldfastError(gone));
+    this.requests.clear();
+    this.bucketRequests.clear();
+    await this.options.transport.stop();
+  }
+
+  get ready(): boolean {
+    return this.phase === 'serving';
+  }
+
+  request<R extends ClientRequest>(request: R): Promise<ReplyOf<R>> {
+    const refusal = this.refusal() ?? this.missingBucket(request.bucket);
+    if (refusal !== null) return Promise.reject(new HoldfastError(refusal));
+    const id = ++this.lastId;
+    return new Promise<ReplyOf<R>>((resolve, reject) => {
+      this.requests.set(id, {
+        resolve: (reply) => {
+          if (reply.type === 'failed') reject(new HoldfastError(reply.failure));
+          else resolve(reply as ReplyOf<R>);
+        },
+        reject,
+      });
+      this.driver.post({ type: 'request', id, request });
+    });
+  }
+
+  async createBucket(name: string, config: BucketConfig): Promise<BucketView> {
+    const refusal = this.refusal();
+    if (refusal !== null) throw new HoldfastError(refusal);
+    const id = ++this.lastId;
+    const outcome = await new Promise<BucketOutcome>((resolve, reject) => {
+      this.bucketRequests.set(id, { resolve, reject });
+      this.driver.post({ type: 'put-bucket', id, name, config });
+    });
+    if (!outcome.ok) throw new HoldfastError(outcome.failure);
+    return bucketView(outcome.bucket);
+  }
+
+  status(): Promise<NodeStatus> {
+    const { options, node } = this;
+    const members = { alive: 0, suspect: 0, dead: 0, left: 0 };
+    for (const member of node.members()) members[member.state]++;
+    const { shards, hints } = node.replicationStats();
+    return Promise.resolve({
+      name: options.config.name,
+      peerId: options.transport.self,
+      clusterId: options.clusterId,
+      version: options.version,
+      bootEpoch: options.state.bootEpoch,
+      uptimeSeconds: Math.round((options.clock.now().monoMs - this.startedMs) / 100) / 10,
+      level: this.level(),
+      members,
+      ringEpoch: node.ringEpoch,
+      shards,
+      disk: { ...this.disk, readOnly: this.readOnly },
+      hints,
+    });
+  }
+
+  members(): readonly MemberView[] {
+    const { self } = this.options.transport;
+    return this.node.members().map((member) => memberView(member, member.id === self));
+  }
+
+  ring(): RingView {
+    const { ring } = this.node;
+    const { transferring } = this.node.replicationStats().shards;
+    return {
+      epoch: this.node.ringEpoch,
+      shards: ring.shards,
+      replicas: ring.replicas,
+      members: ring.members.map(({ id, zone, weight, in: isIn }) => ({
+        name: this.nameOf(id),
+        peerId: id,
+        in: isIn,
+        weight,
+        zone,
+        shards: ring.shardsOf(id).length,
+      })),
+      changing: transferring === 0 ? null : { shards: transferring },
+    };
+  }
+
+  locate(bucket: string, key: string): LocateView {
+    const missing = this.missingBucket(bucket);
+    if (missing !== null) throw new HoldfastError(missing);
+    const { ring } = this.node;
+    const shard = ring.shardOf(bucket, key);
+    const owners = ring.owners(shard);
+    return {
+      shard,
+      owners: owners.map((id) => this.nameOf(id)),
+      fallbacks: ring
+        .preference(shard)
+        .slice(owners.length)
+        .map((id) => this.nameOf(id)),
+    };
+  }
+
+  buckets(): readonly BucketView[] {
+    return this.node.buckets.map(bucketView);
+  }
+
+  bucket(name: string): BucketView | undefined {
+    const record = this.node.bucket(name);
+    return record === undefined ? undefined : bucketView(record);
+  }
+
+  metrics(): Promise<string> {
+    const { options, node } = this;
+    return options.metrics.render(
+      nodeMetrics({
+        version: options.version,
+        name: options.config.name,
+        uptimeSeconds: (options.clock.now().monoMs - this.startedMs) / 1000,
+        members: node.members(),
+        ringEpoch: node.ringEpoch,
+        replication: node.replicationStats(),
+        disk: { ...this.disk, readOnly: this.readOnly },
+        driver: this.driver.counters,
+        transport: options.transport.counters(),
+        refusals: this.refusals,
+        corruptRecords: this.corruptRecords,
+        process: options.processUsage(),
+      }),
+    );
+  }
+
+  wallMs(): number {
+    return this.options.clock.now().wallMs;
+  }
+
+  countRefusal(listener: 'http' | 'resp', reason: Failure['code'] | 'protocol'): void {
+    const key = `${listener} ${reason}`;
+    this.refusals.set(key, (this.refusals.get(key) ?? 0) + 1);
+  }
+
+  /** The disk gave back a record that failed its checksum; it has been set aside. */
+  handleCorruptRecord({ key, reason }: CorruptRecord): void {
+    this.corruptRecords++;
+    const lost = recordOf(key);
+    this.appendEvent('record-corrupt', { table: lost.table, reason });
+    if (lost.table === 'object') this.driver.post({ type: 'object-lost', shard: lost.shard, name: lost.name });
+  }
+
+  private refusal(): Failure | null {
+    switch (this.phase) {
+      case 'starting':
+        return failure('not-ready', 'the node is starting; retry in a moment');
+      case 'serving':
+        return null;
+      case 'stopping':
+        return failure('shutting-down', 'the node is shutting down; send the request to another node');
+    }
+  }
+
+  private missingBucket(name: string): Failure | null {
+    if (this.node.bucket(name) !== undefined) return null;
+    return failure('bucket-not-found', `there is no bucket ${name}; create it with PUT /v1/buckets/${name}`);
+  }
+
+  /** Without a hub to reach, what counts is whether a majority of the ring is here. */
+  private level(): NodeStatus['level'] {
+    let reachable = 0;
+    let all = 0;
+    for (const { id, in: isIn } of this.node.ring.members) {
+      if (!isIn) continue;
+      all++;
+      const state = this.node.member(id)?.state;
+      if (state === 'alive' || state === 'suspect' || id === this.options.transport.self) reachable++;
+    }
+    return reachable * 2 > all ? 'connected' : 'island';
+  }
+
+  private nameOf(id: NodeId): string {
+    return this.node.member(id)?.profile.name ?? id;
+  }
+
+  private profile(): Member['profile'] {
+    const { config, state } = this.options;
+    return {
+      name: config.name,
+      zone: config.zone,
+      labels: config.labels,
+      capabilities: [],
+      addresses: [],
+      versionMin: WIRE_VERSION,
+      versionMax: WIRE_VERSION,
+      bootEpoch: state.bootEpoch,
+      score: this.score,
+      weight: config.tuning.weight,
+    };
+  }
+
+  private async sample(): Promise<void> {
+    const { sampler, storage, config, clock, log } = this.options;
+    try {
+      const [sample, disk] = await Promise.all([sampler.sample(), storage.usage()]);
+      this.disk = disk;
+      if (Math.abs(sample.score - this.score) >= SCORE_STEP) {
+        this.score = sample.score;
+        this.driver.post({ type: 'update-profile', patch: { score: sample.score } });
+      }
+      const headroom = config.tuning.diskHeadroomBytes;
+      if (!this.readOnly && disk.freeBytes < headroom) this.driver.setWritable(false);
+      else if (this.readOnly && disk.freeBytes > headroom * HEADROOM_RECOVERY) this.driver.setWritable(true);
+    } catch (error) {
+      log.warn('the machine could not be sampled', { reason: error instanceof Error ? error.message : String(error) });
+    }
+    if (this.phase !== 'stopping') this.cancelSample = clock.after(SAMPLE_INTERVAL_MS, () => void this.sample());
+  }
+
+  private becomeWritable(writable: boolean): void {
+    if (this.readOnly === !writable) return;
+    this.readOnly = !writable;
+    const { freeBytes } = this.disk;
+    if (writable) this.options.log.info('the disk has space again; writes go on', { freeBytes });
+    else this.options.log.error('the disk is full; writes are refused, reads and deletes go on', { freeBytes });
+    this.appendEvent(writable ? 'disk-writable' : 'disk-full', { freeBytes });
+  }
+
+  private record(event: NodeEvent): void {
+    switch (event.type) {
+      case 'member-changed': {
+        const { member, previous } = event;
+        if (member.state === previous) return;
+        const { name, bootEpoch } = member.profile;
+        this.appendEvent(`member-${member.state}`, {
+          name,
+          peerId: member.id,
+          bootEpoch,
+          previous: previous ?? 'none',
+        });
+        return;
+      }
+      case 'shard-complete':
+      case 'shard-dropped':
+        // One a shard would drown everything else; progress is in `status` and `ring`.
+        this.options.log.debug(event.type, { shard: event.shard });
+        return;
+      default: {
+        const { type, ...data } = event;
+        this.appendEvent(type, data);
+      }
+    }
+  }
+
+  private appendEvent(type: string, data: Readonly<Record<string, string | number | boolean>>): void {
+    this.events.append(type, data, this.options.clock.now().wallMs);
+    // `name` is taken in log lines: there it is the name of the logger.
+    const { name, ...rest } = data;
+    this.options.log.info(type, name === undefined ? rest : { member: name, ...rest });
+  }
+}
+
+function settle<T>(waiters: Map<number, Waiter<T>>, id: number, value: T): void {
+  const waiter = waiters.get(id);
+  waiters.delete(id);
+  waiter?.resolve(value);
+}
+
+function memberView(member: Member, self: boolean): MemberView {
+  const { profile } = member;
+  return {
+    name: profile.name,
+    peerId: member.id,
+    state: member.state,
+    health: member.health,
+    incarnation: member.incarnation,
+    zone: profile.zone,
+    labels: profile.labels,
+    addresses: profile.addresses,
+    score: Math.round(profile.score * 1000) / 1000,
+    rttMs: member.rttMs === null ? null : Math.round(member.rttMs * 100) / 100,
+    since: new Date(member.sinceMs).toISOString(),
+    self,
+  };
+}
+
+function bucketView(record: BucketRecord): BucketView {
+  const { name, consistency, conflict, replicas, sync, ttlSeconds } = record;
+  return { name, consistency, conflict, replicas, sync, ttlSeconds };
+}

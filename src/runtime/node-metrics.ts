@@ -1,0 +1,104 @@
+import type { Metric } from '../ports/metrics.ts';
+import type { Member } from '../protocol/membership/member.ts';
+import type { ReplicationStats } from '../protocol/replication/replication.ts';
+import type { DriverCounters } from './driver.ts';
+
+export interface MetricsSnapshot {
+  readonly version: string;
+  readonly name: string;
+  readonly uptimeSeconds: number;
+  readonly members: readonly Member[];
+  readonly ringEpoch: number;
+  readonly replication: ReplicationStats;
+  readonly disk: { readonly usedBytes: number; readonly freeBytes: number; readonly readOnly: boolean };
+  readonly driver: Readonly<DriverCounters>;
+  readonly transport: Readonly<Record<string, number>>;
+  readonly refusals: ReadonlyMap<string, number>;
+  readonly corruptRecords: number;
+  readonly process: { readonly residentBytes: number; readonly cpuSeconds: number };
+}
+
+/** Every metric that a node exposes. */
+export function nodeMetrics(snapshot: MetricsSnapshot): Metric[] {
+  const { replication, disk, driver } = snapshot;
+  const { counters, hints, shards } = replication;
+  const states = { alive: 0, suspect: 0, dead: 0, left: 0 };
+  for (const member of snapshot.members) states[member.state]++;
+  return [
+    {
+      name: 'holdfast_info',
+      help: 'Version and name of this node; always 1.',
+      type: 'gauge',
+      values: [{ labels: { version: snapshot.version, name: snapshot.name }, value: 1 }],
+    },
+    gauge('holdfast_uptime_seconds', 'Time since the start of the process.', snapshot.uptimeSeconds),
+    gauge('holdfast_resident_memory_bytes', 'Resident memory of the process.', snapshot.process.residentBytes),
+    counter('holdfast_cpu_seconds_total', 'Processor time used by the process.', snapshot.process.cpuSeconds),
+    {
+      name: 'holdfast_members',
+      help: "Members by state, in this node's view.",
+      type: 'gauge',
+      values: Object.entries(states).map(([state, value]) => ({ labels: { state }, value })),
+    },
+    gauge('holdfast_ring_epoch', 'Number of ring changes.', snapshot.ringEpoch),
+    gauge('holdfast_shards_owned', 'Shards of which this node is an owner.', shards.owned),
+    gauge('holdfast_shards_complete', 'Owned shards whose replica here is complete.', shards.complete),
+    gauge('holdfast_shards_transferring', 'Shards on their way in or out.', shards.transferring),
+    gauge('holdfast_hint_records', 'Writes kept here for owners that are away.', hints.records),
+    gauge('holdfast_hint_bytes', 'Size of those writes.', hints.bytes),
+    counter('holdfast_hints_dropped_total', 'Hints that did not fit; anti-entropy covers them.', hints.dropped),
+    counter('holdfast_hints_delivered_total', 'Hints confirmed by their owners.', counters.hintsDelivered),
+    counter('holdfast_writes_total', 'Writes coordinated here.', counters.writes),
+    counter(
+      'holdfast_writes_sloppy_total',
+      'Of those, acknowledged with the help of fallbacks.',
+      counters.writesSloppy,
+    ),
+    counter('holdfast_writes_failed_total', 'Of those, short of their level.', counters.writesFailed),
+    counter('holdfast_reads_total', 'Reads coordinated here.', counters.reads),
+    counter('holdfast_reads_incomplete_total', 'Of those, answered by too few owners.', counters.readsIncomplete),
+    counter('holdfast_read_repairs_total', 'Reads that found replicas differ and repaired them.', counters.readRepairs),
+    counter('holdfast_forwards_total', 'Requests handed to an owner of the key.', counters.forwards),
+    gauge('holdfast_requests_in_flight', 'Requests being served.', replication.inFlight),
+    counter('holdfast_sync_rounds_total', 'Anti-entropy rounds begun.', counters.syncRounds),
+    counter('holdfast_sync_objects_sent_total', 'Objects sent by anti-entropy.', counters.syncObjectsSent),
+    counter('holdfast_sync_objects_received_total', 'Objects received by anti-entropy.', counters.syncObjectsReceived),
+    counter('holdfast_expired_total', 'Expired values removed for good.', counters.expired),
+    counter('holdfast_clock_drift_refused_total', 'Writes refused for a clock too far ahead.', counters.driftRefused),
+    gauge('holdfast_cache_bytes', 'Memory of cached objects.', replication.cache.bytes),
+    gauge('holdfast_disk_used_bytes', 'Size of the data directory.', disk.usedBytes),
+    gauge('holdfast_disk_free_bytes', 'Free space of its file system.', disk.freeBytes),
+    gauge('holdfast_disk_read_only', '1 while writes are refused for lack of space.', disk.readOnly ? 1 : 0),
+    counter(
+      'holdfast_corrupt_records_total',
+      'Records that failed their checksum and were set aside.',
+      snapshot.corruptRecords,
+    ),
+    counter('holdfast_turns_total', 'Turns of the node.', driver.turns),
+    counter('holdfast_inputs_total', 'Inputs processed.', driver.inputs),
+    counter('holdfast_frames_refused_total', 'Frames of peers that could not be decoded.', driver.framesRefused),
+    {
+      name: 'holdfast_requests_refused_total',
+      help: 'Requests refused, by listener and reason.',
+      type: 'counter',
+      values: [...snapshot.refusals].map(([key, value]) => {
+        const [listener = '', reason = ''] = key.split(' ');
+        return { labels: { listener, reason }, value };
+      }),
+    },
+    {
+      name: 'holdfast_transport_total',
+      help: 'Counters of the transport: frames, bytes, drops, refusals.',
+      type: 'counter',
+      values: Object.entries(snapshot.transport).map(([what, value]) => ({ labels: { what }, value })),
+    },
+  ];
+}
+
+function gauge(name: string, help: string, value: number): Metric {
+  return { name, help, type: 'gauge', values: [{ value }] };
+}
+
+function counter(name: string, help: string, value: number): Metric {
+  return { name, help, type: 'counter', values: [{ value }] };
+}

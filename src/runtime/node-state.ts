@@ -1,0 +1,186 @@
+import type { Storage, StorageRow, StorageWrite } from '../ports/storage.ts';
+import type { CatalogState } from '../protocol/catalog/record.ts';
+import { CausalContext } from '../protocol/causal/context.ts';
+import type { ActorId } from '../protocol/causal/dot.ts';
+import type { NodeId } from '../protocol/machine.ts';
+import type { MemberProfile } from '../protocol/membership/member.ts';
+import type { KnownMember } from '../protocol/membership/options.ts';
+import type { ShardRecord } from '../protocol/replication/record.ts';
+import type { RestoredReplication } from '../protocol/replication/replication.ts';
+import { decodeOne, encodeOne, integer, text } from '../wire/codec.ts';
+import { catalogState, memberProfile } from '../wire/message.ts';
+import {
+  decodeCounterRow,
+  decodeDotRow,
+  decodeHintRow,
+  decodeShardRow,
+  expiryRange,
+  metaKey,
+  metaNameIn,
+  metaRange,
+  recordOf,
+  shardRange,
+  tableRange,
+} from '../wire/record.ts';
+import { actorId } from '../wire/value.ts';
+
+/** Rows read at once while a node starts. */
+const ROWS_MAX = 1024;
+const BYTES_MAX = 4 * 1024 * 1024;
+const MEMBER_PREFIX = 'member/';
+const FORMAT_VERSION = 1;
+const number = integer();
+const clusterIdText = text(64);
+
+/** What the data directory says of this node. */
+export interface NodeState {
+  readonly actor: ActorId;
+  readonly bootEpoch: number;
+  readonly incarnation: number;
+  readonly catalog: CatalogState;
+  readonly known: readonly KnownMember[];
+  readonly replication: RestoredReplication;
+}
+
+/** The data directory cannot be used as configured; the message names cause and fix. */
+class DataDirectoryError extends Error {
+  override readonly name = 'DataDirectoryError';
+}
+
+/** What the data directory must agree with, for life. */
+export interface ExpectedState {
+  readonly clusterId: string;
+  readonly shards: number;
+  /** Draws a new actor id, for an empty disk. */
+  readonly drawActor: () => ActorId;
+  /** Records that turned out bad while the disk was read, up to now. */
+  readonly corrupt: readonly { readonly key: Uint8Array }[];
+  /** The disk lost records that it cannot name: this node's counters may have gone back, so its old dots are over. */
+  readonly renewActor: boolean;
+}
+
+/**
+ * Reads the node's state and counts this start: the new boot epoch, and on an empty disk a new actor id drawn
+ * with `drawActor`, are synced before anything else happens.
+ */
+export async function openNodeState(storage: Storage, expected: ExpectedState): Promise<NodeState> {
+  const { clusterId, shards, drawActor, renewActor, corrupt } = expected;
+  const meta = new Map<string, Uint8Array>();
+  await eachRow(storage, metaRange(''), (row) => meta.set(metaNameIn(row.key), row.value));
+  const known: KnownMember[] = [];
+  for (const [name, value] of meta) {
+    if (!name.startsWith(MEMBER_PREFIX)) continue;
+    known.push({ id: name.slice(MEMBER_PREFIX.length), profile: decodeOne(memberProfile, value) });
+  }
+  const format = read(meta, 'format', number);
+  if (format !== null && format !== FORMAT_VERSION) {
+    throw new DataDirectoryError(
+      `the data directory has format ${format}, this version reads ${FORMAT_VERSION}; use the version that wrote it`,
+    );
+  }
+  const storedCluster = read(meta, 'cluster-id', clusterIdText);
+  if (storedCluster !== null && storedCluster !== clusterId) {
+    throw new DataDirectoryError(
+      `the data directory belongs to cluster ${storedCluster}, the secret to cluster ${clusterId}; use the cluster's own secret, or another directory`,
+    );
+  }
+  const storedShards = read(meta, 'shards', number);
+  if (storedShards !== null && storedShards !== shards) {
+    throw new DataDirectoryError(
+      `the cluster was created with ${storedShards} shards, the configuration says ${shards}; set tuning.shards to ${storedShards}`,
+    );
+  }
+  const storedActor = read(meta, 'actor', actorId);
+  const replication = await openReplication(storage, corrupt);
+  // A lost counter is as bad as a lost disk: a dot could be used twice.
+  const isOver = renewActor || corrupt.some(({ key }) => recordOf(key).table === 'counter');
+  const actor = isOver ? drawActor() : (storedActor ?? drawActor());
+  const bootEpoch = (read(meta, 'boot-epoch', number) ?? 0) + 1;
+  await storage.commit([
+    { key: metaKey('format'), value: encodeOne(number, FORMAT_VERSION) },
+    { key: metaKey('actor'), value: encodeOne(actorId, actor) },
+    { key: metaKey('boot-epoch'), value: encodeOne(number, bootEpoch) },
+    { key: metaKey('shards'), value: encodeOne(number, shards) },
+    { key: metaKey('cluster-id'), value: encodeOne(clusterIdText, clusterId) },
+  ]);
+  return {
+    actor,
+    bootEpoch,
+    incarnation: read(meta, 'incarnation', number) ?? 0,
+    catalog: read(meta, 'catalog', catalogState) ?? { members: [], buckets: [] },
+    known,
+    replication,
+  };
+}
+
+export function incarnationWrite(incarnation: number): StorageWrite {
+  return { key: metaKey('incarnation'), value: encodeOne(number, incarnation) };
+}
+
+export function catalogWrite(state: CatalogState): StorageWrite {
+  return { key: metaKey('catalog'), value: encodeOne(catalogState, state) };
+}
+
+export function memberWrite(id: NodeId, profile: MemberProfile): StorageWrite {
+  return { key: metaKey(MEMBER_PREFIX + id), value: encodeOne(memberProfile, profile) };
+}
+
+export function forgetMemberWrite(id: NodeId): StorageWrite {
+  return { key: metaKey(MEMBER_PREFIX + id), value: null };
+}
+
+async function openReplication(storage: Storage, corrupt: ExpectedState['corrupt']): Promise<RestoredReplication> {
+  const shards = new Map<number, ReturnType<typeof decodeShardRow>['record']>();
+  await eachRow(storage, tableRange('shard'), (row) => {
+    const { shard, record } = decodeShardRow(row);
+    shards.set(shard, record);
+  });
+  for (const { key } of corrupt) {
+    const lost = recordOf(key);
+    if (lost.table === 'shard') shards.set(lost.shard, await rebuildShard(storage, lost.shard));
+  }
+  const counters = new Map<number, number>();
+  await eachRow(storage, tableRange('counter'), (row) => {
+    const { shard, counter } = decodeCounterRow(row);
+    counters.set(shard, counter);
+  });
+  const hints: ReturnType<typeof decodeHintRow>[] = [];
+  await eachRow(storage, tableRange('hint'), (row) => hints.push(decodeHintRow(row)));
+  const expiries = await storage.scan(expiryRange(Number.MAX_SAFE_INTEGER - 1), 1, BYTES_MAX);
+  return { shards, counters, hints, hasExpiries: expiries.length > 0 };
+}
+
+/** A shard's context from its index: every event applied here has an entry, written in the same batch. */
+async function rebuildShard(storage: Storage, shard: number): Promise<ShardRecord> {
+  const context = new CausalContext();
+  await eachRow(storage, shardRange('dot', shard), (row) => {
+    const { actor, counter } = decodeDotRow(row);
+    context.add({ actor, counter });
+  });
+  return { context, complete: false };
+}
+
+async function eachRow(
+  storage: Storage,
+  range: { from: Uint8Array; to: Uint8Array },
+  use: (row: StorageRow) => void,
+): Promise<void> {
+  let { from } = range;
+  for (;;) {
+    const rows = await storage.scan({ from, to: range.to }, ROWS_MAX, BYTES_MAX);
+    const last = rows.at(-1);
+    if (last === undefined) return;
+    for (const row of rows) use(row);
+    from = new Uint8Array(last.key.length + 1);
+    from.set(last.key);
+  }
+}
+
+function read<T>(
+  meta: ReadonlyMap<string, Uint8Array>,
+  name: string,
+  codec: Parameters<typeof decodeOne<T>>[0],
+): T | null {
+  const value = meta.get(name);
+  return value === undefined ? null : decodeOne(codec, value);
+}

@@ -1,0 +1,162 @@
+import { unreachable } from '../lib/assert.ts';
+import { compareUtf8 } from '../lib/utf8.ts';
+import { type Storage, StorageError, type StorageRange, type StorageRow } from '../ports/storage.ts';
+import { FRAME_BYTES_MAX } from '../ports/transport.ts';
+import type { ObjectRow, ReadResult, RecordRead, RecordScan, ScanResult } from '../protocol/replication/record.ts';
+import {
+  decodeDotRow,
+  decodeExpiryRow,
+  decodeHint,
+  decodeHintRow,
+  decodeObject,
+  decodeObjectRow,
+  dotRange,
+  expiryRange,
+  hintsAfterRange,
+  listingRange,
+  readKey,
+  tableRange,
+} from '../wire/record.ts';
+
+/** A page with more than this may have been cut by its bytes: room is left for the largest record that travels. */
+const PAGE_BYTES_SURE = 64 * 1024;
+/** Bytes that one scan brings into memory. */
+const SCAN_BYTES_MAX = FRAME_BYTES_MAX + PAGE_BYTES_SURE;
+/** Rows that a listing fetches of each shard at first. */
+const LISTING_CHUNK_MIN = 8;
+/**
+ * Time for reading one by one in a turn. What is in memory is read in some ten microseconds, less than the trip
+ * through the thread pool costs, and the turn goes on without a break; a disk that has to be asked uses the time up
+ * with its first answers, and the rest goes to the pool.
+ */
+const SYNC_READS_MS_MAX = 1;
+
+export type ReadRequest = { readonly id: number; readonly key: RecordRead };
+
+/** Answers reads in order: at once while they are quick, the rest in one batch. `nowMs` is monotonic. */
+export function readRecords(
+  storage: Storage,
+  reads: readonly ReadRequest[],
+  answer: (id: number, result: ReadResult) => void,
+  fail: (error: unknown) => void,
+  nowMs: () => number,
+): void {
+  const endMs = nowMs() + SYNC_READS_MS_MAX;
+  let next = 0;
+  try {
+    for (; next < reads.length && nowMs() < endMs; next++) {
+      const { id, key } = reads[next] as ReadRequest;
+      answer(id, decodeRead(key, storage.read(readKey(key))));
+    }
+  } catch (error) {
+    // A store that is being repaired answers again, but only to those who wait.
+    if (!(error instanceof StorageError)) throw error;
+  }
+  if (next === reads.length) return;
+  const rest = reads.slice(next);
+  storage
+    .readMany(rest.map(({ key }) => readKey(key)))
+    .then((values) => {
+      for (const [i, { id, key }] of rest.entries()) answer(id, decodeRead(key, values[i]));
+    })
+    .catch(fail);
+}
+
+function decodeRead(key: RecordRead, value: Uint8Array | undefined): ReadResult {
+  if (key.table === 'object') {
+    return { table: 'object', value: value === undefined ? null : decodeObject(value) };
+  }
+  return { table: 'hint', value: value === undefined ? null : decodeHint(value) };
+}
+
+/** Executes an ordered read. */
+export async function scanRecords(storage: Storage, scan: RecordScan): Promise<ScanResult> {
+  switch (scan.table) {
+    case 'dot': {
+      const range = dotRange(scan.shard, scan.actor, scan.from, scan.to);
+      return { table: 'dot', ...(await page(storage, range, scan.limit, decodeDotRow)) };
+    }
+    case 'hint': {
+      const range = scan.after === null ? tableRange('hint') : hintsAfterRange(scan.after.shard, scan.after.name);
+      return { table: 'hint', ...(await page(storage, range, scan.limit, decodeHintRow)) };
+    }
+    case 'expiry':
+      return { table: 'expiry', ...(await page(storage, expiryRange(scan.beforeMs), scan.limit, decodeExpiryRow)) };
+    case 'listing':
+      return { table: 'listing', ...(await listing(storage, scan)) };
+    default:
+      return unreachable(scan);
+  }
+}
+
+async function page<T>(
+  storage: Storage,
+  range: StorageRange,
+  limit: number,
+  decode: (row: StorageRow) => T,
+): Promise<{ rows: T[]; more: boolean }> {
+  const rows = await storage.scan(range, limit + 1, SCAN_BYTES_MAX);
+  return { rows: rows.slice(0, limit).map(decode), more: rows.length > limit || mayBeCut(rows) };
+}
+
+/** True when the byte bound may have ended the page early; a page too many is then read in vain at worst. */
+function mayBeCut(rows: readonly StorageRow[]): boolean {
+  let bytes = 0;
+  for (const row of rows) bytes += row.key.length + row.value.length;
+  return bytes > PAGE_BYTES_SURE;
+}
+
+interface Cursor {
+  readonly shard: number;
+  rows: ObjectRow[];
+  next: number;
+  more: boolean;
+}
+
+/** Merges the shards' objects of one bucket in key order. */
+async function listing(
+  storage: Storage,
+  scan: Extract<RecordScan, { table: 'listing' }>,
+): Promise<{ rows: ObjectRow[]; more: boolean }> {
+  const { bucket, prefix, after, limit, shards } = scan;
+  const chunk = Math.max(LISTING_CHUNK_MIN, Math.ceil((2 * limit) / Math.max(1, shards.length)));
+  const fill = async (cursor: Cursor, afterKey: string): Promise<void> => {
+    const rows = await storage.scan(listingRange(cursor.shard, bucket, prefix, afterKey), chunk, SCAN_BYTES_MAX);
+    cursor.rows = rows.map(decodeObjectRow);
+    cursor.next = 0;
+    cursor.more = rows.length === chunk || mayBeCut(rows);
+  };
+  const cursors = shards.map((shard): Cursor => ({ shard, rows: [], next: 0, more: true }));
+  await Promise.all(cursors.map((cursor) => fill(cursor, after)));
+  const heap = cursors.filter((cursor) => cursor.rows.length > 0);
+  heap.sort(byHead);
+  const rows: ObjectRow[] = [];
+  while (rows.length < limit && heap.length > 0) {
+    const first = heap.shift() as Cursor;
+    const row = headOf(first);
+    rows.push(row);
+    first.next++;
+    if (first.next === first.rows.length && first.more) await fill(first, row.name.key);
+    if (first.next < first.rows.length) insert(heap, first);
+  }
+  return { rows, more: heap.length > 0 };
+}
+
+function headOf(cursor: Cursor): ObjectRow {
+  return cursor.rows[cursor.next] as ObjectRow;
+}
+
+function byHead(a: Cursor, b: Cursor): number {
+  return compareUtf8(headOf(a).name.key, headOf(b).name.key);
+}
+
+function insert(sorted: Cursor[], cursor: Cursor): void {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (byHead(sorted[middle] as Cursor, cursor) < 0) low = middle + 1;
+    else high = middle;
+  }
+  sorted.splice(low, 0, cursor);
+}

@@ -1,0 +1,340 @@
+import type { Failure, FailureCode } from '../lib/failure.ts';
+import { FAILURE_CODES } from '../lib/failure.ts';
+import type { Lane } from '../ports/transport.ts';
+import type { BucketRecord, CatalogState, RingMemberRecord } from '../protocol/catalog/record.ts';
+import { BUCKETS_MAX, RING_MEMBERS_MAX } from '../protocol/catalog/record.ts';
+import { VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
+import type { Mutation } from '../protocol/causal/mutation.ts';
+import type { MemberProfile } from '../protocol/membership/member.ts';
+import { MEMBERSHIP_LIMITS, type MemberUpdate } from '../protocol/membership/message.ts';
+import type { PeerMessage } from '../protocol/node/message.ts';
+import type { SyncItem } from '../protocol/replication/message.ts';
+import type { ClientReply, ClientRequest, ListItem } from '../protocol/replication/request.ts';
+import {
+  boolean,
+  bytes,
+  type Codec,
+  DecodeError,
+  integer,
+  list,
+  mapped,
+  nullable,
+  number,
+  oneOf,
+  Reader,
+  record,
+  signed,
+  text,
+  uint32,
+  union,
+  Writer,
+} from './codec.ts';
+import {
+  bucketName,
+  CONTENT_TYPE_BYTES_MAX,
+  causalContext,
+  dot,
+  entries,
+  eventSet,
+  KEY_BYTES_MAX,
+  keyText,
+} from './value.ts';
+
+/** The version of the messages below. A node offers a range of versions at admission. */
+export const WIRE_VERSION = 1;
+
+const limits = MEMBERSHIP_LIMITS;
+const nodeId = text(limits.idLengthMax);
+/** Up to four UTF-8 bytes a character. */
+const shortText = text(limits.textLengthMax * 4);
+const id = integer();
+const SHARDS_MAX = 65_536;
+const shard = integer(SHARDS_MAX - 1);
+const DOTS_MAX = 65_536;
+const ITEMS_MAX = 4096;
+
+const profile: Codec<MemberProfile> = record<MemberProfile>({
+  name: text(limits.nameLengthMax * 4),
+  zone: shortText,
+  labels: mapped(
+    list(record<{ key: string; value: string }>({ key: shortText, value: shortText }), limits.labelsMax),
+    (labels: Readonly<Record<string, string>>) => Object.entries(labels).map(([key, value]) => ({ key, value })),
+    (pairs) => Object.fromEntries(pairs.map(({ key, value }) => [key, value])),
+  ),
+  capabilities: list(shortText, limits.capabilitiesMax),
+  addresses: list(text(limits.addressLengthMax), limits.addressesMax),
+  versionMin: integer(),
+  versionMax: integer(),
+  bootEpoch: integer(),
+  score: number,
+  weight: number,
+});
+
+type Accusation = Extract<MemberUpdate, { state: 'suspect' | 'dead' }>;
+const accusation: Codec<Omit<Accusation, 'state'>> = mapped(
+  record<{ id: string; incarnation: number; from: string; profile: MemberProfile | null }>({
+    id: nodeId,
+    incarnation: integer(),
+    from: nodeId,
+    profile: nullable(profile),
+  }),
+  (value: Omit<Accusation, 'state'>) => ({ ...value, profile: value.profile ?? null }),
+  ({ profile: known, ...rest }) => (known === null ? rest : { ...rest, profile: known }),
+);
+
+const update: Codec<MemberUpdate> = union<MemberUpdate, 'state'>('state', {
+  alive: [0, record({ id: nodeId, incarnation: integer(), profile })],
+  suspect: [1, accusation],
+  dead: [2, accusation],
+  left: [3, record({ id: nodeId, incarnation: integer() })],
+});
+const updates = list(update, limits.updatesPerMessageMax);
+const seq = integer(0xffff_ffff);
+
+const failureCode = mapped(
+  text(64),
+  (code: FailureCode) => code as string,
+  (code): FailureCode => {
+    if (!Object.hasOwn(FAILURE_CODES, code)) throw new DecodeError('an unknown failure code');
+    return code as FailureCode;
+  },
+);
+const FAILURE_TEXT_BYTES_MAX = 2048;
+const failure: Codec<Failure> = record<Omit<Failure, 'data'>>({
+  code: failureCode,
+  message: text(FAILURE_TEXT_BYTES_MAX),
+  stateChanged: oneOf('no', 'maybe'),
+});
+
+const expiry: Codec<number | 'keep'> = mapped(
+  nullable(integer()),
+  (value: number | 'keep') => (value === 'keep' ? null : value),
+  (value) => value ?? 'keep',
+);
+const mutation: Codec<Mutation> = union<Mutation, 'type'>('type', {
+  put: [
+    0,
+    record({
+      value: bytes(VALUE_BYTES_MAX),
+      contentType: text(CONTENT_TYPE_BYTES_MAX),
+      expiresAtMs: expiry,
+      onlyIf: nullable(oneOf('absent', 'present')),
+    }),
+  ],
+  delete: [1, record({})],
+  expire: [2, record({ expiresAtMs: integer() })],
+  append: [3, record({ value: bytes(VALUE_BYTES_MAX) })],
+  increment: [4, record({ by: signed })],
+});
+
+const level = oneOf('one', 'quorum', 'all');
+const prefix = text(KEY_BYTES_MAX);
+const LIST_LIMIT_MAX = 4096;
+const request: Codec<ClientRequest> = union<ClientRequest, 'type'>('type', {
+  mutate: [0, record({ bucket: bucketName, key: keyText, mutation, level, context: nullable(causalContext) })],
+  get: [1, record({ bucket: bucketName, key: keyText, level })],
+  list: [2, record({ bucket: bucketName, prefix, after: prefix, limit: integer(LIST_LIMIT_MAX), values: boolean })],
+});
+
+const listItem: Codec<ListItem> = record<ListItem>({ key: keyText, entries });
+const reply: Codec<ClientReply> = union<ClientReply, 'type'>('type', {
+  mutate: [
+    0,
+    record({
+      applied: boolean,
+      dot: nullable(dot),
+      context: causalContext,
+      acks: integer(),
+      owners: integer(),
+      quorum: oneOf('strict', 'sloppy'),
+      before: entries,
+      after: entries,
+    }),
+  ],
+  get: [1, record({ entries, context: causalContext, complete: boolean })],
+  list: [2, record({ items: list(listItem, ITEMS_MAX), more: boolean, resumeAfter: prefix, complete: boolean })],
+  failed: [3, record({ failure })],
+});
+
+const syncItem: Codec<SyncItem> = record<SyncItem>({
+  bucket: bucketName,
+  key: keyText,
+  entries,
+  past: nullable(causalContext),
+  events: list(dot, DOTS_MAX),
+});
+const shards = list(shard, SHARDS_MAX);
+const digests = list(uint32, SHARDS_MAX);
+
+const member: Codec<RingMemberRecord> = record<RingMemberRecord>({
+  id: nodeId,
+  version: integer(),
+  in: boolean,
+  weight: number,
+  zone: shortText,
+});
+const bucketRecord: Codec<BucketRecord> = record<BucketRecord>({
+  name: bucketName,
+  version: integer(),
+  consistency: oneOf('eventual', 'strong'),
+  conflict: oneOf('lww', 'siblings'),
+  replicas: integer(),
+  sync: oneOf('none', 'up', 'down', 'both'),
+  ttlSeconds: nullable(integer()),
+});
+export const catalogState: Codec<CatalogState> = record<CatalogState>({
+  members: list(member, RING_MEMBERS_MAX),
+  buckets: list(bucketRecord, BUCKETS_MAX),
+});
+
+/** The address book's record of one member. */
+export const memberProfile: Codec<MemberProfile> = profile;
+
+/** Tags are for ever: 1-19 membership, 20-49 replication, 50-59 catalog, 60-69 watch. */
+const peerMessage = union<PeerMessage, 'type'>('type', {
+  ping: [1, record({ seq, updates })],
+  'ping-request': [2, record({ seq, target: nodeId, timeoutMs: number, updates })],
+  ack: [3, record({ seq, updates })],
+  nack: [4, record({ seq })],
+  gossip: [5, record({ updates })],
+  'push-pull': [
+    6,
+    record({
+      digests: list(record<{ bucket: number; digest: number }>({ bucket: integer(255), digest: uint32 }), 256),
+    }),
+  ],
+  'push-pull-reply': [7, record({ buckets: list(integer(255), 256), updates })],
+  'push-pull-return': [8, record({ updates })],
+  forward: [20, record({ id, request })],
+  'forward-reply': [21, record({ id, reply })],
+  replicate: [
+    22,
+    record({
+      id,
+      bucket: bucketName,
+      key: keyText,
+      entries,
+      events: eventSet,
+      context: causalContext,
+      hintFor: list(nodeId, 64),
+    }),
+  ],
+  'replicate-ack': [
+    23,
+    record({ id, status: oneOf('stored', 'partial', 'hinted', 'refused'), failure: nullable(failure) }),
+  ],
+  read: [24, record({ id, bucket: bucketName, key: keyText, dots: list(dot, DOTS_MAX) })],
+  'read-reply': [25, record({ id, status: oneOf('same', 'object'), counts: boolean, entries, context: causalContext })],
+  list: [
+    26,
+    record({
+      id,
+      bucket: bucketName,
+      prefix,
+      after: prefix,
+      limit: integer(LIST_LIMIT_MAX),
+      values: boolean,
+      shards,
+    }),
+  ],
+  'list-reply': [27, record({ id, items: list(listItem, ITEMS_MAX), more: boolean })],
+  'sync-digest': [30, record({ shards, combined: uint32 })],
+  'sync-digests': [31, record({ shards, digests })],
+  'sync-equal': [32, record({ shards, digests })],
+  'sync-context': [33, record({ shard, context: causalContext, wants: boolean, reply: boolean })],
+  'sync-objects': [
+    34,
+    record({ shard, sequence: integer(), context: causalContext, items: list(syncItem, ITEMS_MAX) }),
+  ],
+  'sync-done': [35, record({ shard, sequence: integer(), context: causalContext })],
+  'sync-ack': [36, record({ shard, sequence: integer() })],
+  'catalog-digest': [50, record({ digest: uint32 })],
+  catalog: [51, record({ state: catalogState, reply: boolean })],
+  watch: [60, record({ buckets: list(bucketName, BUCKETS_MAX) })],
+  change: [61, record({ bucket: bucketName, key: keyText, entries })],
+});
+
+/** Probes never wait behind data, data never behind transfers. */
+export function laneOf(message: PeerMessage): Lane {
+  switch (message.type) {
+    case 'ping':
+    case 'ping-request':
+    case 'ack':
+    case 'nack':
+    case 'gossip':
+    case 'push-pull':
+    case 'push-pull-reply':
+    case 'push-pull-return':
+    case 'catalog':
+    case 'catalog-digest':
+    case 'watch':
+      return 'control';
+    case 'forward':
+    case 'forward-reply':
+    case 'replicate':
+    case 'replicate-ack':
+    case 'read':
+    case 'read-reply':
+    case 'change':
+    case 'sync-digest':
+    case 'sync-digests':
+    case 'sync-equal':
+      return 'data';
+    case 'list':
+    case 'list-reply':
+    case 'sync-context':
+    case 'sync-objects':
+    case 'sync-done':
+    case 'sync-ack':
+      return 'bulk';
+  }
+}
+
+/** Messages of one frame at most. */
+const FRAME_MESSAGES_MAX = 65_536;
+
+/** Collects messages of one peer and lane into a frame: each with its length before it. */
+export class FrameWriter {
+  private readonly frame = new Writer(4096);
+  private readonly message = new Writer(1024);
+  private messages = 0;
+
+  get length(): number {
+    return this.frame.length;
+  }
+
+  get isFull(): boolean {
+    return this.messages >= FRAME_MESSAGES_MAX;
+  }
+
+  add(message: PeerMessage): void {
+    peerMessage.encode(this.message, message);
+    this.message.moveTo(this.frame);
+    this.messages++;
+  }
+
+  take(): Uint8Array {
+    this.messages = 0;
+    return this.frame.take();
+  }
+}
+
+export interface DecodedFrame {
+  readonly messages: readonly PeerMessage[];
+  /** Messages of a newer kind, which this node skips. */
+  readonly unknown: number;
+}
+
+/** Throws `DecodeError` for a frame that breaks the format. */
+export function decodeFrame(frame: Uint8Array): DecodedFrame {
+  const reader = new Reader(frame);
+  const messages: PeerMessage[] = [];
+  let unknown = 0;
+  while (reader.remaining > 0) {
+    const message = reader.bytes(frame.length);
+    if (messages.length >= FRAME_MESSAGES_MAX) throw new DecodeError('a frame has too many messages');
+    if (!peerMessage.tags.has(message[0] ?? 0)) unknown++;
+    else messages.push(peerMessage.decode(new Reader(message)));
+  }
+  return { messages, unknown };
+}

@@ -1,0 +1,267 @@
+import type { StorageRange, StorageRow, StorageWrite } from '../ports/storage.ts';
+import type { ActorId } from '../protocol/causal/dot.ts';
+import type { CausalObject } from '../protocol/causal/object.ts';
+import type {
+  DotRow,
+  ExpiryRow,
+  HintRecord,
+  HintRow,
+  ObjectName,
+  ObjectRow,
+  RecordClear,
+  RecordRead,
+  RecordWrite,
+  ShardRecord,
+} from '../protocol/replication/record.ts';
+import {
+  boolean,
+  type Codec,
+  DecodeError,
+  decodeOne,
+  encodeOne,
+  integer,
+  list,
+  nullable,
+  Reader,
+  record,
+  text,
+  Writer,
+} from './codec.ts';
+import { actorId, bucketName, causalContext, entries, keyText } from './value.ts';
+
+/**
+ * Byte form of the records on disk. A key is a table letter and its parts, big-endian, so that byte order is the
+ * order scans want:
+ *
+ *     o shard bucket \0 key      d shard actor counter      s shard      c shard
+ *     h shard bucket \0 key      x time shard bucket \0 key      m name
+ */
+
+const TABLES = { object: 0x6f, dot: 0x64, shard: 0x73, counter: 0x63, hint: 0x68, expiry: 0x78, meta: 0x6d } as const;
+
+const NODE_ID_BYTES_MAX = 128;
+const HINT_TARGETS_MAX = 64;
+
+const shardRecord: Codec<ShardRecord> = record<ShardRecord>({ context: causalContext, complete: boolean });
+
+const causalObject: Codec<CausalObject> = record<CausalObject>({ entries, past: nullable(causalContext) });
+
+const hintRecord: Codec<HintRecord> = record<HintRecord>({
+  entries,
+  events: causalContext,
+  context: causalContext,
+  targets: list(text(NODE_ID_BYTES_MAX), HINT_TARGETS_MAX),
+});
+
+const objectName: Codec<ObjectName> = record<ObjectName>({ bucket: bucketName, key: keyText });
+const counterValue = integer();
+const EMPTY = new Uint8Array(0);
+
+const scratch = new Writer();
+
+/** The key of a point read. */
+export function readKey(read: RecordRead): Uint8Array {
+  return nameKey(TABLES[read.table], read.shard, read.name);
+}
+
+/** The storage write of a record write. */
+export function storageWrite(write: RecordWrite): StorageWrite {
+  switch (write.table) {
+    case 'object':
+      return { key: nameKey(TABLES.object, write.shard, write.name), value: encoded(causalObject, write.value) };
+    case 'dot':
+      return { key: dotKey(write.shard, write.actor, write.counter), value: encoded(objectName, write.value) };
+    case 'shard':
+      return { key: shardKey(TABLES.shard, write.shard), value: encoded(shardRecord, write.value) };
+    case 'counter':
+      return { key: shardKey(TABLES.counter, write.shard), value: encoded(counterValue, write.value) };
+    case 'hint':
+      return { key: nameKey(TABLES.hint, write.shard, write.name), value: encoded(hintRecord, write.value) };
+    case 'expiry':
+      return { key: expiryKey(write.atMs, write.shard, write.name), value: write.value === null ? null : EMPTY };
+  }
+}
+
+export function decodeObject(value: Uint8Array): CausalObject {
+  return decodeOne(causalObject, value);
+}
+
+export function decodeHint(value: Uint8Array): HintRecord {
+  return decodeOne(hintRecord, value);
+}
+
+export function decodeShardRow(row: StorageRow): { shard: number; record: ShardRecord } {
+  return { shard: shardIn(row.key), record: decodeOne(shardRecord, row.value) };
+}
+
+export function decodeCounterRow(row: StorageRow): { shard: number; counter: number } {
+  return { shard: shardIn(row.key), counter: decodeOne(counterValue, row.value) };
+}
+
+export function decodeObjectRow(row: StorageRow): ObjectRow {
+  return { name: nameIn(row.key, 3), entries: decodeObject(row.value).entries };
+}
+
+export function decodeHintRow(row: StorageRow): HintRow {
+  return { shard: shardIn(row.key), name: nameIn(row.key, 3), hint: decodeHint(row.value) };
+}
+
+export function decodeDotRow(row: StorageRow): DotRow {
+  const reader = new Reader(row.key, 3);
+  const actor = actorId.decode(reader);
+  const counter = reader.uint32() * 0x1_0000_0000 + reader.uint32();
+  return { actor, counter, name: decodeOne(objectName, row.value) };
+}
+
+export function decodeExpiryRow(row: StorageRow): ExpiryRow {
+  const reader = new Reader(row.key, 1);
+  const atMs = reader.uint32() * 0x1_0000_0000 + reader.uint32();
+  const shard = reader.byte() * 256 + reader.byte();
+  return { atMs, shard, name: nameIn(row.key, 11) };
+}
+
+/** All rows of a table. */
+export function tableRange(table: keyof typeof TABLES): StorageRange {
+  return { from: Uint8Array.of(TABLES[table]), to: Uint8Array.of(TABLES[table] + 1) };
+}
+
+/** All rows of a table in one shard. */
+export function shardRange(table: 'object' | 'dot', shard: number): StorageRange {
+  return prefixRange(shardKey(TABLES[table], shard));
+}
+
+/** All hints after one of them. */
+export function hintsAfterRange(shard: number, name: ObjectName): StorageRange {
+  return { from: after(nameKey(TABLES.hint, shard, name)), to: tableRange('hint').to };
+}
+
+/** Objects of one bucket in one shard whose keys have a prefix and come after a key. */
+export function listingRange(shard: number, bucket: string, prefix: string, afterKey: string): StorageRange {
+  const range = prefixRange(nameKey(TABLES.object, shard, { bucket, key: prefix }));
+  if (afterKey === '') return range;
+  const from = after(nameKey(TABLES.object, shard, { bucket, key: afterKey }));
+  return Buffer.compare(from, range.from) > 0 ? { from, to: range.to } : range;
+}
+
+/** Index rows of one actor, counters inclusive. */
+export function dotRange(shard: number, actor: ActorId, from: number, to: number): StorageRange {
+  return { from: dotKey(shard, actor, from), to: dotKey(shard, actor, to + 1) };
+}
+
+/** The schedule up to and including a time. */
+export function expiryRange(beforeMs: number): StorageRange {
+  scratch.byte(TABLES.expiry);
+  wide(scratch, Math.floor(beforeMs) + 1);
+  return { from: Uint8Array.of(TABLES.expiry), to: scratch.take() };
+}
+
+/** A record of the node itself: identity, incarnation, catalog. */
+export function metaKey(name: string): Uint8Array {
+  scratch.byte(TABLES.meta);
+  scratch.utf8(name);
+  return scratch.take();
+}
+
+function encoded<T>(codec: Codec<T>, value: T | null): Uint8Array | null {
+  return value === null ? null : encodeOne(codec, value);
+}
+
+function shardKey(table: number, shard: number): Uint8Array {
+  return Uint8Array.of(table, shard >> 8, shard & 0xff);
+}
+
+function nameKey(table: number, shard: number, name: ObjectName): Uint8Array {
+  scratch.byte(table);
+  scratch.byte(shard >> 8);
+  scratch.byte(shard & 0xff);
+  return named(name);
+}
+
+function expiryKey(atMs: number, shard: number, name: ObjectName): Uint8Array {
+  scratch.byte(TABLES.expiry);
+  wide(scratch, atMs);
+  scratch.byte(shard >> 8);
+  scratch.byte(shard & 0xff);
+  return named(name);
+}
+
+const nameDecoder = new TextDecoder('utf-8', { ignoreBOM: true });
+
+function named(name: ObjectName): Uint8Array {
+  scratch.utf8(name.bucket);
+  scratch.byte(0);
+  scratch.utf8(name.key);
+  return scratch.take();
+}
+
+function dotKey(shard: number, actor: ActorId, counter: number): Uint8Array {
+  scratch.byte(TABLES.dot);
+  scratch.byte(shard >> 8);
+  scratch.byte(shard & 0xff);
+  actorId.encode(scratch, actor);
+  wide(scratch, counter);
+  return scratch.take();
+}
+
+/** A 64-bit big-endian integer below 2^53. */
+function wide(writer: Writer, value: number): void {
+  writer.uint32(Math.floor(value / 0x1_0000_0000));
+  writer.uint32(value % 0x1_0000_0000);
+}
+
+function shardIn(key: Uint8Array): number {
+  const reader = new Reader(key, 1);
+  return reader.byte() * 256 + reader.byte();
+}
+
+function nameIn(key: Uint8Array, at: number): ObjectName {
+  const end = key.indexOf(0, at);
+  if (end === -1) throw new DecodeError('the key of a record names no bucket');
+  const reader = new Reader(key, at);
+  const bucket = nameDecoder.decode(reader.raw(end - at));
+  reader.byte();
+  return { bucket, key: nameDecoder.decode(reader.raw(reader.remaining)) };
+}
+
+/** The least key above `key`. */
+function after(key: Uint8Array): Uint8Array {
+  const next = new Uint8Array(key.length + 1);
+  next.set(key);
+  return next;
+}
+
+/** Every key that starts with `prefix`, which is not all 0xff. */
+function prefixRange(prefix: Uint8Array): StorageRange {
+  let end = prefix.length;
+  while (prefix[end - 1] === 0xff) end--;
+  const to = prefix.slice(0, end);
+  to[end - 1] = (to[end - 1] as number) + 1;
+  return { from: prefix, to };
+}
+
+/** The ranges that a clear empties. */
+export function clearRanges({ shard }: RecordClear): StorageRange[] {
+  return [prefixRange(shardKey(TABLES.shard, shard)), shardRange('object', shard), shardRange('dot', shard)];
+}
+
+/** What the key of a record speaks of: an object, a shard's context, or something else. */
+export function recordOf(
+  key: Uint8Array,
+):
+  | { table: 'object'; shard: number; name: ObjectName }
+  | { table: 'shard'; shard: number }
+  | { table: 'counter' | 'other' } {
+  if (key[0] === TABLES.object) return { table: 'object', shard: shardIn(key), name: nameIn(key, 3) };
+  if (key[0] === TABLES.shard) return { table: 'shard', shard: shardIn(key) };
+  return { table: key[0] === TABLES.counter ? 'counter' : 'other' };
+}
+
+/** All records of the node itself whose names have a prefix. */
+export function metaRange(prefix: string): StorageRange {
+  return prefixRange(metaKey(prefix));
+}
+
+/** The name in the key of a record of the node itself. */
+export function metaNameIn(key: Uint8Array): string {
+  return nameDecoder.decode(key.subarray(1));
+}

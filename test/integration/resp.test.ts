@@ -1,0 +1,185 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { Redis } from 'ioredis';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { LocalCluster, type LocalNodeProcess } from '../support/local-cluster.ts';
+import { SseClient } from '../support/sse-client.ts';
+import { until } from '../support/until.ts';
+
+const TIMEOUT_MS = 240_000;
+const hasRedisTools = spawnSync('redis-cli', ['--version']).status === 0;
+if (!hasRedisTools)
+  console.log('redis-cli is not installed: its tests are skipped (Debian: apt-get install redis-tools)');
+
+// One node more than a key has owners, so that every node also serves keys that it does not hold.
+describe('Redis clients on a cluster', () => {
+  let cluster: LocalCluster;
+  const open: { disconnect(): void }[] = [];
+
+  beforeAll(async () => {
+    cluster = await LocalCluster.start({ nodes: 4 });
+  }, TIMEOUT_MS);
+
+  afterEach(({ task }) => {
+    for (const client of open.splice(0)) client.disconnect();
+    if (task.result?.state === 'fail') console.error(cluster.logs());
+  });
+
+  afterAll(() => cluster?.close(), TIMEOUT_MS);
+
+  const connect = (node: LocalNodeProcess): Redis => {
+    const client = new Redis({ host: '127.0.0.1', port: node.respPort, maxRetriesPerRequest: 0 });
+    client.on('error', () => {});
+    open.push(client);
+    return client;
+  };
+
+  describe.skipIf(!hasRedisTools)('redis-cli', () => {
+    const cli = async (node: LocalNodeProcess, args: readonly string[], input = ''): Promise<string> => {
+      const child = spawn('redis-cli', ['-p', String(node.respPort), ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
+      const chunks: Buffer[] = [];
+      child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
+      child.stderr.on('data', (chunk: Buffer) => chunks.push(chunk));
+      child.stdin.end(input);
+      const status = await new Promise<number | null>((done) => {
+        child.on('close', done);
+      });
+      const text = Buffer.concat(chunks).toString('utf8').trimEnd();
+      if (status !== 0) throw new Error(`redis-cli ${args.join(' ')}: ${status} ${text}`);
+      return text;
+    };
+
+    test('writes on one node, reads on the others', async () => {
+      const [a, b, c, d] = cluster.nodes as [LocalNodeProcess, LocalNodeProcess, LocalNodeProcess, LocalNodeProcess];
+      expect(await cli(a, ['SET', 'cli:one', 'hello world'])).toBe('OK');
+      expect(await cli(b, ['GET', 'cli:one'])).toBe('hello world');
+      expect(await cli(c, ['SET', 'cli:two', 'two', 'EX', '500'])).toBe('OK');
+      expect(Number(await cli(d, ['TTL', 'cli:two']))).toBeGreaterThan(490);
+      expect(await cli(a, ['MGET', 'cli:one', 'cli:none', 'cli:two'])).toBe('hello world\n\ntwo');
+      expect(await cli(b, ['EXPIRE', 'cli:one', '300'])).toBe('1');
+      expect(Number(await cli(d, ['TTL', 'cli:one']))).toBeGreaterThan(290);
+      expect((await cli(d, ['--scan', '--pattern', 'cli:*'])).split('\n').sort()).toEqual(['cli:one', 'cli:two']);
+      expect(await cli(c, ['DEL', 'cli:one', 'cli:none'])).toBe('1');
+      expect(await cli(a, ['GET', 'cli:one'])).toBe('');
+    });
+
+    test('an expired key is gone on every node', async () => {
+      const [a] = cluster.nodes as [LocalNodeProcess];
+      expect(await cli(a, ['SET', 'cli:brief', 'x', 'PX', '300'])).toBe('OK');
+      for (const node of cluster.nodes) {
+        await until(`${node.name} lets it expire`, async () => (await cli(node, ['EXISTS', 'cli:brief'])) === '0');
+      }
+    });
+
+    test('a pipe of 500 commands', async () => {
+      const [a, b] = cluster.nodes as [LocalNodeProcess, LocalNodeProcess];
+      const commands = Array.from({ length: 500 }, (_, i) => `SET pipe:${i} value-${i}\r\n`).join('');
+      expect(await cli(a, ['--pipe'], commands)).toContain('errors: 0, replies: 500');
+      expect(await cli(b, ['MGET', 'pipe:0', 'pipe:250', 'pipe:499'])).toBe('value-0\nvalue-250\nvalue-499');
+    });
+
+    test('redis-benchmark with pipelines runs to its end', async () => {
+      const [a] = cluster.nodes as [LocalNodeProcess];
+      const args = ['-p', String(a.respPort), '-t', 'set,get', '-P', '16', '-n', '4000', '-r', '1000', '--csv'];
+      const child = spawn('redis-benchmark', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+      const chunks: Buffer[] = [];
+      child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
+      const status = await new Promise<number | null>((done) => {
+        child.on('close', done);
+      });
+      const lines = Buffer.concat(chunks).toString('utf8').trim().split('\n');
+      expect(status).toBe(0);
+      for (const command of ['SET', 'GET']) {
+        const line = lines.find((text) => text.startsWith(`"${command}"`));
+        expect(Number(line?.split(',')[1]?.replaceAll('"', ''))).toBeGreaterThan(0);
+      }
+    });
+  });
+
+  test('ioredis: strings, expiry, counters, MGET and SCAN over all nodes', async () => {
+    const [a, b, c, d] = cluster.nodes.map(connect) as [Redis, Redis, Redis, Redis];
+    expect(await a.set('io:a', '1', 'EX', 100)).toBe('OK');
+    expect(await b.get('io:a')).toBe('1');
+    expect(await c.ttl('io:a')).toBeGreaterThan(95);
+    expect(await d.expire('io:a', 1000)).toBe(1);
+    expect(await a.ttl('io:a')).toBeGreaterThan(990);
+    expect(await a.mset({ 'io:b': '2', 'io:c': '3' })).toBe('OK');
+    expect(await d.mget('io:a', 'io:b', 'io:c', 'io:none')).toEqual(['1', '2', '3', null]);
+    for (const client of [a, b, c, d]) await client.incrby('io:n', 10);
+    expect(await b.get('io:n')).toBe('40');
+    for (const client of [a, b, c, d]) {
+      const found: string[] = [];
+      for await (const keys of client.scanStream({ match: 'io:*', count: 3 })) found.push(...(keys as string[]));
+      expect(found.sort()).toEqual(['io:a', 'io:b', 'io:c', 'io:n']);
+    }
+    expect(await c.del('io:a', 'io:b', 'io:none')).toBe(2);
+    expect(await d.exists('io:a', 'io:b', 'io:c')).toBe(1);
+    expect(await a.getBuffer('io:c')).toEqual(Buffer.from('3'));
+  });
+
+  test('ioredis: a pipeline keeps its order and reports errors in their place', async () => {
+    const [a, b] = cluster.nodes.map(connect) as [Redis, Redis];
+    const bytes = Buffer.from([0, 255, 13, 10, 128]);
+    const results = await a
+      .pipeline()
+      .set('line:a', bytes)
+      .getBuffer('line:a')
+      .incr('line:a')
+      .set('line:n', '41')
+      .incr('line:n')
+      .call('nosuch', 'x')
+      .del('line:none')
+      .exec();
+    expect(results?.map(([error, value]) => error?.message ?? value)).toEqual([
+      'OK',
+      bytes,
+      'ERR value is not an integer or out of range',
+      'OK',
+      42,
+      "ERR unknown command 'nosuch', with args beginning with: 'x' ",
+      0,
+    ]);
+    expect(await b.getBuffer('line:a')).toEqual(bytes);
+    const many = a.pipeline();
+    for (let i = 0; i < 1000; i++) many.set(`line:${i}`, String(i));
+    expect((await many.exec())?.every(([error, value]) => error === null && value === 'OK')).toBe(true);
+    const values = await b.mget(Array.from({ length: 1000 }, (_, i) => `line:${i}`));
+    expect(values).toEqual(Array.from({ length: 1000 }, (_, i) => String(i)));
+  });
+
+  test('a watch on any node sees every change once, wherever it was made', async () => {
+    const watches = await Promise.all(
+      cluster.nodes.map(({ httpPort }) =>
+        SseClient.open(`http://127.0.0.1:${httpPort}/v1/watch/default?prefix=watch/`),
+      ),
+    );
+    for (const watch of watches) open.push({ disconnect: () => watch.close() });
+    const clients = cluster.nodes.map(connect);
+    // Word of a watch takes a moment to reach the other nodes.
+    let attempt = 0;
+    await until('all watches are known everywhere', async () => {
+      attempt++;
+      await Promise.all(clients.map((client, i) => client.set(`watch/try-${attempt}-${i}`, 'x')));
+      return watches.every((watch) =>
+        clients.every((_, i) => keysOf(watch, 'put').includes(`watch/try-${attempt}-${i}`)),
+      );
+    });
+    const keys = Array.from({ length: 80 }, (_, i) => `watch/key-${i}`);
+    await Promise.all(keys.map((key, i) => (clients[i % clients.length] as Redis).set(key, `value of ${key}`)));
+    await (clients[0] as Redis).set('elsewhere', 'not watched');
+    await Promise.all(keys.map((key, i) => (clients[(i + 1) % clients.length] as Redis).del(key)));
+    for (const watch of watches) {
+      await until('every delete is seen', () => keys.every((key) => keysOf(watch, 'delete').includes(key)));
+      for (const kind of ['put', 'delete']) {
+        const seen = keysOf(watch, kind).filter((key) => key.startsWith('watch/key-'));
+        expect(seen.toSorted()).toEqual(keys.toSorted());
+      }
+      expect(keysOf(watch, 'put')).not.toContain('elsewhere');
+    }
+  });
+});
+
+function keysOf(watch: SseClient, kind: string): string[] {
+  return watch.events
+    .filter(({ event }) => event === kind)
+    .map(({ data }) => (JSON.parse(data) as { key: string }).key);
+}

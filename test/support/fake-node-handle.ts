@@ -1,0 +1,341 @@
+import { type Failure, failure, HoldfastError } from '../../src/lib/failure.ts';
+import { type Hlc, hlcNext } from '../../src/lib/hlc.ts';
+import type {
+  BucketConfig,
+  BucketView,
+  ChangeEvent,
+  ChangeFeed,
+  ClientRequest,
+  ClusterEvent,
+  ConflictPolicy,
+  Entries,
+  EventFeed,
+  GetReply,
+  ListReply,
+  LocateView,
+  MemberView,
+  MutateReply,
+  Mutation,
+  NodeHandle,
+  NodeStatus,
+  RingView,
+} from '../../src/ports/node-handle.ts';
+import { CausalContext } from '../../src/ports/node-handle.ts';
+import { VALUE_BYTES_MAX } from '../../src/protocol/causal/entry.ts';
+import { type MutationFailure, mutate } from '../../src/protocol/causal/mutate.ts';
+import { liveEntries } from '../../src/protocol/causal/value.ts';
+import type { GetRequest, ListRequest, MutateRequest, ReplyOf } from '../../src/protocol/replication/request.ts';
+
+const ACTOR = '00000000000000aa';
+const LIST_LIMIT_MAX = 1000;
+
+const EVENTUAL: BucketConfig = { consistency: 'eventual', conflict: 'lww', replicas: 3, sync: 'up', ttlSeconds: null };
+
+export interface FakeNodeHandleOptions {
+  /** Retained events and changes, each; older ones cannot be resumed from. */
+  readonly retained?: number;
+  readonly run?: string;
+  readonly wallMs?: number;
+}
+
+/**
+ * A whole cluster of one in memory: the answers of a real node (dots, contexts, siblings, expiry, feeds) without
+ * disk or network. Its clock stands still until a test moves `clockMs`. Buckets `default` (lww) and `notes` (siblings).
+ */
+export class FakeNodeHandle implements NodeHandle {
+  ready = true;
+  clockMs: number;
+  /** What the next replies say of the replicas. */
+  acks = 1;
+  owners = 1;
+  quorum: 'strict' | 'sloppy' = 'strict';
+  complete = true;
+  /** Runs before each request: throw a HoldfastError to fail it, await something to hold it. */
+  before: ((request: ClientRequest) => Promise<void> | void) | null = null;
+  readonly refusals: string[] = [];
+  readonly events: FakeEventFeed;
+  readonly changes: FakeChangeFeed;
+
+  private readonly configs = new Map<string, BucketView>();
+  private readonly data = new Map<string, Map<string, Entries>>();
+  private readonly covered = new CausalContext();
+  private counter = 0;
+  private hlc: Hlc = 0;
+
+  constructor(options: FakeNodeHandleOptions = {}) {
+    this.clockMs = options.wallMs ?? Date.UTC(2026, 0, 1);
+    const run = options.run ?? 'run1';
+    const retained = options.retained ?? 100;
+    this.events = new FakeEventFeed(run, retained);
+    this.changes = new FakeChangeFeed(run, retained);
+    this.addBucket({ ...EVENTUAL, name: 'default' });
+    this.addBucket({ ...EVENTUAL, name: 'notes', conflict: 'siblings', sync: 'none' });
+  }
+
+  async request<R extends ClientRequest>(request: R): Promise<ReplyOf<R>> {
+    if (this.before !== null) await this.before(request);
+    if (!this.ready) throw new HoldfastError(failure('not-ready', 'the node is not serving yet'));
+    return this.answer(request) as ReplyOf<R>;
+  }
+
+  private answer(request: ClientRequest): MutateReply | GetReply | ListReply {
+    switch (request.type) {
+      case 'mutate':
+        return this.mutate(request);
+      case 'get':
+        return this.read(request);
+      case 'list':
+        return this.list(request);
+    }
+  }
+
+  /**
+   * Writes as another node would that had seen only `context` (default: nothing), so that the result is
+   * concurrent with what is here.
+   */
+  writeConcurrently(bucket: string, key: string, value: string, context = new CausalContext()): void {
+    const mutation: Mutation = {
+      type: 'put',
+      value: new TextEncoder().encode(value),
+      contentType: 'text/plain',
+      expiresAtMs: 0,
+      onlyIf: null,
+    };
+    this.mutate({ type: 'mutate', bucket, key, mutation, level: 'one', context });
+  }
+
+  async status(): Promise<NodeStatus> {
+    return {
+      name: 'fake',
+      peerId: 'peer-fake',
+      clusterId: 'cluster-fake',
+      version: '0.0.0',
+      bootEpoch: 1,
+      uptimeSeconds: 1,
+      level: 'connected',
+      members: { alive: 1, suspect: 0, dead: 0, left: 0 },
+      ringEpoch: 1,
+      shards: { owned: 1, complete: 1, transferring: 0 },
+      disk: { usedBytes: 0, freeBytes: 1_000_000, readOnly: false },
+      hints: { records: 0, bytes: 0, dropped: 0 },
+    };
+  }
+
+  members(): readonly MemberView[] {
+    return [
+      {
+        name: 'fake',
+        peerId: 'peer-fake',
+        state: 'alive',
+        health: 'healthy',
+        incarnation: 1,
+        zone: 'zone-1',
+        labels: {},
+        addresses: ['/ip4/127.0.0.1/tcp/7400'],
+        score: 1,
+        rttMs: null,
+        since: new Date(this.clockMs).toISOString(),
+        self: true,
+      },
+    ];
+  }
+
+  ring(): RingView {
+    const member = { name: 'fake', peerId: 'peer-fake', in: true, weight: 1, zone: 'zone-1', shards: 1 };
+    return { epoch: 1, shards: 1, replicas: 1, members: [member], changing: null };
+  }
+
+  locate(): LocateView {
+    return { shard: 0, owners: ['fake'], fallbacks: [] };
+  }
+
+  buckets(): readonly BucketView[] {
+    return [...this.configs.values()];
+  }
+
+  bucket(name: string): BucketView | undefined {
+    return this.configs.get(name);
+  }
+
+  async createBucket(name: string, config: BucketConfig): Promise<BucketView> {
+    const existing = this.configs.get(name);
+    const view: BucketView = {
+      name,
+      consistency: config.consistency,
+      conflict: config.conflict,
+      replicas: config.replicas,
+      sync: config.sync,
+      ttlSeconds: config.ttlSeconds,
+    };
+    if (existing === undefined) return this.addBucket(view);
+    if (JSON.stringify(existing) === JSON.stringify(view)) return existing;
+    throw new HoldfastError(failure('bucket-exists', `bucket ${name} exists with other settings`));
+  }
+
+  async metrics(): Promise<string> {
+    return '# TYPE holdfast_up gauge\nholdfast_up 1\n';
+  }
+
+  wallMs(): number {
+    return this.clockMs;
+  }
+
+  countRefusal(listener: 'http' | 'resp', reason: string): void {
+    this.refusals.push(`${listener} ${reason}`);
+  }
+
+  private addBucket(view: BucketView): BucketView {
+    this.configs.set(view.name, view);
+    this.data.set(view.name, new Map());
+    return view;
+  }
+
+  private keysOf(bucket: string): Map<string, Entries> {
+    const keys = this.data.get(bucket);
+    if (keys === undefined) throw new HoldfastError(failure('bucket-not-found', `there is no bucket ${bucket}`));
+    return keys;
+  }
+
+  private conflictOf(bucket: string): ConflictPolicy {
+    return this.configs.get(bucket)?.conflict ?? 'lww';
+  }
+
+  private mutate(request: MutateRequest): MutateReply {
+    const keys = this.keysOf(request.bucket);
+    const conflict = this.conflictOf(request.bucket);
+    const stored = keys.get(request.key) ?? [];
+    const live = (entries: Entries): Entries => liveEntries(entries, this.clockMs, conflict);
+    const dot = { actor: ACTOR, counter: this.counter + 1 };
+    const hlc = hlcNext(this.hlc, this.clockMs);
+    const { context } = request;
+    const outcome = mutate(stored, request.mutation, { dot, hlc, wallMs: this.clockMs, context, conflict });
+    const { acks, owners, quorum } = this;
+    const base = { type: 'mutate', acks, owners, quorum, before: live(stored) } as const;
+    if (!outcome.applied) {
+      if (outcome.failure !== null) throw new HoldfastError(MUTATION_FAILURES[outcome.failure]);
+      return { ...base, applied: false, dot: null, context: contextOf(stored), after: base.before };
+    }
+    this.counter = dot.counter;
+    this.hlc = hlc;
+    this.covered.add(dot);
+    if (outcome.after.length === 0) keys.delete(request.key);
+    else keys.set(request.key, outcome.after);
+    this.changes.emit(request.bucket, request.key, live(outcome.after));
+    const covered = CausalContext.fromDots([...outcome.replaced, dot]);
+    return { ...base, applied: true, dot, context: covered, after: live(outcome.after) };
+  }
+
+  private read(request: GetRequest): GetReply {
+    const stored = this.keysOf(request.bucket).get(request.key) ?? [];
+    return {
+      type: 'get',
+      entries: liveEntries(stored, this.clockMs, this.conflictOf(request.bucket)),
+      context: stored.length === 0 ? this.covered.clone() : contextOf(stored),
+      complete: this.complete,
+    };
+  }
+
+  private list(request: ListRequest): ListReply {
+    if (request.limit < 1 || request.limit > LIST_LIMIT_MAX) {
+      throw new HoldfastError(failure('bad-request', `limit must be 1 to ${LIST_LIMIT_MAX}`));
+    }
+    const matching = [...this.keysOf(request.bucket)]
+      .map(([key, entries]) => ({ key, entries: liveEntries(entries, this.clockMs, this.conflictOf(request.bucket)) }))
+      .filter(({ key, entries }) => entries.length > 0 && key.startsWith(request.prefix))
+      .filter(({ key }) => request.after === '' || compareUtf8(key, request.after) > 0)
+      .sort((a, b) => compareUtf8(a.key, b.key));
+    const items = matching.slice(0, request.limit);
+    const more = matching.length > items.length;
+    return { type: 'list', items, more, resumeAfter: more ? (items.at(-1)?.key ?? '') : '', complete: this.complete };
+  }
+}
+
+const MUTATION_FAILURES = {
+  'not-a-number': failure('wrong-type', 'the value is not an integer'),
+  overflow: failure('bad-value', 'the increment would leave the safe integers'),
+  'value-too-large': failure('value-too-large', `a value is at most ${VALUE_BYTES_MAX} bytes`),
+} satisfies Record<MutationFailure, Failure>;
+
+function contextOf(entries: Entries): CausalContext {
+  return CausalContext.fromDots(entries.map((entry) => entry.dot));
+}
+
+function compareUtf8(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
+
+class FakeEventFeed implements EventFeed {
+  readonly run: string;
+  private readonly retained: number;
+  private readonly kept: ClusterEvent[] = [];
+  private readonly listeners = new Set<(event: ClusterEvent) => void>();
+  private seq = 0;
+
+  constructor(run: string, retained: number) {
+    this.run = run;
+    this.retained = retained;
+  }
+
+  /** How many clients follow. */
+  get subscribers(): number {
+    return this.listeners.size;
+  }
+
+  emit(type: string, data: ClusterEvent['data'] = {}): ClusterEvent {
+    this.seq += 1;
+    const event: ClusterEvent = { seq: this.seq, time: '2026-01-01T00:00:00.000Z', type, data };
+    this.kept.push(event);
+    if (this.kept.length > this.retained) this.kept.shift();
+    for (const listener of this.listeners) listener(event);
+    return event;
+  }
+
+  after(seq: number): readonly ClusterEvent[] | null {
+    if (seq === 0) return [...this.kept];
+    const oldest = this.kept[0]?.seq ?? this.seq + 1;
+    return seq < oldest - 1 ? null : this.kept.filter((event) => event.seq > seq);
+  }
+
+  subscribe(listener: (event: ClusterEvent) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+}
+
+class FakeChangeFeed implements ChangeFeed {
+  readonly run: string;
+  private readonly retained: number;
+  private readonly kept: ChangeEvent[] = [];
+  private readonly listeners = new Set<(change: ChangeEvent) => void>();
+  latest = 0;
+
+  constructor(run: string, retained: number) {
+    this.run = run;
+    this.retained = retained;
+  }
+
+  get subscribers(): number {
+    return this.listeners.size;
+  }
+
+  emit(bucket: string, key: string, entries: Entries): void {
+    this.latest += 1;
+    const change: ChangeEvent = { seq: this.latest, bucket, key, entries };
+    this.kept.push(change);
+    if (this.kept.length > this.retained) this.kept.shift();
+    for (const listener of this.listeners) listener(change);
+  }
+
+  after(bucket: string, seq: number): readonly ChangeEvent[] | null {
+    const oldest = this.kept[0]?.seq ?? this.latest + 1;
+    return seq < oldest - 1 ? null : this.kept.filter((change) => change.bucket === bucket && change.seq > seq);
+  }
+
+  subscribe(bucket: string, prefix: string, listener: (change: ChangeEvent) => void): () => void {
+    const filtered = (change: ChangeEvent): void => {
+      if (change.bucket === bucket && change.key.startsWith(prefix)) listener(change);
+    };
+    this.listeners.add(filtered);
+    return () => this.listeners.delete(filtered);
+  }
+}

@@ -1,0 +1,337 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { HttpClient } from './http-client.ts';
+import { until } from './until.ts';
+
+const main = join(resolve(import.meta.dirname, '../..'), 'src/main.ts');
+
+/** Below the range from which Linux takes ports for outgoing connections: a stopped node finds its own free again. */
+const PORT_MIN = 15_000;
+const PORT_MAX = 32_000;
+const START_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 30_000;
+const JOIN_TIMEOUT_MS = 90_000;
+const LOG_LINES = 40;
+
+export interface NodeStatusJson {
+  readonly name: string;
+  readonly peerId: string;
+  readonly bootEpoch: number;
+  readonly level: string;
+  readonly members: { readonly alive: number; readonly suspect: number; readonly dead: number; readonly left: number };
+  readonly shards: { readonly owned: number; readonly complete: number; readonly transferring: number };
+  readonly hints: { readonly records: number; readonly bytes: number; readonly dropped: number };
+}
+
+/** How a process ended. */
+export type Exit = number | NodeJS.Signals;
+
+export interface FinishedProcess {
+  readonly exit: Exit;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Ports that nothing listens on; each is handed out once by this process. */
+export async function freePorts(count: number): Promise<number[]> {
+  const ports: number[] = [];
+  while (ports.length < count) {
+    const port = PORT_MIN + Math.floor(Math.random() * (PORT_MAX - PORT_MIN));
+    if (handedOut.has(port) || !(await isFree(port))) continue;
+    handedOut.add(port);
+    ports.push(port);
+  }
+  return ports;
+}
+
+const handedOut = new Set<number>();
+
+function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  return new Promise((done) => {
+    server.once('error', () => done(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => done(true)));
+  });
+}
+
+/** The environment of a child: this process's own settings for tests must not reach it. */
+function childEnvironment(extra: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
+  const { PATH, HOME, TMPDIR, LANG } = process.env;
+  return Object.fromEntries(
+    Object.entries({ PATH, HOME, TMPDIR, LANG, ...extra }).filter(([, value]) => value !== undefined),
+  );
+}
+
+/** Runs a command of the program that ends by itself. */
+export async function runHoldfast(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  cwd = tmpdir(),
+): Promise<FinishedProcess> {
+  const child = spawn(process.execPath, [main, ...args], {
+    cwd,
+    env: childEnvironment(env),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
+  const timer = setTimeout(() => child.kill('SIGKILL'), START_TIMEOUT_MS);
+  const exit = await new Promise<Exit>((done) => {
+    child.on('close', (code, signal) => done(signal ?? code ?? -1));
+  });
+  clearTimeout(timer);
+  return { exit, stdout: stdout(), stderr: stderr() };
+}
+
+function collect(stream: NodeJS.ReadableStream): () => string {
+  const chunks: Buffer[] = [];
+  stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+  return () => Buffer.concat(chunks).toString('utf8');
+}
+
+export interface LocalNodeOptions {
+  readonly name: string;
+  readonly directory: string;
+  readonly ports: readonly [p2p: number, http: number, resp: number];
+  readonly seeds: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly extraArgs: readonly string[];
+}
+
+/** One node in a process of its own. Keeps its ports, data and log over restarts. */
+export class LocalNodeProcess {
+  readonly name: string;
+  readonly dataDir: string;
+  readonly listen: string;
+  readonly p2pPort: number;
+  readonly httpPort: number;
+  readonly respPort: number;
+  readonly http: HttpClient;
+  readonly logFile: string;
+  private readonly options: LocalNodeOptions;
+  private child: ChildProcess | null = null;
+  private ended: Promise<Exit> = Promise.resolve(0);
+  private lastExit: Exit | null = null;
+
+  constructor(options: LocalNodeOptions) {
+    this.options = options;
+    this.name = options.name;
+    [this.p2pPort, this.httpPort, this.respPort] = options.ports;
+    this.dataDir = join(options.directory, options.name);
+    this.logFile = join(options.directory, `${options.name}.log`);
+    this.listen = `/ip4/127.0.0.1/tcp/${this.p2pPort}`;
+    this.http = new HttpClient(`http://127.0.0.1:${this.httpPort}`);
+  }
+
+  get running(): boolean {
+    return this.child !== null;
+  }
+
+  /** How the process ended last; null before that. */
+  get exit(): Exit | null {
+    return this.lastExit;
+  }
+
+  /** The options of `holdfast start`. */
+  get arguments(): string[] {
+    const { seeds, extraArgs } = this.options;
+    const options = {
+      'data-dir': this.dataDir,
+      name: this.name,
+      listen: this.listen,
+      mdns: 'off',
+      http: `127.0.0.1:${this.httpPort}`,
+      resp: `127.0.0.1:${this.respPort}`,
+      'log-format': 'json',
+    };
+    const flags = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]);
+    return ['start', ...flags, ...seeds.flatMap((seed) => ['--seed', seed]), ...extraArgs];
+  }
+
+  get environment(): Readonly<Record<string, string>> {
+    return this.options.env;
+  }
+
+  /** Starts the process without waiting for it. */
+  spawn(): void {
+    if (this.child !== null) throw new Error(`${this.name} runs already`);
+    const log = openSync(this.logFile, 'a');
+    const child = spawn(process.execPath, [main, ...this.arguments], {
+      cwd: this.options.directory,
+      env: childEnvironment(this.options.env),
+      stdio: ['ignore', log, log],
+    });
+    closeSync(log);
+    this.child = child;
+    this.lastExit = null;
+    this.ended = new Promise((done) => {
+      child.on('close', (code, signal) => {
+        if (this.child === child) this.child = null;
+        this.lastExit = signal ?? code ?? -1;
+        done(this.lastExit);
+      });
+    });
+  }
+
+  /** Starts and waits until it serves. */
+  async start(): Promise<void> {
+    this.spawn();
+    await this.untilReady();
+  }
+
+  async untilReady(): Promise<void> {
+    await until(
+      `${this.name} is ready`,
+      async () => {
+        if (!this.running) throw new Error(`${this.name} ended with ${this.lastExit}: ${this.logTail(5)}`);
+        return await this.http.send('GET', '/readyz', { timeoutMs: 2000 }).then(
+          ({ status }) => status === 200,
+          () => false,
+        );
+      },
+      START_TIMEOUT_MS,
+    );
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child?.kill(signal);
+  }
+
+  /** Ends the process with a signal and waits until it is gone. */
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<Exit> {
+    this.signal(signal);
+    const timer = setTimeout(() => this.signal('SIGKILL'), STOP_TIMEOUT_MS);
+    const exit = await this.ended;
+    clearTimeout(timer);
+    return exit;
+  }
+
+  /** Leaves the cluster and ends. */
+  stop(): Promise<Exit> {
+    return this.kill('SIGTERM');
+  }
+
+  status(): Promise<NodeStatusJson> {
+    return this.http.json<NodeStatusJson>('/v1/status');
+  }
+
+  logTail(lines = LOG_LINES): string {
+    try {
+      return readFileSync(this.logFile, 'utf8').trimEnd().split('\n').slice(-lines).join('\n');
+    } catch {
+      return '(no log)';
+    }
+  }
+
+  close(): void {
+    this.http.close();
+  }
+}
+
+export interface LocalClusterOptions {
+  readonly nodes: number;
+  /** Further environment of every node, such as HOLDFAST_ANTI_ENTROPY_INTERVAL_MS. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly extraArgs?: readonly string[];
+}
+
+/** Real nodes on loopback that find each other by seeds. `close` belongs in the test's last hook. */
+export class LocalCluster {
+  readonly directory: string;
+  readonly secret: string;
+  readonly nodes: readonly LocalNodeProcess[];
+
+  private constructor(directory: string, secret: string, nodes: readonly LocalNodeProcess[]) {
+    this.directory = directory;
+    this.secret = secret;
+    this.nodes = nodes;
+  }
+
+  /** Chooses ports and directories; starts nothing. */
+  static async create(options: LocalClusterOptions): Promise<LocalCluster> {
+    const directory = mkdtempSync(join(tmpdir(), 'hf-cluster-'));
+    const secret = randomBytes(32).toString('hex');
+    const ports = await freePorts(options.nodes * 3);
+    const seeds = Array.from({ length: Math.min(3, options.nodes) }, (_, i) => `/ip4/127.0.0.1/tcp/${ports[i * 3]}`);
+    const nodes = Array.from({ length: options.nodes }, (_, i) => {
+      const [p2p = 0, http = 0, resp = 0] = ports.slice(i * 3);
+      return new LocalNodeProcess({
+        name: `n${i + 1}`,
+        directory,
+        ports: [p2p, http, resp],
+        seeds: seeds.filter((_seed, j) => j !== i),
+        env: { HOLDFAST_SECRET: secret, ...options.env },
+        extraArgs: options.extraArgs ?? [],
+      });
+    });
+    return new LocalCluster(directory, secret, nodes);
+  }
+
+  /** Starts all nodes and waits until each sees all and holds its shards whole. */
+  static async start(options: LocalClusterOptions): Promise<LocalCluster> {
+    const cluster = await LocalCluster.create(options);
+    try {
+      await cluster.startAll();
+    } catch (error) {
+      const text = cluster.logs();
+      await cluster.close();
+      throw new Error(`${String(error)}\n${text}`, { cause: error });
+    }
+    return cluster;
+  }
+
+  node(number: number): LocalNodeProcess {
+    const node = this.nodes[number - 1];
+    if (node === undefined) throw new Error(`the cluster has no node ${number}`);
+    return node;
+  }
+
+  async startAll(): Promise<void> {
+    for (const node of this.nodes) if (!node.running) node.spawn();
+    await Promise.all(this.nodes.map((node) => node.untilReady()));
+    await this.untilComplete();
+  }
+
+  /** Every running node sees exactly the running ones alive, and holds all its shards whole. */
+  async untilComplete(timeoutMs = JOIN_TIMEOUT_MS): Promise<void> {
+    const running = this.nodes.filter((node) => node.running);
+    let last = '';
+    const isComplete = async (): Promise<boolean> => {
+      const statuses = await Promise.all(running.map((node) => node.status()));
+      last = JSON.stringify(statuses.map(({ name, members, shards }) => ({ name, members, shards })));
+      return statuses.every(
+        ({ members, shards }) =>
+          members.alive === running.length &&
+          members.suspect === 0 &&
+          shards.owned > 0 &&
+          shards.complete === shards.owned &&
+          shards.transferring === 0,
+      );
+    };
+    try {
+      await until('all views and shards complete', () => isComplete().catch(() => false), timeoutMs);
+    } catch (error) {
+      throw new Error(`${String(error)}; last seen: ${last}`, { cause: error });
+    }
+  }
+
+  /** Sends the signal to all running nodes at once and waits until they are gone. */
+  async killAll(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    await Promise.all(this.nodes.filter((node) => node.running).map((node) => node.kill(signal)));
+  }
+
+  /** The last lines of every node's log. */
+  logs(): string {
+    return this.nodes.map((node) => `--- ${node.name} (exit ${node.exit ?? '-'})\n${node.logTail()}`).join('\n');
+  }
+
+  /** Kills what still runs and removes all files. */
+  async close(): Promise<void> {
+    await this.killAll();
+    for (const node of this.nodes) node.close();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}

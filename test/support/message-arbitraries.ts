@@ -1,0 +1,243 @@
+import fc from 'fast-check';
+import { FAILURE_CODES, type Failure, type FailureCode } from '../../src/lib/failure.ts';
+import type { CatalogState } from '../../src/protocol/catalog/record.ts';
+import { CausalContext } from '../../src/protocol/causal/context.ts';
+import { compareDots, type Dot } from '../../src/protocol/causal/dot.ts';
+import type { Entries, Entry, Payload } from '../../src/protocol/causal/entry.ts';
+import type { Mutation } from '../../src/protocol/causal/mutation.ts';
+import type { MemberProfile } from '../../src/protocol/membership/member.ts';
+import type { MemberUpdate } from '../../src/protocol/membership/message.ts';
+import type { PeerMessage } from '../../src/protocol/node/message.ts';
+import type { SyncItem } from '../../src/protocol/replication/message.ts';
+import type { ClientReply, ClientRequest } from '../../src/protocol/replication/request.ts';
+
+const count = fc.maxSafeNat();
+const uint32 = fc.nat(0xffff_ffff);
+const shard = fc.nat(65_535);
+/** Whole code points of up to four UTF-8 bytes; lone surrogates have no UTF-8 form. */
+const text = (lengthMax: number): fc.Arbitrary<string> =>
+  fc.string({ unit: 'binary', maxLength: Math.floor(lengthMax / 4) });
+const signed = fc.maxSafeInteger().map((value) => value + 0);
+const finite = fc.double({ noNaN: true, noDefaultInfinity: true });
+const bytes = fc.uint8Array({ maxLength: 40 });
+
+const few = <T>(item: fc.Arbitrary<T>, maxLength = 5): fc.Arbitrary<T[]> => fc.array(item, { maxLength });
+
+export const actor = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map((value) => value.toString(16).padStart(16, '0'));
+const dot: fc.Arbitrary<Dot> = fc.record({
+  actor,
+  counter: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+});
+const range = fc
+  .tuple(actor, fc.integer({ min: 1, max: 2 ** 52 }), fc.nat(2 ** 30))
+  .map(([by, from, length]) => ({ actor: by, from, to: from + length }));
+export const context: fc.Arbitrary<CausalContext> = few(range, 8).map((ranges) => CausalContext.fromRanges(ranges));
+
+/** Receivers apply events one by one: there are never many. */
+const eventSet: fc.Arbitrary<CausalContext> = few(dot, 8).map((dots) => CausalContext.fromDots(dots));
+
+const payload: fc.Arbitrary<Payload> = fc.oneof(
+  fc.record({ kind: fc.constant('register' as const), value: bytes, contentType: text(256) }),
+  fc.record({
+    kind: fc.constant('counter' as const),
+    total: signed,
+    since: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+  }),
+);
+const entry: fc.Arbitrary<Entry> = fc.record({ dot, hlc: count, expiresAtMs: count, payload });
+export const entries: fc.Arbitrary<Entries> = fc
+  .uniqueArray(entry, { maxLength: 4, selector: (each) => `${each.dot.actor}-${each.dot.counter}` })
+  .map((list) => list.sort((a, b) => compareDots(a.dot, b.dot)));
+
+export const bucket = fc.stringMatching(/^[a-z0-9][a-z0-9._-]{0,62}$/);
+export const key = fc.string({ unit: 'binary', minLength: 1, maxLength: 256 });
+const prefix = text(1024);
+const nodeId = text(128);
+
+const profile: fc.Arbitrary<MemberProfile> = fc.record({
+  name: text(128),
+  zone: text(128),
+  labels: fc.dictionary(text(64), text(64), { maxKeys: 4, noNullPrototype: true }),
+  capabilities: few(text(64)),
+  addresses: few(text(256)),
+  versionMin: count,
+  versionMax: count,
+  bootEpoch: count,
+  score: finite,
+  weight: finite,
+});
+const accusation = fc.record(
+  {
+    state: fc.constantFrom('suspect' as const, 'dead' as const),
+    id: nodeId,
+    incarnation: count,
+    from: nodeId,
+    profile,
+  },
+  { requiredKeys: ['state', 'id', 'incarnation', 'from'] },
+);
+const update: fc.Arbitrary<MemberUpdate> = fc.oneof(
+  fc.record({ state: fc.constant('alive' as const), id: nodeId, incarnation: count, profile }),
+  accusation,
+  fc.record({ state: fc.constant('left' as const), id: nodeId, incarnation: count }),
+);
+const updates = few(update);
+
+const failure: fc.Arbitrary<Failure> = fc.record({
+  code: fc.constantFrom(...(Object.keys(FAILURE_CODES) as FailureCode[])),
+  message: text(2048),
+  stateChanged: fc.constantFrom('no' as const, 'maybe' as const),
+});
+
+const mutation: fc.Arbitrary<Mutation> = fc.oneof(
+  fc.record({
+    type: fc.constant('put' as const),
+    value: bytes,
+    contentType: text(256),
+    expiresAtMs: fc.oneof(count, fc.constant('keep' as const)),
+    onlyIf: fc.constantFrom('absent' as const, 'present' as const, null),
+  }),
+  fc.record({ type: fc.constant('delete' as const) }),
+  fc.record({ type: fc.constant('expire' as const), expiresAtMs: count }),
+  fc.record({ type: fc.constant('append' as const), value: bytes }),
+  fc.record({ type: fc.constant('increment' as const), by: signed }),
+);
+const level = fc.constantFrom('one' as const, 'quorum' as const, 'all' as const);
+const request: fc.Arbitrary<ClientRequest> = fc.oneof(
+  fc.record({
+    type: fc.constant('mutate' as const),
+    bucket,
+    key,
+    mutation,
+    level,
+    context: fc.option(context),
+  }),
+  fc.record({ type: fc.constant('get' as const), bucket, key, level }),
+  fc.record({
+    type: fc.constant('list' as const),
+    bucket,
+    prefix,
+    after: prefix,
+    limit: fc.nat(4096),
+    values: fc.boolean(),
+  }),
+);
+const listItems = few(fc.record({ key, entries }));
+const reply: fc.Arbitrary<ClientReply> = fc.oneof(
+  fc.record({
+    type: fc.constant('mutate' as const),
+    applied: fc.boolean(),
+    dot: fc.option(dot),
+    context,
+    acks: count,
+    owners: count,
+    quorum: fc.constantFrom('strict' as const, 'sloppy' as const),
+    before: entries,
+    after: entries,
+  }),
+  fc.record({ type: fc.constant('get' as const), entries, context, complete: fc.boolean() }),
+  fc.record({
+    type: fc.constant('list' as const),
+    items: listItems,
+    more: fc.boolean(),
+    resumeAfter: prefix,
+    complete: fc.boolean(),
+  }),
+  fc.record({ type: fc.constant('failed' as const), failure }),
+);
+
+const syncItem: fc.Arbitrary<SyncItem> = fc.record({
+  bucket,
+  key,
+  entries,
+  past: fc.option(context),
+  events: few(dot),
+});
+const shards = few(shard);
+const digests = few(uint32);
+
+export const catalog: fc.Arbitrary<CatalogState> = fc.record({
+  members: few(fc.record({ id: nodeId, version: count, in: fc.boolean(), weight: finite, zone: text(128) })),
+  buckets: few(
+    fc.record({
+      name: bucket,
+      version: count,
+      consistency: fc.constantFrom('eventual' as const, 'strong' as const),
+      conflict: fc.constantFrom('lww' as const, 'siblings' as const),
+      replicas: count,
+      sync: fc.constantFrom('none' as const, 'up' as const, 'down' as const, 'both' as const),
+      ttlSeconds: fc.option(count),
+    }),
+  ),
+});
+
+/** The fields of each message, its type left out; a new message does not compile until it is listed here. */
+const FIELDS: {
+  readonly [T in PeerMessage['type']]: fc.Arbitrary<Omit<Extract<PeerMessage, { readonly type: T }>, 'type'>>;
+} = {
+  ping: fc.record({ seq: uint32, updates }),
+  'ping-request': fc.record({ seq: uint32, target: nodeId, timeoutMs: finite, updates }),
+  ack: fc.record({ seq: uint32, updates }),
+  nack: fc.record({ seq: uint32 }),
+  gossip: fc.record({ updates }),
+  'push-pull': fc.record({ digests: few(fc.record({ bucket: fc.nat(255), digest: uint32 })) }),
+  'push-pull-reply': fc.record({ buckets: few(fc.nat(255)), updates }),
+  'push-pull-return': fc.record({ updates }),
+  forward: fc.record({ id: count, request }),
+  'forward-reply': fc.record({ id: count, reply }),
+  replicate: fc.record({ id: count, bucket, key, entries, events: eventSet, context, hintFor: few(nodeId) }),
+  'replicate-ack': fc.record({
+    id: count,
+    status: fc.constantFrom('stored' as const, 'partial' as const, 'hinted' as const, 'refused' as const),
+    failure: fc.option(failure),
+  }),
+  read: fc.record({ id: count, bucket, key, dots: few(dot) }),
+  'read-reply': fc.record({
+    id: count,
+    status: fc.constantFrom('same' as const, 'object' as const),
+    counts: fc.boolean(),
+    entries,
+    context,
+  }),
+  list: fc.record({ id: count, bucket, prefix, after: prefix, limit: fc.nat(4096), values: fc.boolean(), shards }),
+  'list-reply': fc.record({ id: count, items: listItems, more: fc.boolean() }),
+  'sync-digest': fc.record({ shards, combined: uint32 }),
+  'sync-digests': fc.record({ shards, digests }),
+  'sync-equal': fc.record({ shards, digests }),
+  'sync-context': fc.record({ shard, context, wants: fc.boolean(), reply: fc.boolean() }),
+  'sync-objects': fc.record({ shard, sequence: count, context, items: few(syncItem) }),
+  'sync-done': fc.record({ shard, sequence: count, context }),
+  'sync-ack': fc.record({ shard, sequence: count }),
+  'catalog-digest': fc.record({ digest: uint32 }),
+  catalog: fc.record({ state: catalog, reply: fc.boolean() }),
+  watch: fc.record({ buckets: few(bucket) }),
+  change: fc.record({ bucket, key, entries }),
+};
+
+export const MESSAGE_TYPES = Object.keys(FIELDS) as PeerMessage['type'][];
+
+/** Valid messages of one type. */
+export function messageOf(type: PeerMessage['type']): fc.Arbitrary<PeerMessage> {
+  const fields: fc.Arbitrary<object> = FIELDS[type];
+  return fields.map((rest) => ({ ...rest, type }) as PeerMessage);
+}
+
+/** Valid messages of every type. */
+export const anyMessage: fc.Arbitrary<PeerMessage> = fc.oneof(...MESSAGE_TYPES.map(messageOf));
+
+/** Bytes that were valid once: some replaced, cut out, inserted, the rest kept. */
+export function mutated(valid: fc.Arbitrary<Uint8Array>): fc.Arbitrary<Uint8Array> {
+  const edit = fc.record({
+    at: fc.double({ min: 0, max: 1, noNaN: true }),
+    drop: fc.nat(6),
+    insert: fc.uint8Array({ maxLength: 6 }),
+  });
+  return fc.tuple(valid, fc.array(edit, { minLength: 1, maxLength: 4 })).map(([original, edits]) => {
+    let current = [...original];
+    for (const { at, drop, insert } of edits) {
+      const index = Math.floor(at * current.length);
+      current = [...current.slice(0, index), ...insert, ...current.slice(index + drop)];
+    }
+    return Uint8Array.from(current);
+  });
+}

@@ -1,0 +1,438 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { decodeReply, RespClient, type RespValue } from './resp-client.ts';
+import { until } from './until.ts';
+
+/** Raw replies by session, and COMMAND INFO (without key specifications) by command, as a real Redis gave them. */
+export interface RedisExpectations {
+  readonly redisVersion: string;
+  readonly sessions: Readonly<Record<string, readonly string[]>>;
+  readonly commands: Readonly<Record<string, RespValue>>;
+}
+
+type Session = readonly (readonly string[])[];
+
+const VALUES: Session = [
+  ['SET', 'a', '1'],
+  ['GET', 'a'],
+  ['get', 'A'],
+  ['SET', 'empty', ''],
+  ['GET', 'empty'],
+  ['SET', 'bin', '\0\r\n\xff'],
+  ['GET', 'bin'],
+  ['STRLEN', 'bin'],
+  ['STRLEN', 'nothing'],
+];
+
+const GLOBS = [
+  '*',
+  'k?',
+  'k[12]',
+  'k[^1]',
+  'k[1-2]',
+  'k[2-1]',
+  '\\*',
+  'k\\1',
+  'k1',
+  'k',
+  '[a',
+  'a[',
+  'a\\',
+  '',
+  '[]',
+  '*[*]',
+  'é',
+  '??',
+];
+
+/** Sessions whose replies must be Redis' own, byte for byte. Each starts with an empty database on a new connection. */
+const SESSIONS: Readonly<Record<string, Session>> = {
+  'strings: set and get': VALUES,
+  'strings: set and get in RESP3': [['HELLO', '3'], ...VALUES, ['MGET', 'a', 'none'], ['GETDEL', 'none']],
+  'strings: conditions': [
+    ['SET', 'k', '1', 'XX'],
+    ['SET', 'k', '1', 'NX'],
+    ['SET', 'k', '2', 'NX'],
+    ['SET', 'k', '3', 'XX'],
+    ['GET', 'k'],
+    ['SET', 'k', '4', 'GET'],
+    ['SET', 'k', '5', 'NX', 'GET'],
+    ['GET', 'k'],
+    ['SET', 'l', '1', 'GET'],
+    ['SET', 'm', '1', 'XX', 'GET'],
+    ['EXISTS', 'm'],
+    ['SETNX', 'k', '9'],
+    ['SETNX', 'n', '9'],
+    ['GETSET', 'n', '10'],
+    ['GETSET', 'o', '1'],
+    ['GETDEL', 'o'],
+    ['GETDEL', 'o'],
+    ['set', 'k', '7', 'nx', 'get'],
+  ],
+  'strings: syntax': [
+    ['SET', 'k', '1', 'EX'],
+    ['SET', 'k', '1', 'EX', '0'],
+    ['SET', 'k', '1', 'EX', '-1'],
+    ['SET', 'k', '1', 'EX', 'x'],
+    ['SET', 'k', '1', 'EX', '1', 'PX', '1'],
+    ['SET', 'k', '1', 'NX', 'XX'],
+    ['SET', 'k', '1', 'KEEPTTL', 'EX', '1'],
+    ['SET', 'k', '1', 'EX', '1', 'KEEPTTL'],
+    ['SET', 'k', '1', 'EX', '9223372036854775807'],
+    ['SET', 'k', '1', 'FOO'],
+    ['SETEX', 'k', '0', '1'],
+    ['SETEX', 'k', 'x', '1'],
+    ['PSETEX', 'k', '-1', '1'],
+    ['EXISTS', 'k'],
+    ['MSET', 'a'],
+    ['MSET', 'a', '1', 'b'],
+    ['SET', 'a'],
+    ['GET'],
+    ['GET', 'a', 'b'],
+  ],
+  'strings: many keys': [
+    ['MSET', 'a', '1', 'b', '2', 'a', '3'],
+    ['MGET', 'a', 'b', 'c', 'a'],
+    ['EXISTS', 'a', 'b', 'c', 'a'],
+    ['DEL', 'a', 'a', 'c'],
+    ['UNLINK', 'b', 'c'],
+    ['MGET', 'a', 'b'],
+    ['DBSIZE'],
+  ],
+  'strings: append': [
+    ['APPEND', 'k', 'ab'],
+    ['APPEND', 'k', ''],
+    ['APPEND', 'k', 'cd'],
+    ['GET', 'k'],
+    ['SET', 'n', '1'],
+    ['INCR', 'n'],
+    ['APPEND', 'n', '0'],
+    ['INCR', 'n'],
+    ['STRLEN', 'n'],
+  ],
+  counters: [
+    ['INCR', 'n'],
+    ['INCRBY', 'n', '41'],
+    ['GET', 'n'],
+    ['DECR', 'n'],
+    ['DECRBY', 'n', '-1'],
+    ['DECRBY', 'n', '0'],
+    ['TYPE', 'n'],
+    ['INCRBY', 'n', 'x'],
+    ['INCRBY', 'n', '1.5'],
+    ['INCRBY', 'n', ' 1'],
+    ['INCRBY', 'n', '01'],
+    ['INCRBY', 'n', '9223372036854775808'],
+    ['SET', 's', 'abc'],
+    ['INCR', 's'],
+    ['SET', 's', ''],
+    ['INCR', 's'],
+    ['SET', 's', '-5'],
+    ['INCR', 's'],
+    ['SET', 's', '10', 'EX', '100'],
+    ['INCR', 's'],
+    ['TTL', 's'],
+    ['DECRBY', 'm', '7'],
+    ['STRLEN', 'm'],
+    ['SET', 'm', 'text'],
+    ['GET', 'm'],
+    ['INCR'],
+    ['INCRBY', 'n'],
+  ],
+  expiry: [
+    ['TTL', 'k'],
+    ['PTTL', 'k'],
+    ['EXPIRE', 'k', '10'],
+    ['SET', 'k', '1'],
+    ['TTL', 'k'],
+    ['PTTL', 'k'],
+    ['EXPIRETIME', 'k'],
+    ['PEXPIRETIME', 'k'],
+    ['EXPIRE', 'k', '100'],
+    ['TTL', 'k'],
+    ['SET', 'k', '2', 'KEEPTTL'],
+    ['TTL', 'k'],
+    ['APPEND', 'k', '0'],
+    ['TTL', 'k'],
+    ['PERSIST', 'k'],
+    ['PERSIST', 'k'],
+    ['PERSIST', 'none'],
+    ['TTL', 'k'],
+    ['PEXPIRE', 'k', '200499'],
+    ['TTL', 'k'],
+    ['SET', 'k', '3'],
+    ['TTL', 'k'],
+    ['EXPIREAT', 'k', '33177117420'],
+    ['EXPIRETIME', 'k'],
+    ['PEXPIREAT', 'k', '33177117420500'],
+    ['EXPIRETIME', 'k'],
+    ['PEXPIRETIME', 'k'],
+    ['SETEX', 'k', '50', 'v'],
+    ['TTL', 'k'],
+    ['PSETEX', 'k', '60000', 'w'],
+    ['TTL', 'k'],
+    ['SET', 'k', 'x', 'EXAT', '33177117420'],
+    ['PEXPIRETIME', 'k'],
+    ['SET', 'k', 'x', 'PXAT', '33177117420123'],
+    ['PEXPIRETIME', 'k'],
+    ['GETSET', 'k', 'y'],
+    ['TTL', 'k'],
+    ['EXPIRE', 'k', '0'],
+    ['EXISTS', 'k'],
+    ['SET', 'k', '1'],
+    ['EXPIRE', 'k', '-5'],
+    ['GET', 'k'],
+    ['EXPIRE', 'k', '-5'],
+    ['SET', 'k', '1', 'PXAT', '1'],
+    ['GET', 'k'],
+    ['DEL', 'k'],
+  ],
+  'expiry: conditions and syntax': [
+    ['SET', 'k', '1'],
+    ['EXPIRE', 'k', '100', 'XX'],
+    ['EXPIRE', 'k', '100', 'GT'],
+    ['EXPIRE', 'k', '100', 'LT'],
+    ['EXPIRE', 'k', '200', 'NX'],
+    ['EXPIRE', 'k', '200', 'LT'],
+    ['EXPIRE', 'k', '200', 'GT'],
+    ['TTL', 'k'],
+    ['EXPIRE', 'k', '300', 'XX', 'GT'],
+    ['TTL', 'k'],
+    ['PERSIST', 'k'],
+    ['EXPIRE', 'k', '300', 'nx'],
+    ['EXPIRE', 'none', '300', 'NX'],
+    ['EXPIRE', 'k', 'x'],
+    ['EXPIRE', 'k', '1', 'FOO'],
+    ['EXPIRE', 'k', '1', 'NX', 'XX'],
+    ['EXPIRE', 'k', '1', 'GT', 'LT'],
+    ['EXPIRE', 'k', '9223372036854775807'],
+    ['PEXPIRE', 'k', '9223372036854775807'],
+    ['EXPIRE', 'k'],
+    ['TTL', 'k'],
+  ],
+  'keys: type, scan and patterns': [
+    ['TYPE', 'none'],
+    ['SCAN', '0'],
+    ['KEYS', '*'],
+    ['MSET', 'k1', '1', 'k2', '2', 'k3', '3', '*', '4', 'a\\', '5', 'a', '6', 'é', '7', 'a[', '8'],
+    ['TYPE', 'k1'],
+    ['DBSIZE'],
+    ...GLOBS.map((pattern) => ['KEYS', pattern]),
+    ['SCAN', '0', 'MATCH', 'k*', 'COUNT', '100'],
+    ['SCAN', '0', 'TYPE', 'string', 'COUNT', '100'],
+    ['SCAN', '0', 'TYPE', 'list', 'COUNT', '100'],
+    ['SCAN', '0', 'COUNT', '1000', 'MATCH', 'k1'],
+    ['SCAN', 'x'],
+    ['SCAN', '1x'],
+    ['SCAN', '18446744073709551616'],
+    ['SCAN', '0', 'COUNT', '0'],
+    ['SCAN', '0', 'COUNT', 'x'],
+    ['SCAN', '0', 'MATCH'],
+    ['SCAN', '0', 'FOO', 'x'],
+    ['KEYS'],
+    ['DBSIZE', 'x'],
+  ],
+  connection: [
+    ['PING'],
+    ['PING', 'hi'],
+    ['PING', 'a', 'b'],
+    ['ECHO', 'hi'],
+    ['ECHO'],
+    ['SELECT', '0'],
+    ['SELECT', '16'],
+    ['SELECT', 'x'],
+    ['AUTH', 'x'],
+    ['AUTH', 'default', 'x'],
+    ['AUTH', 'bob', 'x'],
+    ['AUTH', 'a', 'b', 'c'],
+    ['HELLO'],
+    ['HELLO', '4'],
+    ['HELLO', 'x'],
+    ['HELLO', '3', 'FOO'],
+    ['HELLO', '3', 'AUTH', 'bob', 'x'],
+    ['HELLO', '3', 'AUTH', 'default'],
+    ['HELLO', '3', 'SETNAME', 'a b'],
+    ['CLIENT', 'GETNAME'],
+    ['HELLO', '3', 'AUTH', 'default', 'x', 'SETNAME', 'me'],
+    ['CLIENT', 'GETNAME'],
+    ['GET', 'none'],
+    ['RESET'],
+    ['GET', 'none'],
+    ['CLIENT', 'GETNAME'],
+    ['RESET', 'x'],
+    ['QUIT'],
+  ],
+  client: [
+    ['CLIENT'],
+    ['CLIENT', 'FOO'],
+    ['CLIENT', 'ID', 'x'],
+    ['CLIENT', 'SETNAME', 'a b'],
+    ['CLIENT', 'SETNAME', 'abc'],
+    ['CLIENT', 'GETNAME'],
+    ['CLIENT', 'SETNAME', ''],
+    ['CLIENT', 'GETNAME'],
+    ['CLIENT', 'NO-EVICT', 'x'],
+    ['CLIENT', 'NO-EVICT', 'on'],
+    ['CLIENT', 'LIST', 'TYPE', 'x'],
+    ['CLIENT', 'LIST', 'TYPE', 'pubsub'],
+    ['CLIENT', 'LIST', 'ID', 'x'],
+    ['CLIENT', 'LIST', 'FOO'],
+    ['CLIENT', 'HELP', 'x'],
+  ],
+  'server and unknown commands': [
+    ['CONFIG', 'GET'],
+    ['CONFIG', 'GET', 'save'],
+    ['CONFIG', 'GET', 'maxmemor?'],
+    ['CONFIG', 'GET', 'nosuch'],
+    ['CONFIG', 'FOO'],
+    ['CONFIG'],
+    ['INFO', 'nosuch'],
+    ['COMMAND', 'INFO', 'nosuch'],
+    ['COMMAND', 'DOCS', 'nosuch'],
+    ['COMMAND', 'FOO'],
+    ['COMMAND', 'COUNT', 'x'],
+    ['COMMAND', 'LIST', 'FOO'],
+    ['foo'],
+    ['foo', 'a', 'b'],
+    ['foo\r\nbar', 'a'.repeat(200), 'b'],
+    ['x'.repeat(200), 'a', 'b\nc'],
+    ['foo', 'a'.repeat(100), 'b'.repeat(100), 'c'],
+    [''],
+  ],
+};
+
+/** Bytes that end with the connection closed; everything that came back before. */
+const FATAL_INPUTS: readonly string[] = [
+  '*abc\r\n',
+  '*1\r\n:3\r\n',
+  '*1\r\n$-1\r\n',
+  '*1\r\n$abc\r\n',
+  '*1\r\n$999999999999\r\n',
+  '*3000000000\r\n',
+  'PING\r\nPING "abc\r\n',
+  'PING "abc"d\r\n',
+  '*1\r\n\xff3\r\n',
+  'POST / HTTP/1.1\r\nHost: x\r\n\r\n',
+  'GET / HTTP/1.1\r\nHost: x\r\n\r\n',
+  'x'.repeat(70_000),
+  `*${'1'.repeat(70_000)}`,
+  `*1\r\n$${'1'.repeat(70_000)}`,
+  'ECHO "\\x41\\n\\q"\r\nQUIT\r\n',
+  "\r\nECHO 'a\\'b\\n'\nQUIT\r\n",
+  '*-1\r\n*0\r\nPING\r\nquit\r\n',
+];
+
+/** Fields of the replies that differ from run to run. */
+function normalised(command: readonly string[], reply: string): string {
+  const name = command[0]?.toUpperCase();
+  if (name === 'HELLO') return reply.replace(/(\$2\r\nid\r\n):\d+/, '$1:1');
+  if (name !== 'KEYS' && name !== 'SCAN') return reply;
+  const value = decodeReply(Buffer.from(reply, 'latin1'));
+  if (!Array.isArray(value)) return reply;
+  return JSON.stringify(sorted(value.map((item) => (Array.isArray(item) ? sorted(item) : item))));
+}
+
+/** By their text, so that the order in which Redis happens to hold its keys does not matter. */
+function sorted(items: readonly RespValue[]): RespValue[] {
+  return [...items].sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
+}
+
+/** Runs every session; `empty` clears the database before each. */
+export async function runSessions(port: number, empty: () => Promise<void> | void): Promise<Record<string, string[]>> {
+  const results: Record<string, string[]> = {};
+  for (const [name, session] of Object.entries(SESSIONS)) {
+    await empty();
+    const client = await RespClient.open(port);
+    results[name] = [];
+    for (const command of session) {
+      // Strings stand for bytes, except those beyond latin1.
+      const bytes = command.map((arg) =>
+        Buffer.from(arg, /[\u0080-\u00ff]/.test(arg) && !arg.includes('é') ? 'latin1' : 'utf8'),
+      );
+      const [reply] = await client.pipeline([bytes]);
+      results[name].push(normalised(command, reply as string));
+    }
+    client.close();
+  }
+  for (const input of FATAL_INPUTS) {
+    const client = await RespClient.open(port);
+    client.send(Buffer.from(input, 'latin1'));
+    results[`fatal: ${JSON.stringify(input.slice(0, 40))}`] = [await client.closed];
+  }
+  return results;
+}
+
+/** Name, arity, flags, first, last, step and ACL categories of commands. */
+export async function commandInfo(port: number, names: readonly string[]): Promise<Record<string, RespValue>> {
+  const client = await RespClient.open(port);
+  const infos: Record<string, RespValue> = {};
+  for (const name of names) {
+    const [info] = (await client.call('COMMAND', 'INFO', name)) as (RespValue[] | null)[];
+    infos[name] = info?.slice(0, 7) ?? null;
+  }
+  client.close();
+  return infos;
+}
+
+/** The version of the installed `redis-server`, null without one. */
+export function installedRedis(): string | null {
+  try {
+    return /v=([0-9.]+)/.exec(execFileSync('redis-server', ['--version'], { encoding: 'utf8' }))?.[1] ?? null;
+  } catch {
+    return null;
+  }
+}
+
+export interface RealRedis {
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+/** A real Redis on a free loopback port, in memory only. */
+export async function startRedis(): Promise<RealRedis> {
+  const port = await freePort();
+  const directory = mkdtempSync(join(tmpdir(), 'holdfast-redis-'));
+  const options = [
+    '--port',
+    String(port),
+    '--bind',
+    '127.0.0.1',
+    '--save',
+    '',
+    '--appendonly',
+    'no',
+    '--dir',
+    directory,
+  ];
+  const child: ChildProcess = spawn('redis-server', options, { stdio: 'ignore' });
+  const exited = once(child, 'exit');
+  await until('redis-server answers', async () => {
+    try {
+      (await RespClient.open(port)).close();
+      return true;
+    } catch {
+      return false;
+    }
+  });
+  return {
+    port,
+    stop: async () => {
+      child.kill();
+      await exited;
+      rmSync(directory, { recursive: true });
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  return address !== null && typeof address === 'object' ? address.port : 0;
+}

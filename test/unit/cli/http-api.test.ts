@@ -1,0 +1,112 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type HttpApi, startHttpApi } from '../../../src/api/http/server.ts';
+import { FakeNodeHandle } from '../../support/fake-node-handle.ts';
+import { RecordingLog } from '../../support/recording-log.ts';
+import { type RunOptions, run } from './harness.ts';
+
+/** The commands against the real HTTP API, so that the two stay in step. */
+describe('with the HTTP API', () => {
+  let node: FakeNodeHandle;
+  let api: HttpApi;
+
+  beforeEach(async () => {
+    node = new FakeNodeHandle();
+    api = await startHttpApi({ node, host: '127.0.0.1', port: 0, log: new RecordingLog(), version: '0.0.0' });
+  });
+
+  afterEach(() => api.close());
+
+  const cli = (args: string[], options: RunOptions = {}) =>
+    run(args, { ...options, env: { HOLDFAST_API: `http://127.0.0.1:${api.port}` } });
+
+  it.each([[['status']], [['members']], [['ring']], [['bucket', 'list']], [['bucket', 'show', 'default']]])(
+    '%j is understood',
+    async (args) => {
+      expect(await cli(args)).toMatchObject({ status: 0, err: '' });
+      const { out } = await cli([...args, '--json']);
+      expect(Object.keys(JSON.parse(out))).not.toEqual([]);
+    },
+  );
+
+  it('values of any key and content make the round trip', async () => {
+    for (const key of ['a', 'node/edge-1/cpu', 'with space', '?&#%2F+', 'ünïcode/😀', '...', 'x/increment']) {
+      expect(await cli(['put', 'default', key, '-'], { stdin: new Uint8Array([0, 255, 10]) })).toMatchObject({
+        status: 0,
+        out: 'stored (1/1 replicas)\n',
+      });
+      expect((await cli(['get', 'default', key])).bytes).toEqual(Buffer.from([0, 255, 10]));
+      expect((await cli(['scan', 'default', '--prefix', key])).out).toBe(`${key}\n`);
+      expect((await cli(['del', 'default', key])).out).toBe('deleted (1/1 replicas)\n');
+      expect(await cli(['get', 'default', key])).toMatchObject({ status: 1, out: '' });
+    }
+  });
+
+  it('errors carry title, detail and code', async () => {
+    expect((await cli(['get', 'default', 'none'])).err).toMatch(/^holdfast: Not found: .*none.* \(not-found\)\n$/);
+    expect((await cli(['scan', 'nowhere'])).err).toMatch(/^holdfast: Bucket not found: .* \(bucket-not-found\)\n$/);
+    expect((await cli(['watch', 'nowhere'])).err).toMatch(/\(bucket-not-found\)\n$/);
+    expect((await cli(['put', 'default', 'k', 'v', '--context', '!'])).err).toMatch(/\(bad-context\)\n$/);
+    node.ready = false;
+    expect(await cli(['put', 'default', 'k', 'v'])).toMatchObject({ status: 1 });
+  });
+
+  it('scan lists values in order, page by page', async () => {
+    for (const key of ['b', 'a', 'c']) await cli(['put', 'default', key, `value of ${key}`]);
+    expect((await cli(['scan', 'default', '--values'])).out).toBe('a\tvalue of a\nb\tvalue of b\nc\tvalue of c\n');
+    const { out } = await cli(['scan', 'default', '--limit', '2', '--json']);
+    const lines = out.trimEnd().split('\n');
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject([{ key: 'a' }, { key: 'b' }, { next: 'b' }]);
+    node.complete = false;
+    expect((await cli(['scan', 'default'])).err).toContain('keys may be missing');
+    expect((await cli(['get', 'default', 'a'])).err).toContain('newer writes may be missing');
+  });
+
+  it('concurrent values are shown and resolved with their context', async () => {
+    node.writeConcurrently('notes', 'n', 'one');
+    node.writeConcurrently('notes', 'n', 'two');
+    const { context, siblings } = JSON.parse((await cli(['get', 'notes', 'n', '--json'])).out);
+    expect(siblings).toHaveLength(2);
+    expect((await cli(['scan', 'notes', '--values'])).out).toMatch(/^n\t(one \| two|two \| one)\n$/);
+    expect((await cli(['put', 'notes', 'n', 'both', '--context', context])).status).toBe(0);
+    expect((await cli(['get', 'notes', 'n'])).out).toBe('both');
+  });
+
+  it('buckets are created once', async () => {
+    const create = ['bucket', 'create', 'carts', '--conflict', 'siblings', '--ttl', '60'];
+    expect(await cli(create)).toMatchObject({ status: 0, out: 'bucket carts is there\n' });
+    expect((await cli(create)).status).toBe(0);
+    expect((await cli(['bucket', 'create', 'carts'])).err).toMatch(/\(bucket-exists\)\n$/);
+    expect(JSON.parse((await cli(['bucket', 'show', 'carts', '--json'])).out)).toMatchObject({
+      name: 'carts',
+      conflict: 'siblings',
+      ttlSeconds: 60,
+    });
+  });
+
+  it('events and watch follow', async () => {
+    node.events.emit('member-alive', { member: 'edge-2' });
+    expect((await cli(['events'])).out).toBe('2026-01-01T00:00:00.000Z  member-alive        member=edge-2\n');
+    const followed = await cli(['events', '--follow'], {
+      onOutput: (output, interrupt) => {
+        if (output.includes('edge-3')) interrupt();
+        else node.events.emit('member-dead', { member: 'edge-3' });
+      },
+    });
+    expect(followed).toMatchObject({ status: 0, err: '' });
+    expect(followed.out.match(/edge-\d/g)).toEqual(['edge-2', 'edge-3']);
+  });
+
+  it('watch prints changes until it is interrupted', async () => {
+    const watching = cli(['watch', 'default', '--prefix', 'k'], {
+      onOutput: (output, interrupt) => {
+        if (output.includes('del')) interrupt();
+      },
+    });
+    await expect.poll(() => node.changes.subscribers).toBe(1);
+    await cli(['put', 'default', 'other', 'x']);
+    await cli(['put', 'default', 'k1', 'hello']);
+    await cli(['del', 'default', 'k1']);
+    expect(await watching).toMatchObject({ status: 0, out: 'put  k1\thello\ndel  k1\n', err: '' });
+    await expect.poll(() => node.changes.subscribers).toBe(0);
+  });
+});

@@ -1,0 +1,313 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { type FakeNode, fakeNode, json, problem, run } from './harness.ts';
+
+let node: FakeNode | undefined;
+
+afterEach(async () => {
+  await node?.close();
+  node = undefined;
+});
+
+const STATUS = {
+  name: 'edge-1',
+  peerId: '12D3KooWA',
+  clusterId: 'c0ffee',
+  version: '0.1.0',
+  bootEpoch: 3,
+  uptimeSeconds: 7510,
+  level: 'degraded',
+  members: { alive: 4, suspect: 0, dead: 1, left: 0 },
+  ringEpoch: 4,
+  shards: { owned: 153, complete: 150, transferring: 3 },
+  disk: { usedBytes: 1_300_000, freeBytes: 37_000_000_000, readOnly: false },
+  hints: { records: 12, bytes: 4096, dropped: 0 },
+};
+
+const MEMBERS = {
+  members: [
+    {
+      name: 'edge-2',
+      peerId: '12D3KooWB',
+      state: 'dead',
+      health: 'degraded',
+      incarnation: 7,
+      zone: '',
+      labels: {},
+      addresses: [],
+      score: 0.5,
+      rttMs: null,
+      since: '2026-02-26T11:00:00.000Z',
+      self: false,
+    },
+    {
+      name: 'edge-1',
+      peerId: '12D3KooWA',
+      state: 'alive',
+      health: 'healthy',
+      incarnation: 1,
+      zone: 'north',
+      labels: {},
+      addresses: ['/ip4/10.0.0.1/tcp/7400/p2p/12D3KooWA'],
+      score: 0.875,
+      rttMs: 0.42,
+      since: '2026-03-01T11:58:00.000Z',
+      self: true,
+    },
+  ],
+};
+
+const RING = {
+  epoch: 4,
+  shards: 256,
+  replicas: 3,
+  members: [
+    { name: 'b', peerId: 'B', in: true, weight: 2, zone: 'south', shards: 380 },
+    { name: 'a', peerId: 'A', in: true, weight: 1, zone: 'north', shards: 190 },
+    { name: 'c', peerId: 'C', in: true, weight: 1, zone: '', shards: 198 },
+    { name: 'd', peerId: 'D', in: false, weight: 1, zone: '', shards: 0 },
+  ],
+  changing: { shards: 1 },
+};
+
+async function show(args: string[], answer: unknown, options: Parameters<typeof run>[1] = {}) {
+  node = await fakeNode(json(answer));
+  return run([...args, '--api', node.api], options);
+}
+
+describe('status', () => {
+  it('prints one screen', async () => {
+    const { status, out, err } = await show(['status'], STATUS);
+    expect([status, err]).toEqual([0, '']);
+    expect(node?.requests[0]?.url).toBe('/v1/status');
+    expect(out).toMatchInlineSnapshot(`
+      "node     edge-1 (12D3KooWA)
+      cluster  c0ffee
+      version  0.1.0, start 3, up 2 h 5 min
+      level    degraded
+      members  4 alive, 0 suspect, 1 dead, 0 left
+      ring     epoch 4
+      shards   153 owned, 150 complete, 3 in transfer
+      disk     1.2 MiB used, 34.5 GiB free
+      hints    12 writes waiting (4.0 KiB)
+      "
+    `);
+  });
+
+  it('passes the answer through with --json, in one line', async () => {
+    const answer = { ...STATUS, added: 'later' };
+    const { status, out } = await show(['status', '--json'], answer);
+    expect(status).toBe(0);
+    expect(JSON.parse(out)).toEqual(answer);
+    expect(out.trimEnd()).not.toContain('\n');
+  });
+
+  it('colours only on a terminal, and not with NO_COLOR', async () => {
+    const coloured = await show(['status'], STATUS, { isTTY: true });
+    expect(coloured.out).toContain('\u001b[33mdegraded\u001b[39m');
+    await node?.close();
+    const plain = await show(['status'], STATUS, { isTTY: true, env: { NO_COLOR: '1' } });
+    expect(plain.out).not.toContain('\u001b');
+    await node?.close();
+    expect((await show(['status'], STATUS, { isTTY: true, env: { TERM: 'dumb' } })).out).not.toContain('\u001b');
+  });
+
+  it('says when the disk is full and hints were dropped', async () => {
+    const { out } = await show(['status'], {
+      ...STATUS,
+      disk: { ...STATUS.disk, readOnly: true },
+      hints: { records: 0, bytes: 0, dropped: 9 },
+    });
+    expect(out).toContain('full: writes are refused');
+    expect(out).toContain('none waiting, 9 dropped');
+  });
+});
+
+describe('members', () => {
+  it('prints a table sorted by name', async () => {
+    const { out } = await show(['members'], MEMBERS);
+    expect(out).toMatchInlineSnapshot(`
+      "NAME     STATE  HEALTH    ZONE   SCORE     RTT  SINCE      ADDRESS
+      edge-1*  alive  healthy   north   0.88  0.4 ms  2 min ago  /ip4/10.0.0.1/tcp/7400
+      edge-2   dead   degraded  -       0.50       -  3 d ago    -
+      "
+    `);
+  });
+
+  it('keeps columns aligned when coloured', async () => {
+    const { out } = await show(['members'], MEMBERS, { isTTY: true });
+    const plain = out.replace(/\u001b\[\d+m/g, '').replace(/ +$/gm, '');
+    await node?.close();
+    expect(plain).toBe((await show(['members'], MEMBERS)).out);
+  });
+
+  it('does not let a name steer the terminal', async () => {
+    const [first] = MEMBERS.members;
+    const { out } = await show(['members'], { members: [{ ...first, name: 'x\u001b[2J\u202e' }] }, { isTTY: true });
+    expect(out).toContain('x\\u001b[2J\\u202e');
+    expect(out).not.toContain('\u001b[2J');
+  });
+});
+
+describe('ring', () => {
+  it('prints the balance with bars', async () => {
+    const { out } = await show(['ring'], RING, { env: { LANG: 'C.UTF-8' } });
+    expect(out).toMatchInlineSnapshot(`
+      "epoch 4, 256 shards, 3 replicas, 1 shard moving
+
+      NAME  ZONE   RING  WEIGHT  SHARDS  OF FAIR SHARE
+      a     north  in         1     190           99 %  ████████████
+      b     south  in         2     380           99 %  ████████████████████████
+      c     -      in         1     198          103 %  █████████████
+      d     -      out        1       0              -
+      "
+    `);
+  });
+
+  it('draws bars of # where the terminal has no UTF-8', async () => {
+    const { out } = await show(['ring'], RING, { env: { LC_ALL: 'C', LANG: 'C.UTF-8' } });
+    expect(out).toContain('#'.repeat(24));
+    expect(out).not.toContain('█');
+  });
+});
+
+describe('bucket', () => {
+  const bucket = {
+    name: 'default',
+    consistency: 'eventual',
+    conflict: 'lww',
+    replicas: 3,
+    sync: 'up',
+    ttlSeconds: null,
+  };
+
+  it('list prints a table', async () => {
+    const buckets = [bucket, { ...bucket, name: 'readings', sync: 'none', ttlSeconds: 86_400 }];
+    expect((await show(['bucket', 'list'], { buckets })).out).toMatchInlineSnapshot(`
+      "NAME      CONSISTENCY  CONFLICT  REPLICAS  SYNC  TTL
+      default   eventual     lww              3  up    never
+      readings  eventual     lww              3  none  1 d
+      "
+    `);
+  });
+
+  it('show prints fields', async () => {
+    expect((await show(['bucket', 'show', 'default'], bucket)).out).toMatchInlineSnapshot(`
+      "name         default
+      consistency  eventual
+      conflict     lww
+      replicas     3
+      sync         up
+      ttl          never
+      "
+    `);
+    expect(node?.requests[0]?.url).toBe('/v1/buckets/default');
+  });
+
+  it('create sends the settings', async () => {
+    const { status, out } = await show(
+      ['bucket', 'create', 'carts', '--conflict', 'siblings', '--replicas', '5', '--ttl', '60'],
+      { ...bucket, name: 'carts' },
+    );
+    expect([status, out]).toEqual([0, 'bucket carts is there\n']);
+    expect(node?.requests[0]).toMatchObject({ method: 'PUT', url: '/v1/buckets/carts' });
+    expect(JSON.parse(node?.requests[0]?.body ?? '')).toEqual({
+      consistency: 'eventual',
+      conflict: 'siblings',
+      replicas: 5,
+      sync: 'none',
+      ttlSeconds: 60,
+    });
+  });
+});
+
+describe('failures', () => {
+  it('of the node print title, detail and code', async () => {
+    node = await fakeNode(
+      problem(404, {
+        title: 'Bucket not found',
+        detail: 'there is no bucket x; create it first',
+        code: 'bucket-not-found',
+      }),
+    );
+    expect(await run(['bucket', 'show', 'x', '--api', node.api])).toMatchObject({
+      status: 1,
+      out: '',
+      err: 'holdfast: Bucket not found: there is no bucket x; create it first (bucket-not-found)\n',
+    });
+  });
+
+  it('of something that is no node name it', async () => {
+    node = await fakeNode((_request, response) => response.writeHead(502).end('<html>'));
+    const { status, err } = await run(['status', '--api', node.api]);
+    expect(status).toBe(1);
+    expect(err).toBe(`holdfast: ${node.api} answered 502 Bad Gateway — check that --api names a Holdfast node\n`);
+    await node.close();
+    node = await fakeNode((_request, response) => response.end('<html>'));
+    expect((await run(['status', '--api', node.api])).err).toContain('did not answer with JSON');
+    await node.close();
+    node = await fakeNode(json({ name: 5 }));
+    expect((await run(['status', '--api', node.api])).err).toMatch(
+      /^holdfast: the node's answer is not understood \(name\)/,
+    );
+  });
+
+  it('to connect name the address and what to do', async () => {
+    const gone = await fakeNode(json({}));
+    await gone.close();
+    for (const args of [
+      ['status', '--api', gone.api],
+      ['events', '--follow', '--api', gone.api],
+      ['get', 'b', 'k', '--api', gone.api],
+    ]) {
+      expect(await run(args)).toMatchObject({
+        status: 1,
+        out: '',
+        err: `holdfast: nothing answers at ${gone.api} — start a node with \`holdfast start\`, or name another address with --api\n`,
+      });
+    }
+  });
+
+  it('while an answer arrives are reported', async () => {
+    node = await fakeNode((_request, response) => {
+      response.writeHead(200, { 'content-length': '100' }).write('{"na');
+      setImmediate(() => response.destroy());
+    });
+    const { status, err } = await run(['status', '--api', node.api]);
+    expect(status).toBe(1);
+    expect(err).toMatch(/^holdfast: cannot talk to http.* — check --api/);
+  });
+
+  it('of names and timeouts have their own words', async () => {
+    const failing =
+      (error: Error): typeof fetch =>
+      () =>
+        Promise.reject(error);
+    const unknown = Object.assign(new TypeError('fetch failed'), { cause: { code: 'ENOTFOUND' } });
+    expect((await run(['status', '--api', 'nowhere:1'], { fetch: failing(unknown) })).err).toContain(
+      'the host of http://nowhere:1 is not known',
+    );
+    const late = new DOMException('late', 'TimeoutError');
+    expect((await run(['status'], { fetch: failing(late) })).err).toContain(
+      'no answer from http://127.0.0.1:7480 within 30 s',
+    );
+    const both = Object.assign(new TypeError('fetch failed'), {
+      cause: new AggregateError([Object.assign(new Error(''), { code: 'ECONNREFUSED' })]),
+    });
+    expect((await run(['status', '--api', 'localhost:1'], { fetch: failing(both) })).err).toContain(
+      'nothing answers at http://localhost:1',
+    );
+  });
+});
+
+describe('the address of the API', () => {
+  it('comes from --api, else HOLDFAST_API, and needs no scheme', async () => {
+    node = await fakeNode(json(STATUS));
+    const hostPort = node.api.replace('http://', '');
+    expect((await run(['--api', hostPort, 'status'], { env: { HOLDFAST_API: 'http://127.0.0.1:1' } })).status).toBe(0);
+    expect((await run(['status'], { env: { HOLDFAST_API: node.api } })).status).toBe(0);
+    expect(await run(['status', '--api', 'ftp://x'])).toMatchObject({
+      status: 2,
+      err: 'holdfast: --api (or HOLDFAST_API) is not an HTTP address: ftp://x — use http://HOST:PORT\n',
+    });
+  });
+});

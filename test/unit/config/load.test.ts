@@ -1,0 +1,447 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { stringify } from 'yaml';
+import { describeConfig } from '../../../src/config/describe.ts';
+import { CONFIG_KEYS } from '../../../src/config/keys.ts';
+import { type ConfigInput, type ConfigResult, type FileContent, loadConfig } from '../../../src/config/load.ts';
+import { problemText } from '../../../src/config/problem.ts';
+import { MEMBERSHIP_DEFAULTS } from '../../../src/protocol/membership/options.ts';
+
+const SECRET = '0123456789abcdef'.repeat(4);
+const OTHER_SECRET = 'fedcba9876543210'.repeat(4);
+
+type Files = Record<string, string | FileContent>;
+
+function load(input: Partial<Omit<ConfigInput, 'readFile'>> & { files?: Files } = {}): ConfigResult {
+  const files = input.files ?? {};
+  return loadConfig({
+    flags: {},
+    env: {},
+    cwd: '/work',
+    hostName: 'edge-7.local',
+    isTTY: false,
+    readFile: (path) => {
+      const file = Object.hasOwn(files, path) ? files[path] : undefined;
+      if (file === undefined) throw Object.assign(new Error(`ENOENT: ${path}`), { code: 'ENOENT' });
+      return typeof file === 'string' ? { text: file, mode: 0o100600 } : file;
+    },
+    ...input,
+  });
+}
+
+function loaded(input: Parameters<typeof load>[0] = {}) {
+  const result = load(input);
+  if (!result.ok) throw new Error(result.problems.map(problemText).join('\n'));
+  return result;
+}
+
+function problems(input: Parameters<typeof load>[0]): string[] {
+  const result = load(input);
+  return result.ok ? [] : result.problems.map(problemText);
+}
+
+const yaml = (text: string): { files: Files } => ({ files: { '/work/holdfast.yaml': text } });
+
+describe('defaults', () => {
+  it('make a whole, frozen configuration out of nothing', () => {
+    const { config, warnings, file } = loaded();
+    expect(config).toEqual({
+      dataDir: '/work/holdfast-data',
+      name: 'edge-7.local',
+      zone: '',
+      labels: {},
+      secret: null,
+      secretFile: null,
+      listen: ['/ip4/0.0.0.0/tcp/7400'],
+      seeds: [],
+      mdns: true,
+      http: { host: '127.0.0.1', port: 7480 },
+      resp: { host: '127.0.0.1', port: 7379 },
+      logLevel: 'info',
+      logFormat: 'json',
+      tuning: {
+        probeIntervalMs: 1000,
+        probeTimeoutMs: 400,
+        probeWindowMs: 900,
+        suspicionMinMultiplier: 1.5,
+        suspicionMaxMultiplier: 6,
+        replicas: 3,
+        requestTimeoutMs: 5000,
+        replicaTimeoutMs: 750,
+        antiEntropyIntervalMs: 10_000,
+        hintBytesMax: 64 * 1024 * 1024,
+        maxClockDriftMs: 60_000,
+        shards: 256,
+        cacheBytes: 16 * 1024 * 1024,
+        blockCacheBytes: 16 * 1024 * 1024,
+        diskHeadroomBytes: 64 * 1024 * 1024,
+        weight: 1,
+      },
+    });
+    expect(warnings).toEqual([]);
+    expect(file).toBeNull();
+    for (const part of [config, config.tuning, config.labels, config.listen, config.seeds, config.http]) {
+      expect(Object.isFrozen(part)).toBe(true);
+    }
+  });
+
+  it('take the log format from the terminal and a usable name from any host name', () => {
+    expect(loaded({ isTTY: true }).config.logFormat).toBe('pretty');
+    expect(loaded({ hostName: '-Jörg s Pi' }).config.name).toBe('J-rg-s-Pi');
+    expect(loaded({ hostName: '' }).config.name).toBe('node');
+    expect(loaded({ hostName: 'x'.repeat(300) }).config.name).toHaveLength(64);
+  });
+
+  it('are the ones that the table of keys documents', () => {
+    const lines = new Map(describeConfig(loaded().config, loaded().sources).map((line) => [line.key, line.value]));
+    for (const { key, default: text } of CONFIG_KEYS) {
+      if (key === 'name' || key === 'logFormat' || key === 'dataDir') continue;
+      expect([key, lines.get(key)]).toEqual([key, text]);
+    }
+  });
+});
+
+describe('the tunables of membership', () => {
+  it('default to what the protocol was tuned with', () => {
+    const { tuning } = loaded().config;
+    const shared = Object.entries(MEMBERSHIP_DEFAULTS).filter(([key]) => Object.hasOwn(tuning, key));
+    expect(shared).toHaveLength(5);
+    expect(tuning).toMatchObject(Object.fromEntries(shared));
+  });
+});
+
+describe('precedence', () => {
+  it('is flags, environment, file, default', () => {
+    const file = 'name: of-file\nzone: of-file\nlogLevel: warn\ntuning:\n  replicas: 5\n';
+    const { config, sources } = loaded({
+      ...yaml(file),
+      env: { HOLDFAST_NAME: 'of-env', HOLDFAST_ZONE: 'of-env', HOLDFAST_REPLICAS: '1' },
+      flags: { name: 'of-flag' },
+    });
+    expect([config.name, config.zone, config.logLevel, config.tuning.replicas, config.mdns]).toEqual([
+      'of-flag',
+      'of-env',
+      'warn',
+      1,
+      true,
+    ]);
+    const lines = describeConfig(config, sources).filter(({ key }) =>
+      ['name', 'zone', 'logLevel', 'mdns', 'tuning.replicas'].includes(key),
+    );
+    expect(lines).toEqual([
+      { key: 'name', value: 'of-flag', source: '--name' },
+      { key: 'zone', value: 'of-env', source: 'HOLDFAST_ZONE' },
+      { key: 'mdns', value: 'on', source: 'default' },
+      { key: 'logLevel', value: 'warn', source: 'holdfast.yaml:3:logLevel' },
+      { key: 'tuning.replicas', value: '1', source: 'HOLDFAST_REPLICAS' },
+    ]);
+  });
+
+  it('replaces lists and labels whole', () => {
+    const file = 'seeds:\n  - /ip4/10.0.0.1/tcp/7400\nlabels:\n  rack: a\n  site: north\n';
+    const env = { HOLDFAST_SEED: '/ip4/10.0.0.2/tcp/7400, /dns4/edge-1/tcp/7400', HOLDFAST_LABEL: 'rack=b' };
+    expect(loaded(yaml(file)).config.labels).toEqual({ rack: 'a', site: 'north' });
+    const both = loaded({ ...yaml(file), env }).config;
+    expect(both.seeds).toEqual(['/ip4/10.0.0.2/tcp/7400', '/dns4/edge-1/tcp/7400']);
+    expect(both.labels).toEqual({ rack: 'b' });
+    const all = loaded({ ...yaml(file), env, flags: { labels: ['gpu=', 'x/y=a=b'] } }).config;
+    expect(all.labels).toEqual({ gpu: '', 'x/y': 'a=b' });
+  });
+
+  it('lets a stronger secret replace a weaker secretFile, and the other way round', () => {
+    const files = {
+      '/work/holdfast.yaml': 'secretFile: key.txt\n',
+      '/work/key.txt': `${SECRET}\n`,
+      '/k': OTHER_SECRET,
+    };
+    expect(loaded({ files }).config.secret?.reveal()).toBe(SECRET);
+    expect(loaded({ files, env: { HOLDFAST_SECRET: OTHER_SECRET } }).config.secret?.reveal()).toBe(OTHER_SECRET);
+    expect(loaded({ files, env: { HOLDFAST_SECRET: OTHER_SECRET } }).config.secretFile).toBeNull();
+    const flagged = loaded({ files, env: { HOLDFAST_SECRET: SECRET }, flags: { secretFile: '/k' } }).config;
+    expect(flagged.secret?.reveal()).toBe(OTHER_SECRET);
+  });
+
+  it('counts an empty variable as unset', () => {
+    expect(loaded({ ...yaml('zone: north'), env: { HOLDFAST_ZONE: '' } }).config.zone).toBe('north');
+  });
+});
+
+describe('paths', () => {
+  it('start at the working directory, those of the file at its folder', () => {
+    const files = { '/etc/holdfast/node.yaml': 'dataDir: data\n' };
+    const flags = { config: '/etc/holdfast/node.yaml' };
+    expect(loaded({ files, flags }).config.dataDir).toBe('/etc/holdfast/data');
+    expect(loaded({ files, flags: { ...flags, dataDir: 'data' } }).config.dataDir).toBe('/work/data');
+    expect(loaded({ files, env: { HOLDFAST_CONFIG: '/etc/holdfast/node.yaml' } }).file).toBe('/etc/holdfast/node.yaml');
+  });
+
+  it('name the source of a file that cannot be read', () => {
+    expect(problems({ flags: { config: 'x.yaml' } })).toEqual([
+      '--config: cannot read /work/x.yaml: no such file — name a file that this user can read',
+    ]);
+    expect(problems({ env: { HOLDFAST_CONFIG: '/x.yaml' } })[0]).toMatch(/^HOLDFAST_CONFIG: cannot read \/x\.yaml/);
+    const denied = loadConfig({
+      flags: {},
+      env: {},
+      cwd: '/work',
+      hostName: 'a',
+      isTTY: false,
+      readFile: () => {
+        throw Object.assign(new Error('no'), { code: 'EACCES' });
+      },
+    });
+    expect(denied.ok ? [] : denied.problems.map(problemText)).toEqual([
+      'holdfast.yaml: cannot read /work/holdfast.yaml: permission denied — name a file that this user can read',
+    ]);
+  });
+});
+
+describe('problems', () => {
+  it('are all reported at once, each with source, cause and fix', () => {
+    const file = [
+      'name: "a b"',
+      'nmae: x',
+      'zone: 5',
+      'seeds:',
+      '  - /ip4/10.0.0.1/tcp/7400',
+      '  - 10.0.0.2:7400',
+      'tuning:',
+      '  probeIntervalMs: 50',
+      '  probeTimeuotMs: 5',
+      'replicas: 3',
+    ].join('\n');
+    const env = { HOLDFAST_MDNS: 'maybe', HOLDFAST_NAMES: 'x' };
+    const flags = { http: '7480', labels: ['rack'], logLevel: 'loud' };
+    expect(problems({ ...yaml(file), env, flags })).toMatchInlineSnapshot(`
+      [
+        "HOLDFAST_NAMES: unknown environment variable — did you mean HOLDFAST_NAME?",
+        "holdfast.yaml:2:nmae: unknown key — did you mean name?",
+        "holdfast.yaml:9:tuning.probeTimeuotMs: unknown key — did you mean tuning.probeTimeoutMs?",
+        "holdfast.yaml:10:replicas: unknown key — did you mean tuning.replicas?",
+        "holdfast.yaml:1:name: "a b" is not valid — use 1 to 64 letters, digits, dots, dashes or underscores, beginning with a letter or digit (quoted, if it is a number)",
+        "holdfast.yaml:3:zone: 5 is not valid — use 1 to 64 letters, digits, dots, dashes or underscores, beginning with a letter or digit (quoted, if it is a number)",
+        "--label: "rack" is not KEY=VALUE — use at most 32 labels KEY=VALUE: keys of 1 to 63 letters, digits and ._/- and text values of up to 63 characters",
+        "holdfast.yaml:6:seeds[1]: "10.0.0.2:7400" is not a multiaddr (String multiaddr must start with "/") — use at most 64 addresses like /ip4/192.0.2.7/tcp/7400 or /dns4/edge-1/tcp/7400",
+        "HOLDFAST_MDNS: "maybe" is not valid — use on or off",
+        "--http: "7480" is not valid — use HOST:PORT, like 127.0.0.1:7480 or [::1]:7480",
+        "--log-level: "loud" is not valid — use debug, info, warn or error",
+        "holdfast.yaml:8:tuning.probeIntervalMs: 50 is below the smallest value — use a whole number of milliseconds from 100 to 60000",
+      ]
+    `);
+  });
+
+  it.each([
+    ['listen', { flags: { listen: ['/dns4/a/tcp/1'] } }, 'does not begin with /ip4/ or /ip6/'],
+    ['listen', { flags: { listen: ['/ip4/0.0.0.0/udp/1'] } }, 'is not a TCP address'],
+    ['listen', { flags: { listen: ['/ip4/0.0.0.0/tcp/1/ws'] } }, 'is not a TCP address'],
+    ['listen', yaml('listen: []'), 'the list is empty'],
+    ['listen', yaml('listen: /ip4/0.0.0.0/tcp/1'), 'is not a list'],
+    ['seeds', { flags: { seeds: ['/ip4/0.0.0.0/tcp/1'] } }, 'names every interface'],
+    ['seeds', { flags: { seeds: ['/ip4/1.2.3.4/tcp/0'] } }, 'has port 0'],
+    ['seeds', { flags: { seeds: ['/ip4/1.2.3.4/tcp/70000'] } }, 'is not a multiaddr'],
+    ['seeds', { flags: { seeds: ['/dns4/a b/tcp/1'] } }, 'has no valid host name'],
+    ['seeds', { flags: { seeds: ['/ip4/1.2.3.4/tcp/1/p2p/12D3KooWxyz'] } }, 'has no valid peer id'],
+    ['http', { flags: { http: '127.0.0.1:70000' } }, 'is not valid'],
+    ['http', { flags: { http: 'off' } }, 'is not valid'],
+    ['http', { flags: { http: '[::1:80' } }, 'is not valid'],
+    ['resp', { flags: { resp: 'no' } }, 'is not valid'],
+    ['labels', yaml('labels: {a: 1}'), 'is not text: quote it'],
+    ['labels', { flags: { labels: ['a=1', 'a=2'] } }, 'given twice'],
+    ['labels', yaml(`labels: {${Array.from({ length: 33 }, (_, i) => `k${i}: x`).join(', ')}}`), '33 labels'],
+    ['labels', { flags: { labels: ['__proto__=x'] } }, 'not a valid label key'],
+    ['dataDir', { flags: { dataDir: '' } }, 'the path is empty'],
+    ['tuning.hintBytesMax', yaml('tuning: {hintBytesMax: 12 parsecs}'), 'is not valid'],
+    ['tuning.hintBytesMax', { env: { HOLDFAST_HINT_BYTES_MAX: '1KiB' } }, 'below the smallest'],
+    ['tuning.shards', { env: { HOLDFAST_SHARDS: '1.5' } }, 'is not valid'],
+    ['tuning.weight', { env: { HOLDFAST_WEIGHT: '1000' } }, 'above the largest'],
+    ['tuning.weight', yaml('tuning: {weight: .nan}'), 'is not valid'],
+    ['tuning', yaml('tuning: 5'), 'tuning is not a group of keys'],
+  ])('of %s: %o', (_key, input, cause) => {
+    const found = problems(input);
+    expect(found).toHaveLength(1);
+    expect(found[0]).toContain(cause);
+  });
+
+  it('between keys name both', () => {
+    expect(problems(yaml('tuning:\n  probeTimeoutMs: 2000\n  probeWindowMs: 3000\n'))).toEqual([
+      'holdfast.yaml:2:tuning.probeTimeoutMs: tuning.probeTimeoutMs (2000) is not smaller than tuning.probeIntervalMs (1000) — lower the first or raise the second',
+    ]);
+    expect(problems({ env: { HOLDFAST_REQUEST_TIMEOUT_MS: '700' } })[0]).toMatch(/^HOLDFAST_REQUEST_TIMEOUT_MS: /);
+    expect(problems({ flags: { resp: '0.0.0.0:7480' } })).toEqual([
+      '--resp: resp (0.0.0.0:7480) takes the same port as http (127.0.0.1:7480) — give one of them another port',
+    ]);
+    expect(problems({ flags: { http: '127.0.0.1:0', resp: '127.0.0.1:0' } })).toEqual([]);
+  });
+
+  it('of YAML name the line', () => {
+    expect(problems(yaml('name: a\nzone: "b\n'))[0]).toMatch(/^holdfast\.yaml:3: not valid YAML: /);
+    expect(problems(yaml('name: a\nname: b\n'))[0]).toMatch(/^holdfast\.yaml:2: not valid YAML: .*unique/);
+    expect(problems(yaml('- a\n'))).toEqual([
+      'holdfast.yaml:1: the file is not a map — write it as `key: value` lines',
+    ]);
+    expect(problems(yaml('a: &a [1]\nb: &b [*a, *a]\nseeds: [*b'))[0]).toMatch(/not valid YAML/);
+    expect(problems(yaml('name: a\n---\nname: b\n'))[0]).toMatch(/not valid YAML/);
+    expect(problems(yaml(' '.repeat(300_000)))[0]).toMatch(/more than 262144/);
+  });
+
+  it('stop a bomb of aliases', () => {
+    const lines = ['labels: &a0 {x: y}'];
+    for (let i = 1; i < 12; i++) lines.push(`k${i}: &a${i} [${`*a${i - 1},`.repeat(9)}]`);
+    lines.push('seeds: *a11');
+    expect(problems(yaml(lines.join('\n'))).some((text) => text.includes('not readable'))).toBe(true);
+  });
+});
+
+describe('accepted forms', () => {
+  it('of values', () => {
+    const file = 'mdns: off\nresp: off\nhttp: "[::1]:80"\ntuning:\n  cacheBytes: 1.5GiB\n  weight: 0.5\n';
+    const { config } = loaded(yaml(file));
+    expect(config).toMatchObject({ mdns: false, resp: null, http: { host: '::1', port: 80 } });
+    expect(config.tuning).toMatchObject({ cacheBytes: 1.5 * 1024 ** 3, weight: 0.5 });
+    expect(loaded(yaml('resp: false\nmdns: true')).config).toMatchObject({ resp: null, mdns: true });
+  });
+
+  it('of an empty file, an empty group and keys without a value', () => {
+    for (const text of ['', '# nothing\n', 'tuning:\n', 'name:\nseeds:\n', '---\n']) {
+      expect(loaded(yaml(text)).config.name).toBe('edge-7.local');
+    }
+  });
+
+  it('of seeds, with duplicates removed', () => {
+    const peer = '/ip4/10.0.0.1/tcp/7400/p2p/12D3KooWGQ5SbWFqHyEwJ4i5nQxxjVPm9QZ1N9cNRXF6jYN3aV5B';
+    expect(loaded({ flags: { seeds: [peer, peer, '/dns/edge/tcp/1', '/ip6/fe80::1/tcp/2'] } }).config.seeds).toEqual([
+      peer,
+      '/dns/edge/tcp/1',
+      '/ip6/fe80::1/tcp/2',
+    ]);
+  });
+});
+
+describe('secrets', () => {
+  it('never appear in what is printed', () => {
+    const { config, sources } = loaded({ flags: { secret: SECRET } });
+    const printed = JSON.stringify(config) + JSON.stringify(describeConfig(config, sources)) + `${config.secret}`;
+    expect(printed).not.toContain(SECRET.slice(0, 16));
+    expect(describeConfig(config, sources).find(({ key }) => key === 'secret')?.value).toBe('[redacted]');
+  });
+
+  it.each([
+    ['too short', SECRET.slice(1)],
+    ['upper case', SECRET.toUpperCase()],
+    ['not hexadecimal', `g${SECRET.slice(1)}`],
+    ['spaced', ` ${SECRET}`],
+  ])('that are wrong (%s) are described, not repeated', (_what, secret) => {
+    const files = { '/s': secret.trim() === SECRET ? 'x' : secret };
+    for (const input of [
+      { flags: { secret } },
+      { env: { HOLDFAST_SECRET: secret } },
+      yaml(`secret: "${secret}"`),
+      { files, flags: { secretFile: '/s' } },
+    ]) {
+      const [text, ...rest] = problems(input);
+      expect(rest).toEqual([]);
+      expect(text).toContain('secret');
+      expect(text?.toLowerCase()).not.toContain(SECRET.slice(2, 20));
+    }
+  });
+
+  it('in the wrong place are not repeated either', () => {
+    for (const text of [`secert: ${SECRET}`, `name: ${SECRET}x y`, `${SECRET}: x`, `secret: ${SECRET}: "\n x`]) {
+      expect(problems(yaml(text)).join('\n')).not.toContain(SECRET.slice(0, 30));
+    }
+    expect(problems({ flags: { seeds: [SECRET] } }).join('\n')).not.toContain(SECRET.slice(0, 30));
+  });
+
+  it('given twice in one source are refused', () => {
+    expect(problems({ files: { '/s': SECRET }, flags: { secret: SECRET, secretFile: '/s' } })).toEqual([
+      '--secret: --secret-file gives the secret too — remove one of the two',
+    ]);
+  });
+
+  it('in a file are trimmed, and warned about when everyone can read it', () => {
+    const files = { '/s': { text: `\n ${SECRET}\n`, mode: 0o100644 } };
+    const { config, warnings, sources } = loaded({ files, flags: { secretFile: '/s' } });
+    expect(config.secret?.reveal()).toBe(SECRET);
+    expect(warnings).toEqual(['/s: holds the secret and every user of this machine can read it; run chmod 600 /s']);
+    expect(sources.get('secret')).toEqual({ kind: 'flag', flag: '--secret-file' });
+    const own = loaded({ files: { '/work/holdfast.yaml': { text: `secret: ${SECRET}`, mode: 0o100604 } } });
+    expect(own.warnings).toHaveLength(1);
+    expect(loaded(yaml(`secret: ${SECRET}`)).warnings).toEqual([]);
+  });
+
+  it('of a missing file say how to make one', () => {
+    expect(problems({ flags: { secretFile: 's' } })).toEqual([
+      '--secret-file: cannot read /work/s: no such file — make it with `holdfast secret > /work/s`, or copy it from a node of the cluster',
+    ]);
+  });
+});
+
+describe('warnings', () => {
+  it('name a listener that others can reach and a secret that others can see', () => {
+    const { warnings } = loaded({ flags: { http: '0.0.0.0:7480', secret: SECRET }, env: { HOLDFAST_RESP: 'off' } });
+    expect(warnings).toHaveLength(2);
+    expect(warnings[0]).toContain('--secret: ');
+    expect(warnings[1]).toMatch(/^--http: anyone who can reach 0\.0\.0\.0/);
+  });
+
+  it('leave variables that a container platform injects alone', () => {
+    const { warnings } = loaded({ env: { HOLDFAST_SERVICE_HOST: '10.0.0.1', HOLDFAST_API: 'x', HOME: '/' } });
+    expect(warnings).toEqual(['HOLDFAST_SERVICE_HOST: unknown environment variable, ignored']);
+  });
+});
+
+describe('robustness', () => {
+  const keys = fc.oneof(fc.constantFrom(...CONFIG_KEYS.map(({ key }) => key), 'tuning', '__proto__'), fc.string());
+
+  it('random objects as YAML load or are refused, but never throw', () => {
+    fc.assert(
+      fc.property(fc.dictionary(keys, fc.anything({ maxDepth: 2, withBigInt: true, withDate: true })), (value) => {
+        let text: string;
+        try {
+          text = stringify(value);
+        } catch {
+          return;
+        }
+        const result = load(yaml(text));
+        if (!result.ok) for (const problem of result.problems) expect(problem.fix).not.toBe('');
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('random values of real keys too, from every source', () => {
+    const entry = fc.tuple(fc.constantFrom(...CONFIG_KEYS), fc.oneof(fc.string(), fc.string({ unit: 'binary' })));
+    fc.assert(
+      fc.property(fc.array(entry, { maxLength: 6 }), (entries) => {
+        const env = Object.fromEntries(entries.map(([key, text]) => [key.variable, text]));
+        const flags = Object.fromEntries(entries.map(([key, text]) => [key.key, key.type === 'list' ? [text] : text]));
+        load({ env });
+        load({ flags });
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('random text is refused or read, but never throws', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (text) => {
+        load(yaml(text));
+        load(yaml(`name: a\nseeds: ${text}`));
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe('the table of keys', () => {
+  it('has unique keys, flags and variables, and says something of each', () => {
+    for (const field of ['key', 'flag', 'variable'] as const) {
+      const names = CONFIG_KEYS.map((key) => key[field]).filter((text) => text !== null);
+      expect(new Set(names).size).toBe(names.length);
+    }
+    for (const key of CONFIG_KEYS) {
+      expect(key.meaning).toMatch(/^[A-Z].*\.$/);
+      expect(key.variable).toMatch(/^HOLDFAST_[A-Z_]+$/);
+    }
+  });
+});

@@ -1,0 +1,258 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import packageJson from '../../package.json' with { type: 'json' };
+import type { CommandTable } from '../../src/api/resp/command.ts';
+import { COMMANDS } from '../../src/api/resp/command-table.ts';
+import { failureReply } from '../../src/api/resp/errors.ts';
+import { allCommands, type CommandNode, commandTree } from '../../src/cli/command-tree.ts';
+import { buildProgram } from '../../src/cli/program.ts';
+import { CONFIG_KEYS } from '../../src/config/keys.ts';
+import { FAILURE_CODES, type FailureCode, failure } from '../../src/lib/failure.ts';
+import type { MemberState } from '../../src/protocol/membership/member.ts';
+import type { NodeEvent } from '../../src/protocol/node/effect.ts';
+import { nodeMetrics } from '../../src/runtime/node-metrics.ts';
+import { startHarness } from './api/http/harness.ts';
+
+const root = resolve(import.meta.dirname, '../..');
+const readme = readFileSync(join(root, 'README.md'), 'utf8');
+const documents = ['README.md', 'ARCHITECTURE.md', 'CHANGELOG.md'].map((name) => ({
+  name,
+  text: readFileSync(join(root, name), 'utf8'),
+}));
+
+type Row = Readonly<Record<string, string>>;
+
+/** All rows of the README's tables whose first column has this title; cells without their back-ticks. */
+function rowsOf(firstColumn: string): Row[] {
+  const rows: Row[] = [];
+  let head: readonly string[] | null = null;
+  for (const line of readme.split('\n')) {
+    if (!line.startsWith('|')) head = null;
+    else if (head === null) head = cellsOf(line);
+    else if (!/^\|[-|]+\|$/.test(line) && head[0] === firstColumn) {
+      const cells = cellsOf(line);
+      rows.push(Object.fromEntries(head.map((title, i) => [title, cells[i] ?? ''])));
+    }
+  }
+  return rows;
+}
+
+function cellsOf(line: string): string[] {
+  return line
+    .slice(1, -1)
+    .split('|')
+    .map((cell) => cell.trim());
+}
+
+/** What stands between back-ticks. */
+function codeOf(cell: string | undefined): string[] {
+  return [...(cell ?? '').matchAll(/`([^`]+)`/g)].map(([, code]) => code as string);
+}
+
+function plain(cell: string | undefined): string {
+  const text = (cell ?? '').replaceAll('`', '');
+  return text === '–' ? '' : text;
+}
+
+describe('the README', () => {
+  it('has every configuration key with its flag, variable and default', () => {
+    const documented = rowsOf('key').filter((row) => 'variable' in row);
+    expect(
+      documented.map((row) => ({
+        key: plain(row['key']),
+        flag: plain(row['flag']),
+        variable: plain(row['variable']),
+        default: plain(row['default']),
+      })),
+    ).toEqual(
+      CONFIG_KEYS.map(({ key, flag, placeholder, variable, default: fallback }) => ({
+        key,
+        flag: flag === null ? '' : `${flag} ${placeholder}`,
+        variable,
+        default: fallback,
+      })),
+    );
+  });
+
+  it('has every error code with its status and its Redis reply', () => {
+    const documented = rowsOf('code').map((row) => [plain(row['code']), Number(row['HTTP']), plain(row['Redis'])]);
+    const codes = Object.entries(FAILURE_CODES).map(([code, status]) => {
+      const [redis] = failureReply(failure(code as FailureCode, 'because')).text.split(' ');
+      return [code, status, redis];
+    });
+    expect(documented).toEqual(codes);
+  });
+
+  it('has every metric with its type', () => {
+    const documented = rowsOf('metric').map((row) => `${plain(row['metric'])} ${row['type']}`);
+    const metrics = nodeMetrics(EMPTY_SNAPSHOT).map(({ name, type }) => `${name} ${type}`);
+    expect(documented.sort()).toEqual(metrics.sort());
+  });
+
+  it('has every HTTP route', async () => {
+    const harness = await startHarness();
+    const api = (await (await harness.fetch('/openapi.json')).json()) as {
+      paths: Record<string, Record<string, unknown>>;
+    };
+    const routes = Object.entries(api.paths).flatMap(([path, methods]) =>
+      Object.keys(methods)
+        .filter((method) => method !== 'head')
+        .map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    // The description does not describe itself.
+    const self = ['GET /docs', 'GET /openapi.json'];
+    const documented = rowsOf('route').map((row) => plain(row['route']));
+    expect(documented.sort()).toEqual([...new Set([...routes, ...self])].sort());
+  });
+
+  it('has every command of the command line, with options that exist', () => {
+    const leaves = allCommands(tree()).filter(({ commands, words }) => commands.length === 0 && words.length > 0);
+    const byName = new Map(leaves.map((leaf) => [leaf.words.join(' '), leaf]));
+    const documented = rowsOf('command').map((row) => ({ name: commandName(plain(row['command'])), row }));
+    expect(documented.map(({ name }) => name).sort()).toEqual([...byName.keys()].sort());
+    for (const { name, row } of documented) {
+      const known = byName.get(name)?.options.flatMap((option) => option.names) ?? [];
+      const used = codeOf(row['does']).flatMap((code) => code.match(/^--[a-z-]+/) ?? []);
+      expect(known, name).toEqual(expect.arrayContaining(used));
+    }
+  });
+
+  it('has every command of the Redis protocol', () => {
+    const documented = rowsOf('family').flatMap((row) => codeOf(row['commands']));
+    expect(documented.sort()).toEqual(redisCommands(COMMANDS).sort());
+  });
+
+  it('has every event', () => {
+    expect(
+      rowsOf('event')
+        .map((row) => plain(row['event']))
+        .sort(),
+    ).toEqual(Object.keys(EVENTS).sort());
+  });
+});
+
+describe.each(documents)('$name', ({ text }) => {
+  it('links only to files that exist', () => {
+    const links = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, link]) => link as string);
+    expect(links.filter((link) => !existsSync(join(root, link)))).toEqual([]);
+  });
+
+  it('names only files, folders and scripts that exist', () => {
+    const paths = [...text.matchAll(/`((?:src|test|scripts)\/[\w./-]*\w\/?)/g)].map(([, path]) => path as string);
+    expect(paths.filter((path) => !existsSync(join(root, path)))).toEqual([]);
+    const scripts = [...text.matchAll(/npm run ([\w:]+)/g)].map(([, script]) => script as string);
+    expect(scripts.filter((script) => !(script in packageJson.scripts))).toEqual([]);
+  });
+
+  it('mentions only configuration keys and variables that exist', () => {
+    const keys = [...text.matchAll(/`(tuning\.\w+)/g)].map(([, key]) => key as string);
+    const variables = [...text.matchAll(/\bHOLDFAST_[A-Z_]*[A-Z]/g)].map(([variable]) => variable);
+    const known = CONFIG_KEYS.flatMap(({ key, variable }) => [key, variable]);
+    expect([...known, 'HOLDFAST_CONFIG', 'HOLDFAST_API']).toEqual(expect.arrayContaining([...keys, ...variables]));
+  });
+});
+
+function tree(): CommandNode {
+  const unused = (): never => {
+    throw new Error('nothing is run');
+  };
+  const program = buildProgram({
+    version: packageJson.version,
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    isTTY: false,
+    env: {},
+    cwd: root,
+    hostName: 'host',
+    fetch: globalThis.fetch,
+    now: () => 0,
+    sleep: unused,
+    onInterrupt: unused,
+    startNode: unused,
+    runDemo: unused,
+  });
+  return commandTree(program);
+}
+
+/** `bucket create` of `holdfast bucket create NAME`. */
+function commandName(usage: string): string {
+  return usage
+    .split(' ')
+    .slice(1)
+    .filter((word) => /^[a-z-]+$/.test(word))
+    .join(' ');
+}
+
+/** In upper case; subcommands as `CLIENT ID`. A container that does nothing by itself is not a command. */
+function redisCommands(table: CommandTable): string[] {
+  const names = [...table.keys()].filter((name) => name === name.toUpperCase());
+  return names.flatMap((name) => {
+    const subcommands = table.get(name)?.subcommands ?? null;
+    if (subcommands === null) return [name];
+    const inner = redisCommands(subcommands).map((subcommand) => `${name} ${subcommand}`);
+    return table.get(name)?.arity === -1 ? [name, ...inner] : inner;
+  });
+}
+
+type Hidden = 'member-changed' | 'shard-complete' | 'shard-dropped';
+type EventName =
+  | Exclude<NodeEvent['type'], Hidden>
+  | `member-${MemberState}`
+  | 'record-corrupt'
+  | 'disk-full'
+  | 'disk-writable';
+
+/** The type check keeps this complete. */
+const EVENTS: Readonly<Record<EventName, true>> = {
+  'member-alive': true,
+  'member-suspect': true,
+  'member-dead': true,
+  'member-left': true,
+  'ring-changed': true,
+  'bucket-created': true,
+  'object-lost': true,
+  'hint-dropped': true,
+  'clock-drift-refused': true,
+  'record-corrupt': true,
+  'disk-full': true,
+  'disk-writable': true,
+};
+
+const EMPTY_SNAPSHOT: Parameters<typeof nodeMetrics>[0] = {
+  version: '1.2.3',
+  name: 'node',
+  uptimeSeconds: 0,
+  members: [],
+  ringEpoch: 0,
+  replication: {
+    shards: { owned: 0, complete: 0, transferring: 0 },
+    hints: { records: 0, bytes: 0, dropped: 0 },
+    cache: { cells: 0, bytes: 0 },
+    inFlight: 0,
+    counters: {
+      writes: 0,
+      writesSloppy: 0,
+      writesFailed: 0,
+      reads: 0,
+      readsIncomplete: 0,
+      readRepairs: 0,
+      forwards: 0,
+      hintsStored: 0,
+      hintsDelivered: 0,
+      hintsDropped: 0,
+      syncRounds: 0,
+      syncObjectsSent: 0,
+      syncObjectsReceived: 0,
+      expired: 0,
+      driftRefused: 0,
+    },
+  },
+  disk: { usedBytes: 0, freeBytes: 0, readOnly: false },
+  driver: { turns: 0, inputs: 0, framesReceived: 0, framesRefused: 0, messagesUnknown: 0 },
+  transport: {},
+  refusals: new Map(),
+  corruptRecords: 0,
+  process: { residentBytes: 0, cpuSeconds: 0 },
+};

@@ -1,0 +1,140 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { HoldfastError } from '../../../src/lib/failure.ts';
+import { hash32 } from '../../../src/lib/hash.ts';
+import { CausalContext, type DotRange } from '../../../src/protocol/causal/context.ts';
+import { decodeContextToken, encodeContextToken } from '../../../src/wire/context-token.ts';
+
+const actor = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map((bits) => bits.toString(16).padStart(16, '0'));
+const counter = fc.oneof(fc.integer({ min: 1, max: 1000 }), fc.integer({ min: 1, max: 2 ** 52 }));
+const range: fc.Arbitrary<DotRange> = fc
+  .tuple(actor, counter, fc.integer({ min: 0, max: 2 ** 50 }))
+  .map(([id, from, length]) => ({ actor: id, from, to: from + length }));
+const context = fc.array(range, { maxLength: 40 }).map((ranges) => CausalContext.fromRanges(ranges));
+
+function codeOf(action: () => unknown): string {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof HoldfastError) return error.code;
+    throw error;
+  }
+  return 'no failure';
+}
+
+/** Any bytes, with the checksum that makes the decoder look at them. */
+function sealed(bytes: Uint8Array): string {
+  const tail = Buffer.alloc(4);
+  tail.writeUInt32LE(hash32(bytes, 0x48464354));
+  return Buffer.concat([bytes, tail]).toString('base64url');
+}
+
+describe('context token', () => {
+  it('brings every context back', () => {
+    fc.assert(
+      fc.property(context, (original) => {
+        const token = encodeContextToken(original) as string;
+        expect(token).toMatch(/^[A-Za-z0-9_-]+$/);
+        expect(decodeContextToken(token).equals(original)).toBe(true);
+      }),
+    );
+  });
+
+  it('has a stable form', () => {
+    const sample = CausalContext.fromRanges([
+      { actor: '00000000000000aa', from: 1, to: 300 },
+      { actor: '00000000000000aa', from: 302, to: 302 },
+      { actor: '00000000000000ab', from: 7, to: 7 },
+    ]);
+    expect(encodeContextToken(sample)).toBe('AQIAAAAAAAAAqgIBqwICAAAAAAAAAACrAQcAAX3LuQ');
+  });
+
+  it('refuses garbage with bad-context, and never anything else', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.base64String(), fc.uint8Array().map(sealed)), (text) => {
+        let decoded: CausalContext;
+        try {
+          decoded = decodeContextToken(text);
+        } catch (error) {
+          expect(error).toBeInstanceOf(HoldfastError);
+          expect((error as HoldfastError).code).toBe('bad-context');
+          return;
+        }
+        expect(encodeContextToken(decoded)).toBe(text);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('accepts sealed bytes only in their one canonical form', () => {
+    // Close to the real grammar, so that many get far into the decoder.
+    const body = fc
+      .tuple(
+        fc.integer({ min: 0, max: 3 }),
+        fc.array(fc.oneof(fc.integer({ min: 0, max: 3 }), fc.integer({ min: 0, max: 255 })), { maxLength: 40 }),
+      )
+      .map(([actors, rest]) => Uint8Array.from([1, actors, ...rest]));
+    fc.assert(
+      fc.property(body, (bytes) => {
+        const token = sealed(bytes);
+        let decoded: CausalContext;
+        try {
+          decoded = decodeContextToken(token);
+        } catch (error) {
+          expect((error as HoldfastError).code).toBe('bad-context');
+          return;
+        }
+        expect(encodeContextToken(decoded)).toBe(token);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('notices every flipped bit and every truncation', () => {
+    fc.assert(
+      fc.property(context, fc.nat(), (original, position) => {
+        const bytes = Buffer.from(encodeContextToken(original) as string, 'base64url');
+        const bit = position % (bytes.length * 8);
+        const flipped = Buffer.from(bytes);
+        flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ (1 << (bit & 7));
+        expect(codeOf(() => decodeContextToken(flipped.toString('base64url')))).toBe('bad-context');
+        const cut = bytes.subarray(0, position % bytes.length).toString('base64url');
+        expect(codeOf(() => decodeContextToken(cut))).toBe('bad-context');
+      }),
+    );
+  });
+
+  it.each([
+    ['another version', 'version', [2, 0]],
+    ['more actors than allowed', 'more than 1024 actors', [1, 0x81, 0x08]],
+    ['an actor without ranges', 'each actor has a range', [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0]],
+    ['the same actor twice', 'out of order', [1, 2, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0]],
+    ['ranges that touch', 'range is out of order', [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 2, 1, 0, 1, 0]],
+    ['a range from 0', 'range is out of order', [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0]],
+    ['more ranges than allowed', 'at most 4096', [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0x81, 0x20, 1, 0]],
+    ['an overlong number', 'malformed', [1, 0x80, 0x00]],
+    [
+      'a counter above 2^53 - 1',
+      'range is out of order',
+      [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f, 1],
+    ],
+    ['trailing bytes', 'trailing', [1, 0, 0]],
+  ])('refuses %s', (_name, cause, bytes) => {
+    const token = sealed(Uint8Array.from(bytes));
+    expect(codeOf(() => decodeContextToken(token))).toBe('bad-context');
+    expect(() => decodeContextToken(token)).toThrow(cause);
+  });
+
+  it('gives no token for a context beyond the bounds, and refuses an oversized one', () => {
+    const many = new CausalContext();
+    for (let i = 1; i <= 1025; i++) many.add({ actor: i.toString(16).padStart(16, '0'), counter: 1 });
+    expect(encodeContextToken(many)).toBeNull();
+    const holes = new CausalContext();
+    for (let i = 1; i <= 4097; i++) holes.add({ actor: '00000000000000aa', counter: i * 2 });
+    expect(encodeContextToken(holes)).toBeNull();
+    const long = new CausalContext();
+    for (let i = 1; i <= 1000; i++) long.add({ actor: i.toString(16).padStart(16, '0'), counter: 1 });
+    expect(encodeContextToken(long)).toBeNull();
+    expect(codeOf(() => decodeContextToken('A'.repeat(8193)))).toBe('bad-context');
+  });
+});

@@ -1,0 +1,39 @@
+import { defineConfig } from 'vitest/config';
+
+/** Projects of the quick gate share the processors; those that open sockets or namespaces run afterwards, one file at a time. */
+const quick = (name: string, folders: readonly string[], testTimeoutMs = 10_000) => ({
+  test: {
+    name,
+    include: folders.map((folder) => `test/${folder}/**/*.test.ts`),
+    testTimeout: testTimeoutMs,
+    sequence: { groupOrder: 0 },
+  },
+});
+
+const serial = (name: string, groupOrder: number, testTimeoutMs: number) => ({
+  test: {
+    name,
+    include: [`test/${name}/**/*.test.ts`],
+    testTimeout: testTimeoutMs,
+    hookTimeout: testTimeoutMs,
+    fileParallelism: false,
+    sequence: { groupOrder },
+  },
+});
+
+export default defineConfig({
+  test: {
+    environment: 'node',
+    globals: false,
+    allowOnly: false,
+    projects: [
+      quick('unit', ['unit', 'boundaries'], 30_000),
+      quick('property', ['property'], 60_000),
+      quick('scenario', ['scenario'], 30_000),
+      quick('contract', ['contract'], 30_000),
+      quick('simulation', ['simulation'], 120_000),
+      serial('integration', 1, 120_000),
+      serial('netns', 2, 180_000),
+    ],
+  },
+});
