@@ -13,7 +13,7 @@ const WINDOW_BYTES = 256 * 1024;
 const hosts: Libp2p[] = [];
 
 afterEach(async () => {
-  await Promise.all(hosts.splice(0).map((host) => host.stop()));
+  await Promise.all(hosts.splice(0).map(async (host) => host.stop()));
 });
 
 async function startHost(): Promise<Libp2p> {

@@ -238,7 +238,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       if (effect.type === 'member-changed') this.handleMemberChanged(effect.member, effect);
       else if (effect.type === 'forget') this.effects.push({ type: 'forget-member', peer: effect.peer });
       else this.effects.push(effect);
-      if (effect.type === 'member-changed' && isGone(effect.member)) {
+      if (effect.type === 'member-changed' && isAway(effect.member)) {
         this.fromReplication(this.replication.handle({ type: 'peer-down', peer: effect.member.id }, now));
       } else if (effect.type === 'member-changed' && this.connected.has(effect.member.id)) {
         this.fromReplication(this.replication.handle({ type: 'peer-up', peer: effect.member.id }, now));
@@ -300,8 +300,12 @@ function isMembershipMessage(message: MembershipMessage | ReplicationMessage): m
   return MEMBERSHIP_TYPES.has(message.type);
 }
 
-function isGone(member: Member): boolean {
-  return member.state === 'dead' || member.state === 'left';
+/**
+ * A suspect is not asked for data any more: a request that waited for it would wait until the suspicion ends, while
+ * fallbacks and other owners answer now. If it was well after all, it catches up as after any absence.
+ */
+function isAway(member: Member): boolean {
+  return member.state !== 'alive';
 }
 
 /** A generator of its own for each core, so that one core's draws do not shift another's. */
