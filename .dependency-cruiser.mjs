@@ -119,7 +119,7 @@ export default {
     tsPreCompilationDeps: true,
     detectProcessBuiltinModuleCalls: true,
     doNotFollow: { path: ['(^|/)node_modules/'] },
-    exclude: { path: ['(^|/)dist/'] },
+    exclude: { path: ['^dist/'] },
     enhancedResolveOptions: {
       extensions: ['.ts', '.mjs', '.cjs', '.js', '.json', '.node'],
       exportsFields: ['exports'],

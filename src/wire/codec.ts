@@ -175,6 +175,11 @@ export class Reader {
     return this.end - this.at;
   }
 
+  /** The next byte, which stays; undefined at the end. */
+  peek(): number | undefined {
+    return this.at < this.end ? this.buffer[this.at] : undefined;
+  }
+
   byte(): number {
     this.need(1);
     return this.buffer[this.at++] as number;
@@ -221,29 +226,59 @@ export class Reader {
     return bytes;
   }
 
+  /** A view into the input, not a copy. */
   bytes(bytesMax: number): Uint8Array {
-    const length = this.varint();
-    if (length > bytesMax) throw new DecodeError(`a byte string of ${length} exceeds its bound of ${bytesMax}`);
-    return this.raw(length);
+    return this.raw(this.count(bytesMax));
+  }
+
+  /** A copy, so that a small value does not keep its whole frame in memory. */
+  copy(bytesMax: number): Uint8Array {
+    const length = this.count(bytesMax);
+    // Not `slice`: that of a Buffer is a view.
+    const bytes = new Uint8Array(length);
+    bytes.set(this.buffer.subarray(this.at, this.at + length));
+    this.at += length;
+    return bytes;
+  }
+
+  /** A byte string as an input of its own. */
+  nested(bytesMax: number): Reader {
+    const length = this.count(bytesMax);
+    const reader = new Reader(this.buffer, this.at, this.at + length);
+    this.at += length;
+    return reader;
   }
 
   text(bytesMax: number): string {
-    const bytes = this.bytes(bytesMax);
-    if (bytes.length < 64) {
+    const length = this.count(bytesMax);
+    if (length < 64) {
+      const end = this.at + length;
       let ascii = '';
-      let i = 0;
-      for (; i < bytes.length; i++) {
-        const byte = bytes[i] as number;
+      let at = this.at;
+      for (; at < end; at++) {
+        const byte = this.buffer[at] as number;
         if (byte >= 0x80) break;
         ascii += String.fromCharCode(byte);
       }
-      if (i === bytes.length) return ascii;
+      if (at === end) {
+        this.at = end;
+        return ascii;
+      }
     }
+    const bytes = this.raw(length);
     try {
       return textDecoder.decode(bytes);
     } catch {
       throw new DecodeError('a text is not valid UTF-8');
     }
+  }
+
+  /** The length of a byte string that is there whole. */
+  private count(bytesMax: number): number {
+    const length = this.varint();
+    if (length > bytesMax) throw new DecodeError(`a byte string of ${length} exceeds its bound of ${bytesMax}`);
+    this.need(length);
+    return length;
   }
 
   private need(bytes: number): void {
@@ -314,11 +349,10 @@ export function text(bytesMax: number): Codec<string> {
   };
 }
 
-/** Decoded as a copy, so that a small value does not keep its whole frame in memory. */
 export function bytes(bytesMax: number): Codec<Uint8Array> {
   return {
     encode: (writer, value) => writer.bytes(value),
-    decode: (reader) => reader.bytes(bytesMax).slice(),
+    decode: (reader) => reader.copy(bytesMax),
   };
 }
 

@@ -331,10 +331,10 @@ export function decodeFrame(frame: Uint8Array): DecodedFrame {
   const messages: PeerMessage[] = [];
   let unknown = 0;
   while (reader.remaining > 0) {
-    const message = reader.bytes(frame.length);
+    const message = reader.nested(frame.length);
     if (messages.length >= FRAME_MESSAGES_MAX) throw new DecodeError('a frame has too many messages');
-    if (!peerMessage.tags.has(message[0] ?? 0)) unknown++;
-    else messages.push(peerMessage.decode(new Reader(message)));
+    if (!peerMessage.tags.has(message.peek() ?? 0)) unknown++;
+    else messages.push(peerMessage.decode(message));
   }
   return { messages, unknown };
 }

@@ -41,12 +41,17 @@ export function readBody(request: IncomingMessage, bytesMax: number, tooLarge: F
   });
 }
 
-/** The body of a request piece by piece. Ending early leaves the connection open, so that the answer still arrives. */
+/**
+ * The body of a request piece by piece. Ending early leaves the connection open, so that the answer still arrives; what
+ * the client goes on sending is then discarded, or it would stand in the way of the connection's next request.
+ */
 export async function* bodyChunks(request: IncomingMessage): AsyncGenerator<Uint8Array> {
   try {
     yield* request.iterator({ destroyOnReturn: false });
   } catch {
     throw brokenOff();
+  } finally {
+    request.resume();
   }
 }
 

@@ -97,6 +97,19 @@ export class AntiEntropy {
     for (const id of this.tainted) if (id.startsWith(peer)) this.tainted.delete(id);
   }
 
+  /** The shard is no longer held: what was being sent of it ends. */
+  handleDropped(shard: Shard): void {
+    for (const queue of this.queued.values()) {
+      const at = queue.findIndex((entry) => entry.shard === shard);
+      if (at >= 0) queue.splice(at, 1);
+    }
+    for (const [id, session] of this.sessions) {
+      if (session.shard !== shard) continue;
+      this.sessions.delete(id);
+      this.startQueued(session.peer);
+    }
+  }
+
   /** The ring changed: sync with everyone who shares a shard, those in transfer first. */
   handleRing(peers: Iterable<NodeId>): void {
     for (const peer of peers) this.open(peer);

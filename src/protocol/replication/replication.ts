@@ -393,6 +393,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     if (!owners.every((owner) => shard.known.get(owner)?.covers(shard.context) === true)) return;
     this.core.shards.drop(shard);
     this.core.cells.dropShard(shard.id);
+    this.antiEntropy.handleDropped(shard);
     this.clearing.add(shard.id);
     this.effects.push({ type: 'clear', range: { table: 'shard', shard: shard.id } });
     this.effects.push({ type: 'notify', event: { type: 'shard-dropped', shard: shard.id } });

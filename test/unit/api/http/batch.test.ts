@@ -165,6 +165,18 @@ describe('batch', () => {
     expect(await valueOf('b')).toBeNull();
   });
 
+  it('discards the rest of a body that it does not read, for the next request on the connection', async () => {
+    // Far more than the buffers of a socket hold.
+    const body = 'x'.repeat(16 * 1024 * 1024);
+    const answers = await h.raw(
+      `POST /v1/kv/default HTTP/1.1\r\nhost: h\r\ncontent-length: ${body.length}\r\n\r\n`,
+      body,
+      'GET /healthz HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n',
+    );
+    expect(answers.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 200']);
+    expect(answers).toContain('batch-too-large');
+  });
+
   it('ends at the operation above the limit', async () => {
     const results = await batch(Array.from({ length: 10_001 }, () => del('k')).join('\n'));
     expect(results).toHaveLength(10_001);
