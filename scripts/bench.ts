@@ -17,9 +17,10 @@ const USAGE = `usage: npm run bench -- NAME [options]
            --rounds N (3)    medians are printed
            --only WORDS      comma-separated: holdfast, etcd, nats, redis, put, get-quorum, get-one, http, resp
            --directory DIR   where the data goes; default: the system's temporary directory
+           --program FILE    what to measure: default the sources, or dist/holdfast.mjs
            --cpu-prof DIR    has the Holdfast nodes write CPU profiles there
   idle   what a cluster costs that nobody uses
-           --nodes N (10)  --seconds N (30)  --directory DIR
+           --nodes N (10)  --seconds N (30)  --directory DIR  --program FILE
   store  the store alone, in one process
            --seconds N (10)  --directory DIR
 

@@ -1,7 +1,8 @@
 /** The composition root: the only file that constructs adapters. */
 
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { existsSync, writeFileSync } from 'node:fs';
+import { mkdir, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import packageJson from '../package.json' with { type: 'json' };
@@ -20,13 +21,14 @@ import { runCli } from './cli/program.ts';
 import type { NodeConfig } from './config/node-config.ts';
 import { Secret } from './config/secret.ts';
 import type { Log } from './ports/log.ts';
-import type { CorruptRecord } from './ports/storage.ts';
+import type { CorruptRecord, Storage } from './ports/storage.ts';
 import { LocalNode } from './runtime/local-node.ts';
 import { openNodeState } from './runtime/node-state.ts';
 import { WIRE_VERSION } from './wire/message.ts';
 
 const { version } = packageJson;
 const SECRET_FILE = 'cluster.secret';
+const RECORDS_LOST_FILE = 'records-lost';
 
 /** Runs a node until SIGINT or SIGTERM, or until it fails. */
 async function startNode(config: NodeConfig): Promise<void> {
@@ -50,21 +52,7 @@ async function compose(
   fail: (error: unknown) => void,
 ): Promise<void> {
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
-  const corrupt: CorruptRecord[] = [];
-  let recordsLost = false;
-  let reportCorrupt = (record: CorruptRecord): void => void corrupt.push(record);
-  const storage = await openLevelStorage({
-    directory: join(config.dataDir, 'store'),
-    log,
-    onCorrupt: (record) => reportCorrupt(record),
-    onRecordsLost: (reason) => {
-      recordsLost = true;
-      log.error('the disk lost records; this node goes on under a new actor id', { reason });
-    },
-    cacheBytes: config.tuning.blockCacheBytes,
-    // The node refuses writes at the headroom itself; the rest of it is for deletes and for what is under way.
-    headroomBytes: Math.floor(config.tuning.diskHeadroomBytes / 4),
-  });
+  const { storage, damage } = await openStore(config, log);
   closers.push(() => storage.close());
   const secret = await clusterSecret(config, log);
   const clusterId = createHash('sha256')
@@ -75,7 +63,15 @@ async function compose(
   const identity = await loadIdentity(config.dataDir);
   const { shards } = config.tuning;
   const drawActor = (): string => randomBytes(8).toString('hex');
-  const state = await openNodeState(storage, { clusterId, shards, drawActor, corrupt, renewActor: recordsLost });
+  const state = await openNodeState(storage, {
+    clusterId,
+    shards,
+    drawActor,
+    corrupt: damage.corrupt,
+    renewActor: existsSync(damage.lostFile),
+  });
+  await rm(damage.lostFile, { force: true });
+  damage.onLost = (reason) => fail(new Error(`the disk lost records while the node ran (${reason}); start it again`));
   const transport = await createLibp2pTransport({
     identity,
     secret: secret.reveal(),
@@ -108,8 +104,8 @@ async function compose(
     score,
   );
   closers.push(() => node.stop());
-  reportCorrupt = (record) => node.handleCorruptRecord(record);
-  for (const record of corrupt) reportCorrupt(record);
+  damage.onCorrupt = (record) => node.handleCorruptRecord(record);
+  for (const record of damage.corrupt) node.handleCorruptRecord(record);
   // Listeners first: a used port must not cost the cluster a join and a leave.
   const http = await startHttpApi({ node, ...config.http, log, version });
   closers.push(() => http.close());
@@ -129,6 +125,40 @@ async function compose(
 function processUsage(): { residentBytes: number; cpuSeconds: number } {
   const { user, system } = process.cpuUsage();
   return { residentBytes: process.memoryUsage.rss(), cpuSeconds: (user + system) / 1e6 };
+}
+
+/** What turns out bad on the disk, before and while the node runs. */
+interface Damage {
+  readonly corrupt: CorruptRecord[];
+  /** Exists from a loss that cannot be named until the next start has taken a new actor id for it. */
+  readonly lostFile: string;
+  onCorrupt: (record: CorruptRecord) => void;
+  onLost: (reason: string) => void;
+}
+
+async function openStore(config: NodeConfig, log: Log): Promise<{ storage: Storage; damage: Damage }> {
+  const corrupt: CorruptRecord[] = [];
+  const damage: Damage = {
+    corrupt,
+    lostFile: join(config.dataDir, RECORDS_LOST_FILE),
+    onCorrupt: (record) => void corrupt.push(record),
+    onLost: () => undefined,
+  };
+  const storage = await openLevelStorage({
+    directory: join(config.dataDir, 'store'),
+    log,
+    onCorrupt: (record) => damage.onCorrupt(record),
+    onRecordsLost: (reason) => {
+      // Counters may have gone back, and no dot is used twice.
+      writeFileSync(damage.lostFile, `${reason}\n`);
+      log.error('the disk lost records; the next start takes a new actor id', { reason });
+      damage.onLost(reason);
+    },
+    cacheBytes: config.tuning.blockCacheBytes,
+    // The node refuses writes at the headroom itself; the rest of it is for deletes and for what is under way.
+    headroomBytes: Math.floor(config.tuning.diskHeadroomBytes / 4),
+  });
+  return { storage, damage };
 }
 
 /** The configured secret, or the one that this data directory made for a cluster of its own. */

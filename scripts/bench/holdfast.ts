@@ -6,7 +6,8 @@ import { freePorts, type Started } from './processes.ts';
 import { type Ground, httpRequest, LOOPBACK, loopback, respCommand, type System } from './system.ts';
 
 const READY_TIMEOUT_MS = 60_000;
-const MAIN = resolve(import.meta.dirname, '../../src/main.ts');
+/** What is measured unless another program is named: the sources of this checkout. */
+export const SOURCES = resolve(import.meta.dirname, '../../src/main.ts');
 
 export interface HoldfastNode extends Started {
   /** Of its HTTP API, without a slash at the end. */
@@ -20,11 +21,18 @@ interface Status {
   readonly shards: { readonly owned: number; readonly complete: number; readonly transferring: number };
 }
 
+export interface Program {
+  /** A TypeScript or JavaScript file that takes Holdfast's commands. */
+  readonly file: string;
+  /** For Node itself. */
+  readonly nodeArguments: readonly string[];
+}
+
 /** Starts nodes on loopback and waits until all see each other and have taken over their shards. */
 export async function startNodes(
   { processes, directory }: Ground,
   count: number,
-  nodeArguments: readonly string[] = [],
+  { file, nodeArguments }: Program,
 ): Promise<HoldfastNode[]> {
   const secret = randomBytes(32).toString('hex');
   const ports = await freePorts(count * 3);
@@ -35,7 +43,7 @@ export async function startNodes(
     const name = `n${i + 1}`;
     const home = join(directory, name);
     await mkdir(home);
-    const args = [...nodeArguments, MAIN, 'start', '--data-dir', join(home, 'data'), '--name', name, '--mdns', 'off'];
+    const args = [...nodeArguments, file, 'start', '--data-dir', join(home, 'data'), '--name', name, '--mdns', 'off'];
     args.push('--listen', `/ip4/${LOOPBACK}/tcp/${transportPort}`, '--seed', seed, '--log-format', 'json');
     args.push('--http', `${LOOPBACK}:${httpPort}`, '--resp', `${LOOPBACK}:${respPort}`);
     const env = { HOLDFAST_SECRET: secret };
@@ -51,8 +59,8 @@ export async function startNodes(
   return nodes;
 }
 
-export async function startHoldfast(ground: Ground, nodeArguments: readonly string[]): Promise<System> {
-  const nodes = await startNodes(ground, 3, nodeArguments);
+export async function startHoldfast(ground: Ground, program: Program): Promise<System> {
+  const nodes = await startNodes(ground, 3, program);
   const http = { protocol: 'http', dialect: HTTP, targets: nodes.map(({ httpPort }) => loopback(httpPort)) } as const;
   const resp = { protocol: 'resp', dialect: RESP, targets: nodes.map(({ respPort }) => loopback(respPort)) } as const;
   const path = (key: string): string => `/v1/kv/default/${key}`;

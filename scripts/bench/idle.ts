@@ -1,12 +1,12 @@
 /** What a cluster costs that nobody uses: processor, memory and traffic of each node after it has formed. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { loadavg, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import { machineLine, median, processCost, whole } from './figures.ts';
-import { type HoldfastNode, startNodes } from './holdfast.ts';
+import { type HoldfastNode, SOURCES, startNodes } from './holdfast.ts';
 import { Processes } from './processes.ts';
 import { numberOption } from './usage.ts';
 
@@ -39,6 +39,7 @@ export async function run(args: string[]): Promise<void> {
       nodes: { type: 'string', default: '10' },
       seconds: { type: 'string', default: '30' },
       directory: { type: 'string', default: tmpdir() },
+      program: { type: 'string', default: SOURCES },
     },
   });
   const seconds = numberOption('seconds', values.seconds, 1, 3600);
@@ -48,7 +49,10 @@ export async function run(args: string[]): Promise<void> {
   const loadAverageBefore = loadavg();
   try {
     process.stderr.write(`${machineLine()}\nstarting ${count} nodes\n`);
-    const nodes = await startNodes({ processes, directory }, count);
+    const nodes = await startNodes({ processes, directory }, count, {
+      file: resolve(values.program),
+      nodeArguments: [],
+    });
     await delay(SETTLE_MS);
     process.stderr.write(`measuring for ${seconds} s\n`);
     const before = await Promise.all(nodes.map(sample));

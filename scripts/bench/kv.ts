@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import { startEtcd } from './etcd.ts';
 import { cpuMsOf, diskWarning, machineLine, median, whole } from './figures.ts';
-import { startHoldfast } from './holdfast.ts';
+import { type Program, SOURCES, startHoldfast } from './holdfast.ts';
 import { drive, type Measured } from './load.ts';
 import { startNats } from './nats.ts';
 import { isInstalled, Processes } from './processes.ts';
@@ -24,7 +24,7 @@ const KEYS = 100_000;
 const VALUE_BYTES = 256;
 /** Distinct values that puts choose from. */
 const VALUES = 1024;
-const FILL_MS_MAX = 60_000;
+const FILL_MS_MAX = 180_000;
 const WARM_UP_MS = 1_000;
 /** Between two measurements, so that what one leaves behind does not weigh on the next. */
 const PAUSE_MS = 500;
@@ -38,7 +38,7 @@ interface Options {
   readonly rounds: number;
   readonly only: ReadonlySet<string>;
   readonly directory: string;
-  readonly profileDirectory: string | null;
+  readonly program: Program;
 }
 
 interface Round extends Measured {
@@ -112,20 +112,23 @@ function readOptions(args: string[]): Options {
       rounds: { type: 'string', default: '3' },
       only: { type: 'string', default: '' },
       directory: { type: 'string', default: tmpdir() },
-      'cpu-prof': { type: 'string', default: '' },
+      program: { type: 'string', default: SOURCES },
+      'cpu-prof': { type: 'string' },
     },
   });
   const only = values.only.split(',').filter((word) => word !== '');
   const words: readonly string[] = [...SYSTEM_NAMES, ...KINDS, ...PROTOCOLS];
   const wrong = only.find((word) => !words.includes(word));
   if (wrong !== undefined) throw new BenchUsageError(`--only knows no ${wrong}; it takes ${words.join(', ')}`);
+  const profiles = values['cpu-prof'];
+  const profiling = profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${resolve(profiles)}`];
   return {
     json: values.json,
     seconds: numberOption('seconds', values.seconds, 0.5, 600),
     rounds: numberOption('rounds', values.rounds, 1, 100),
     only: new Set(only),
     directory: values.directory,
-    profileDirectory: values['cpu-prof'] === '' ? null : resolve(values['cpu-prof']),
+    program: { file: resolve(values.program), nodeArguments: profiling },
   };
 }
 
@@ -140,13 +143,12 @@ function note(text: string): void {
 }
 
 async function startSystems(
-  { only, profileDirectory }: Options,
+  { only, program }: Options,
   processes: Processes,
   directory: string,
 ): Promise<{ systems: System[]; skipped: string[] }> {
-  const profiling = profileDirectory === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDirectory}`];
   const starts: Record<SystemName, (ground: Ground) => Promise<System>> = {
-    holdfast: (ground) => startHoldfast(ground, profiling),
+    holdfast: (ground) => startHoldfast(ground, program),
     etcd: startEtcd,
     nats: startNats,
     redis: startRedis,

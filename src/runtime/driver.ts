@@ -48,6 +48,7 @@ export interface DriverCounters {
   framesReceived: number;
   framesRefused: number;
   messagesUnknown: number;
+  messagesOversized: number;
 }
 
 /**
@@ -55,7 +56,14 @@ export interface DriverCounters {
  * effects, and ends with one frame a peer and one group commit.
  */
 export class Driver implements TransportHandler {
-  readonly counters: DriverCounters = { turns: 0, inputs: 0, framesReceived: 0, framesRefused: 0, messagesUnknown: 0 };
+  readonly counters: DriverCounters = {
+    turns: 0,
+    inputs: 0,
+    framesReceived: 0,
+    framesRefused: 0,
+    messagesUnknown: 0,
+    messagesOversized: 0,
+  };
   private readonly options: DriverOptions;
   private readonly commits: GroupCommit;
   private readonly frames: FrameBatcher;
@@ -172,6 +180,7 @@ export class Driver implements TransportHandler {
       this.startReads();
     }
     this.frames.flush();
+    this.counters.messagesOversized = this.frames.oversized;
     this.commits.flush();
     if (this.inbox.length > 0) this.schedule();
     this.armTimer(now.monoMs);

@@ -8,6 +8,8 @@ const FRAME_TARGET_BYTES = 64 * 1024;
 
 /** Gathers the messages of one turn into one frame a peer and lane. */
 export class FrameBatcher {
+  /** Messages dropped because no frame can hold them. */
+  oversized = 0;
   private readonly transport: Transport;
   private readonly open: Readonly<Record<Lane, Map<NodeId, FrameWriter>>> = {
     control: new Map(),
@@ -28,7 +30,8 @@ export class FrameBatcher {
       writer = this.idle.pop() ?? new FrameWriter();
       open.set(peer, writer);
     }
-    writer.add(message);
+    // Nothing that a client can write should be too large; a peer could not take it either.
+    if (!writer.add(message)) this.oversized++;
     if (writer.length >= FRAME_TARGET_BYTES || writer.isFull) this.transport.send(peer, lane, writer.take());
   }
 

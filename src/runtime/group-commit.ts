@@ -36,6 +36,8 @@ export class GroupCommit {
   private readonly waiting: Batch[] = [];
   private running: Promise<void> | null = null;
   private refused = false;
+  /** The disk is given up: nothing is committed any more. */
+  private failed = false;
 
   constructor(storage: Storage, clock: Clock, hooks: GroupCommitHooks) {
     this.storage = storage;
@@ -60,6 +62,8 @@ export class GroupCommit {
 
   /** Deletes ranges once everything added before is synced, and before anything added later is. */
   clear(ranges: readonly StorageRange[], done: () => void): void {
+    // The contexts go on changing; this batch must not claim events of a later one.
+    closeShards(this.gathering);
     // What is added from now on must not be in a batch that is applied before the ranges are deleted.
     this.gathering.clears.push({ ranges, done });
     this.waiting.push(this.gathering);
@@ -68,18 +72,24 @@ export class GroupCommit {
 
   /** Starts the next batch unless one is under way. Called at the end of every turn. */
   flush(): void {
-    if (this.running !== null) return;
+    if (this.running !== null || this.failed) return;
     let batch = this.waiting.shift();
     if (batch === undefined) {
       if (isEmpty(this.gathering)) return;
       batch = this.gathering;
       this.gathering = emptyBatch();
     }
-    for (const [shard, value] of batch.shards) batch.writes.push(storageWrite({ table: 'shard', shard, value }));
-    this.running = this.run(batch).then(() => {
-      this.running = null;
-      this.flush();
-    }, this.hooks.onFatal);
+    closeShards(batch);
+    this.running = this.run(batch)
+      .then(() => {
+        this.running = null;
+        this.flush();
+      })
+      .catch((error: unknown) => {
+        this.running = null;
+        this.failed = true;
+        this.hooks.onFatal(error instanceof Error ? error : new Error(String(error)));
+      });
   }
 
   /** Resolves when nothing is left to be synced. */
@@ -113,6 +123,12 @@ export class GroupCommit {
       }
     }
   }
+}
+
+/** Encodes the shard records as they are now. */
+function closeShards(batch: Batch): void {
+  for (const [shard, value] of batch.shards) batch.writes.push(storageWrite({ table: 'shard', shard, value }));
+  batch.shards.clear();
 }
 
 function emptyBatch(): Batch {

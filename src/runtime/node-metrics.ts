@@ -76,6 +76,11 @@ export function nodeMetrics(snapshot: MetricsSnapshot): Metric[] {
     ),
     counter('holdfast_turns_total', 'Turns of the node.', driver.turns),
     counter('holdfast_inputs_total', 'Inputs processed.', driver.inputs),
+    counter(
+      'holdfast_messages_oversized_total',
+      'Messages to peers dropped because no frame can hold them.',
+      driver.messagesOversized,
+    ),
     counter('holdfast_frames_refused_total', 'Frames of peers that could not be decoded.', driver.framesRefused),
     {
       name: 'holdfast_requests_refused_total',

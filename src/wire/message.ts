@@ -1,6 +1,6 @@
 import type { Failure, FailureCode } from '../lib/failure.ts';
 import { FAILURE_CODES } from '../lib/failure.ts';
-import type { Lane } from '../ports/transport.ts';
+import { FRAME_BYTES_MAX, type Lane } from '../ports/transport.ts';
 import type { BucketRecord, CatalogState, RingMemberRecord } from '../protocol/catalog/record.ts';
 import { BUCKETS_MAX, RING_MEMBERS_MAX } from '../protocol/catalog/record.ts';
 import { VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
@@ -237,7 +237,7 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
       shards,
     }),
   ],
-  'list-reply': [27, record({ id, items: list(listItem, ITEMS_MAX), more: boolean })],
+  'list-reply': [27, record({ id, items: list(listItem, ITEMS_MAX), more: boolean, partial: shards })],
   'sync-digest': [30, record({ shards, combined: uint32 })],
   'sync-digests': [31, record({ shards, digests })],
   'sync-equal': [32, record({ shards, digests })],
@@ -290,6 +290,9 @@ export function laneOf(message: PeerMessage): Lane {
   }
 }
 
+/** Leaves room in the largest frame for what was gathered before the message. */
+const MESSAGE_BYTES_MAX = FRAME_BYTES_MAX - 128 * 1024;
+
 /** Messages of one frame at most. */
 const FRAME_MESSAGES_MAX = 65_536;
 
@@ -307,10 +310,16 @@ export class FrameWriter {
     return this.messages >= FRAME_MESSAGES_MAX;
   }
 
-  add(message: PeerMessage): void {
+  /** False for a message over MESSAGE_BYTES_MAX, which is left out. */
+  add(message: PeerMessage): boolean {
     peerMessage.encode(this.message, message);
+    if (this.message.length > MESSAGE_BYTES_MAX) {
+      this.message.take();
+      return false;
+    }
     this.message.moveTo(this.frame);
     this.messages++;
+    return true;
   }
 
   take(): Uint8Array {

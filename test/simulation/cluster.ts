@@ -209,10 +209,10 @@ export class SimCluster {
   }
 
   isSettled(): boolean {
-    return this.nodes.every(({ running, queue }) => {
+    return this.nodes.every(({ running, queue, syncing }) => {
       if (running === null) return true;
       const { shards, hints, inFlight } = running.node.replicationStats();
-      return shards.transferring === 0 && hints.records === 0 && inFlight === 0 && queue.length === 0;
+      return shards.transferring === 0 && hints.records === 0 && inFlight === 0 && queue.length === 0 && !syncing;
     });
   }
 
@@ -323,14 +323,19 @@ export class SimCluster {
     }
   }
 
-  /** One sync at a time, of all that waits. */
+  /** One sync at a time, of all that waits when it begins; a clear ends a batch. */
   private startSync(node: SimNode): void {
     if (node.syncing || node.queue.length === 0) return;
     node.syncing = true;
+    // What the present turn still has to persist belongs to the same batch.
+    this.laterOn(node, 0, () => this.sync(node));
+  }
+
+  private sync(node: SimNode): void {
+    const clearAt = node.queue.findIndex((item) => 'clear' in item);
+    const batch = node.queue.splice(0, clearAt === -1 ? node.queue.length : clearAt + 1);
     const { syncMinMs, syncMaxMs } = this.weather;
     this.laterOn(node, syncMinMs + this.prng.float() * (syncMaxMs - syncMinMs), () => {
-      const batch = node.queue;
-      node.queue = [];
       node.syncing = false;
       let last = 0;
       for (const item of batch) {

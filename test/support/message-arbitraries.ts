@@ -200,7 +200,7 @@ const FIELDS: {
     context,
   }),
   list: fc.record({ id: count, bucket, prefix, after: prefix, limit: fc.nat(4096), values: fc.boolean(), shards }),
-  'list-reply': fc.record({ id: count, items: listItems, more: fc.boolean() }),
+  'list-reply': fc.record({ id: count, items: listItems, more: fc.boolean(), partial: shards }),
   'sync-digest': fc.record({ shards, combined: uint32 }),
   'sync-digests': fc.record({ shards, digests }),
   'sync-equal': fc.record({ shards, digests }),

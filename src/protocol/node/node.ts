@@ -191,8 +191,11 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   }
 
   private handleCatalogChange(from: NodeId, ringChanged: boolean, now: Instant): void {
+    // Only this node speaks for its own place in the ring, until the ring is changed by agreement.
+    const { weight, zone } = this.options.profile;
+    const restored = this.catalog.setRingMember(this.options.self, { in: true, weight, zone });
     this.effects.push({ type: 'persist-catalog', state: this.catalog.state() });
-    this.exchanger.announce(from, this.send);
+    this.exchanger.announce(restored ? null : from, this.send);
     if (ringChanged) this.becomeRing(now);
   }
 

@@ -213,12 +213,14 @@ export class AntiEntropy {
     if (shard === undefined) return;
     const refused = this.tainted.delete(id);
     shard.known.set(from, message.context);
-    if (message.sequence !== 0) {
+    const isCovered = !refused && shard.context.covers(message.context);
+    // Unacknowledged, the sender knows that something is missing here, and does not let go of its copy.
+    if (message.sequence !== 0 && isCovered) {
       this.say(from, { type: 'sync-ack', shard: message.shard, sequence: message.sequence });
     }
     this.replica.strip(shard);
     this.onCovered(shard);
-    if (!refused && shard.context.covers(message.context)) this.noteSynced(from, shard);
+    if (isCovered) this.noteSynced(from, shard);
   }
 
   handleAck(from: NodeId, message: SyncAckMessage): void {
@@ -259,7 +261,10 @@ export class AntiEntropy {
     // A replica in transfer, in or out, does not leave its completion to chance.
     for (const shard of this.core.shards.all()) {
       for (const source of shard.sources) this.ask(source, shard);
-      if (shard.owned) continue;
+      if (shard.owned) {
+        this.completeIfMet(shard);
+        continue;
+      }
       for (const owner of this.core.ring.owners(shard.id)) {
         if (shard.known.get(owner)?.covers(shard.context) !== true) this.ask(owner, shard);
       }
@@ -330,7 +335,19 @@ export class AntiEntropy {
   }
 
   private noteSynced(from: NodeId, shard: Shard): void {
-    if (!shard.sources.delete(from) || shard.sources.size > 0) return;
+    if (!shard.sources.delete(from)) return;
+    shard.synced++;
+    this.completeIfMet(shard);
+  }
+
+  /**
+   * Complete: synced with every source, or, where the others are away, with so many that every write quorum of the
+   * former owners is met in one of them.
+   */
+  private completeIfMet(shard: Shard): void {
+    if (shard.complete) return;
+    const isMet = shard.synced > this.core.ring.replicas / 2;
+    for (const source of shard.sources) if (!isMet || this.core.isUp(source)) return;
     this.onComplete(shard);
   }
 

@@ -5,6 +5,12 @@ import type { ReplicationCore } from './core.ts';
 import type { ForwardMessage, ForwardReplyMessage } from './message.ts';
 import type { ClientRequest, Respond } from './request.ts';
 
+/** Runs requests on this node: its own clients', and those that peers have handed over. */
+interface Coordinate {
+  readonly execute: (request: ClientRequest, respond: Respond) => void;
+  readonly executeForPeer: (request: ClientRequest, respond: Respond) => void;
+}
+
 interface Forwarded {
   readonly id: number;
   readonly request: ClientRequest;
@@ -21,19 +27,15 @@ interface Forwarded {
 export class Forwarder {
   private readonly core: ReplicationCore;
   private readonly nextId: () => number;
-  private readonly execute: (request: ClientRequest, respond: Respond) => void;
+  private readonly coordinate: Coordinate;
   private readonly forwarded = new Map<number, Forwarded>();
   private readonly stalls: DeadlineQueue<Forwarded>;
   private readonly deadlines: DeadlineQueue<Forwarded>;
 
-  constructor(
-    core: ReplicationCore,
-    nextId: () => number,
-    execute: (request: ClientRequest, respond: Respond) => void,
-  ) {
+  constructor(core: ReplicationCore, nextId: () => number, coordinate: Coordinate) {
     this.core = core;
     this.nextId = nextId;
-    this.execute = execute;
+    this.coordinate = coordinate;
     this.stalls = new DeadlineQueue(core.options.replicaTimeoutMs);
     this.deadlines = new DeadlineQueue(core.options.requestTimeoutMs);
   }
@@ -43,7 +45,9 @@ export class Forwarder {
   }
 
   handleForward(from: NodeId, message: ForwardMessage): void {
-    this.execute(message.request, (reply) => this.core.send(from, { type: 'forward-reply', id: message.id, reply }));
+    this.coordinate.executeForPeer(message.request, (reply) => {
+      this.core.send(from, { type: 'forward-reply', id: message.id, reply });
+    });
   }
 
   handleReply(from: NodeId, message: ForwardReplyMessage): void {
@@ -73,7 +77,7 @@ export class Forwarder {
   private route(request: ClientRequest, respond: Respond, tried: ReadonlySet<NodeId>): void {
     const to = request.type === 'list' ? undefined : this.coordinatorOf(request.bucket, request.key, tried);
     if (to === undefined) {
-      this.execute(request, respond);
+      this.coordinate.execute(request, respond);
       return;
     }
     const forwarded: Forwarded = { id: this.nextId(), request, respond, to, tried, ended: false };

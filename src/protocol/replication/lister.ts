@@ -11,13 +11,16 @@ import type { ListItem, ListRequest, Respond } from './request.ts';
 /** Bytes of entries in one page from one node. */
 const PAGE_BYTES_MAX = 1024 * 1024;
 
+/** What one node holds of the shards that it was asked for. */
+type Page = Omit<ListReplyMessage, 'type' | 'id'>;
+
 interface Listing {
   readonly id: number;
   readonly request: ListRequest;
   readonly respond: Respond;
   /** Nodes asked, and the shards each answers for. */
   readonly asked: Map<NodeId, readonly number[]>;
-  readonly pages: Map<NodeId, { items: readonly ListItem[]; more: boolean }>;
+  readonly pages: Map<NodeId, Page>;
   complete: boolean;
   ended: boolean;
 }
@@ -57,9 +60,7 @@ export class Lister {
     for (const [node, shards] of plan) {
       const { bucket, prefix, after, limit, values } = request;
       if (node === this.core.options.self) {
-        this.page({ bucket, prefix, after, limit, values, shards }, (items, more) => {
-          this.handlePage(listing.id, node, items, more);
-        });
+        this.page({ bucket, prefix, after, limit, values, shards }, (page) => this.handlePage(listing.id, node, page));
       } else {
         this.core.send(node, { type: 'list', id: listing.id, bucket, prefix, after, limit, values, shards });
       }
@@ -68,13 +69,11 @@ export class Lister {
   }
 
   handleList(from: NodeId, message: ListMessage): void {
-    this.page(message, (items, more) => {
-      this.core.send(from, { type: 'list-reply', id: message.id, items, more });
-    });
+    this.page(message, (page) => this.core.send(from, { type: 'list-reply', id: message.id, ...page }));
   }
 
   handleListReply(from: NodeId, message: ListReplyMessage): void {
-    this.handlePage(message.id, from, message.items, message.more);
+    this.handlePage(message.id, from, message);
   }
 
   handlePeerDown(peer: NodeId): void {
@@ -122,35 +121,38 @@ export class Lister {
     return plan;
   }
 
-  private page(
-    query: Omit<ListMessage, 'type' | 'id'>,
-    use: (items: readonly ListItem[], more: boolean) => void,
-  ): void {
+  private page(query: Omit<ListMessage, 'type' | 'id'>, use: (page: Page) => void): void {
     const { bucket, prefix, after, limit } = query;
-    const shards = query.shards.filter((shard) => this.core.shards.find(shard) !== undefined);
+    const held = new Set(query.shards.filter((shard) => this.core.shards.find(shard) !== undefined));
+    const shards = [...held];
+    const partial = query.shards.filter((id) => {
+      const shard = this.core.shards.find(id);
+      return shard?.owned !== true || !shard.complete;
+    });
     this.core.scan({ table: 'listing', bucket, shards, prefix, after, limit }, (result) => {
       const items: ListItem[] = [];
       let bytes = 0;
       for (const row of result.rows) {
         bytes += 64 + row.name.key.length;
         for (const entry of row.entries) if (entry.payload.kind === 'register') bytes += entry.payload.value.length;
-        if (items.length > 0 && bytes > PAGE_BYTES_MAX) return use(items, true);
+        if (items.length > 0 && bytes > PAGE_BYTES_MAX) return use({ items, more: true, partial });
         items.push({ key: row.name.key, entries: row.entries });
       }
-      return use(items, result.more);
+      return use({ items, more: result.more, partial });
     });
   }
 
-  private handlePage(id: number, from: NodeId, items: readonly ListItem[], more: boolean): void {
+  private handlePage(id: number, from: NodeId, page: Page): void {
     const listing = this.listings.get(id);
     if (listing === undefined || !listing.asked.has(from) || listing.pages.has(from)) return;
-    listing.pages.set(from, { items, more });
+    listing.pages.set(from, page);
     if (listing.pages.size === listing.asked.size) this.finish(listing);
   }
 
   private finish(listing: Listing): void {
     listing.ended = true;
     this.listings.delete(listing.id);
+    if (!this.isCounted(listing)) listing.complete = false;
     // A page that was cut says nothing about keys after its last one.
     let bound: string | null = null;
     for (const page of listing.pages.values()) {
@@ -170,6 +172,19 @@ export class Lister {
     const cut = keys.slice(0, listing.request.limit);
     const more = keys.length > cut.length || bound !== null;
     this.settle(listing, cut, byKey, more);
+  }
+
+  /** True when a majority of the owners of every shard have answered with complete replicas. */
+  private isCounted({ asked, pages }: Listing): boolean {
+    const counts = new Map<number, number>();
+    for (const [node, shards] of asked) {
+      const partial = new Set(pages.get(node)?.partial ?? shards);
+      for (const shard of shards) if (!partial.has(shard)) counts.set(shard, (counts.get(shard) ?? 0) + 1);
+    }
+    for (let shard = 0; shard < this.core.ring.shards; shard++) {
+      if ((counts.get(shard) ?? 0) <= this.core.ring.owners(shard).length / 2) return false;
+    }
+    return true;
   }
 
   /** Keys on which all asked owners agree are taken as they are, the others are read. */

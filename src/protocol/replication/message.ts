@@ -91,6 +91,8 @@ export interface ListReplyMessage {
   readonly id: number;
   readonly items: readonly ListItem[];
   readonly more: boolean;
+  /** Shards asked for that the sender does not own or has not complete: its answer does not count for them. */
+  readonly partial: readonly number[];
 }
 
 /** Opens anti-entropy: one digest over the contexts of all named shards. */

@@ -72,6 +72,7 @@ export class ReadCoordinator {
         }
         const entries = liveEntries(merged.entries, this.core.now.wallMs, this.core.conflictOf(bucket));
         const context = merged.context.clone();
+        for (const entry of merged.entries) context.add(entry.dot);
         // What is not synced yet must not be read: a crash would take it back.
         this.core.journal.whenDurable(cell.persistId, () => respond({ type: 'get', entries, context, complete }));
       });

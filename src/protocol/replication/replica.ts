@@ -63,16 +63,19 @@ export class Replica {
   handleRead(from: NodeId, message: ReadMessage): void {
     const id = this.core.shardOf(message.bucket, message.key);
     this.core.cells.open(id, { bucket: message.bucket, key: message.key }, (cell) => {
+      const { entries, context: live, counts } = this.copyOf(cell);
+      // Taken together, now: by the time this is synced the key may hold newer entries that are not.
+      const context = live.clone();
+      for (const entry of entries) context.add(entry.dot);
+      const same = counts && sameDots(entries, message.dots);
       this.core.journal.whenDurable(cell.persistId, () => {
-        const copy = this.copyOf(cell);
-        const same = copy.counts && sameDots(copy.entries, message.dots);
         this.core.send(from, {
           type: 'read-reply',
           id: message.id,
           status: same ? 'same' : 'object',
-          counts: copy.counts,
-          entries: same ? [] : copy.entries,
-          context: copy.context,
+          counts,
+          entries: same ? [] : entries,
+          context,
         });
       });
     });

@@ -1,6 +1,6 @@
 import { assert, unreachable } from '../../lib/assert.ts';
-import { earlier } from '../../lib/deadline-queue.ts';
-import { failure } from '../../lib/failure.ts';
+import { DeadlineQueue, earlier } from '../../lib/deadline-queue.ts';
+import { type Failure, failure } from '../../lib/failure.ts';
 import type { DotRange } from '../causal/context.ts';
 import type { Dot } from '../causal/dot.ts';
 import type { ConflictPolicy } from '../causal/entry.ts';
@@ -24,7 +24,7 @@ import { Lister } from './lister.ts';
 import type { ReplicationMessage } from './message.ts';
 import type { Placement } from './placement.ts';
 import { ReadCoordinator } from './read-coordinator.ts';
-import type { HintRow, ObjectName, ScanResult } from './record.ts';
+import type { HintRow, ObjectName, RecordClear, ScanResult } from './record.ts';
 import { Replica } from './replica.ts';
 import type { ClientRequest, Respond } from './request.ts';
 import { type RestoredShards, type Shard, ShardTable } from './shard-table.ts';
@@ -68,6 +68,8 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private readonly clearing = new Set<number>();
   private readonly scans = new Map<number, (result: ScanResult) => void>();
   private effects: ReplicationEffect[] = [];
+  private clears: RecordClear[] = [];
+  private readonly admissions: DeadlineQueue<{ ended: boolean; readonly respond: Respond }>;
   private lastId = 0;
   private inFlight = 0;
   private writable = true;
@@ -80,6 +82,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     now: Instant,
   ) {
     const { journal } = this;
+    this.admissions = new DeadlineQueue(options.requestTimeoutMs * 1.5);
     this.up.add(options.self);
     const shards = new ShardTable(options.self, options.actor, journal, restored);
     const cells = new CellTable({
@@ -118,7 +121,13 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.reader = new ReadCoordinator(this.core, { replica, nextId, repairWith });
     this.writer = new WriteCoordinator(this.core, { replica, hints, reader: this.reader, nextId, repairWith });
     this.lister = new Lister(this.core, this.reader, nextId);
-    this.forwarder = new Forwarder(this.core, nextId, (request, respond) => this.execute(request, respond));
+    this.forwarder = new Forwarder(this.core, nextId, {
+      execute: (request, respond) => this.execute(request, respond),
+      executeForPeer: (request, respond) => {
+        if (this.inFlight >= REQUESTS_MAX) respond({ type: 'failed', failure: tooManyRequests() });
+        else this.execute(request, this.admit(respond));
+      },
+    });
     this.antiEntropy = new AntiEntropy(this.core, this.replica, {
       onComplete: (shard) => this.becomeComplete(shard),
       onCovered: (shard) => this.dropIfCovered(shard),
@@ -148,6 +157,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
 
   handleTimeout(now: Instant): ReplicationEffect[] {
     return this.turn(now, () => {
+      this.expireAdmissions();
       this.writer.handleTimeout();
       this.reader.handleTimeout();
       this.forwarder.handleTimeout();
@@ -160,6 +170,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
 
   nextDeadline(): number | undefined {
     let next = earlier(this.writer.nextDeadline(), this.reader.nextDeadline());
+    next = earlier(next, this.admissions.next());
     next = earlier(next, this.forwarder.nextDeadline());
     next = earlier(next, this.lister.nextDeadline());
     next = earlier(next, this.hints.nextDeadline());
@@ -193,6 +204,9 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       () => this.core.shards.writeDirty(),
       (id, writes) => this.effects.push({ type: 'persist', id, writes }),
     );
+    // After the turn's own batch: it holds this actor's counter, whose only other copy goes with the shard.
+    for (const range of this.clears) this.effects.push({ type: 'clear', range });
+    this.clears = [];
     this.core.cells.trim();
     const effects = this.effects;
     this.effects = [];
@@ -234,16 +248,37 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
 
   private handleRequest(id: number, request: ClientRequest): void {
     if (this.inFlight >= REQUESTS_MAX) {
-      const message = 'too many requests are in flight on this node; retry with backoff';
-      const reply = { type: 'failed', failure: failure('too-many-requests', message) } as const;
-      this.effects.push({ type: 'reply', id, reply });
+      this.effects.push({ type: 'reply', id, reply: { type: 'failed', failure: tooManyRequests() } });
       return;
     }
+    this.forwarder.handleRequest(
+      request,
+      this.admit((reply) => this.effects.push({ type: 'reply', id, reply })),
+    );
+  }
+
+  /** Counts a request until it is answered, which it is in any case: also where this node's own disk hangs. */
+  private admit(respond: Respond): Respond {
+    const admitted = { ended: false, respond };
     this.inFlight++;
-    this.forwarder.handleRequest(request, (reply) => {
+    this.admissions.push(admitted, this.core.now.monoMs);
+    return (reply) => {
+      if (admitted.ended) return;
+      admitted.ended = true;
       this.inFlight--;
-      this.effects.push({ type: 'reply', id, reply });
-    });
+      respond(reply);
+    };
+  }
+
+  private expireAdmissions(): void {
+    const nowMs = this.core.now.monoMs;
+    for (let late = this.admissions.pop(nowMs); late !== undefined; late = this.admissions.pop(nowMs)) {
+      late.ended = true;
+      this.inFlight--;
+      const message = 'the request was not completed in time; look at the disk of the node, and retry';
+      const failed = failure('quorum-unavailable', message, { stateChanged: 'maybe' });
+      late.respond({ type: 'failed', failure: failed });
+    }
   }
 
   /** Runs a request on this node, as its coordinator. */
@@ -395,7 +430,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.core.cells.dropShard(shard.id);
     this.antiEntropy.handleDropped(shard);
     this.clearing.add(shard.id);
-    this.effects.push({ type: 'clear', range: { table: 'shard', shard: shard.id } });
+    this.clears.push({ table: 'shard', shard: shard.id });
     this.effects.push({ type: 'notify', event: { type: 'shard-dropped', shard: shard.id } });
   }
 
@@ -413,6 +448,10 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
 interface MutableCore extends ReplicationCore {
   now: Instant;
   ring: Placement;
+}
+
+function tooManyRequests(): Failure {
+  return failure('too-many-requests', 'too many requests are in flight on this node; retry with backoff');
 }
 
 function zeroCounters(): ReplicationCounters {

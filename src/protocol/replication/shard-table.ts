@@ -15,6 +15,8 @@ export interface Shard {
   complete: boolean;
   /** Whom this node must still sync with before it is complete. */
   readonly sources: Set<NodeId>;
+  /** How many of them it has synced with since it became incomplete. */
+  synced: number;
   /** What the other holders were last known to cover. */
   readonly known: Map<NodeId, CausalContext>;
   /** Keys with an open past, to be looked at again once the context has caught up. */
@@ -53,6 +55,7 @@ export class ShardTable {
         owned: false,
         complete: record.complete,
         sources: new Set(),
+        synced: 0,
         known: new Map(),
         open: new Map(),
         durableCounter: record.context.highest(actor),
@@ -75,11 +78,11 @@ export class ShardTable {
   }
 
   /**
-   * Uses a counter up, for ever. The context of an owned shard carries it to the disk; elsewhere a record of its
-   * own does, in the same batch as the event.
+   * Uses a counter up, for ever, in a shard that this node does not own: a record of its own carries it to the
+   * disk, in the same batch as the event. In an owned shard the context does.
    */
   takeCounter(id: number, counter: number): void {
-    if (this.shards.get(id)?.owned !== true) this.saveCounter(id, counter);
+    this.saveCounter(id, counter);
   }
 
   /**
@@ -133,6 +136,7 @@ export class ShardTable {
 
   becomeComplete(shard: Shard): void {
     shard.complete = true;
+    shard.synced = 0;
     shard.sources.clear();
     this.touch(shard);
   }
@@ -165,6 +169,7 @@ export class ShardTable {
       owned: false,
       complete,
       sources: new Set(),
+      synced: 0,
       known: new Map(),
       open: new Map(),
       durableCounter: this.counters.get(id) ?? 0,

@@ -7,7 +7,7 @@ import type { WriteCoordinator } from './write-coordinator.ts';
 /** Between two looks at the schedule. */
 const SWEEP_INTERVAL_MS = 1000;
 /** Keys swept at one look. */
-const SWEEP_ROWS = 256;
+const SWEEP_ROWS = 1024;
 
 /**
  * Removes expired values for good. Readers hide an expired value by the clock alone; what takes it off the
@@ -35,7 +35,9 @@ export class Sweeper {
     this.scanning = true;
     this.core.scan({ table: 'expiry', beforeMs: this.core.now.wallMs, limit: SWEEP_ROWS }, (result) => {
       this.scanning = false;
-      for (const row of result.rows) this.sweep(row);
+      let swept = 0;
+      for (const row of result.rows) if (this.sweep(row)) swept++;
+      if (result.more && swept > 0) this.nextSweepMs = this.core.now.monoMs;
     });
   }
 
@@ -43,12 +45,13 @@ export class Sweeper {
     return this.scanning ? undefined : this.nextSweepMs;
   }
 
-  private sweep(row: ExpiryRow): void {
+  /** False when the row is for another owner to sweep. */
+  private sweep(row: ExpiryRow): boolean {
     const { self } = this.core.options;
     const owners = this.core.ring.owners(row.shard);
     const first = owners.find((owner) => this.core.isUp(owner));
     const shard = this.core.shards.find(row.shard);
-    if (shard?.owned === true && first !== self) return;
+    if (shard?.owned === true && first !== self) return false;
     this.core.cells.open(row.shard, row.name, (cell) => {
       const live = liveEntries(cell.object.entries, this.core.now.wallMs, this.core.conflictOf(row.name.bucket));
       const expired = cell.object.entries.filter((entry) => !live.includes(entry));
@@ -63,5 +66,6 @@ export class Sweeper {
       const mutation = { type: 'delete' } as const;
       this.writer.handleMutate({ type: 'mutate', bucket, key, mutation, level: 'one', context }, () => undefined);
     });
+    return true;
   }
 }

@@ -3,7 +3,7 @@ import { type Failure, failure } from '../../lib/failure.ts';
 import { type Hlc, hlcNext } from '../../lib/hlc.ts';
 import { CausalContext } from '../causal/context.ts';
 import type { Dot } from '../causal/dot.ts';
-import type { Entries } from '../causal/entry.ts';
+import { type Entries, VALUE_BYTES_MAX } from '../causal/entry.ts';
 import { type MutationFailure, mutate } from '../causal/mutate.ts';
 import { liveEntries } from '../causal/value.ts';
 import type { NodeId } from '../machine.ts';
@@ -174,35 +174,29 @@ export class WriteCoordinator {
       this.core.journal.whenDurable(cell.persistId, () => respond(reply));
       return;
     }
-    this.core.shards.takeCounter(cell.shard, counter);
     for (const entry of outcome.added) this.lastHlc = Math.max(this.lastHlc, entry.hlc);
     const events = CausalContext.fromDots([dot]);
     const context = CausalContext.fromDots([dot, ...outcome.replaced]);
+    const problem = tooManyValues(outcome.after);
+    if (problem !== null) {
+      respond({ type: 'failed', failure: problem });
+      return;
+    }
     if (owner !== undefined) {
       if (cell.hint !== null) this.replica.applyHint(cell, cell.hint);
       this.replica.join(owner, cell, { entries: outcome.added, seen: context, events, past: context });
     } else {
       const targets = owners.filter((node) => node !== self);
-      if (!this.hints.store(cell, { entries: outcome.added, events, context, targets })) {
+      if (targets.length === 0 || !this.hints.store(cell, { entries: outcome.added, events, context, targets })) {
         const message = 'the hint store is full and no owner of the key is reachable; restore the link to the owners';
         respond({ type: 'failed', failure: failure('disk-full', message) });
         return;
       }
+      this.core.shards.takeCounter(cell.shard, counter);
     }
-    const write: Write = {
-      id: this.nextId(),
-      cell,
-      owners,
-      needed: needed(request.level, owners.length),
-      strictOnly: request.level === 'all',
-      message: {
-        type: 'replicate',
-        bucket,
-        key: request.key,
-        entries: outcome.added,
-        events,
-        context,
-      },
+    const after = liveEntries(outcome.after, wallMs, conflict);
+    const write = this.open(cell, request, respond, {
+      message: { type: 'replicate', bucket, key: request.key, entries: outcome.added, events, context },
       reply: {
         type: 'mutate',
         applied: true,
@@ -210,8 +204,25 @@ export class WriteCoordinator {
         context: owner === undefined ? context : owner.context.clone(),
         owners: owners.length,
         before,
-        after: liveEntries(outcome.after, wallMs, conflict),
+        after,
       },
+    });
+    this.core.counters.writes++;
+    this.core.journal.afterTurn(() => {
+      if (owner !== undefined) owner.durableCounter = Math.max(owner.durableCounter, counter);
+      this.replicate(write, owner?.complete === true);
+    });
+  }
+
+  private open(cell: Cell, request: MutateRequest, respond: Respond, parts: Pick<Write, 'message' | 'reply'>): Write {
+    const owners = this.core.ring.owners(cell.shard);
+    return {
+      ...parts,
+      id: this.nextId(),
+      cell,
+      owners,
+      needed: needed(request.level, owners.length),
+      strictOnly: request.level === 'all',
       respond,
       asked: new Map(),
       stored: new Set(),
@@ -222,11 +233,6 @@ export class WriteCoordinator {
       ended: false,
       answered: false,
     };
-    this.core.counters.writes++;
-    this.core.journal.afterTurn(() => {
-      if (owner !== undefined) owner.durableCounter = Math.max(owner.durableCounter, counter);
-      this.replicate(write, owner?.complete === true);
-    });
   }
 
   private unapplied(
@@ -271,7 +277,10 @@ export class WriteCoordinator {
   private useFallbacks(write: Write): void {
     const { self } = this.core.options;
     const preference = this.core.ring.preference(write.cell.shard);
-    const covered = new Set(write.asked.values());
+    const covered = new Set<NodeId | null>();
+    for (const [node, standsFor] of write.asked) {
+      if (this.core.isUp(node) && !write.refused.has(node)) covered.add(standsFor);
+    }
     let next = write.owners.length;
     for (const owner of write.owners) {
       if (owner === self || covered.has(owner) || write.stored.has(owner) || write.extra.has(owner)) continue;
@@ -299,7 +308,11 @@ export class WriteCoordinator {
       if (quorum === 'sloppy') this.core.counters.writesSloppy++;
       write.respond({ ...write.reply, acks: stored.size + extra.size, quorum });
     }
-    if (write.answered && write.owners.every((owner) => stored.has(owner) || extra.has(owner))) this.closeWrite(write);
+    if (
+      write.answered &&
+      write.owners.every((owner) => stored.has(owner) || extra.has(owner) || !this.core.isUp(owner))
+    )
+      this.closeWrite(write);
     else if (!write.answered && this.isHopeless(write)) this.endWrite(write);
   }
 
@@ -349,6 +362,19 @@ export class WriteCoordinator {
     write.ended = true;
     this.writes.delete(write.id);
   }
+}
+
+/** Concurrent values of one key, and their bytes: what goes beyond could not be sent to a replica in one piece. */
+const SIBLINGS_MAX = 128;
+const SIBLING_BYTES_MAX = VALUE_BYTES_MAX + VALUE_BYTES_MAX / 2;
+
+function tooManyValues(entries: Entries): Failure | null {
+  if (entries.length <= 1) return null;
+  let bytes = 0;
+  for (const { payload } of entries) if (payload.kind === 'register') bytes += payload.value.length;
+  if (entries.length <= SIBLINGS_MAX && bytes <= SIBLING_BYTES_MAX) return null;
+  const message = `the key would hold ${entries.length} concurrent values of ${bytes} bytes; read it, and write with the context that came with it`;
+  return failure('value-too-large', message, { data: { values: entries.length, bytes } });
 }
 
 const MUTATION_FAILURES: Readonly<Record<MutationFailure, Failure>> = {
