@@ -51,7 +51,12 @@ async function compose(
   closers: (() => Promise<void>)[],
   fail: (error: unknown) => void,
 ): Promise<void> {
-  await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(
+      `the data directory cannot be used (${reason}); name a folder that this user may write with --data-dir`,
+    );
+  });
   const { storage, damage } = await openStore(config, log);
   closers.push(() => storage.close());
   const secret = await clusterSecret(config, log);

@@ -166,12 +166,13 @@ export class ApiClient {
 
 /** Title, detail and code of a problem details document; undefined when it has none of the first two. */
 export function problemText(problem: Readonly<Record<string, unknown>>): string | undefined {
-  const { title, detail, code } = problem;
+  const { title, detail, code, stateChanged } = problem;
   const parts = [title, detail]
     .filter((part): part is string => typeof part === 'string' && part !== '')
     .map(printable);
   const suffix = typeof code === 'string' ? ` (${printable(code)})` : '';
-  return parts.length === 0 ? undefined : `${parts.join(': ')}${suffix}`;
+  const effect = stateChanged === 'maybe' ? ' — the write may have taken effect all the same' : '';
+  return parts.length === 0 ? undefined : `${parts.join(': ')}${suffix}${effect}`;
 }
 
 /** Path of a key: everything but unreserved characters is escaped, `/` too. */

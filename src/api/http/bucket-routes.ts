@@ -9,7 +9,7 @@ import { BUCKET_PARAMS, BUCKET_SCHEMA, json, problems } from './openapi.ts';
 import { NO_QUERY } from './query.ts';
 import { bucketTarget } from './target.ts';
 
-const BUCKET_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const BUCKET_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 
 const BUCKET_BODY = z.strictObject({
   name: z.string().optional(),
@@ -119,10 +119,7 @@ async function create(
 ): Promise<FastifyReply> {
   if (!BUCKET_NAME.test(name)) {
     throw new HoldfastError(
-      failure(
-        'bad-bucket',
-        'a bucket name is 1 to 64 letters, digits, dots, dashes or underscores, beginning with a letter or digit',
-      ),
+      failure('bad-bucket', 'a bucket name has 1 to 63 characters of a-z 0-9 . _ - and starts with a letter or digit'),
     );
   }
   if (config.consistency === 'strong') {

@@ -55,7 +55,11 @@ function addCreate(bucket: Command, context: CliContext): void {
         .choices(['lww', 'siblings'])
         .default('lww'),
     )
-    .addOption(new Option('--replicas <n>', 'copies of each key (default: the 3)').argParser(wholeNumber(1, 7)))
+    .addOption(
+      new Option('--replicas <n>', 'copies of each key, recorded for later versions (default: 3)').argParser(
+        wholeNumber(1, 7),
+      ),
+    )
     .addOption(
       new Option('--sync <direction>', 'exchange with a hub').choices(['none', 'up', 'down', 'both']).default('none'),
     )

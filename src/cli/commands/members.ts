@@ -27,13 +27,14 @@ export function addMembersCommand(program: Command, context: CliContext): void {
       const { members } = readShape(MEMBERS, answer);
       const rows = members
         .toSorted((a, b) => compare(a.name, b.name) || compare(a.peerId, b.peerId))
+        .map((member) => ({ ...member, isHere: member.state === 'alive' || member.state === 'suspect' }))
         .map((member) => [
           `${printable(member.name)}${member.self ? '*' : ''}`,
           colourOf(terminal, member.state),
-          member.health === 'healthy' ? 'healthy' : terminal.colour('yellow', printable(member.health)),
+          healthOf(terminal, member),
           printable(member.zone) || '-',
-          member.score.toFixed(2),
-          member.rttMs === null ? '-' : `${member.rttMs.toFixed(1)} ms`,
+          member.isHere ? member.score.toFixed(2) : '-',
+          member.rttMs === null || !member.isHere ? '-' : `${member.rttMs.toFixed(1)} ms`,
           agoText(member.since, context.now()),
           printable(member.addresses[0] ?? '-').replace(/\/p2p\/.*$/, ''),
         ]);
@@ -48,4 +49,10 @@ function colourOf(terminal: Terminal, state: string): string {
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** Of a member that is gone nothing is known. */
+function healthOf(terminal: Terminal, { health, isHere }: { health: string; isHere: boolean }): string {
+  if (!isHere) return '-';
+  return health === 'healthy' ? health : terminal.colour('yellow', printable(health));
 }

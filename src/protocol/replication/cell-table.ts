@@ -49,6 +49,7 @@ export class CellTable {
   private readonly options: CellTableOptions;
   private readonly cells = new Map<string, Cell>();
   private readonly reads = new Map<number, Cell>();
+  private hand = this.cells.entries();
   private nextReadId = 1;
   private bytes = 0;
 
@@ -118,19 +119,25 @@ export class CellTable {
     }
   }
 
-  /** Evicts clean cells until the cache fits; to be called once a turn. */
+  /**
+   * Evicts clean cells until the cache fits; to be called once a turn. The hand of a clock (Corbato 1968): it goes on
+   * where it stopped, and passes over a cell once that was used since it last came by.
+   */
   trim(): void {
-    if (this.bytes <= this.options.cacheBytes) return;
-    let budget = this.cells.size;
-    for (const [id, cell] of this.cells) {
-      if (this.bytes <= this.options.cacheBytes || budget-- === 0) return;
-      this.cells.delete(id);
+    // Once round at most, and the step back to the start.
+    let budget = this.cells.size + 1;
+    while (this.bytes > this.options.cacheBytes && budget-- > 0) {
+      const next = this.hand.next();
+      if (next.done === true) {
+        this.hand = this.cells.entries();
+        continue;
+      }
+      const [id, cell] = next.value;
       const busy = cell.waiting !== null || !this.options.isDurable(cell.persistId);
       if (busy || cell.touched) {
-        // Second chance: to the back of the queue.
         cell.touched = false;
-        this.cells.set(id, cell);
       } else {
+        this.cells.delete(id);
         this.bytes -= cell.bytes;
       }
     }

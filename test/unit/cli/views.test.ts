@@ -126,9 +126,9 @@ describe('members', () => {
   it('prints a table sorted by name', async () => {
     const { out } = await show(['members'], MEMBERS);
     expect(out).toMatchInlineSnapshot(`
-      "NAME     STATE  HEALTH    ZONE   SCORE     RTT  SINCE      ADDRESS
-      edge-1*  alive  healthy   north   0.88  0.4 ms  2 min ago  /ip4/10.0.0.1/tcp/7400
-      edge-2   dead   degraded  -       0.50       -  3 d ago    -
+      "NAME     STATE  HEALTH   ZONE   SCORE     RTT  SINCE      ADDRESS
+      edge-1*  alive  healthy  north   0.88  0.4 ms  2 min ago  /ip4/10.0.0.1/tcp/7400
+      edge-2   dead   -        -          -       -  3 d ago    -
       "
     `);
   });
