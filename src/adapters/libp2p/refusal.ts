@@ -7,7 +7,7 @@ export function refusalAdvice(code: RefusalCode, own: ClusterHello, peer: Cluste
       return 'a peer holds another cluster secret and was not admitted; start both nodes with the same --secret or --secret-file';
     case 'cluster-mismatch':
       return (
-        `a peer belongs to ${peer === undefined ? 'another cluster' : `cluster ${peer.clusterId}`}, this node to ${own.clusterId}; ` +
+        `a peer belongs to cluster ${peer?.clusterId ?? '(it refused, and does not say)'}, this node to ${own.clusterId}; ` +
         'if they should be one cluster, start both with the same --secret-file, else remove the seed that points there'
       );
     case 'version-mismatch':
