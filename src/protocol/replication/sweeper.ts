@@ -6,6 +6,8 @@ import type { WriteCoordinator } from './write-coordinator.ts';
 
 /** Between two looks at the schedule. */
 const SWEEP_INTERVAL_MS = 1000;
+/** The same while there is more than one look can take. */
+const BACKLOG_INTERVAL_MS = 100;
 /** Keys swept at one look. */
 const SWEEP_ROWS = 1024;
 
@@ -37,7 +39,8 @@ export class Sweeper {
       this.scanning = false;
       let swept = 0;
       for (const row of result.rows) if (this.sweep(row)) swept++;
-      if (result.more && swept > 0) this.nextSweepMs = this.core.now.monoMs;
+      // Not at once: until their deletes are synced, the same rows would be read again.
+      if (result.more && swept > 0) this.nextSweepMs = this.core.now.monoMs + BACKLOG_INTERVAL_MS;
     });
   }
 

@@ -308,11 +308,8 @@ export class WriteCoordinator {
       if (quorum === 'sloppy') this.core.counters.writesSloppy++;
       write.respond({ ...write.reply, acks: stored.size + extra.size, quorum });
     }
-    if (
-      write.answered &&
-      write.owners.every((owner) => stored.has(owner) || extra.has(owner) || !this.core.isUp(owner))
-    )
-      this.closeWrite(write);
+    const isOpen = write.owners.some((owner) => !stored.has(owner) && !extra.has(owner) && this.core.isUp(owner));
+    if (write.answered && !isOpen) this.closeWrite(write);
     else if (!write.answered && this.isHopeless(write)) this.endWrite(write);
   }
 
