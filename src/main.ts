@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import packageJson from '../package.json' with { type: 'json' };
 import { openLevelStorage } from './adapters/level/level-storage.ts';
 import { loadIdentity } from './adapters/libp2p/identity.ts';
+import { createSigner } from './adapters/libp2p/signer.ts';
 import { createLibp2pTransport } from './adapters/libp2p/transport.ts';
 import { prometheusRenderer } from './adapters/prometheus/metrics-renderer.ts';
 import { systemClock } from './adapters/system/clock.ts';
@@ -60,11 +61,7 @@ async function compose(
   const { storage, damage } = await openStore(config, log);
   closers.push(() => storage.close());
   const secret = await clusterSecret(config, log);
-  const clusterId = createHash('sha256')
-    .update('holdfast cluster id')
-    .update(secret.reveal())
-    .digest('hex')
-    .slice(0, 16);
+  const clusterId = clusterIdOf(secret);
   const identity = await loadIdentity(config.dataDir);
   const { shards } = config.tuning;
   const drawActor = (): string => randomBytes(8).toString('hex');
@@ -102,6 +99,7 @@ async function compose(
       metrics: prometheusRenderer,
       log,
       seed: randomBytes(4).readUInt32BE(),
+      signer: createSigner(identity),
       run: randomBytes(6).toString('hex'),
       processUsage,
       onFatal: fail,
@@ -125,6 +123,11 @@ async function compose(
     clusterId,
     http: endpointText(http.address, http.port),
   });
+}
+
+/** Names the cluster without telling its secret. */
+function clusterIdOf(secret: Secret): string {
+  return createHash('sha256').update('holdfast cluster id').update(secret.reveal()).digest('hex').slice(0, 16);
 }
 
 function processUsage(): { residentBytes: number; cpuSeconds: number } {

@@ -13,6 +13,7 @@ import type {
   NodeStatus,
   RingView,
 } from '../ports/node-handle.ts';
+import type { Signer } from '../ports/signer.ts';
 import type { CorruptRecord, Storage } from '../ports/storage.ts';
 import type { SystemSampler } from '../ports/system.ts';
 import type { Transport } from '../ports/transport.ts';
@@ -25,6 +26,7 @@ import type { ClientReply, ClientRequest, ReplyOf } from '../protocol/replicatio
 import { WIRE_VERSION } from '../wire/message.ts';
 import { recordOf } from '../wire/record.ts';
 import { ChangeLog } from './change-log.ts';
+import { claimAuthority } from './claim-authority.ts';
 import { Driver } from './driver.ts';
 import { EventLog } from './event-log.ts';
 import { type MetricsSnapshot, nodeMetrics } from './node-metrics.ts';
@@ -52,6 +54,7 @@ export interface LocalNodeOptions {
   readonly log: Log;
   /** 32 random bits: the seed of the node's protocol randomness. */
   readonly seed: number;
+  readonly signer: Signer;
   /** Names this run of the process in feeds. */
   readonly run: string;
   readonly processUsage: () => MetricsSnapshot['process'];
@@ -117,6 +120,7 @@ export class LocalNode implements NodeHandle {
           maxClockDriftMs: tuning.maxClockDriftMs,
         },
         restored: state.replication,
+        claims: claimAuthority(options.signer, options.clusterId),
         prng: new Prng(options.seed),
       },
       clock.now(),
@@ -278,6 +282,7 @@ export class LocalNode implements NodeHandle {
         name: options.config.name,
         uptimeSeconds: (options.clock.now().monoMs - this.startedMs) / 1000,
         members: node.members(),
+        membership: node.membershipStats(),
         ringEpoch: node.ringEpoch,
         replication: node.replicationStats(),
         disk: { ...this.disk, readOnly: this.readOnly },

@@ -1,5 +1,6 @@
 import type { Metric } from '../ports/metrics.ts';
 import type { Member } from '../protocol/membership/member.ts';
+import type { MembershipStats } from '../protocol/membership/membership.ts';
 import type { ReplicationStats } from '../protocol/replication/replication.ts';
 import type { DriverCounters } from './driver.ts';
 
@@ -8,6 +9,7 @@ export interface MetricsSnapshot {
   readonly name: string;
   readonly uptimeSeconds: number;
   readonly members: readonly Member[];
+  readonly membership: MembershipStats;
   readonly ringEpoch: number;
   readonly replication: ReplicationStats;
   readonly disk: { readonly usedBytes: number; readonly freeBytes: number; readonly readOnly: boolean };
@@ -22,8 +24,6 @@ export interface MetricsSnapshot {
 export function nodeMetrics(snapshot: MetricsSnapshot): Metric[] {
   const { replication, disk, driver } = snapshot;
   const { counters, hints, shards } = replication;
-  const states = { alive: 0, suspect: 0, dead: 0, left: 0 };
-  for (const member of snapshot.members) states[member.state]++;
   return [
     {
       name: 'holdfast_info',
@@ -34,12 +34,7 @@ export function nodeMetrics(snapshot: MetricsSnapshot): Metric[] {
     gauge('holdfast_uptime_seconds', 'Time since the start of the process.', snapshot.uptimeSeconds),
     gauge('holdfast_resident_memory_bytes', 'Resident memory of the process.', snapshot.process.residentBytes),
     counter('holdfast_cpu_seconds_total', 'Processor time used by the process.', snapshot.process.cpuSeconds),
-    {
-      name: 'holdfast_members',
-      help: "Members by state, in this node's view.",
-      type: 'gauge',
-      values: Object.entries(states).map(([state, value]) => ({ labels: { state }, value })),
-    },
+    ...membershipMetrics(snapshot),
     gauge('holdfast_ring_epoch', 'Number of ring changes.', snapshot.ringEpoch),
     gauge('holdfast_shards_owned', 'Shards of which this node is an owner.', shards.owned),
     gauge('holdfast_shards_complete', 'Owned shards whose replica here is complete.', shards.complete),
@@ -97,6 +92,29 @@ export function nodeMetrics(snapshot: MetricsSnapshot): Metric[] {
       type: 'counter',
       values: Object.entries(snapshot.transport).map(([what, value]) => ({ labels: { what }, value })),
     },
+  ];
+}
+
+function membershipMetrics({ members, membership }: MetricsSnapshot): Metric[] {
+  const states = { alive: 0, suspect: 0, dead: 0, left: 0 };
+  for (const member of members) states[member.state]++;
+  return [
+    {
+      name: 'holdfast_members',
+      help: "Members by state, in this node's view.",
+      type: 'gauge',
+      values: Object.entries(states).map(([state, value]) => ({ labels: { state }, value })),
+    },
+    gauge(
+      'holdfast_local_health',
+      'How far this node distrusts its own view of time: 0 is well, 8 is worst.',
+      membership.localHealth,
+    ),
+    counter(
+      'holdfast_claims_refused_total',
+      'Claims about members that their author had not signed.',
+      membership.forgedClaims,
+    ),
   ];
 }
 

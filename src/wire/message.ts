@@ -5,8 +5,14 @@ import type { BucketRecord, CatalogState, RingMemberRecord } from '../protocol/c
 import { BUCKETS_MAX, RING_MEMBERS_MAX } from '../protocol/catalog/record.ts';
 import { VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
 import type { Mutation } from '../protocol/causal/mutation.ts';
+import type { Claim } from '../protocol/membership/claim.ts';
 import type { MemberProfile } from '../protocol/membership/member.ts';
-import { MEMBERSHIP_LIMITS, type MemberUpdate } from '../protocol/membership/message.ts';
+import {
+  type AccusationUpdate,
+  type AliveUpdate,
+  MEMBERSHIP_LIMITS,
+  type MemberUpdate,
+} from '../protocol/membership/message.ts';
 import type { PeerMessage } from '../protocol/node/message.ts';
 import type { SyncItem } from '../protocol/replication/message.ts';
 import type { ClientReply, ClientRequest, ListItem } from '../protocol/replication/request.ts';
@@ -58,7 +64,11 @@ const profile: Codec<MemberProfile> = record<MemberProfile>({
   zone: shortText,
   labels: mapped(
     list(record<{ key: string; value: string }>({ key: shortText, value: shortText }), limits.labelsMax),
-    (labels: Readonly<Record<string, string>>) => Object.entries(labels).map(([key, value]) => ({ key, value })),
+    // Sorted, because the profile is signed: an object does not keep the order of keys that look like numbers.
+    (labels: Readonly<Record<string, string>>) =>
+      Object.keys(labels)
+        .sort()
+        .map((key) => ({ key, value: labels[key] as string })),
     (pairs) => Object.fromEntries(pairs.map(({ key, value }) => [key, value])),
   ),
   capabilities: list(shortText, limits.capabilitiesMax),
@@ -70,23 +80,29 @@ const profile: Codec<MemberProfile> = record<MemberProfile>({
   weight: number,
 });
 
-type Accusation = Extract<MemberUpdate, { state: 'suspect' | 'dead' }>;
-const accusation: Codec<Omit<Accusation, 'state'>> = mapped(
-  record<{ id: string; incarnation: number; from: string; profile: MemberProfile | null }>({
+const signature = bytes(limits.signatureBytesMax);
+const aliveUpdate: Codec<AliveUpdate> = mapped(
+  record<Omit<AliveUpdate, 'state'>>({ id: nodeId, incarnation: integer(), profile, signature }),
+  (alive: AliveUpdate) => alive,
+  (fields) => ({ state: 'alive', ...fields }),
+);
+const accusation: Codec<Omit<AccusationUpdate, 'state'>> = mapped(
+  record<Omit<AccusationUpdate, 'state' | 'alive'> & { alive: AliveUpdate | null }>({
     id: nodeId,
     incarnation: integer(),
     from: nodeId,
-    profile: nullable(profile),
+    signature,
+    alive: nullable(aliveUpdate),
   }),
-  (value: Omit<Accusation, 'state'>) => ({ ...value, profile: value.profile ?? null }),
-  ({ profile: known, ...rest }) => (known === null ? rest : { ...rest, profile: known }),
+  (value: Omit<AccusationUpdate, 'state'>) => ({ ...value, alive: value.alive ?? null }),
+  ({ alive, ...rest }) => (alive === null ? rest : { ...rest, alive }),
 );
 
 const update: Codec<MemberUpdate> = union<MemberUpdate, 'state'>('state', {
-  alive: [0, record({ id: nodeId, incarnation: integer(), profile })],
+  alive: [0, record({ id: nodeId, incarnation: integer(), profile, signature })],
   suspect: [1, accusation],
   dead: [2, accusation],
-  left: [3, record({ id: nodeId, incarnation: integer() })],
+  left: [3, record({ id: nodeId, incarnation: integer(), signature })],
 });
 const updates = list(update, limits.updatesPerMessageMax);
 const seq = integer(0xffff_ffff);
@@ -186,6 +202,27 @@ export const catalogState: Codec<CatalogState> = record<CatalogState>({
   members: list(member, RING_MEMBERS_MAX),
   buckets: list(bucketRecord, BUCKETS_MAX),
 });
+
+const accused = { id: nodeId, incarnation: integer(), from: nodeId };
+const unsignedClaim: Codec<Claim> = union<Claim, 'state'>('state', {
+  alive: [0, record({ id: nodeId, incarnation: integer(), profile })],
+  suspect: [1, record(accused)],
+  dead: [2, record(accused)],
+  left: [3, record({ id: nodeId, incarnation: integer() })],
+});
+const clusterName = text(128);
+
+/**
+ * What the author of a claim signs: a purpose, the cluster and the claim, so that a signature is worth nothing
+ * elsewhere. Fields beyond the claim's own are not looked at.
+ */
+export function claimBytes(clusterId: string, claim: Claim): Uint8Array {
+  const writer = new Writer(512);
+  clusterName.encode(writer, 'holdfast membership claim');
+  clusterName.encode(writer, clusterId);
+  unsignedClaim.encode(writer, claim);
+  return writer.take();
+}
 
 /** The address book's record of one member. */
 export const memberProfile: Codec<MemberProfile> = profile;

@@ -4,10 +4,11 @@ import { Prng } from '../../src/lib/prng.ts';
 import { Membership } from '../../src/protocol/membership/membership.ts';
 import type { MemberUpdate } from '../../src/protocol/membership/message.ts';
 import { MembershipNetwork, profileOf } from '../support/membership-network.ts';
+import { signed, testClaims } from '../support/test-claims.ts';
 
 const now = { monoMs: 0, wallMs: 1_700_000_000_000 };
 
-/** Claims that can be true of one member's life: it leaves under an incarnation in which nobody accuses it. */
+/** Claims of one member's life, in any order. */
 const history = fc
   .array(
     fc.record({
@@ -19,16 +20,19 @@ const history = fc
   )
   .map((claims) =>
     claims.map(({ state, life, from }): MemberUpdate => {
-      const incarnation = state === 'left' ? 2 * life + 1 : 2 * life;
-      if (state === 'alive') return { state, id: 'x', incarnation, profile: profileOf('x', life) };
-      if (state === 'left') return { state, id: 'x', incarnation };
-      return { state, id: 'x', incarnation, from };
+      if (state === 'alive') return signed({ state, id: 'x', incarnation: life, profile: profileOf('x', life) });
+      if (state === 'left') return signed({ state, id: 'x', incarnation: life });
+      return signed({ state, id: 'x', incarnation: life, from });
     }),
   );
 
 function outcome(updates: readonly MemberUpdate[]): unknown {
-  const core = new Membership({ self: 'me', profile: profileOf('me'), incarnation: 0, known: [], prng: new Prng(1) });
-  const all: MemberUpdate[] = [{ state: 'alive', id: 'x', incarnation: 1, profile: profileOf('x', 0) }, ...updates];
+  const base = { self: 'me', profile: profileOf('me'), incarnation: 0, known: [], claims: testClaims('me') };
+  const core = new Membership({ ...base, prng: new Prng(1) });
+  const all: MemberUpdate[] = [
+    signed({ state: 'alive', id: 'x', incarnation: 1, profile: profileOf('x', 1) }),
+    ...updates,
+  ];
   for (const update of all) {
     core.handle({ type: 'message', from: 'a', message: { type: 'gossip', updates: [update] } }, now);
   }

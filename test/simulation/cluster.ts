@@ -7,6 +7,7 @@ import { Node } from '../../src/protocol/node/node.ts';
 import type { RecordClear, RecordWrite } from '../../src/protocol/replication/record.ts';
 import type { ClientReply, ClientRequest } from '../../src/protocol/replication/request.ts';
 import { decodeFrame, FrameWriter, laneOf } from '../../src/wire/message.ts';
+import { testClaims } from '../support/test-claims.ts';
 import { VirtualClock } from './virtual-clock.ts';
 import { frozen, VirtualDisk } from './virtual-disk.ts';
 
@@ -136,6 +137,7 @@ export class SimCluster {
           maxClockDriftMs: 60_000,
         },
         restored: disk.restored(),
+        claims: testClaims(node.id),
         prng: new Prng(this.prng.uint32()),
       },
       this.instant(),

@@ -7,6 +7,7 @@ import { Membership } from '../../src/protocol/membership/membership.ts';
 import type { MembershipMessage, MemberUpdate } from '../../src/protocol/membership/message.ts';
 import type { KnownMember, MembershipTiming } from '../../src/protocol/membership/options.ts';
 import { EventQueue } from './event-queue.ts';
+import { testClaims } from './test-claims.ts';
 
 /** Frame, Noise, yamux, TCP and IP headers of one small message, generously. */
 const OVERHEAD_BYTES = 130;
@@ -387,6 +388,7 @@ export class MembershipNetwork {
       profile: profileOf(id, life),
       incarnation,
       known: book,
+      claims: testClaims(id),
       prng: new Prng(this.prng.uint32()),
       ...(this.options.timing === undefined ? {} : { timing: this.options.timing }),
     });

@@ -66,20 +66,23 @@ const profile: fc.Arbitrary<MemberProfile> = fc.record({
   score: finite,
   weight: finite,
 });
+const signature = fc.uint8Array({ maxLength: 64 });
+const alive = fc.record({ state: fc.constant('alive' as const), id: nodeId, incarnation: count, profile, signature });
 const accusation = fc.record(
   {
     state: fc.constantFrom('suspect' as const, 'dead' as const),
     id: nodeId,
     incarnation: count,
     from: nodeId,
-    profile,
+    signature,
+    alive,
   },
-  { requiredKeys: ['state', 'id', 'incarnation', 'from'] },
+  { requiredKeys: ['state', 'id', 'incarnation', 'from', 'signature'] },
 );
 const update: fc.Arbitrary<MemberUpdate> = fc.oneof(
-  fc.record({ state: fc.constant('alive' as const), id: nodeId, incarnation: count, profile }),
+  alive,
   accusation,
-  fc.record({ state: fc.constant('left' as const), id: nodeId, incarnation: count }),
+  fc.record({ state: fc.constant('left' as const), id: nodeId, incarnation: count, signature }),
 );
 const updates = few(update);
 

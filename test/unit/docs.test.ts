@@ -225,6 +225,7 @@ const EMPTY_SNAPSHOT: Parameters<typeof nodeMetrics>[0] = {
   name: 'node',
   uptimeSeconds: 0,
   members: [],
+  membership: { localHealth: 0, forgedClaims: 0 },
   ringEpoch: 0,
   replication: {
     shards: { owned: 0, complete: 0, transferring: 0 },

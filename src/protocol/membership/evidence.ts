@@ -1,7 +1,7 @@
-import type { NodeId } from '../machine.ts';
 import type { MemberProfile } from './member.ts';
 import type { MemberRecord } from './member-table.ts';
-import type { MemberUpdate } from './message.ts';
+import type { AccusationUpdate, MemberUpdate } from './message.ts';
+import { MEMBERSHIP_LIMITS } from './message.ts';
 
 /** Where a claim came from. In a push-pull it may be old, so a death in it is only ground for suspicion. */
 export type EvidenceSource = 'gossip' | 'push-pull';
@@ -17,13 +17,9 @@ export type Verdict = 'ignored' | 'stale' | 'alive' | 'profile' | 'suspect' | 'c
  * SWIM's order of precedence (Das, Gupta, Motivala 2002, section 4.2), with `left` and with dead members
  * that are kept: a higher incarnation wins; at equal ones the worse news does.
  */
-export function judge(
-  record: MemberRecord | undefined,
-  update: MemberUpdate,
-  sender: NodeId,
-  source: EvidenceSource,
-): Verdict {
-  if (record === undefined || !record.confirmed) return judgeUnknown(record !== undefined, update);
+export function judge(record: MemberRecord | undefined, update: MemberUpdate, source: EvidenceSource): Verdict {
+  if (isAccusation(update) && isTooFarAhead(record, update)) return 'ignored';
+  if (record === undefined || record.claim === null) return judgeUnknown(record !== undefined, update);
   switch (update.state) {
     case 'alive':
       return judgeAlive(record, update.incarnation);
@@ -32,7 +28,7 @@ export function judge(
     case 'dead':
       return judgeDead(record, update.incarnation, source);
     case 'left':
-      return judgeLeft(record, update.incarnation, isOrigin(update, sender));
+      return judgeLeft(record, update.incarnation);
   }
 }
 
@@ -42,8 +38,8 @@ function judgeUnknown(isInAddressBook: boolean, update: MemberUpdate): Verdict {
       return 'alive';
     case 'suspect':
     case 'dead':
-      // Without a profile it could be neither dialled nor shown.
-      return isInAddressBook || update.profile !== undefined ? update.state : 'ignored';
+      // Without its own words it could be neither dialled nor shown.
+      return update.alive !== undefined ? update.state : 'ignored';
     case 'left':
       // Whoever is already gone need not become known, or it would be passed around for ever.
       return isInAddressBook ? 'left' : 'ignored';
@@ -55,7 +51,7 @@ function judgeAlive(record: MemberRecord, incarnation: number): Verdict {
   if (incarnation > member.incarnation) return 'alive';
   if (incarnation < member.incarnation) return 'stale';
   if (member.state === 'left') return 'stale';
-  if (record.profileIncarnation < incarnation) return 'profile';
+  if ((record.alive?.incarnation ?? 0) < incarnation) return 'profile';
   return member.state === 'alive' ? 'ignored' : 'stale';
 }
 
@@ -75,28 +71,21 @@ function judgeDead(record: MemberRecord, incarnation: number, source: EvidenceSo
   return incarnation === member.incarnation && member.state === 'suspect' ? 'confirmation' : 'suspect';
 }
 
-/**
- * A relayed leave must carry an incarnation that we have not seen: only the member itself issues those.
- * (Until claims are signed, that and the admission of peers is all the proof there is.)
- */
-function judgeLeft(record: MemberRecord, incarnation: number, fromOrigin: boolean): Verdict {
+/** Signed by the member itself, so it counts whoever passed it on. */
+function judgeLeft(record: MemberRecord, incarnation: number): Verdict {
   const { member } = record;
-  if (incarnation > member.incarnation) return 'left';
-  if (member.state === 'left') return incarnation === member.incarnation ? 'ignored' : 'stale';
-  if (fromOrigin && incarnation === member.incarnation) return 'left';
-  return 'stale';
+  if (incarnation < member.incarnation) return 'stale';
+  return incarnation === member.incarnation && member.state === 'left' ? 'ignored' : 'left';
 }
 
-/** True when the claim comes straight from the one who made it; the place where a signature will count too. */
-export function isOrigin(update: MemberUpdate, sender: NodeId): boolean {
-  switch (update.state) {
-    case 'alive':
-    case 'left':
-      return update.id === sender;
-    case 'suspect':
-    case 'dead':
-      return update.from === sender;
-  }
+function isAccusation(update: MemberUpdate): update is AccusationUpdate {
+  return update.state === 'suspect' || update.state === 'dead';
+}
+
+/** A member can't be accused far beyond what it is known to have said: it would never get to refute that. */
+function isTooFarAhead(record: MemberRecord | undefined, update: AccusationUpdate): boolean {
+  const said = Math.max(record?.alive?.incarnation ?? 0, update.alive?.incarnation ?? 0);
+  return said > 0 && update.incarnation > said + MEMBERSHIP_LIMITS.accusationLeadMax;
 }
 
 /** True when both say the same, so that nobody needs to hear of the difference. */

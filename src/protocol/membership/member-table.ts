@@ -2,31 +2,20 @@ import { assert } from '../../lib/assert.ts';
 import { hashString } from '../../lib/hash.ts';
 import type { NodeId } from '../machine.ts';
 import type { Member, MemberProfile, MemberState } from './member.ts';
-import type { MemberUpdate } from './message.ts';
+import type { AccusationUpdate, AliveUpdate, MemberUpdate } from './message.ts';
 import { MEMBERSHIP_LIMITS } from './message.ts';
 import type { KnownMember } from './options.ts';
 
 /** One other member, as this node sees it. `member` is replaced on every change, never altered. */
 export interface MemberRecord {
   member: Member;
-  /** The incarnation that `member.profile` belongs to; behind `member.incarnation` while only an accusation told it. */
-  profileIncarnation: number;
-  /** False for an entry of the address book of which nothing was heard since the start. */
-  confirmed: boolean;
-  /** Who accused it last; itself where nobody did. */
-  accuser: NodeId;
+  /** The signed claim that its state rests on; null for an entry of the address book, of which nothing was heard. */
+  claim: MemberUpdate | null;
+  /** What it last said of itself; behind `member.incarnation` while only an accusation told that. */
+  alive: AliveUpdate | null;
   /** The last 16 probe outcomes, newest in the lowest bit; 1 is a miss. */
   misses: number;
   readonly idHash: number;
-}
-
-export interface Transition {
-  readonly state: MemberState;
-  readonly incarnation: number;
-  readonly accuser: NodeId;
-  /** Given where the update carries one. */
-  readonly profile?: MemberProfile | undefined;
-  readonly profileIncarnation?: number;
 }
 
 /** The other members: their states and what is derived from them. Knows no rules; see evidence.ts. */
@@ -39,8 +28,7 @@ export class MemberTable {
   constructor(self: NodeId, known: readonly KnownMember[]) {
     for (const { id, profile } of known) {
       if (id === self || this.records.has(id) || this.records.size >= MEMBERSHIP_LIMITS.membersMax) continue;
-      const member = newMember(id, 'dead', 0, profile, 0);
-      this.records.set(id, { ...newRecord(member, id), confirmed: false });
+      this.records.set(id, newRecord(newMember(id, profile)));
       this.counts.dead += 1;
     }
   }
@@ -90,40 +78,33 @@ export class MemberTable {
     return this.records.get(id)?.member.profile.addresses ?? [];
   }
 
-  /** Adds a member; the caller made room. */
-  add(id: NodeId, transition: Transition & { readonly profile: MemberProfile }, wallMs: number): MemberRecord {
+  /** Adds a stranger, as dead until a claim is applied; the caller made room. */
+  add(id: NodeId, profile: MemberProfile): MemberRecord {
     assert(!this.records.has(id) && this.records.size < MEMBERSHIP_LIMITS.membersMax, 'a new member fits');
-    const member = newMember(id, transition.state, transition.incarnation, transition.profile, wallMs);
-    const record = newRecord(member, transition.accuser);
-    record.profileIncarnation = transition.profileIncarnation ?? 0;
+    const record = newRecord(newMember(id, profile));
     this.records.set(id, record);
-    this.counts[member.state] += 1;
+    this.counts.dead += 1;
     this.forgetLists();
     return record;
   }
 
-  /** Applies a change; the former `member` object stays as it was. */
-  change(record: MemberRecord, transition: Transition, wallMs: number): void {
+  /** Applies a claim about the member; the former `member` object stays as it was. */
+  apply(record: MemberRecord, claim: MemberUpdate, wallMs: number): void {
     const before = record.member;
-    const stateChanged = before.state !== transition.state || !record.confirmed;
-    record.member = {
-      ...before,
-      state: transition.state,
-      incarnation: transition.incarnation,
-      profile: transition.profile ?? before.profile,
-      sinceMs: stateChanged ? wallMs : before.sinceMs,
-    };
-    record.confirmed = true;
-    record.accuser = transition.accuser;
-    if (transition.profile !== undefined) record.profileIncarnation = transition.profileIncarnation ?? 0;
-    if (before.state === transition.state) return;
+    const { state, incarnation } = claim;
+    adopt(record, claim.state === 'alive' ? claim : 'alive' in claim ? claim.alive : undefined);
+    const sinceMs = before.state === state && record.claim !== null ? before.sinceMs : wallMs;
+    const profile = record.alive?.profile ?? before.profile;
+    record.member = { ...before, state, incarnation, profile, sinceMs };
+    record.claim = claim;
+    if (before.state === state) return;
     if (before.state === 'dead' || before.state === 'left') {
       // Back from the dead, perhaps on another machine: what was measured before does not count.
       record.misses = 0;
       record.member = { ...record.member, rttMs: null, health: 'healthy' };
     }
     this.counts[before.state] -= 1;
-    this.counts[transition.state] += 1;
+    this.counts[state] += 1;
     this.forgetLists();
   }
 
@@ -157,19 +138,24 @@ export class MemberTable {
   }
 }
 
+/** Keeps what a member said of itself, unless it has said something newer. */
+export function adopt(record: MemberRecord, alive: AliveUpdate | undefined): void {
+  if (alive === undefined || alive.incarnation <= (record.alive?.incarnation ?? 0)) return;
+  record.alive = alive;
+  record.member = { ...record.member, profile: alive.profile };
+}
+
 /** What this node tells others of a member; undefined of one that nobody has heard from. */
-export function updateOf(record: MemberRecord, withProfile: boolean): MemberUpdate | undefined {
-  const { id, state, incarnation, profile } = record.member;
-  if (!record.confirmed) return undefined;
-  switch (state) {
-    case 'alive':
-      return { state, id, incarnation, profile };
-    case 'suspect':
-    case 'dead':
-      return { state, id, incarnation, from: record.accuser, ...(withProfile ? { profile } : {}) };
-    case 'left':
-      return { state, id, incarnation };
-  }
+export function updateOf(record: MemberRecord, withAlive: boolean): MemberUpdate | undefined {
+  const { claim, alive } = record;
+  if (claim === null || claim.state === 'alive' || claim.state === 'left') return claim ?? undefined;
+  return withAlive && alive !== null ? { ...withoutAlive(claim), alive } : withoutAlive(claim);
+}
+
+/** An accusation as it is passed on where the subject is known. */
+export function withoutAlive(accusation: AccusationUpdate): AccusationUpdate {
+  const { state, id, incarnation, from, signature } = accusation;
+  return accusation.alive === undefined ? accusation : { state, id, incarnation, from, signature };
 }
 
 function isMoreExpendable(a: Member, b: Member): boolean {
@@ -177,16 +163,10 @@ function isMoreExpendable(a: Member, b: Member): boolean {
   return a.sinceMs < b.sinceMs;
 }
 
-function newRecord(member: Member, accuser: NodeId): MemberRecord {
-  return { member, profileIncarnation: 0, confirmed: true, accuser, misses: 0, idHash: hashString(member.id) };
+function newRecord(member: Member): MemberRecord {
+  return { member, claim: null, alive: null, misses: 0, idHash: hashString(member.id) };
 }
 
-function newMember(
-  id: NodeId,
-  state: MemberState,
-  incarnation: number,
-  profile: MemberProfile,
-  sinceMs: number,
-): Member {
-  return { id, state, incarnation, profile, sinceMs, rttMs: null, health: 'healthy' };
+function newMember(id: NodeId, profile: MemberProfile): Member {
+  return { id, state: 'dead', incarnation: 0, profile, sinceMs: 0, rttMs: null, health: 'healthy' };
 }

@@ -19,6 +19,13 @@ import { SelfClaim } from './self-claim.ts';
 import { Suspicions } from './suspicion.ts';
 import { View } from './view.ts';
 
+export interface MembershipStats {
+  /** 0 (well) to `awarenessMax`. */
+  readonly localHealth: number;
+  /** Claims refused because their author had not signed them. */
+  readonly forgedClaims: number;
+}
+
 /**
  * Who is in the cluster and who of them lives: SWIM (Das, Gupta, Motivala 2002) with Lifeguard (Dadgar,
  * Phillips, Currey 2018) and push-pull. This class routes inputs and runs the periodic work; what claims
@@ -47,18 +54,19 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
 
   constructor(options: MembershipOptions) {
     const timing = timingOf(options.timing);
-    const { prng, self } = options;
+    const { prng, self, claims } = options;
     this.timing = timing;
     this.prng = prng;
     this.awareness = new Awareness(timing.awarenessMax);
     this.table = new MemberTable(self, options.known);
-    this.claim = new SelfClaim(self, options.profile, options.incarnation);
+    this.claim = new SelfClaim(self, options.profile, options.incarnation, claims);
     this.outbox = new Outbox(timing, this.table, this.dissemination);
     this.suspicions = new Suspicions(timing);
     const { awareness, table, outbox, suspicions, claim, dissemination } = this;
     this.prober = new Prober(self, { timing, prng, table, awareness, outbox });
     this.view = new View({
       timing,
+      claims,
       prng,
       table,
       awareness,
@@ -96,9 +104,8 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     return id === this.claim.id || this.table.isReachable(id);
   }
 
-  /** Local health, 0 (well) to `awarenessMax`. */
-  get awarenessScore(): number {
-    return this.awareness.score;
+  stats(): MembershipStats {
+    return { localHealth: this.awareness.score, forgedClaims: this.view.forgedClaims };
   }
 
   handle(input: MembershipInput, now: Instant): MembershipEffect[] {

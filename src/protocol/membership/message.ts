@@ -35,6 +35,12 @@ export const MEMBERSHIP_LIMITS = {
   textLengthMax: 128,
   /** Far above what refuting can reach; a claim beyond it is a forgery. */
   incarnationMax: 2 ** 48,
+  /**
+   * How far an accusation may be ahead of what its subject is known to have said. Without the bound one accuser
+   * could name the last incarnation there is, which nobody could refute.
+   */
+  accusationLeadMax: 2 ** 20,
+  signatureBytesMax: 64,
 } as const;
 
 /** `id` says that it lives. Only ever made by `id` itself, passed on by anyone. */
@@ -43,6 +49,8 @@ export interface AliveUpdate {
   readonly id: NodeId;
   readonly incarnation: number;
   readonly profile: MemberProfile;
+  /** Of `id`, over all of the above; at most 64 bytes, as in every claim. */
+  readonly signature: Uint8Array;
 }
 
 /** `from` says that `id` does not answer, or that its suspicion ran out. */
@@ -52,15 +60,19 @@ export interface AccusationUpdate {
   readonly incarnation: number;
   /** The accuser, kept when the accusation is passed on: only distinct accusers count as confirmations. */
   readonly from: NodeId;
-  /** Present in push-pull, so that a node which never heard of `id` learns where it was. */
-  readonly profile?: MemberProfile;
+  /** Of `from`, over all of the above. */
+  readonly signature: Uint8Array;
+  /** What `id` last said of itself. Present in push-pull, so that a node which never heard of `id` learns where it was. */
+  readonly alive?: AliveUpdate;
 }
 
-/** `id` says that it leaves. Carries an incarnation of its own, which nobody else could have issued. */
+/** `id` says that it leaves. */
 export interface LeftUpdate {
   readonly state: 'left';
   readonly id: NodeId;
   readonly incarnation: number;
+  /** Of `id`, over all of the above. */
+  readonly signature: Uint8Array;
 }
 
 /** One claim about one member. */
@@ -146,13 +158,14 @@ export function isUpdateWithinLimits(update: MemberUpdate): boolean {
   if (update.id.length === 0 || update.id.length > idLengthMax) return false;
   if (!Number.isSafeInteger(update.incarnation)) return false;
   if (update.incarnation < 1 || update.incarnation > incarnationMax) return false;
+  if (update.signature.length > MEMBERSHIP_LIMITS.signatureBytesMax) return false;
   switch (update.state) {
     case 'alive':
       return isProfileWithinLimits(update.profile);
     case 'suspect':
     case 'dead':
       if (update.from.length === 0 || update.from.length > idLengthMax) return false;
-      return update.profile === undefined || isProfileWithinLimits(update.profile);
+      return update.alive === undefined || (update.alive.id === update.id && isUpdateWithinLimits(update.alive));
     case 'left':
       return true;
   }

@@ -1,6 +1,7 @@
 import { assert } from '../../lib/assert.ts';
 import type { Prng } from '../../lib/prng.ts';
 import type { NodeId } from '../machine.ts';
+import type { ClaimAuthority } from './claim.ts';
 import type { MemberProfile } from './member.ts';
 
 /**
@@ -98,6 +99,7 @@ export interface MembershipOptions {
    * reported to others until somebody has heard from them.
    */
   readonly known: readonly KnownMember[];
+  readonly claims: ClaimAuthority;
   readonly prng: Prng;
   readonly timing?: Partial<MembershipTiming>;
 }

@@ -1,5 +1,6 @@
 import { assert } from '../../lib/assert.ts';
 import type { NodeId } from '../machine.ts';
+import type { Claim, ClaimAuthority } from './claim.ts';
 import type { MemberProfile } from './member.ts';
 import type { AliveUpdate, LeftUpdate } from './message.ts';
 import { isProfileWithinLimits, MEMBERSHIP_LIMITS } from './message.ts';
@@ -18,6 +19,7 @@ const RESERVE = 32;
  */
 export class SelfClaim {
   readonly id: NodeId;
+  private readonly claims: ClaimAuthority;
   private ownIncarnation: number;
   private ownProfile: MemberProfile;
   private isLeaving = false;
@@ -27,10 +29,11 @@ export class SelfClaim {
   private requested: number;
   private current: AliveUpdate | LeftUpdate | null = null;
 
-  constructor(id: NodeId, profile: MemberProfile, incarnation: number) {
+  constructor(id: NodeId, profile: MemberProfile, incarnation: number, claims: ClaimAuthority) {
     assert(Number.isSafeInteger(incarnation) && incarnation >= 0, 'the persisted incarnation is an integer from 0');
     assert(isProfileWithinLimits(profile), 'the own profile keeps the membership limits');
     this.id = id;
+    this.claims = claims;
     this.ownProfile = profile;
     this.ownIncarnation = incarnation + 1;
     this.durable = incarnation;
@@ -88,8 +91,12 @@ export class SelfClaim {
   pollAnnouncement(): AliveUpdate | LeftUpdate | undefined {
     if (this.ownIncarnation > this.durable || this.current?.incarnation === this.ownIncarnation) return undefined;
     this.current = this.isLeaving
-      ? { state: 'left', id: this.id, incarnation: this.ownIncarnation }
-      : { state: 'alive', id: this.id, incarnation: this.ownIncarnation, profile: this.ownProfile };
+      ? this.signed({ state: 'left', id: this.id, incarnation: this.ownIncarnation })
+      : this.signed({ state: 'alive', id: this.id, incarnation: this.ownIncarnation, profile: this.ownProfile });
     return this.current;
+  }
+
+  private signed<C extends Claim>(claim: C): C & { readonly signature: Uint8Array } {
+    return { ...claim, signature: this.claims.sign(claim) };
   }
 }

@@ -2,13 +2,14 @@ import { hashString } from '../../lib/hash.ts';
 import type { Prng } from '../../lib/prng.ts';
 import type { Instant, NodeId } from '../machine.ts';
 import type { Awareness } from './awareness.ts';
+import { authorOf, type ClaimAuthority } from './claim.ts';
 import type { Dissemination } from './dissemination.ts';
 import type { EvidenceSource } from './evidence.ts';
-import { isOrigin, isSameProfile, judge } from './evidence.ts';
-import type { Member, MemberProfile, MemberState } from './member.ts';
-import type { MemberRecord, MemberTable, Transition } from './member-table.ts';
-import { updateOf } from './member-table.ts';
-import type { AccusationUpdate, AliveUpdate, MemberUpdate } from './message.ts';
+import { isSameProfile, judge } from './evidence.ts';
+import type { Member, MemberState } from './member.ts';
+import type { MemberRecord, MemberTable } from './member-table.ts';
+import { adopt, updateOf, withoutAlive } from './member-table.ts';
+import type { AccusationUpdate, AliveUpdate, LeftUpdate, MemberUpdate } from './message.ts';
 import { isUpdateWithinLimits, MEMBERSHIP_LIMITS } from './message.ts';
 import type { MembershipTiming } from './options.ts';
 import type { Outbox } from './outbox.ts';
@@ -23,6 +24,7 @@ const STRANGERS_TOLD_MAX = 32;
 interface ViewModules {
   readonly timing: MembershipTiming;
   readonly prng: Prng;
+  readonly claims: ClaimAuthority;
   readonly table: MemberTable;
   readonly awareness: Awareness;
   readonly outbox: Outbox;
@@ -38,6 +40,7 @@ export class View {
   private readonly selfHash: number;
   private selfMember: Member;
   private aliveIds: NodeId[] | null = null;
+  private forged = 0;
 
   constructor(modules: ViewModules) {
     this.m = modules;
@@ -50,6 +53,11 @@ export class View {
     const { awareness, timing } = this.m;
     const health = awareness.score * 2 > timing.awarenessMax ? 'degraded' : 'healthy';
     return health === this.selfMember.health ? this.selfMember : { ...this.selfMember, health };
+  }
+
+  /** Claims refused because their author had not signed them. */
+  get forgedClaims(): number {
+    return this.forged;
   }
 
   members(): Member[] {
@@ -167,8 +175,7 @@ export class View {
     for (const id of suspicions.pollExpired(table.aliveCount, now.monoMs)) {
       const record = table.record(id);
       if (record === undefined) continue;
-      const { incarnation } = record.member;
-      this.becomeDead(record, { state: 'dead', id, incarnation, from: claim.id }, now);
+      this.becomeDead(record, this.accusation('dead', id, record.member.incarnation), now);
       // Whatever still stands is stuck, and would block the dials that look for the member later.
       if (this.m.outbox.connected.has(id)) this.m.outbox.push({ type: 'disconnect', peer: id });
     }
@@ -194,6 +201,10 @@ export class View {
   /** True when the sender should hear our announcement: it, or we ourselves, claimed less than is so. */
   private handleClaimAboutSelf(update: MemberUpdate): boolean {
     const { claim, awareness } = this.m;
+    if (update.incarnation > claim.incarnation + MEMBERSHIP_LIMITS.accusationLeadMax && update.state !== 'alive') {
+      return true;
+    }
+    if (update.incarnation >= claim.incarnation && update !== claim.announced && !this.isGenuine(update)) return false;
     const isOurs = claim.leaving ? update.state === 'left' : update.state === 'alive';
     if (isOurs) {
       // Announced by a former life whose record is lost, or with another boot: go beyond it.
@@ -218,26 +229,21 @@ export class View {
     now: Instant,
   ): boolean {
     const record = this.m.table.record(update.id);
-    const verdict = judge(record, update, from, source);
-    switch (verdict) {
-      case 'ignored':
-        break;
-      case 'stale':
-        return update.id === from || isOrigin(update, from);
+    const verdict = judge(record, update, source);
+    if (verdict === 'ignored') return false;
+    if (verdict === 'stale') return update.id === from || authorOf(update) === from;
+    if (!this.isGenuine(update, record)) return false;
+    switch (update.state) {
       case 'alive':
-      case 'profile':
-        if (update.state === 'alive') this.becomeAlive(record, update, isTold, now);
+        if (verdict === 'profile' && record !== undefined) this.adoptProfile(record, update);
+        else this.becomeAlive(record, update, isTold, now);
         break;
       case 'suspect':
-      case 'confirmation':
-        if (update.state === 'suspect' || update.state === 'dead') {
-          // A death told in a push-pull is only the teller's word: it becomes the accuser.
-          const accuser = update.state === 'suspect' ? update.from : from;
-          this.becomeSuspect(record, { ...update, state: 'suspect', from: accuser }, now);
-        }
+        this.becomeSuspect(record, update, now);
         break;
       case 'dead':
-        if (update.state === 'dead') this.becomeDead(record, update, now);
+        if (verdict === 'dead') this.becomeDead(record, update, now);
+        else this.handleHearsay(record, update, now);
         break;
       case 'left':
         if (record !== undefined) this.becomeLeft(record, update, now);
@@ -246,96 +252,107 @@ export class View {
     return false;
   }
 
+  /** Checks the signatures; what nobody signed is counted and dropped. */
+  private isGenuine(update: MemberUpdate, record?: MemberRecord): boolean {
+    const { claims } = this.m;
+    let genuine = claims.verify(update);
+    if (genuine && 'alive' in update && update.alive !== undefined) {
+      const known = record?.alive?.incarnation ?? 0;
+      genuine = known >= update.alive.incarnation || claims.verify(update.alive);
+    }
+    if (!genuine) this.forged += 1;
+    return genuine;
+  }
+
+  private accusation(state: 'suspect' | 'dead', id: NodeId, incarnation: number): AccusationUpdate {
+    const { claims, claim } = this.m;
+    const unsigned = { state, id, incarnation, from: claim.id };
+    return { ...unsigned, signature: claims.sign(unsigned) };
+  }
+
+  /** A death told in a push-pull may be old: it becomes a suspicion of our own, and we look for ourselves. */
+  private handleHearsay(record: MemberRecord | undefined, update: AccusationUpdate, now: Instant): void {
+    const { id, incarnation, alive } = update;
+    const suspicion = this.accusation('suspect', id, incarnation);
+    this.becomeSuspect(record, alive === undefined ? suspicion : { ...suspicion, alive }, now);
+    if (this.m.table.record(id)?.member.state === 'suspect') this.m.prober.start(id, 'verify', now.monoMs);
+  }
+
   private accuse(record: MemberRecord, now: Instant): void {
     const { id, incarnation } = record.member;
-    if (!this.m.table.isReachable(id)) return;
-    this.becomeSuspect(record, { state: 'suspect', id, incarnation, from: this.m.claim.id }, now);
+    if (this.m.table.isReachable(id)) this.becomeSuspect(record, this.accusation('suspect', id, incarnation), now);
+  }
+
+  /** The state stands, but the words of this incarnation had been missing. */
+  private adoptProfile(record: MemberRecord, update: AliveUpdate): void {
+    const before = record.member;
+    adopt(record, update);
+    if (isSameProfile(before.profile, record.member.profile)) return;
+    this.m.outbox.push({ type: 'member-changed', member: record.member, previous: before.state });
   }
 
   private becomeAlive(record: MemberRecord | undefined, update: AliveUpdate, isTold: boolean, now: Instant): void {
-    const { id, incarnation, profile } = update;
+    const { id } = update;
     const { suspicions, prober, dissemination } = this.m;
-    const isProfileOnly = record !== undefined && record.confirmed && record.member.incarnation === incarnation;
-    const state = isProfileOnly ? record.member.state : 'alive';
-    const accuser = isProfileOnly ? record.accuser : id;
-    const isApplied = this.transit(
-      record,
-      id,
-      { state, incarnation, accuser, profile, profileIncarnation: incarnation },
-      now,
-    );
-    if (!isApplied || isProfileOnly) return;
+    if (!this.transit(record, update, now)) return;
     suspicions.stop(id);
     if (prober.kindOf(id) === 'verify') prober.stop(id);
     if (isTold || record !== undefined) dissemination.enqueue(update);
     else dissemination.discard(id);
   }
 
-  private becomeSuspect(record: MemberRecord | undefined, accusation: AccusationUpdate, now: Instant): void {
-    const { id, incarnation, from } = accusation;
+  private becomeSuspect(record: MemberRecord | undefined, update: AccusationUpdate, now: Instant): void {
+    const { id, incarnation, from } = update;
     const { suspicions, table, claim, dissemination, prng, prober } = this.m;
-    const told: MemberUpdate = { state: 'suspect', id, incarnation, from };
     if (record?.member.state === 'suspect' && record.member.incarnation === incarnation) {
-      if (suspicions.confirm(id, from)) dissemination.enqueue(told);
+      if (suspicions.confirm(id, from)) dissemination.enqueue(withoutAlive(update));
       return;
     }
-    const transition = {
-      state: 'suspect',
-      incarnation,
-      accuser: from,
-      profile: this.newProfile(record, accusation),
-    } as const;
-    if (!this.transit(record, id, transition, now)) return;
+    if (!this.transit(record, update, now)) return;
     suspicions.start(id, from, table.reachableCount + 1, now.monoMs);
-    dissemination.enqueue(told);
+    dissemination.enqueue(withoutAlive(update));
     // Independent confirmations come from looking for oneself; the ping also tells the suspect.
     if (from !== claim.id && prng.chance(this.verifierShare())) prober.start(id, 'verify', now.monoMs);
   }
 
   private becomeDead(record: MemberRecord | undefined, update: AccusationUpdate, now: Instant): void {
-    const { id, incarnation, from } = update;
+    const { id, from } = update;
     const { suspicions, prober, dissemination, outbox, claim } = this.m;
-    const transition = { state: 'dead', incarnation, accuser: from, profile: this.newProfile(record, update) } as const;
-    if (!this.transit(record, id, transition, now)) return;
+    if (!this.transit(record, update, now)) return;
     suspicions.stop(id);
     prober.stop(id);
-    const told: MemberUpdate = { state: 'dead', id, incarnation, from };
+    const told = withoutAlive(update);
     dissemination.enqueue(told);
     // Somebody else's verdict on a peer that we are connected to: give it the chance to refute.
     if (from !== claim.id && outbox.connected.has(id)) outbox.send(id, { type: 'gossip', updates: [told] });
   }
 
-  private becomeLeft(record: MemberRecord, update: MemberUpdate, now: Instant): void {
-    const { id, incarnation } = update;
+  private becomeLeft(record: MemberRecord, update: LeftUpdate, now: Instant): void {
     const { suspicions, prober, dissemination } = this.m;
-    this.transit(record, id, { state: 'left', incarnation, accuser: id }, now);
-    suspicions.stop(id);
-    prober.stop(id);
-    dissemination.enqueue({ state: 'left', id, incarnation });
-  }
-
-  /** The profile of an accusation, where it is all we have. */
-  private newProfile(record: MemberRecord | undefined, update: AccusationUpdate): MemberProfile | undefined {
-    return record === undefined || !record.confirmed ? update.profile : undefined;
+    this.transit(record, update, now);
+    suspicions.stop(update.id);
+    prober.stop(update.id);
+    dissemination.enqueue(update);
   }
 
   /** Writes the change into the table and reports it; false when there was no room for a new member. */
-  private transit(record: MemberRecord | undefined, id: NodeId, transition: Transition, now: Instant): boolean {
+  private transit(known: MemberRecord | undefined, update: MemberUpdate, now: Instant): boolean {
     const { table, outbox } = this.m;
-    if (record === undefined) {
-      const { profile } = transition;
-      if (profile === undefined || !this.makeRoom()) return false;
-      this.aliveIds = null;
-      const added = table.add(id, { ...transition, profile }, now.wallMs);
-      outbox.push({ type: 'member-changed', member: added.member, previous: null });
-      return true;
-    }
+    const record = known ?? this.admit(update);
+    if (record === undefined) return false;
     const before = record.member;
-    table.change(record, transition, now.wallMs);
-    if (before.state !== transition.state) this.aliveIds = null;
-    const isSame = before.state === transition.state && isSameProfile(before.profile, record.member.profile);
-    if (!isSame) outbox.push({ type: 'member-changed', member: record.member, previous: before.state });
+    table.apply(record, update, now.wallMs);
+    const previous = known === undefined ? null : before.state;
+    if (previous !== update.state) this.aliveIds = null;
+    const isSame = previous === update.state && isSameProfile(before.profile, record.member.profile);
+    if (!isSame) outbox.push({ type: 'member-changed', member: record.member, previous });
     return true;
+  }
+
+  /** A stranger becomes a member, if it said where it is and there is room. */
+  private admit(update: MemberUpdate): MemberRecord | undefined {
+    const alive = update.state === 'alive' ? update : 'alive' in update ? update.alive : undefined;
+    return alive !== undefined && this.makeRoom() ? this.m.table.add(update.id, alive.profile) : undefined;
   }
 
   private makeRoom(): boolean {

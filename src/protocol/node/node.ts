@@ -5,9 +5,10 @@ import { Catalog } from '../catalog/catalog.ts';
 import type { BucketRecord, CatalogState } from '../catalog/record.ts';
 import type { ActorId } from '../causal/dot.ts';
 import type { Instant, Machine, NodeId } from '../machine.ts';
+import type { ClaimAuthority } from '../membership/claim.ts';
 import type { MembershipEffect } from '../membership/effect.ts';
 import type { Member, MemberProfile } from '../membership/member.ts';
-import { Membership } from '../membership/membership.ts';
+import { Membership, type MembershipStats } from '../membership/membership.ts';
 import type { MembershipMessage } from '../membership/message.ts';
 import type { KnownMember, MembershipTiming } from '../membership/options.ts';
 import type { ReplicationOptions } from '../replication/core.ts';
@@ -36,6 +37,7 @@ export interface NodeOptions {
   readonly membership: Partial<MembershipTiming>;
   readonly replication: Omit<ReplicationOptions, 'self' | 'actor' | 'prng'>;
   readonly restored: RestoredReplication;
+  readonly claims: ClaimAuthority;
   readonly prng: Prng;
 }
 
@@ -64,6 +66,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       profile,
       incarnation: options.incarnation,
       known: options.known,
+      claims: options.claims,
       prng: fork(prng),
       timing: options.membership,
     });
@@ -99,6 +102,10 @@ export class Node implements Machine<NodeInput, NodeEffect> {
 
   member(id: NodeId): Member | undefined {
     return this.membership.member(id);
+  }
+
+  membershipStats(): MembershipStats {
+    return this.membership.stats();
   }
 
   replicationStats(): ReplicationStats {

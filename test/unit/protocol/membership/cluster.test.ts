@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { MembershipNetwork } from '../../../support/membership-network.ts';
+import { signed } from '../../../support/test-claims.ts';
 
 const HOUR_MS = 3_600_000;
 const SEEDS = Array.from({ length: 20 }, (_, i) => i + 1);
@@ -115,7 +116,7 @@ describe('false accusations', () => {
   it('a suspected member refutes and stays', () => {
     const { network, ids } = settled(10, 5);
     const { incarnation } = network.core('n04').self;
-    const accusation = { state: 'suspect', id: 'n04', incarnation, from: 'n01' } as const;
+    const accusation = signed({ state: 'suspect', id: 'n04', incarnation, from: 'n01' });
     network.input('n02', { type: 'message', from: 'n01', message: { type: 'gossip', updates: [accusation] } });
     expect(network.member('n02', 'n04')?.state).toBe('suspect');
     expect(network.runUntil(() => network.allSee(ids, ['n04'], 'alive'), 1000)).toBeDefined();
@@ -127,7 +128,7 @@ describe('false accusations', () => {
   it('even a member declared dead comes back by itself, whoever believed it', () => {
     const { network, ids } = settled(10, 6);
     const { incarnation } = network.core('n04').self;
-    const verdict = { state: 'dead', id: 'n04', incarnation, from: 'n01' } as const;
+    const verdict = signed({ state: 'dead', id: 'n04', incarnation, from: 'n01' });
     network.input('n02', { type: 'message', from: 'n01', message: { type: 'gossip', updates: [verdict] } });
     expect(network.member('n02', 'n04')?.state).toBe('dead');
     expect(network.runUntil(() => network.allSee(ids, ['n04'], 'alive'), 2000)).toBeDefined();
@@ -224,8 +225,8 @@ describe('coming and going', () => {
     network.kill('n06');
     const others = ids.filter((id) => id !== 'n06');
     expect(network.runUntil(() => network.allSee(others, ['n06'], 'left'), 500)).toBeDefined();
-    const stale = { state: 'alive', id: 'n06', incarnation, profile } as const;
-    const accused = { state: 'dead', id: 'n06', incarnation, from: 'n03' } as const;
+    const stale = signed({ state: 'alive', id: 'n06', incarnation, profile });
+    const accused = signed({ state: 'dead', id: 'n06', incarnation, from: 'n03' });
     network.input('n01', { type: 'message', from: 'n02', message: { type: 'gossip', updates: [stale, accused] } });
     network.run(120_000);
     expect(network.allSee(others, ['n06'], 'left')).toBe(true);
@@ -275,7 +276,7 @@ describe('coming and going', () => {
     network.kill('n02');
     network.run(5000);
     const others = ids.filter((id) => id !== 'n02');
-    const stale = { state: 'alive', id: 'n02', incarnation, profile } as const;
+    const stale = signed({ state: 'alive', id: 'n02', incarnation, profile });
     for (const id of others) {
       network.input(id, { type: 'message', from: 'n00', message: { type: 'gossip', updates: [stale] } });
       expect(network.member(id, 'n02')?.state).toBe('dead');

@@ -2,14 +2,16 @@ import { describe, expect, it } from 'vitest';
 import { Dissemination } from '../../../../src/protocol/membership/dissemination.ts';
 import type { MemberUpdate } from '../../../../src/protocol/membership/message.ts';
 import { MEMBERSHIP_LIMITS } from '../../../../src/protocol/membership/message.ts';
+import { signed } from '../../../support/test-claims.ts';
 
-const suspect = (id: string, from: string, incarnation = 1): MemberUpdate => ({
-  state: 'suspect',
-  id,
-  incarnation,
-  from,
-});
-const dead = (id: string, incarnation = 1): MemberUpdate => ({ state: 'dead', id, incarnation, from: 'z' });
+const suspect = (id: string, from: string, incarnation = 1): MemberUpdate =>
+  signed({
+    state: 'suspect',
+    id,
+    incarnation,
+    from,
+  });
+const dead = (id: string, incarnation = 1): MemberUpdate => signed({ state: 'dead', id, incarnation, from: 'z' });
 
 describe('Dissemination', () => {
   it('sends each update as often as its budget allows, the least often sent first', () => {

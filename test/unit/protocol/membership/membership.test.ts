@@ -8,6 +8,7 @@ import type { MembershipMessage, MemberUpdate } from '../../../../src/protocol/m
 import { MEMBERSHIP_LIMITS } from '../../../../src/protocol/membership/message.ts';
 import type { MembershipOptions } from '../../../../src/protocol/membership/options.ts';
 import { profileOf } from '../../../support/membership-network.ts';
+import { forged, signed, testClaims } from '../../../support/test-claims.ts';
 
 const WALL_MS = 1_700_000_000_000;
 const everybody = (): boolean => true;
@@ -25,7 +26,8 @@ class Rig {
 
   constructor(options: Partial<MembershipOptions> = {}) {
     const prng = new Prng(1);
-    this.core = new Membership({ self: 'me', profile: profileOf('me'), incarnation: 0, known: [], prng, ...options });
+    const base = { self: 'me', profile: profileOf('me'), incarnation: 0, known: [], claims: testClaims('me') };
+    this.core = new Membership({ ...base, prng, ...options });
   }
 
   /** Started, with its incarnation on disk. */
@@ -109,24 +111,29 @@ class Rig {
   }
 }
 
-const alive = (id: string, incarnation = 1): MemberUpdate => ({
-  state: 'alive',
-  id,
-  incarnation,
-  profile: profileOf(id),
-});
-const suspect = (id: string, incarnation: number, from: string): MemberUpdate => ({
-  state: 'suspect',
-  id,
-  incarnation,
-  from,
-});
-const dead = (id: string, incarnation: number, from: string): MemberUpdate => ({
-  state: 'dead',
-  id,
-  incarnation,
-  from,
-});
+const alive = (id: string, incarnation = 1): MemberUpdate =>
+  signed({
+    state: 'alive',
+    id,
+    incarnation,
+    profile: profileOf(id),
+  });
+const suspect = (id: string, incarnation: number, from: string): MemberUpdate =>
+  signed({
+    state: 'suspect',
+    id,
+    incarnation,
+    from,
+  });
+const dead = (id: string, incarnation: number, from: string): MemberUpdate =>
+  signed({
+    state: 'dead',
+    id,
+    incarnation,
+    from,
+  });
+
+const left = (id: string, incarnation: number): MemberUpdate => signed({ state: 'left', id, incarnation });
 
 function updatesAbout(id: string, effects: readonly MembershipEffect[]): MemberUpdate[] {
   return effects.flatMap((effect) =>
@@ -163,7 +170,7 @@ describe('own incarnation', () => {
     const [ack] = rig.takeSent('ack');
     expect(ack).toMatchObject({ to: 'a', seq: 9 });
     expect(ack?.updates[0]).toMatchObject({ state: 'alive', id: 'me', incarnation: own + 4 });
-    expect(rig.core.awarenessScore).toBe(1);
+    expect(rig.core.stats().localHealth).toBe(1);
   });
 
   it('holds a refutation beyond the durable block until it is persisted', () => {
@@ -213,6 +220,53 @@ describe('own incarnation', () => {
   });
 });
 
+describe('claims that their author did not sign', () => {
+  it('change neither state, address nor incarnation, and are counted', () => {
+    const rig = Rig.ready();
+    rig.gossip('a', alive('a'), alive('b'));
+    rig.take();
+    const moved = { ...profileOf('b'), addresses: ['/ip4/10.6.6.6/tcp/1'] };
+    const own = rig.core.self.incarnation;
+    rig.gossip(
+      'a',
+      forged({ state: 'alive', id: 'b', incarnation: 9, profile: moved }),
+      forged({ state: 'left', id: 'b', incarnation: 9 }),
+      forged({ state: 'suspect', id: 'b', incarnation: 1, from: 'c' }),
+      forged({ state: 'dead', id: 'b', incarnation: 1, from: 'c' }),
+      forged({ state: 'alive', id: 'me', incarnation: own + 100, profile: moved }),
+      forged({ state: 'suspect', id: 'me', incarnation: own + 100, from: 'c' }),
+    );
+    expect(rig.takeChanges()).toEqual([]);
+    expect(rig.core.member('b')).toMatchObject({ state: 'alive', incarnation: 1, profile: profileOf('b') });
+    expect(rig.core.self.incarnation).toBe(own);
+    expect(rig.core.stats().forgedClaims).toBe(6);
+  });
+
+  it('do not bring a stranger in by way of an accusation', () => {
+    const rig = Rig.ready();
+    rig.gossip('a', alive('a'));
+    const words = forged({ state: 'alive', id: 'x', incarnation: 1, profile: profileOf('x') } as const);
+    rig.message('a', { type: 'push-pull-return', updates: [{ ...dead('x', 1, 'a'), alive: words } as MemberUpdate] });
+    expect(rig.state('x')).toBeUndefined();
+  });
+
+  it('a leave counts whoever passes it on, once the member signed it', () => {
+    const rig = Rig.ready();
+    rig.gossip('a', alive('a'), alive('b'));
+    rig.gossip('a', left('b', 1));
+    expect(rig.state('b')).toBe('left');
+  });
+
+  it('an accusation beyond anything its subject could refute is ignored', () => {
+    const rig = Rig.ready();
+    rig.gossip('a', alive('a'), alive('b'));
+    const own = rig.core.self.incarnation;
+    rig.gossip('a', dead('b', 2 ** 47, 'a'), dead('me', 2 ** 48, 'a'));
+    expect(rig.state('b')).toBe('alive');
+    expect(rig.core.self.incarnation).toBe(own);
+  });
+});
+
 describe('claims about others', () => {
   it('answers a stale alive with the accusation, to the member itself', () => {
     const rig = Rig.ready();
@@ -233,7 +287,7 @@ describe('claims about others', () => {
     expect(rig.takeSent('ack')[0]?.updates[0]).toEqual(dead('x', 5, 'a'));
   });
 
-  it('takes a death by gossip as one, and a death by push-pull as a suspicion of the teller', () => {
+  it('takes a death by gossip as one, and a death by push-pull as a reason to look for itself', () => {
     const rig = Rig.ready();
     rig.gossip('a', alive('a'), alive('x'), alive('y'));
     rig.take();
@@ -241,7 +295,10 @@ describe('claims about others', () => {
     rig.message('a', { type: 'push-pull-reply', buckets: [], updates: [dead('y', 1, 'b')] });
     const effects = rig.take();
     expect([rig.state('x'), rig.state('y')]).toEqual(['dead', 'suspect']);
-    expect(updatesAbout('y', effects)).toContainEqual(suspect('y', 1, 'a'));
+    expect(updatesAbout('y', effects)).toContainEqual(suspect('y', 1, 'me'));
+    expect(effects).toContainEqual(
+      expect.objectContaining({ type: 'send', to: 'y', message: expect.objectContaining({ type: 'ping' }) }),
+    );
   });
 
   it('tells a connected peer of the death that others declared, so that it can refute', () => {
@@ -278,12 +335,10 @@ describe('claims about others', () => {
     expect(rig.core.member('c')?.health).toBe('healthy');
   });
 
-  it('does not believe a relayed leave that reuses a known incarnation', () => {
+  it('a member that left comes back only under a later incarnation', () => {
     const rig = Rig.ready();
     rig.gossip('a', alive('x', 4));
-    rig.gossip('a', { state: 'left', id: 'x', incarnation: 4 });
-    expect(rig.state('x')).toBe('alive');
-    rig.gossip('a', { state: 'left', id: 'x', incarnation: 5 });
+    rig.gossip('a', left('x', 5));
     expect(rig.state('x')).toBe('left');
     rig.gossip('a', alive('x', 5), suspect('x', 5, 'a'), dead('x', 5, 'a'), alive('x', 4));
     expect(rig.state('x')).toBe('left');
@@ -296,9 +351,9 @@ describe('claims about others', () => {
     const tooMany = { ...profileOf('x'), addresses: Array.from({ length: 17 }, () => '/ip4/10.0.0.1/tcp/1') };
     rig.gossip(
       'a',
-      { state: 'alive', id: 'x', incarnation: 1, profile: tooMany },
-      { state: 'alive', id: 'y', incarnation: 0, profile: profileOf('y') },
-      { state: 'alive', id: 'z', incarnation: 2 ** 52, profile: profileOf('z') },
+      signed({ state: 'alive', id: 'x', incarnation: 1, profile: tooMany }),
+      alive('y', 0),
+      alive('z', 2 ** 52),
       alive('good'),
     );
     expect(rig.core.members().map((member) => member.id)).toEqual(['me', 'good']);
@@ -309,7 +364,7 @@ describe('claims about others', () => {
 
   it('keeps at most membersMax members: who left or died longest ago gives way, a living one never', () => {
     const rig = Rig.ready();
-    rig.gossip('a', alive('gone'), { state: 'left', id: 'gone', incarnation: 2 });
+    rig.gossip('a', alive('gone'), left('gone', 2));
     for (let i = 0; i < MEMBERSHIP_LIMITS.membersMax; i += 1000) {
       rig.gossip('a', ...Array.from({ length: 1000 }, (_, k) => alive(`m${i + k}`)));
     }
@@ -421,7 +476,7 @@ describe('probing', () => {
     rig.gossip('a', alive('c', 2));
     rig.run(5000, everybody);
     expect(rig.state('c')).toBe('alive');
-    expect(rig.core.awarenessScore).toBe(0);
+    expect(rig.core.stats().localHealth).toBe(0);
   });
 
   it('accuses independently when its own check fails, and passes on each accuser that counts', () => {
@@ -441,7 +496,7 @@ describe('probing', () => {
     rig.gossip('a', suspect('e', 1, 'b'), suspect('e', 1, 'c'), suspect('e', 1, 'd'));
     rig.run(0, everybody);
     expect(rig.state('e')).toBe('dead');
-    expect(rig.core.awarenessScore).toBe(0);
+    expect(rig.core.stats().localHealth).toBe(0);
   });
 
   it('pings anew over a new connection, because the first ping may be lost with the old one', () => {
@@ -458,7 +513,7 @@ describe('probing', () => {
   it('trusts itself less when relays stay silent too, and not when they answer that the target does', () => {
     const alone = ready('a', 'b', 'c');
     alone.run(1300);
-    expect(alone.core.awarenessScore).toBeGreaterThan(0);
+    expect(alone.core.stats().localHealth).toBeGreaterThan(0);
     const helped = ready('a', 'b', 'c');
     for (let i = 0; i < 400; i++) {
       helped.run(10, allBut('c'));
@@ -466,7 +521,7 @@ describe('probing', () => {
         helped.message(request.to, { type: 'nack', seq: request.seq });
     }
     expect(helped.state('c')).toBe('suspect');
-    expect(helped.core.awarenessScore).toBe(0);
+    expect(helped.core.stats().localHealth).toBe(0);
   });
 
   it('does not let suspicions run while its own process stands still', () => {
@@ -487,7 +542,7 @@ describe('probing', () => {
     rig.nowMs += 5000;
     rig.timeout();
     expect(rig.takeChanges()).toEqual([]);
-    expect(rig.core.awarenessScore).toBeGreaterThanOrEqual(5);
+    expect(rig.core.stats().localHealth).toBeGreaterThanOrEqual(5);
     rig.run(300, everybody);
     expect(['a', 'b', 'c'].map((id) => rig.state(id))).toEqual(['alive', 'alive', 'alive']);
   });
@@ -496,12 +551,12 @@ describe('probing', () => {
     const rig = ready('a', 'b');
     while (rig.takeSent('ping').length === 0) rig.run(10);
     rig.handle({ type: 'lag', lagMs: 100 });
-    expect(rig.core.awarenessScore).toBe(0);
+    expect(rig.core.stats().localHealth).toBe(0);
     rig.handle({ type: 'lag', lagMs: 300 });
-    expect(rig.core.awarenessScore).toBe(1);
+    expect(rig.core.stats().localHealth).toBe(1);
     expect(rig.takeSent('ping').length).toBeGreaterThan(0);
     rig.handle({ type: 'lag', lagMs: 300 });
-    expect(rig.core.awarenessScore).toBe(1);
+    expect(rig.core.stats().localHealth).toBe(1);
   });
 
   it('calls a member that keeps missing pings degraded, and healthy again later', () => {
@@ -558,7 +613,7 @@ describe('connections', () => {
     rig.gossip('a', alive('b'), alive('c'));
     rig.handle({ type: 'connected', peer: 'b' });
     rig.handle({ type: 'connected', peer: 'c' });
-    rig.gossip('b', { state: 'left', id: 'b', incarnation: 2 });
+    rig.gossip('b', left('b', 2));
     rig.take();
     rig.handle({ type: 'disconnected', peer: 'b' });
     expect(rig.take().filter((effect) => effect.type === 'dial')).toEqual([]);
@@ -597,7 +652,11 @@ describe('address book', () => {
   it('comes to life with the first claim, and stays dead when others know it dead', () => {
     const rig = Rig.ready({ known });
     rig.gossip('x', alive('x', 3));
-    rig.message('x', { type: 'push-pull-reply', buckets: [], updates: [dead('y', 2, 'x')] });
+    rig.message('x', {
+      type: 'push-pull-reply',
+      buckets: [],
+      updates: [{ ...dead('y', 2, 'x'), alive: alive('y') } as MemberUpdate],
+    });
     expect([rig.state('x'), rig.state('y')]).toEqual(['alive', 'dead']);
     expect(rig.takeChanges()).toEqual(['x dead alive']);
     expect(rig.core.member('y')?.incarnation).toBe(2);
@@ -623,23 +682,23 @@ describe('leaving', () => {
     rig.take();
     const before = rig.core.self.incarnation;
     rig.handle({ type: 'leave' });
-    const left = { state: 'left', id: 'me', incarnation: before + 1 };
+    const goodbye = left('me', before + 1);
     const effects = rig.take();
     const told = effects.filter((effect) => effect.type === 'send' && effect.message.type === 'gossip');
     expect(new Set(told.map((effect) => (effect.type === 'send' ? effect.to : '')))).toEqual(new Set(['a', 'b']));
-    expect(updatesAbout('me', effects)).toContainEqual(left);
+    expect(updatesAbout('me', effects)).toContainEqual(goodbye);
     expect(effects).toContainEqual(expect.objectContaining({ type: 'member-changed', previous: 'alive' }));
     expect([rig.core.self.state, rig.core.alive().includes('me')]).toEqual(['left', false]);
     rig.run(60_000);
     expect(rig.core.nextDeadline()).toBeUndefined();
     rig.take();
     rig.gossip('a', suspect('me', before, 'a'));
-    expect(updatesAbout('me', rig.take())).toEqual([left]);
+    expect(updatesAbout('me', rig.take())).toEqual([goodbye]);
   });
 
   it('forgets a member that left after the retention time', () => {
     const rig = Rig.ready({ timing: { leftRetentionMs: 3_600_000 } });
-    rig.gossip('a', alive('a'), alive('b'), { state: 'left', id: 'b', incarnation: 2 });
+    rig.gossip('a', alive('a'), alive('b'), left('b', 2));
     rig.run(3_500_000, everybody);
     expect(rig.state('b')).toBe('left');
     rig.take();

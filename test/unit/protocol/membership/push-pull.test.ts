@@ -4,12 +4,13 @@ import type { MemberState } from '../../../../src/protocol/membership/member.ts'
 import type { MemberUpdate } from '../../../../src/protocol/membership/message.ts';
 import { BucketedView, packBuckets } from '../../../../src/protocol/membership/push-pull.ts';
 import { profileOf } from '../../../support/membership-network.ts';
+import { signed } from '../../../support/test-claims.ts';
 
 function entry(id: string, state: MemberState, incarnation: number): { idHash: number; update: MemberUpdate } {
   const idHash = hashString(id);
-  if (state === 'alive') return { idHash, update: { state, id, incarnation, profile: profileOf(id) } };
-  if (state === 'left') return { idHash, update: { state, id, incarnation } };
-  return { idHash, update: { state, id, incarnation, from: 'a' } };
+  if (state === 'alive') return { idHash, update: signed({ state, id, incarnation, profile: profileOf(id) }) };
+  if (state === 'left') return { idHash, update: signed({ state, id, incarnation }) };
+  return { idHash, update: signed({ state, id, incarnation, from: 'a' }) };
 }
 
 const many = (count: number) => Array.from({ length: count }, (_, i) => entry(`node-${i}`, 'alive', 1));

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { SelfClaim } from '../../../../src/protocol/membership/self-claim.ts';
 import { profileOf } from '../../../support/membership-network.ts';
+import { testClaims } from '../../../support/test-claims.ts';
 
 describe('SelfClaim', () => {
   it('announces nothing before an incarnation as high is on disk', () => {
-    const claim = new SelfClaim('x', profileOf('x'), 7);
+    const claim = new SelfClaim('x', profileOf('x'), 7, testClaims('x'));
     expect(claim.pollAnnouncement()).toBeUndefined();
     const persisted = claim.pollPersist() as number;
     expect(persisted).toBeGreaterThan(7);
@@ -16,7 +17,7 @@ describe('SelfClaim', () => {
   });
 
   it('refutes at once from the block on disk, and waits when it is used up', () => {
-    const claim = new SelfClaim('x', profileOf('x'), 0);
+    const claim = new SelfClaim('x', profileOf('x'), 0, testClaims('x'));
     claim.handlePersisted(claim.pollPersist() as number);
     claim.bump(5);
     expect(claim.pollAnnouncement()).toMatchObject({ incarnation: 6 });
@@ -29,7 +30,7 @@ describe('SelfClaim', () => {
   });
 
   it('never repeats an incarnation after a restart, wherever it stopped', () => {
-    const first = new SelfClaim('x', profileOf('x'), 0);
+    const first = new SelfClaim('x', profileOf('x'), 0, testClaims('x'));
     const onDisk = first.pollPersist() as number;
     first.handlePersisted(onDisk);
     for (let i = 0; i < 200; i++) {
@@ -37,11 +38,11 @@ describe('SelfClaim', () => {
       const announced = first.pollAnnouncement();
       if (announced !== undefined) expect(announced.incarnation).toBeLessThanOrEqual(onDisk);
     }
-    expect(new SelfClaim('x', profileOf('x'), onDisk).incarnation).toBe(onDisk + 1);
+    expect(new SelfClaim('x', profileOf('x'), onDisk, testClaims('x')).incarnation).toBe(onDisk + 1);
   });
 
   it('refuses a profile outside the limits', () => {
-    const claim = new SelfClaim('x', profileOf('x'), 0);
+    const claim = new SelfClaim('x', profileOf('x'), 0, testClaims('x'));
     expect(() => claim.updateProfile({ addresses: Array.from({ length: 17 }, () => '/ip4/10.0.0.1/tcp/1') })).toThrow();
     expect(claim.profile.addresses).toHaveLength(1);
   });
