@@ -48,6 +48,20 @@ describe('libp2p mesh on loopback', () => {
     expect(late.transport.counters()['peers_connected']).toBe(1);
   });
 
+  it('lets the peer that was not talked to for longest give way when there are too many', async () => {
+    const hub = await cluster.start({ linksMax: 2 });
+    const [idle, used] = [await cluster.start(), await cluster.start()];
+    idle.transport.dial(hub.transport.self, [hub.address]);
+    await until('the first is connected', () => joined(idle, hub));
+    used.transport.dial(hub.transport.self, [hub.address]);
+    await until('the second is connected', () => joined(used, hub));
+    hub.transport.send(used.transport.self, 'control', numbered(1));
+    const third = await cluster.start();
+    third.transport.dial(hub.transport.self, [hub.address]);
+    await until('the first has given way', () => (hub.transport.counters()['links_evicted_total'] ?? 0) > 0);
+    expect(hub.seen.disconnected[0]).toBe(idle.transport.self);
+  });
+
   it('reaches a known peer again after a restart, and remembers addresses', async () => {
     const a = await cluster.start();
     const book = new Map<string, readonly string[]>();

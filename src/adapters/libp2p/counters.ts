@@ -13,7 +13,7 @@
  *   `bytes_received_total_<lane>`: frames handed to and taken from streams; bytes include the length prefix.
  * - `frames_dropped_total_<lane>`: `send` answered false.
  * - `lane_resets_total`: inbound lane streams reset for a broken frame; `stalls_total`: connections dropped because
- *   queued frames made no progress.
+ *   queued frames made no progress; `links_evicted_total`: idle peers that gave way to others.
  * - `duplicate_connections_total`: second connections between the same two peers.
  * - `misbehaviour_total`, `bans_total`: reports against peers and what came of them.
  * - `discoveries_total`: peers found by mDNS, repeats excluded.

@@ -27,7 +27,7 @@ const PEERS_MAX = 4_096;
 const BACKGROUND_DIALS_MAX = 16;
 const REQUESTED_DIALS_MAX = 128;
 /** With this many peers connected, membership finds the rest: lost peers are no longer redialled from here. */
-const BACKGROUND_PEERS_ENOUGH = 32;
+const BACKGROUND_PEERS_ENOUGH = 256;
 
 const BACKOFF_FIRST_MS = 250;
 const SEED_BACKOFF_MAX_MS = 10_000;

@@ -53,6 +53,8 @@ export class PeerLink {
   private bulkFirst = false;
   private closed = false;
   readonly sinceMs: number;
+  /** When a frame last left for the peer or came from it. */
+  usedMs: number;
   /** Latest inbound stream of each lane. */
   readonly inbound: Partial<Record<Lane, Stream>> = {};
 
@@ -61,6 +63,7 @@ export class PeerLink {
     this.peer = peerId.toString();
     this.counters = counters;
     this.sinceMs = nowMs;
+    this.usedMs = nowMs;
     const lane = (name: Lane): OutboundLane => ({
       lane: name,
       queue: new LaneQueue(LANE_QUEUE_BYTES_MAX[name]),
@@ -109,6 +112,7 @@ export class PeerLink {
   /** Queues a frame; everything queued in one turn leaves in as few writes as possible. */
   send(lane: Lane, frame: Uint8Array, nowMs: number): boolean {
     const outbound = this.lanes[lane];
+    this.usedMs = nowMs;
     if (outbound.queue.bytes === 0) outbound.progressAtMs = nowMs;
     if (this.closed || !outbound.queue.offer(frame)) return false;
     this.schedulePump();

@@ -47,10 +47,13 @@ export interface Libp2pTransportOptions {
   readonly admissionDeadlineMs?: number;
   /** Connections held at once; default 1024. */
   readonly connectionsMax?: number;
+  readonly linksMax?: number;
 }
 
 const DIAL_TIMEOUT_MS = 3_000;
 const CONNECTIONS_MAX = 1_024;
+/** Peers kept connected: beyond it, the one that was not talked to for longest gives way. */
+const LINKS_MAX = 512;
 /** Two connections between the same peers admitted within this time come from dialling each other at once. */
 const SIMULTANEOUS_MS = 5_000;
 /** Time for both sides to move their lanes before a redundant connection is closed. */
@@ -355,6 +358,19 @@ class Libp2pTransport implements Transport {
     this.log.debug('peer admitted', { peer, address: remote.toString(), direction: connection.direction });
     if (addresses.length > 0) this.options.onAddresses?.(peer, addresses);
     this.handler?.handleConnected(peer, addresses);
+    this.closeIdlest(link);
+  }
+
+  /** Keeps the number of links: membership dials on demand, and nobody takes a closed idle connection for a crash. */
+  private closeIdlest(fresh: PeerLink): void {
+    if (this.links.size <= (this.options.linksMax ?? LINKS_MAX)) return;
+    let idlest: PeerLink | undefined;
+    for (const link of this.links.values()) {
+      if (link !== fresh && (idlest === undefined || link.usedMs < idlest.usedMs)) idlest = link;
+    }
+    if (idlest === undefined) return;
+    this.metrics.add('links_evicted_total');
+    this.disconnect(idlest.peer);
   }
 
   /**
@@ -446,6 +462,7 @@ class Libp2pTransport implements Transport {
     const reader = new FrameReader(FRAME_BYTES_MAX);
     const handleFrame = (frame: Uint8Array): void => {
       if (this.links.get(link.peer) !== link || link.inbound[lane] !== stream) return;
+      link.usedMs = performance.now();
       this.metrics.add(`frames_received_total_${lane}`);
       this.metrics.add(`bytes_received_total_${lane}`, FRAME_HEADER_BYTES + frame.byteLength);
       this.handler?.handleFrame(link.peer, lane, frame);

@@ -12,6 +12,7 @@ import { MEMBERSHIP_LIMITS } from './message.ts';
 import type { MembershipOptions, MembershipTiming } from './options.ts';
 import { timingOf } from './options.ts';
 import { Outbox } from './outbox.ts';
+import { Overlay } from './overlay.ts';
 import { Prober } from './prober.ts';
 import { BucketedView, packBuckets } from './push-pull.ts';
 import { Rotation } from './rotation.ts';
@@ -36,6 +37,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   private readonly prng: Prng;
   private readonly awareness: Awareness;
   private readonly table: MemberTable;
+  private readonly overlay: Overlay;
   private readonly claim: SelfClaim;
   private readonly dissemination = new Dissemination();
   private readonly outbox: Outbox;
@@ -59,6 +61,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     this.prng = prng;
     this.awareness = new Awareness(timing.awarenessMax);
     this.table = new MemberTable(self, options.known);
+    this.overlay = new Overlay(self, this.table, timing);
     this.claim = new SelfClaim(self, options.profile, options.incarnation, claims);
     this.outbox = new Outbox(timing, this.table, this.dissemination);
     this.suspicions = new Suspicions(timing);
@@ -69,6 +72,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
       claims,
       prng,
       table,
+      overlay: this.overlay,
       awareness,
       outbox,
       suspicions,
@@ -90,6 +94,11 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     return this.view.members();
   }
 
+  /** Number of members, self, dead and left ones included. */
+  get size(): number {
+    return this.table.size + 1;
+  }
+
   member(id: NodeId): Member | undefined {
     return id === this.claim.id ? this.view.self : this.table.record(id)?.member;
   }
@@ -102,6 +111,11 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   /** True for members that are alive or only suspect, and for self. */
   isReachable(id: NodeId): boolean {
     return id === this.claim.id || this.table.isReachable(id);
+  }
+
+  /** True for members that probe this one or that it probes: connections with them are kept. */
+  isNeighbour(id: NodeId): boolean {
+    return this.overlay.isNeighbour(id);
   }
 
   stats(): MembershipStats {
@@ -211,10 +225,13 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     if (this.claim.announced !== null && !isAlive) this.sendDigests(peer);
   }
 
-  /** A connection that closes without a leave is the first sign of a crash: look at once. */
+  /**
+   * A connection that closes without a leave is the first sign of a crash: look at once. Not so where no
+   * connection is kept: in a large cluster those of others than neighbours are closed when they are idle.
+   */
   private handleDisconnected(peer: NodeId, now: Instant): void {
     this.outbox.connected.delete(peer);
-    if (!this.claim.leaving && this.table.isReachable(peer)) this.prober.start(peer, 'redial', now.monoMs);
+    if (!this.claim.leaving && this.overlay.isNeighbour(peer)) this.prober.start(peer, 'redial', now.monoMs);
   }
 
   private handleDialFailed(peer: NodeId, reason: DialFailure, now: Instant): void {
@@ -313,7 +330,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   private probe(now: Instant): void {
     this.nextProbeMs = now.monoMs + this.probeSpacingMs();
     const target = this.probeOrder.next(
-      () => this.table.reachable(),
+      () => this.overlay.subjects(),
       (id) => this.table.isReachable(id) && this.prober.kindOf(id) === undefined,
     );
     if (target !== undefined) this.prober.start(target, 'round', now.monoMs);

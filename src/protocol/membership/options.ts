@@ -20,6 +20,10 @@ export interface MembershipTiming {
   readonly probeTimeoutMs: number;
   /** A probe without any ack in this time has failed. Must exceed `probeTimeoutMs`. */
   readonly probeWindowMs: number;
+  /** Up to this many members everybody probes everybody; above, each probes its successors on the rings. */
+  readonly fullMeshMax: number;
+  /** Rings of the overlay: every member has so many observers. */
+  readonly rings: number;
   /** Relays of an indirect probe (k in SWIM). */
   readonly relays: number;
   /** With at most this many possible relays all of them are asked. */
@@ -35,7 +39,10 @@ export interface MembershipTiming {
   readonly suspicionMaxMultiplier: number;
   /** Independent accusers after the first that bring a suspicion down to its minimum (K in Lifeguard). */
   readonly confirmationsMax: number;
-  /** Members expected to check a suspicion they hear of with a probe of their own; all where there are fewer. */
+  /**
+   * Members of a small cluster expected to check a suspicion they hear of with a probe of their own; in a large one
+   * the suspect's neighbours do.
+   */
   readonly verifiers: number;
   /** Suspicion after a closed connection whose redial was refused: nothing listens there any more. */
   readonly refusedSuspicionMs: number;
@@ -64,6 +71,8 @@ export const MEMBERSHIP_DEFAULTS: MembershipTiming = {
   probesPerInterval: 3,
   probeTimeoutMs: 400,
   probeWindowMs: 900,
+  fullMeshMax: 64,
+  rings: 8,
   relays: 3,
   relaysAllMax: 8,
   nackShare: 0.8,
@@ -114,6 +123,7 @@ export function timingOf(overrides: Partial<MembershipTiming> | undefined): Memb
   assert(timing.probeWindowMs > timing.probeTimeoutMs, 'membership timing: the window exceeds the timeout');
   assert(timing.nackShare < 1, 'membership timing: a nack comes before the end of the window');
   assert(timing.suspicionMaxMultiplier >= 1, 'membership timing: the longest suspicion is not the shorter one');
+  assert(timing.fullMeshMax > timing.rings && timing.rings >= 1, 'membership timing: the overlay has enough members');
   assert(timing.gossipIntervalMs > 0 && timing.gossipFanout >= 1, 'membership timing: gossip takes place');
   return timing;
 }

@@ -13,6 +13,7 @@ import type { AccusationUpdate, AliveUpdate, LeftUpdate, MemberUpdate } from './
 import { isUpdateWithinLimits, MEMBERSHIP_LIMITS } from './message.ts';
 import type { MembershipTiming } from './options.ts';
 import type { Outbox } from './outbox.ts';
+import type { Overlay } from './overlay.ts';
 import type { ProbeFailure, Prober, ProbeSuccess } from './prober.ts';
 import type { ViewEntry } from './push-pull.ts';
 import type { SelfClaim } from './self-claim.ts';
@@ -20,12 +21,15 @@ import type { Suspicions } from './suspicion.ts';
 
 /** A push-pull that brings more strangers than this, and more than we knew, means that we are the newcomer. */
 const STRANGERS_TOLD_MAX = 32;
+/** So long a newcomer tells nobody what a push-pull has just told it. */
+const NEWCOMER_MS = 10_000;
 
 interface ViewModules {
   readonly timing: MembershipTiming;
   readonly prng: Prng;
   readonly claims: ClaimAuthority;
   readonly table: MemberTable;
+  readonly overlay: Overlay;
   readonly awareness: Awareness;
   readonly outbox: Outbox;
   readonly suspicions: Suspicions;
@@ -41,6 +45,7 @@ export class View {
   private selfMember: Member;
   private aliveIds: NodeId[] | null = null;
   private forged = 0;
+  private newcomerUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(modules: ViewModules) {
     this.m = modules;
@@ -113,7 +118,7 @@ export class View {
    */
   apply(from: NodeId, updates: readonly MemberUpdate[], source: EvidenceSource, now: Instant): MemberUpdate[] {
     const answers = new Set<NodeId>();
-    const isNewcomer = source === 'push-pull' && this.isNewcomer(updates);
+    const isNewcomer = source === 'push-pull' && this.isNewcomer(updates, now.monoMs);
     for (const update of updates.slice(0, MEMBERSHIP_LIMITS.updatesPerMessageMax)) {
       if (!isUpdateWithinLimits(update)) continue;
       const isTold = !isNewcomer || update.id === from;
@@ -183,9 +188,10 @@ export class View {
 
   /** Looks at one suspect, unless enough others are expected to. */
   verifySuspect(now: Instant): void {
-    const { suspicions, prng, prober } = this.m;
-    if (suspicions.size === 0 || !prng.chance(this.verifierShare())) return;
-    const id = prng.pick(suspicions.ids().filter((suspect) => prober.kindOf(suspect) === undefined));
+    const { suspicions, prng, prober, overlay } = this.m;
+    if (suspicions.size === 0 || (overlay.isSmall && !prng.chance(this.verifierShare()))) return;
+    const suspects = suspicions.ids().filter((id) => prober.kindOf(id) === undefined);
+    const id = prng.pick(overlay.isSmall ? suspects : suspects.filter((suspect) => overlay.isNeighbour(suspect)));
     if (id !== undefined) prober.start(id, 'verify', now.monoMs);
   }
 
@@ -303,7 +309,7 @@ export class View {
 
   private becomeSuspect(record: MemberRecord | undefined, update: AccusationUpdate, now: Instant): void {
     const { id, incarnation, from } = update;
-    const { suspicions, table, claim, dissemination, prng, prober } = this.m;
+    const { suspicions, table, claim, dissemination, prober } = this.m;
     if (record?.member.state === 'suspect' && record.member.incarnation === incarnation) {
       if (suspicions.confirm(id, from)) dissemination.enqueue(withoutAlive(update));
       return;
@@ -312,7 +318,7 @@ export class View {
     suspicions.start(id, from, table.reachableCount + 1, now.monoMs);
     dissemination.enqueue(withoutAlive(update));
     // Independent confirmations come from looking for oneself; the ping also tells the suspect.
-    if (from !== claim.id && prng.chance(this.verifierShare())) prober.start(id, 'verify', now.monoMs);
+    if (from !== claim.id && this.isVerifier(id)) prober.start(id, 'verify', now.monoMs);
   }
 
   private becomeDead(record: MemberRecord | undefined, update: AccusationUpdate, now: Instant): void {
@@ -337,11 +343,15 @@ export class View {
 
   /** Writes the change into the table and reports it; false when there was no room for a new member. */
   private transit(known: MemberRecord | undefined, update: MemberUpdate, now: Instant): boolean {
-    const { table, outbox } = this.m;
+    const { table, outbox, overlay } = this.m;
     const record = known ?? this.admit(update);
     if (record === undefined) return false;
     const before = record.member;
+    const wasReachable = table.isReachable(update.id);
     table.apply(record, update, now.wallMs);
+    const isReachable = table.isReachable(update.id);
+    if (isReachable && !wasReachable) overlay.handleReachable(record);
+    else if (wasReachable && !isReachable) overlay.handleUnreachable(update.id);
     const previous = known === undefined ? null : before.state;
     if (previous !== update.state) this.aliveIds = null;
     const isSame = previous === update.state && isSameProfile(before.profile, record.member.profile);
@@ -389,15 +399,25 @@ export class View {
     for (const peer of peers) outbox.send(peer, { type: 'gossip', updates: [announcement] });
   }
 
-  /** Probability with which each member looks at a suspect, so that about `verifiers` of them do. */
+  /** Whether this member looks at a suspect itself: those do that have a connection with it anyway. */
+  private isVerifier(id: NodeId): boolean {
+    const { overlay, prng } = this.m;
+    return overlay.isSmall ? prng.chance(this.verifierShare()) : overlay.isNeighbour(id);
+  }
+
+  /** Probability with which each member of a small cluster looks at a suspect, so that about `verifiers` of them do. */
   private verifierShare(): number {
     return Math.min(1, this.m.timing.verifiers / Math.max(1, this.m.table.reachableCount - 1));
   }
 
-  private isNewcomer(updates: readonly MemberUpdate[]): boolean {
+  private isNewcomer(updates: readonly MemberUpdate[], nowMs: number): boolean {
     let strangers = 0;
     for (const update of updates) if (this.m.table.record(update.id) === undefined) strangers += 1;
-    return strangers > Math.max(STRANGERS_TOLD_MAX, this.m.table.reachableCount);
+    // A large view comes in several messages, of which only the first looks like more than we know.
+    if (strangers > Math.max(STRANGERS_TOLD_MAX, this.m.table.reachableCount)) {
+      this.newcomerUntilMs = nowMs + NEWCOMER_MS;
+    }
+    return nowMs < this.newcomerUntilMs;
   }
 }
 

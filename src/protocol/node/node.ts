@@ -21,8 +21,8 @@ import type { NodeEffect, NodeInput } from './effect.ts';
 import type { PeerMessage, WatchExchange } from './message.ts';
 import { WatchRelay } from './watch-relay.ts';
 
-/** Up to this many members every node keeps a connection to every other. */
-const FULL_MESH_MAX = 64;
+/** Up to this many members every node keeps a connection to every other: data has many owners. */
+const FULL_MESH_MAX = 256;
 
 export interface NodeOptions {
   readonly self: NodeId;
@@ -195,6 +195,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.watches.handleDisconnected(peer);
     this.fromReplication(this.replication.handle({ type: 'peer-down', peer }, now));
     this.fromMembership(this.membership.handle({ type: 'disconnected', peer }, now), now);
+    const member = this.membership.member(peer);
+    if (member?.state === 'alive' && !this.membership.isNeighbour(peer)) this.dialNear(member);
   }
 
   private handleCatalogChange(from: NodeId, ringChanged: boolean, now: Instant): void {
@@ -259,12 +261,14 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   private handleMemberChanged(member: Member, event: Extract<MembershipEffect, { type: 'member-changed' }>): void {
     if (member.id !== this.options.self) {
       this.effects.push({ type: 'persist-member', member });
-      const isNear = !this.connected.has(member.id) && this.membership.members().length <= FULL_MESH_MAX;
-      if (member.state === 'alive' && isNear) {
-        this.effects.push({ type: 'dial', peer: member.id, addresses: member.profile.addresses });
-      }
+      if (member.state === 'alive') this.dialNear(member);
     }
     this.effects.push({ type: 'event', event });
+  }
+
+  private dialNear({ id, profile }: Member): void {
+    if (this.connected.has(id) || this.membership.size > FULL_MESH_MAX) return;
+    this.effects.push({ type: 'dial', peer: id, addresses: profile.addresses });
   }
 
   private fromReplication(effects: readonly ReplicationEffect[]): void {

@@ -133,7 +133,7 @@ describe('Dialer', () => {
   });
 
   it('leaves lost peers to membership once enough others are connected', async () => {
-    for (let i = 0; i < 32; i++) connected.add(`c${i}`);
+    for (let i = 0; i < 256; i++) connected.add(`c${i}`);
     dialer.addKnown('p', ['/a']);
     await vi.advanceTimersByTimeAsync(600_000);
     expect(dials).toEqual([]);

@@ -315,7 +315,7 @@ describe('claims about others', () => {
     const strangers = Array.from({ length: 100 }, (_, i) => alive(`s${i}`));
     const joining = Rig.ready();
     joining.message('s0', { type: 'push-pull-reply', buckets: [], updates: strangers });
-    joining.run(3000, everybody);
+    joining.run(11_000, everybody);
     const told = new Set(joining.take().flatMap((e) => updatesAbout('s1', [e])));
     expect(told.size).toBe(0);
     joining.message('s1', { type: 'push-pull-reply', buckets: [], updates: [alive('late1'), alive('late2')] });
@@ -463,10 +463,23 @@ describe('probing', () => {
 
   it('probes a suspect again at once when a probe of it fails, with the accusation, however large the cluster', () => {
     const rig = ready(...Array.from({ length: 300 }, (_, i) => `m${i}`));
-    while (!rig.core.members().some((member) => member.state === 'suspect')) rig.run(1, allBut('m7'));
-    const [first, second] = rig.takeSent('ping').filter((ping) => ping.to === 'm7');
-    expect(first?.updates).not.toContainEqual(suspect('m7', 1, 'me'));
-    expect(second?.updates).toContainEqual(suspect('m7', 1, 'me'));
+    rig.run(1000, everybody);
+    const silent = rig.takeSent('ping')[0]?.to as string;
+    for (let i = 0; i < 10_000 && rig.state(silent) === 'alive'; i++) rig.run(1, allBut(silent));
+    const [first, second] = rig.takeSent('ping').filter((ping) => ping.to === silent);
+    expect(first?.updates).not.toContainEqual(suspect(silent, 1, 'me'));
+    expect(second?.updates).toContainEqual(suspect(silent, 1, 'me'));
+  });
+
+  it('in a large cluster probes its neighbours only, and leaves suspects to theirs', () => {
+    const rig = ready(...Array.from({ length: 300 }, (_, i) => `m${i}`));
+    rig.run(30_000, everybody);
+    expect(new Set(rig.takeSent('ping').map((ping) => ping.to)).size).toBeLessThanOrEqual(8);
+    const others = rig.core.members().filter((member) => member.id !== 'me' && !rig.core.isNeighbour(member.id));
+    const far = others[0]?.id as string;
+    rig.gossip('m0', suspect(far, 1, 'm0'));
+    rig.handle({ type: 'disconnected', peer: far });
+    expect(rig.takeSent('ping').filter((ping) => ping.to === far)).toEqual([]);
   });
 
   it('checks a suspicion that it hears of with a probe of its own, and stops when it is refuted', () => {
