@@ -26,6 +26,7 @@ import type { CorruptRecord, Storage } from './ports/storage.ts';
 import { LocalNode } from './runtime/local-node.ts';
 import { openNodeState } from './runtime/node-state.ts';
 import { WIRE_VERSION } from './wire/message.ts';
+import { recordOf } from './wire/record.ts';
 
 const { version } = packageJson;
 const SECRET_FILE = 'cluster.secret';
@@ -156,6 +157,7 @@ async function openStore(config: NodeConfig, log: Log): Promise<{ storage: Stora
     directory: join(config.dataDir, 'store'),
     log,
     onCorrupt: (record) => damage.onCorrupt(record),
+    keepsCorrupt: (key) => recordOf(key).table !== 'other',
     onRecordsLost: (reason) => {
       // Counters may have gone back, and no dot is used twice.
       writeFileSync(damage.lostFile, `${reason}\n`);

@@ -50,6 +50,12 @@ export interface MemberView {
   readonly addresses: readonly string[];
   readonly score: number;
   readonly rttMs: number | null;
+  /** True where the round-trip time is predicted from coordinates, because this node does not probe that member. */
+  readonly rttEstimated: boolean;
+  /** Unanswered ones of the last 16 probes. */
+  readonly missedProbes: number;
+  /** Share of recent requests for data that it refused or answered late, 0 to 1. */
+  readonly errorRate: number;
   /** ISO 8601 time of the last state change. */
   readonly since: string;
   readonly self: boolean;

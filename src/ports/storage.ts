@@ -15,7 +15,7 @@ export interface StorageRow {
   readonly value: Uint8Array;
 }
 
-/** A record whose checksum does not match; it was quarantined and reads as absent from now on. */
+/** A record whose checksum does not match; it is quarantined and reads as absent from now on. */
 export interface CorruptRecord {
   readonly key: Uint8Array;
   readonly reason: string;

@@ -34,8 +34,9 @@ import type { NodeState } from './node-state.ts';
 
 /** Between two looks at the machine and the disk. */
 const SAMPLE_INTERVAL_MS = 5000;
-/** Score changes smaller than this are not worth telling the cluster. */
-const SCORE_STEP = 0.05;
+/** Score changes smaller than this are not worth telling the cluster, and larger ones not all the time. */
+const SCORE_STEP = 0.1;
+const SCORE_INTERVAL_MS = 30_000;
 /** Space is back only well above the headroom, so that the mode does not flap. */
 const HEADROOM_RECOVERY = 1.25;
 /** Time that a leaving node gives its goodbye to be sent. */
@@ -83,6 +84,7 @@ export class LocalNode implements NodeHandle {
   private corruptRecords = 0;
   private readOnly = false;
   private score: number;
+  private scoreToldMs = Number.NEGATIVE_INFINITY;
   private disk = { usedBytes: 0, freeBytes: 0 };
   private cancelSample: (() => void) | null = null;
 
@@ -227,7 +229,9 @@ export class LocalNode implements NodeHandle {
 
   members(): readonly MemberView[] {
     const { self } = this.options.transport;
-    return this.node.members().map((member) => memberView(member, member.id === self));
+    return this.node
+      .members()
+      .map((member) => memberView(member, member.id === self, this.node.estimatedRttMs(member.id)));
   }
 
   ring(): RingView {
@@ -357,6 +361,7 @@ export class LocalNode implements NodeHandle {
       versionMax: WIRE_VERSION,
       bootEpoch: state.bootEpoch,
       score: this.score,
+      coordinate: null,
       weight: config.tuning.weight,
     };
   }
@@ -366,10 +371,7 @@ export class LocalNode implements NodeHandle {
     try {
       const [sample, disk] = await Promise.all([sampler.sample(), storage.usage()]);
       this.disk = disk;
-      if (Math.abs(sample.score - this.score) >= SCORE_STEP) {
-        this.score = sample.score;
-        this.driver.post({ type: 'update-profile', patch: { score: sample.score } });
-      }
+      this.tellScore(sample.score);
       const headroom = config.tuning.diskHeadroomBytes;
       if (!this.readOnly && disk.freeBytes < headroom) this.driver.setWritable(false);
       else if (this.readOnly && disk.freeBytes > headroom * HEADROOM_RECOVERY) this.driver.setWritable(true);
@@ -377,6 +379,15 @@ export class LocalNode implements NodeHandle {
       log.warn('the machine could not be sampled', { reason: error instanceof Error ? error.message : String(error) });
     }
     if (this.phase !== 'stopping') this.cancelSample = clock.after(SAMPLE_INTERVAL_MS, () => void this.sample());
+  }
+
+  /** Every change is told to every member: on a busy machine that would be most of the traffic of an idle cluster. */
+  private tellScore(score: number): void {
+    const nowMs = this.options.clock.now().monoMs;
+    if (Math.abs(score - this.score) < SCORE_STEP || nowMs - this.scoreToldMs < SCORE_INTERVAL_MS) return;
+    this.score = score;
+    this.scoreToldMs = nowMs;
+    this.driver.post({ type: 'update-profile', patch: { score } });
   }
 
   private becomeWritable(writable: boolean): void {
@@ -428,8 +439,9 @@ function settle<T>(waiters: Map<number, Waiter<T>>, id: number, value: T): void 
   waiter?.resolve(value);
 }
 
-function memberView(member: Member, self: boolean): MemberView {
+function memberView(member: Member, self: boolean, estimatedRttMs: number | null): MemberView {
   const { profile } = member;
+  const rttMs = self ? null : (member.rttMs ?? estimatedRttMs);
   return {
     name: profile.name,
     peerId: member.id,
@@ -440,7 +452,10 @@ function memberView(member: Member, self: boolean): MemberView {
     labels: profile.labels,
     addresses: profile.addresses,
     score: Math.round(profile.score * 1000) / 1000,
-    rttMs: member.rttMs === null ? null : Math.round(member.rttMs * 100) / 100,
+    rttMs: rttMs === null ? null : Math.round(rttMs * 100) / 100,
+    rttEstimated: rttMs !== null && member.rttMs === null,
+    missedProbes: member.missedProbes,
+    errorRate: Math.round(member.errorRate * 1000) / 1000,
     since: new Date(member.sinceMs).toISOString(),
     self,
   };

@@ -93,7 +93,8 @@ export async function openNodeState(storage: Storage, expected: ExpectedState): 
   const storedActor = read(meta, 'actor', actorId);
   const replication = await openReplication(storage, corrupt);
   // A lost counter is as bad as a lost disk: a dot could be used twice.
-  const isOver = renewActor || corrupt.some(({ key }) => recordOf(key).table === 'counter');
+  const lostCounters = corrupt.filter(({ key }) => recordOf(key).table === 'counter');
+  const isOver = renewActor || lostCounters.length > 0;
   const actor = isOver ? drawActor() : (storedActor ?? drawActor());
   const bootEpoch = (read(meta, 'boot-epoch', number) ?? 0) + 1;
   await storage.commit([
@@ -102,6 +103,8 @@ export async function openNodeState(storage: Storage, expected: ExpectedState): 
     { key: metaKey('boot-epoch'), value: encodeOne(number, bootEpoch) },
     { key: metaKey('shards'), value: encodeOne(number, shards) },
     { key: metaKey('cluster-id'), value: encodeOne(clusterIdText, clusterId) },
+    // With the new actor they have done their duty.
+    ...lostCounters.map(({ key }) => ({ key, value: null })),
   ]);
   return {
     actor,

@@ -6,6 +6,7 @@ import { BUCKETS_MAX, RING_MEMBERS_MAX } from '../protocol/catalog/record.ts';
 import { VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
 import type { Mutation } from '../protocol/causal/mutation.ts';
 import type { Claim } from '../protocol/membership/claim.ts';
+import type { Coordinate } from '../protocol/membership/coordinate.ts';
 import type { MemberProfile } from '../protocol/membership/member.ts';
 import {
   type AccusationUpdate,
@@ -59,6 +60,21 @@ const shard = integer(SHARDS_MAX - 1);
 const DOTS_MAX = 65_536;
 const ITEMS_MAX = 4096;
 
+/** In hundredths of a millisecond and thousandths: a coordinate is never better than that. */
+const hundredths: Codec<number> = mapped(
+  signed,
+  (value: number) => Math.round(value * 100),
+  (value) => value / 100,
+);
+const thousandths: Codec<number> = mapped(
+  integer(),
+  (value: number) => Math.round(value * 1000),
+  (value) => value / 1000,
+);
+const coordinate = nullable(
+  record<Coordinate>({ x: hundredths, y: hundredths, z: hundredths, height: hundredths, error: thousandths }),
+);
+
 const profile: Codec<MemberProfile> = record<MemberProfile>({
   name: text(limits.nameLengthMax * 4),
   zone: shortText,
@@ -77,6 +93,7 @@ const profile: Codec<MemberProfile> = record<MemberProfile>({
   versionMax: integer(),
   bootEpoch: integer(),
   score: number,
+  coordinate,
   weight: number,
 });
 
@@ -231,7 +248,7 @@ export const memberProfile: Codec<MemberProfile> = profile;
 const peerMessage = union<PeerMessage, 'type'>('type', {
   ping: [1, record({ seq, updates })],
   'ping-request': [2, record({ seq, target: nodeId, timeoutMs: number, updates })],
-  ack: [3, record({ seq, updates })],
+  ack: [3, record({ seq, coordinate, updates })],
   nack: [4, record({ seq })],
   gossip: [5, record({ updates })],
   'push-pull': [

@@ -1,77 +1,26 @@
 import { describe, expect, test } from 'vitest';
-import { type Dot, dotText } from '../../src/protocol/causal/dot.ts';
-import type { Entries } from '../../src/protocol/causal/entry.ts';
-import type { Mutation } from '../../src/protocol/causal/mutation.ts';
+import { dotText } from '../../src/protocol/causal/dot.ts';
 import { readCounter } from '../../src/protocol/causal/value.ts';
-import type { ClientReply, Level } from '../../src/protocol/replication/request.ts';
-import type { Ring } from '../../src/protocol/ring/ring.ts';
-import { checkConvergence } from '../simulation/checkers/convergence.ts';
 import { SimCluster, type SimNode } from '../simulation/cluster.ts';
+import { FAIR_WEATHER } from '../simulation/weather.ts';
+import {
+  ask,
+  BUCKET,
+  DISCONNECT_MS,
+  dotOf,
+  dotsOn,
+  formed,
+  hasRing,
+  keyWhere,
+  mutate,
+  onDisk,
+  put,
+  ringOf,
+  SETTLE_MS,
+  settle,
+} from '../support/sim-story.ts';
 
 /** Bugs that the simulator found, each as the shortest story that shows it. */
-
-const BUCKET = 'default';
-const SETTLE_MS = 60_000;
-/** By then a silent connection is down at both ends. */
-const DISCONNECT_MS = 20_000;
-
-function formed(nodes: number, running = nodes): SimCluster {
-  const cluster = new SimCluster({ seed: 1, nodes });
-  for (const node of cluster.nodes.slice(0, running)) cluster.start(node);
-  expect(cluster.runUntil(() => cluster.isSettled() && hasRing(cluster, running), SETTLE_MS)).toBe(true);
-  return cluster;
-}
-
-function hasRing(cluster: SimCluster, members: number): boolean {
-  return cluster.nodes.every(({ running }) => running === null || running.node.ring.memberCount === members);
-}
-
-function ringOf({ running }: SimNode): Ring {
-  if (running === null) throw new Error('the node is down');
-  return running.node.ring;
-}
-
-/** The first key of which the ring satisfies the condition. */
-function keyWhere(ring: Ring, condition: (shard: number) => boolean): string {
-  for (let i = 0; i < 10_000; i++) if (condition(ring.shardOf(BUCKET, `k${i}`))) return `k${i}`;
-  throw new Error('no shard satisfies the condition');
-}
-
-function mutate(cluster: SimCluster, node: SimNode, key: string, mutation: Mutation, level: Level): () => ClientReply {
-  let reply: ClientReply | undefined;
-  cluster.request(node, { type: 'mutate', bucket: BUCKET, key, mutation, level, context: null }, (answer) => {
-    reply = answer;
-  });
-  return () => {
-    cluster.runUntil(() => reply !== undefined, SETTLE_MS, 1);
-    if (reply === undefined) throw new Error('no reply');
-    return reply;
-  };
-}
-
-function put(text: string): Mutation {
-  const value = new TextEncoder().encode(text);
-  return { type: 'put', value, contentType: 'text/plain', expiresAtMs: 0, onlyIf: null };
-}
-
-function dotOf(reply: ClientReply): Dot {
-  if (reply.type !== 'mutate' || reply.dot === null) throw new Error(`not written: ${JSON.stringify(reply)}`);
-  return reply.dot;
-}
-
-function onDisk(node: SimNode, shard: number, key: string): Entries {
-  return node.disk.entriesOf(shard, { bucket: BUCKET, key }) ?? [];
-}
-
-function dotsOn(node: SimNode, shard: number, key: string): string[] {
-  return onDisk(node, shard, key).map(({ dot }) => dotText(dot));
-}
-
-function settle(cluster: SimCluster): void {
-  cluster.runUntil(() => cluster.isSettled() && checkConvergence(cluster).length === 0, SETTLE_MS);
-  expect(checkConvergence(cluster)).toEqual([]);
-  expect(cluster.isSettled()).toBe(true);
-}
 
 describe('replication', () => {
   test('an entry does not come back when it arrives after the delta that replaced it', () => {
@@ -85,12 +34,14 @@ describe('replication', () => {
 
     // The first delta is lost on the way to one owner; a fallback will keep a hint and hand it over.
     let lost = 0;
-    cluster.onMessage = (from, to, message) => {
-      if (message.type !== 'replicate' || from !== coordinator.id || to !== late.id || lost > 0) return;
-      lost++;
-      cluster.block(coordinator, late);
-      cluster.clock.after(0, () => cluster.heal());
-    };
+    cluster.observers.push({
+      message: (from, to, message) => {
+        if (message.type !== 'replicate' || from !== coordinator || to !== late.id || lost > 0) return;
+        lost++;
+        cluster.block(coordinator, late);
+        cluster.clock.after(0, () => cluster.heal());
+      },
+    });
     const first = dotOf(mutate(cluster, coordinator, key, put('first'), 'one')());
     const second = dotOf(mutate(cluster, coordinator, key, put('second'), 'one')());
     expect(cluster.runUntil(() => dotsOn(late, shard, key).includes(dotText(second)), 500, 1)).toBe(true);
@@ -175,5 +126,50 @@ describe('replication', () => {
     cluster.heal();
     settle(cluster);
     for (const owner of owners) expect(readCounter(onDisk(owner, shard, 'counter'))).toBe(133);
+  });
+
+  test('a write that the other owners refuse has happened all the same, and says so', () => {
+    const cluster = formed(3);
+    const [coordinator, ...others] = cluster.nodes as [SimNode, ...SimNode[]];
+    for (const node of others) cluster.setWritable(node, false);
+    const reply = mutate(cluster, coordinator, 'k', put('kept'), 'quorum')();
+    expect(reply).toMatchObject({ type: 'failed', failure: { code: 'disk-full', stateChanged: 'maybe' } });
+    for (const node of others) cluster.setWritable(node, true);
+    settle(cluster);
+    const shard = ringOf(coordinator).shardOf(BUCKET, 'k');
+    for (const node of cluster.nodes) expect(onDisk(node, shard, 'k')).toHaveLength(1);
+  });
+
+  test('a node with a new disk does not vote before it knows the ring', () => {
+    const cluster = formed(3);
+    const [coordinator, , wiped] = cluster.nodes as [SimNode, SimNode, SimNode];
+    mutate(cluster, coordinator, 'k', put('value'), 'all')();
+    const votes = new Set<number>();
+    let early = 0;
+    cluster.observers.push({
+      message: (from, _to, message) => {
+        if (from !== wiped || message.type !== 'read-reply') return;
+        const members = ringOf(wiped).memberCount;
+        if (message.counts) votes.add(members);
+        else if (members === 1) early++;
+      },
+    });
+    // Messages on different lanes overtake each other.
+    cluster.weather = { ...FAIR_WEATHER, latencyMaxMs: 20 };
+    for (let round = 0; round < 5; round++) {
+      // So quick that nobody takes it for gone.
+      cluster.crash(wiped);
+      cluster.replaceDisk(wiped);
+      cluster.start(wiped);
+      for (let i = 0; i < 2000; i++) {
+        ask(cluster, coordinator, { type: 'get', bucket: BUCKET, key: 'k', level: 'all' });
+        cluster.run(1);
+      }
+      settle(cluster);
+    }
+    cluster.run(1000);
+    // It was asked while it was alone in its ring, and has voted since.
+    expect(early).toBeGreaterThan(0);
+    expect(votes).toEqual(new Set([3]));
   });
 });

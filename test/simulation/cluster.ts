@@ -1,124 +1,296 @@
 import { hashString } from '../../src/lib/hash.ts';
 import { Prng } from '../../src/lib/prng.ts';
-import type { NodeId } from '../../src/protocol/machine.ts';
 import type { NodeEffect, NodeInput } from '../../src/protocol/node/effect.ts';
-import type { PeerMessage } from '../../src/protocol/node/message.ts';
 import { Node } from '../../src/protocol/node/node.ts';
-import type { RecordClear, RecordWrite } from '../../src/protocol/replication/record.ts';
+import type { ObjectName } from '../../src/protocol/replication/record.ts';
 import type { ClientReply, ClientRequest } from '../../src/protocol/replication/request.ts';
-import { decodeFrame, FrameWriter, laneOf } from '../../src/wire/message.ts';
 import { testClaims } from '../support/test-claims.ts';
+import { CommitQueue } from './commit-queue.ts';
+import { addressOf, Network } from './network.ts';
+import { NodeClock } from './node-clock.ts';
+import type { SimObserver } from './observer.ts';
+import type { Running, SimNode } from './sim-node.ts';
 import { VirtualClock } from './virtual-clock.ts';
-import { frozen, VirtualDisk } from './virtual-disk.ts';
+import { VirtualDisk } from './virtual-disk.ts';
+import { FAIR_WEATHER, type Weather } from './weather.ts';
 
-/** Probabilities and times of what can go wrong on every message and sync. */
-export interface Weather {
-  /** Share of messages that never arrive. */
-  readonly loss: number;
-  readonly latencyMinMs: number;
-  readonly latencyMaxMs: number;
-  readonly syncMinMs: number;
-  readonly syncMaxMs: number;
-}
-
-export const FAIR_WEATHER: Weather = { loss: 0, latencyMinMs: 0.2, latencyMaxMs: 3, syncMinMs: 0.3, syncMaxMs: 4 };
+export type { SimNode } from './sim-node.ts';
 
 export interface ClusterOptions {
   readonly seed: number;
   readonly nodes: number;
   readonly shards?: number;
   readonly zones?: number;
+  /** Nodes find each other by multicast; otherwise by their first addresses and by membership. Default true. */
+  readonly discovery?: boolean;
+  /** The transport dials lost peers again by itself. Default true. */
+  readonly redial?: boolean;
+  readonly observers?: readonly SimObserver[];
 }
 
-/** A silent link tears the connection down after this time, as TCP does. */
-const STALL_MS = 15_000;
-/** The transport redials peers that it knows. */
-const REDIAL_MS = 500;
-const WALL_START_MS = 1_790_000_000_000;
-
-interface Running {
-  readonly node: Node;
-  /** Tells this run of the process from the next one on the same disk. */
-  readonly run: number;
-  timerMs: number | undefined;
-  /** The connections that it has been told of. */
-  readonly peers: Map<NodeId, number>;
-}
-
-interface SimNode {
-  readonly id: NodeId;
-  readonly name: string;
-  readonly disk: VirtualDisk;
-  running: Running | null;
-  runs: number;
-  /** Persisted, not synced yet, in order. */
-  queue: ({ id: number; writes: readonly RecordWrite[] } | { clear: RecordClear } | { run: () => void })[];
-  syncing: boolean;
-}
+/** As in `src/runtime/driver.ts`: a timer later than this is reported. */
+const LAG_REPORT_MS = 100;
+/** As in `src/runtime/local-node.ts`: time for the goodbye to be sent. */
+const LEAVE_GRACE_MS = 300;
+/** A supervisor kills a process that does not end by then. */
+const STOP_MAX_MS = 5000;
+/** A process that cannot write its disk at start is started again after this time. */
+const START_RETRY_MS = 1000;
+const READ_MAX_MS = 2;
+const SCAN_MAX_MS = 4;
+/** Share of reads that are answered within the turn, from what the store has in memory. */
+const READS_AT_ONCE = 0.3;
 
 /**
- * Whole nodes (the composed core) on a virtual clock, a virtual network and virtual disks. One seed decides
- * everything: the same seed gives the same run.
+ * Whole nodes (the composed core) on virtual clocks, a virtual network and virtual disks. One seed decides
+ * everything: the same seed gives the same run. The parts of the runtime that decide about order (driver, group
+ * commit, frame batcher) are mirrored here, since they are asynchronous in production.
  */
 export class SimCluster {
   readonly clock = new VirtualClock();
   readonly prng: Prng;
   readonly nodes: SimNode[] = [];
-  weather: Weather = FAIR_WEATHER;
-  /** Called for every message put on the wire. */
-  onMessage: ((from: NodeId, to: NodeId, message: PeerMessage) => void) | null = null;
-  private readonly shards: number;
+  readonly network: Network;
+  readonly observers: SimObserver[];
+  readonly shards: number;
   private readonly zones: number;
-  private readonly connections = new Map<string, number>();
-  private readonly blocked = new Set<string>();
-  private readonly laneTimes = new Map<string, number>();
-  private readonly replies = new Map<string, (reply: ClientReply) => void>();
   private lastRequest = 0;
 
   constructor(options: ClusterOptions) {
     this.prng = new Prng(options.seed);
     this.shards = options.shards ?? 16;
     this.zones = options.zones ?? 1;
+    this.observers = [...(options.observers ?? [])];
+    this.network = new Network(
+      {
+        clock: this.clock,
+        prng: this.prng,
+        nodes: this.nodes,
+        discovery: options.discovery ?? true,
+        redial: options.redial ?? true,
+        observers: this.observers,
+        later: (node, delayMs, run) => this.later(node, delayMs, run),
+        input: (node, input) => this.inputs(node, [input]),
+        inputs: (node, inputs) => this.inputs(node, inputs),
+      },
+      FAIR_WEATHER,
+    );
     for (let i = 0; i < options.nodes; i++) this.addNode();
-    this.redialForEver();
+  }
+
+  get weather(): Weather {
+    return this.network.weather;
+  }
+
+  set weather(weather: Weather) {
+    this.network.weather = weather;
   }
 
   addNode(): SimNode {
-    const index = this.nodes.length;
-    const actor = this.prng.uint32().toString(16).padStart(8, '0') + this.prng.uint32().toString(16).padStart(8, '0');
-    const name = `n${index + 1}`;
-    const node = {
+    const name = `n${this.nodes.length + 1}`;
+    const node: SimNode = {
+      index: this.nodes.length,
       id: `peer-${name}-${hashString(name).toString(36)}`,
       name,
-      disk: new VirtualDisk(actor),
+      clock: new NodeClock(this.clock),
+      links: new Map(),
+      disk: this.newDisk(),
+      address: addressOf(name, 1),
+      versions: { min: 1, max: 1 },
+      troubles: { refusing: 0, low: 0, syncMaxMs: [] },
       running: null,
       runs: 0,
-      queue: [],
-      syncing: false,
     };
     this.nodes.push(node);
+    this.network.addNode(node);
     return node;
   }
 
   start(node: SimNode): void {
     if (node.running !== null) return;
-    const { disk } = node;
-    disk.bootEpoch++;
-    const run = ++node.runs;
-    const core = new Node(
+    if (node.troubles.refusing > 0) {
+      // The start itself is counted on the disk.
+      this.clock.after(START_RETRY_MS, () => this.start(node));
+      return;
+    }
+    node.disk.open();
+    node.disk.bootEpoch++;
+    node.runs++;
+    const core = this.newCore(node);
+    const running: Running = {
+      node: core,
+      commits: new CommitQueue({
+        disk: node.disk,
+        syncMs: () => this.syncMs(node),
+        isFull: () => node.troubles.refusing > 0,
+        after: (delayMs, run) => this.clock.after(delayMs, run),
+        deliver: (run) => this.deliver(node, running, run),
+        onRefused: () => this.post(node, { type: 'storage-writable', writable: false }),
+        onRecovered: () => this.post(node, { type: 'storage-writable', writable: true }),
+      }),
+      startedMs: this.clock.nowMs,
+      peers: new Map(),
+      addresses: new Map(),
+      timer: null,
+      inbox: [],
+      replies: new Map(),
+      turning: false,
+      held: null,
+      timerIsDue: false,
+    };
+    node.running = running;
+    for (const { id, profile } of node.disk.members.values()) running.addresses.set(id, new Set(profile.addresses));
+    this.network.start(node);
+    if (node.troubles.low > 0) this.post(node, { type: 'storage-writable', writable: false });
+    this.inputs(node, [{ type: 'update-profile', patch: { addresses: [node.address] } }]);
+  }
+
+  /** The process dies: what was not synced is lost, its connections close. `torn`: its last batch was synced after all. */
+  crash(node: SimNode, torn = false): void {
+    const { running } = node;
+    if (running === null) return;
+    running.commits.crash(torn);
+    node.running = null;
+    this.network.crash(node);
+  }
+
+  /** The process says goodbye, syncs what it has, and ends. */
+  stop(node: SimNode): void {
+    const { running } = node;
+    if (running === null) return;
+    this.later(node, 0, () => this.inputs(node, [{ type: 'leave' }]));
+    const deadlineMs = this.clock.nowMs + STOP_MAX_MS;
+    const end = (): void => {
+      if (node.running !== running) return;
+      if (running.commits.idle || this.clock.nowMs >= deadlineMs) this.crash(node);
+      else this.clock.after(LEAVE_GRACE_MS, end);
+    };
+    this.clock.after(LEAVE_GRACE_MS, end);
+  }
+
+  /** A new disk, with nothing on it, in a machine that is down. */
+  replaceDisk(node: SimNode): void {
+    node.disk = this.newDisk();
+  }
+
+  /** Stops the process where it is (SIGSTOP, or something synchronous that takes long). */
+  pause(node: SimNode): void {
+    if (node.running !== null) node.running.held ??= [];
+  }
+
+  /** The process goes on. `timersFirst`: its timer fires before it reads what has come meanwhile. */
+  resume(node: SimNode, timersFirst: boolean): void {
+    const { running } = node;
+    if (running === null || running.held === null) return;
+    const { held } = running;
+    running.held = null;
+    if (timersFirst) this.fireTimer(node);
+    for (const run of held) {
+      if (node.running !== running) return;
+      run();
+    }
+    if (node.running !== running || !running.timerIsDue) return;
+    // The turn that reads everything ends with the deadlines that have passed; the timer has nothing to say any more.
+    running.timerIsDue = false;
+    running.timer = null;
+    this.runDeadlines(node, running, []);
+  }
+
+  /** Both clocks of a node run at `rate` times true speed. */
+  setRate(node: SimNode, rate: number): void {
+    node.clock.run(rate);
+    this.rearm(node);
+  }
+
+  /** The clocks of a node are right again. */
+  correctClock(node: SimNode): void {
+    node.clock.correct();
+    this.rearm(node);
+  }
+
+  /** Nothing passes between the groups from now on, silently. */
+  partition(...groups: readonly (readonly SimNode[])[]): void {
+    for (const [i, group] of groups.entries()) {
+      for (const other of groups.slice(i + 1)) for (const a of group) for (const b of other) this.block(a, b);
+    }
+  }
+
+  block(a: SimNode, b: SimNode): void {
+    for (const link of [a.links.get(b.id), b.links.get(a.id)]) if (link?.blocks === 0) this.network.block(link);
+  }
+
+  /** All links work, and the weather is fair. */
+  heal(): void {
+    for (const node of this.nodes) for (const link of node.links.values()) link.blocks = 0;
+    this.weather = FAIR_WEATHER;
+  }
+
+  /** Sends a client's request to a node; `use` is called with the reply unless the node crashes first. */
+  request(node: SimNode, request: ClientRequest, use: (reply: ClientReply) => void): void {
+    if (node.running === null) return;
+    const id = ++this.lastRequest;
+    node.running.replies.set(id, use);
+    this.deliver(node, node.running, () => this.inputs(node, [{ type: 'request', id, request }]));
+  }
+
+  /** The disk has given back a bad record; it has been set aside. */
+  reportLost(node: SimNode, shard: number, name: ObjectName): void {
+    const { running } = node;
+    if (running === null) return;
+    this.deliver(node, running, () => this.inputs(node, [{ type: 'object-lost', shard, name }]));
+  }
+
+  /** Tells a node whether its disk takes writes. */
+  setWritable(node: SimNode, writable: boolean): void {
+    const { running } = node;
+    if (running === null) return;
+    this.deliver(node, running, () => this.inputs(node, [{ type: 'storage-writable', writable }]));
+  }
+
+  run(forMs: number): void {
+    this.clock.runUntil(this.clock.nowMs + forMs);
+  }
+
+  /** Runs until `condition` holds; false when it does not within the time. */
+  runUntil(condition: () => boolean, forMs: number, stepMs = 50): boolean {
+    const endMs = this.clock.nowMs + forMs;
+    while (this.clock.nowMs < endMs) {
+      if (condition()) return true;
+      this.clock.runUntil(this.clock.nowMs + stepMs);
+    }
+    return condition();
+  }
+
+  isSettled(): boolean {
+    return this.nodes.every(({ running }) => {
+      if (running === null) return true;
+      const { shards, hints, inFlight } = running.node.replicationStats();
+      return shards.transferring === 0 && hints.records === 0 && inFlight === 0 && running.commits.idle;
+    });
+  }
+
+  private newDisk(): VirtualDisk {
+    const half = (): string => this.prng.uint32().toString(16).padStart(8, '0');
+    return new VirtualDisk(half() + half());
+  }
+
+  private newCore(node: SimNode): Node {
+    const { disk, name, versions } = node;
+    return new Node(
       {
         self: node.id,
         actor: disk.actor,
         profile: {
-          name: node.name,
-          zone: this.zones > 1 ? `z${this.nodes.indexOf(node) % this.zones}` : '',
+          name,
+          zone: this.zones > 1 ? `z${node.index % this.zones}` : '',
           labels: {},
           capabilities: [],
-          addresses: [`/sim/${node.name}`],
-          versionMin: 1,
-          versionMax: 1,
+          addresses: [],
+          versionMin: versions.min,
+          versionMax: versions.max,
           bootEpoch: disk.bootEpoch,
           score: 0.5,
+          coordinate: null,
           weight: 1,
         },
         incarnation: disk.incarnation,
@@ -140,317 +312,193 @@ export class SimCluster {
         claims: testClaims(node.id),
         prng: new Prng(this.prng.uint32()),
       },
-      this.instant(),
+      node.clock.now(),
     );
-    node.running = { node: core, run, timerMs: undefined, peers: new Map() };
-    this.arm(node);
   }
 
-  /** The process dies: what was not synced is lost, its connections close. */
-  crash(node: SimNode): void {
-    if (node.running === null) return;
-    node.running = null;
-    node.queue = [];
-    node.syncing = false;
-    for (const [id, connection] of this.connections) {
-      const [a, b] = id.split(' ') as [string, string];
-      if (a !== node.id && b !== node.id) continue;
-      this.connections.delete(id);
-      const peer = this.byId(a === node.id ? b : a);
-      // The kernel closes the connection; across a blocked link nobody hears of it until the stall.
-      const delayMs = this.isBlocked(node.id, peer.id) ? STALL_MS : this.latencyMs();
-      this.laterOn(peer, delayMs, () => this.lose(peer, node.id, connection));
-    }
-    for (const id of this.replies.keys()) if (id.startsWith(`${node.name}/`)) this.replies.delete(id);
+  /** Runs in the process as soon as it handles anything, unless it has died meanwhile. */
+  private deliver(node: SimNode, running: Running, run: () => void): void {
+    if (node.running !== running) return;
+    if (running.held === null) run();
+    else running.held.push(run);
   }
 
-  /** Nothing passes between the groups from now on, silently. */
-  partition(...groups: readonly (readonly SimNode[])[]): void {
-    for (const [i, group] of groups.entries()) {
-      for (const other of groups.slice(i + 1)) for (const a of group) for (const b of other) this.block(a, b);
-    }
+  private later(node: SimNode, delayMs: number, run: () => void): void {
+    const { running } = node;
+    if (running !== null) this.clock.after(delayMs, () => this.deliver(node, running, run));
   }
 
-  block(a: SimNode, b: SimNode): void {
-    const id = pairId(a.id, b.id);
-    if (this.blocked.has(id)) return;
-    this.blocked.add(id);
-    const connection = this.connections.get(id);
-    if (connection === undefined) return;
-    this.clock.after(STALL_MS, () => {
-      if (this.connections.get(id) !== connection || !this.blocked.has(id)) return;
-      this.disconnect(a.id, b.id);
-    });
-  }
-
-  heal(): void {
-    this.blocked.clear();
-    this.weather = FAIR_WEATHER;
-  }
-
-  /** Sends a client's request to a node; `use` is called with the reply unless the node crashes first. */
-  request(node: SimNode, request: ClientRequest, use: (reply: ClientReply) => void): void {
-    if (node.running === null) return;
-    const id = ++this.lastRequest;
-    this.replies.set(`${node.name}/${id}`, use);
-    this.input(node, { type: 'request', id, request });
-  }
-
-  run(forMs: number): void {
-    this.clock.runUntil(this.clock.nowMs + forMs);
-  }
-
-  /** Runs until `condition` holds; false when it does not within the time. */
-  runUntil(condition: () => boolean, forMs: number, stepMs = 50): boolean {
-    const endMs = this.clock.nowMs + forMs;
-    while (this.clock.nowMs < endMs) {
-      if (condition()) return true;
-      this.clock.runUntil(this.clock.nowMs + stepMs);
-    }
-    return condition();
-  }
-
-  isSettled(): boolean {
-    return this.nodes.every(({ running, queue, syncing }) => {
-      if (running === null) return true;
-      const { shards, hints, inFlight } = running.node.replicationStats();
-      return shards.transferring === 0 && hints.records === 0 && inFlight === 0 && queue.length === 0 && !syncing;
-    });
-  }
-
-  private byId(id: NodeId): SimNode {
-    return this.nodes.find((node) => node.id === id) as SimNode;
-  }
-
-  private instant(): { monoMs: number; wallMs: number } {
-    return { monoMs: this.clock.nowMs, wallMs: WALL_START_MS + Math.floor(this.clock.nowMs) };
-  }
-
-  private input(node: SimNode, input: NodeInput): void {
+  /** Into the inbox; a turn follows, at once or within the present one. */
+  private post(node: SimNode, input: NodeInput): void {
     const { running } = node;
     if (running === null) return;
-    this.execute(node, running, running.node.handle(input, this.instant()));
-    this.arm(node);
+    const { inbox } = running;
+    // One confirms all before it.
+    if (input.type === 'persisted' && inbox.at(-1)?.type === 'persisted') inbox.pop();
+    inbox.push(input);
+    if (!running.turning && inbox.length === 1) this.later(node, 0, () => this.turn(node, running));
   }
 
-  /** Calls back later unless the node has crashed meanwhile. */
-  private laterOn(node: SimNode, delayMs: number, run: () => void): void {
-    const current = node.running?.run;
-    this.clock.after(delayMs, () => {
-      if (node.running !== null && node.running.run === current) run();
-    });
-  }
-
-  private arm(node: SimNode): void {
+  private inputs(node: SimNode, inputs: readonly NodeInput[]): void {
     const { running } = node;
     if (running === null) return;
-    const deadline = running.node.nextDeadline();
-    if (deadline === undefined || (running.timerMs !== undefined && running.timerMs <= deadline)) return;
-    running.timerMs = deadline;
-    this.clock.at(deadline, () => {
-      if (node.running !== running || running.timerMs !== deadline) return;
-      running.timerMs = undefined;
-      const next = running.node.nextDeadline();
-      if (next !== undefined && next <= this.clock.nowMs) {
-        this.execute(node, running, running.node.handleTimeout(this.instant()));
-      }
-      this.arm(node);
+    running.inbox.push(...inputs);
+    if (!running.turning) this.turn(node, running);
+  }
+
+  /** Takes everything in the inbox, sends one frame a peer and lane, and hands one batch to the disk. */
+  private turn(node: SimNode, running: Running): void {
+    const { inbox } = running;
+    if (inbox.length === 0 && !running.turning) return;
+    running.turning = true;
+    for (let i = 0; i < inbox.length; i++) {
+      if (node.running !== running) return;
+      this.execute(node, running, running.node.handle(inbox[i] as NodeInput, node.clock.now()));
+    }
+    inbox.length = 0;
+    this.endTurn(node, running);
+  }
+
+  private endTurn(node: SimNode, running: Running): void {
+    running.turning = false;
+    if (node.running !== running) return;
+    this.network.flush();
+    running.commits.flush();
+    this.arm(node, running);
+    for (const observer of this.observers) observer.turn?.(node);
+  }
+
+  private rearm(node: SimNode): void {
+    const { running } = node;
+    if (running === null || running.timerIsDue) return;
+    running.timer = null;
+    this.arm(node, running);
+  }
+
+  private arm(node: SimNode, running: Running): void {
+    const deadlineMs = running.node.nextDeadline();
+    if (deadlineMs === undefined) return;
+    const atMs = node.clock.trueTimeOf(deadlineMs);
+    if (running.timer !== null && running.timer.atMs <= atMs) return;
+    const timer = { atMs, deadlineMs };
+    running.timer = timer;
+    this.clock.at(atMs, () => {
+      if (node.running !== running || running.timer !== timer) return;
+      if (running.held !== null) running.timerIsDue = true;
+      else this.fireTimer(node);
     });
+  }
+
+  private fireTimer(node: SimNode): void {
+    const { running } = node;
+    if (running === null) return;
+    const lateMs = running.timer === null ? 0 : node.clock.now().monoMs - running.timer.deadlineMs;
+    running.timer = null;
+    running.timerIsDue = false;
+    this.runDeadlines(node, running, lateMs > LAG_REPORT_MS ? [{ type: 'lag', lagMs: lateMs }] : []);
+  }
+
+  private runDeadlines(node: SimNode, running: Running, inputs: readonly NodeInput[]): void {
+    running.turning = true;
+    const now = node.clock.now();
+    for (const input of inputs) this.execute(node, running, running.node.handle(input, now));
+    const deadlineMs = running.node.nextDeadline();
+    // A deadline is due when its timer fires, whatever rounding says.
+    if (deadlineMs !== undefined && deadlineMs <= now.monoMs + 1e-6) {
+      const due = { ...now, monoMs: Math.max(now.monoMs, deadlineMs) };
+      this.execute(node, running, running.node.handleTimeout(due));
+    }
+    this.turn(node, running);
   }
 
   private execute(node: SimNode, running: Running, effects: readonly NodeEffect[]): void {
     for (const effect of effects) {
       if (node.running !== running) return;
-      this.executeOne(node, effect);
+      this.executeOne(node, running, effect);
     }
   }
 
-  private executeOne(node: SimNode, effect: NodeEffect): void {
+  private executeOne(node: SimNode, running: Running, effect: NodeEffect): void {
+    const { commits } = running;
     switch (effect.type) {
       case 'send':
-        return this.send(node, effect.to, effect.message);
+        return this.network.send(node, effect.to, effect.message);
       case 'dial':
-        return this.dial(node, effect.peer);
+        return this.network.dial(node, effect.peer, effect.addresses);
       case 'disconnect':
-        return this.disconnect(node.id, effect.peer);
+        return this.network.disconnect(node, effect.peer);
       case 'persist':
-        node.queue.push({ id: effect.id, writes: effect.writes.map(frozen) });
-        return this.startSync(node);
+        return commits.add(effect.writes, () => this.post(node, { type: 'persisted', id: effect.id }));
       case 'clear':
-        node.queue.push({ clear: effect.range });
-        return this.startSync(node);
-      case 'persist-incarnation': {
-        const { incarnation } = effect;
-        node.queue.push({
-          run: () => {
-            node.disk.incarnation = incarnation;
-            this.laterOn(node, 0, () => this.input(node, { type: 'incarnation-persisted', incarnation }));
-          },
-        });
-        return this.startSync(node);
-      }
-      case 'persist-catalog': {
-        const { state } = effect;
-        node.queue.push({ run: () => void (node.disk.catalog = state) });
-        return this.startSync(node);
-      }
-      case 'persist-member': {
-        const { id, profile } = effect.member;
-        node.queue.push({ run: () => void node.disk.members.set(id, { id, profile }) });
-        return this.startSync(node);
-      }
+        return commits.clear(effect.range, () => this.post(node, { type: 'cleared', shard: effect.range.shard }));
+      case 'persist-incarnation':
+      case 'persist-catalog':
+      case 'persist-member':
       case 'forget-member':
-        node.queue.push({ run: () => void node.disk.members.delete(effect.peer) });
-        return this.startSync(node);
+        return this.persist(node, running, effect);
       case 'read':
-        this.laterOn(node, this.prng.float() * 2, () => {
-          this.input(node, { type: 'read-done', id: effect.id, result: node.disk.read(effect.key) });
-        });
-        return;
       case 'scan':
-        this.laterOn(node, this.prng.float() * 4, () => {
-          this.input(node, { type: 'scan-done', id: effect.id, result: node.disk.scan(effect.scan) });
-        });
-        return;
+        return this.read(node, effect);
       case 'reply': {
-        const id = `${node.name}/${effect.id}`;
-        const use = this.replies.get(id);
-        this.replies.delete(id);
-        use?.(effect.reply);
-        break;
+        const use = running.replies.get(effect.id);
+        running.replies.delete(effect.id);
+        return use?.(effect.reply);
       }
       case 'bucket-reply':
       case 'changed':
-      case 'event':
-    }
-  }
-
-  /** One sync at a time, of all that waits when it begins; a clear ends a batch. */
-  private startSync(node: SimNode): void {
-    if (node.syncing || node.queue.length === 0) return;
-    node.syncing = true;
-    // What the present turn still has to persist belongs to the same batch.
-    this.laterOn(node, 0, () => this.sync(node));
-  }
-
-  private sync(node: SimNode): void {
-    const clearAt = node.queue.findIndex((item) => 'clear' in item);
-    const batch = node.queue.splice(0, clearAt === -1 ? node.queue.length : clearAt + 1);
-    const { syncMinMs, syncMaxMs } = this.weather;
-    this.laterOn(node, syncMinMs + this.prng.float() * (syncMaxMs - syncMinMs), () => {
-      node.syncing = false;
-      let last = 0;
-      for (const item of batch) {
-        if ('writes' in item) {
-          for (const write of item.writes) node.disk.apply(write);
-          last = item.id;
-        } else if ('clear' in item) {
-          const { shard } = item.clear;
-          node.disk.clear(item.clear);
-          this.laterOn(node, 0, () => this.input(node, { type: 'cleared', shard }));
-        } else item.run();
-      }
-      if (last > 0) this.input(node, { type: 'persisted', id: last });
-      this.startSync(node);
-    });
-  }
-
-  private send(from: SimNode, to: NodeId, message: PeerMessage): void {
-    this.onMessage?.(from.id, to, message);
-    const connection = this.connections.get(pairId(from.id, to));
-    if (connection === undefined || this.isBlocked(from.id, to)) return;
-    if (this.weather.loss > 0 && this.prng.chance(this.weather.loss)) return;
-    const writer = new FrameWriter();
-    writer.add(message);
-    const frame = writer.take();
-    const lane = `${from.id} ${to} ${laneOf(message)}`;
-    const atMs = Math.max(this.clock.nowMs + this.latencyMs(), this.laneTimes.get(lane) ?? 0);
-    this.laneTimes.set(lane, atMs);
-    const target = this.byId(to);
-    this.laterOn(target, atMs - this.clock.nowMs, () => {
-      if (this.connections.get(pairId(from.id, to)) !== connection || this.isBlocked(from.id, to)) return;
-      for (const decoded of decodeFrame(frame).messages) {
-        this.input(target, { type: 'message', from: from.id, message: decoded });
-      }
-    });
-  }
-
-  private dial(from: SimNode, to: NodeId): void {
-    const target = this.byId(to);
-    const id = pairId(from.id, to);
-    if (this.connections.has(id)) return;
-    if (this.isBlocked(from.id, to)) {
-      this.laterOn(from, 3000, () => this.input(from, { type: 'dial-failed', peer: to, reason: 'timeout' }));
-      return;
-    }
-    this.laterOn(from, this.latencyMs() * 2, () => {
-      if (this.connections.has(id)) return;
-      if (this.isBlocked(from.id, to)) return;
-      if (target.running === null) {
-        this.input(from, { type: 'dial-failed', peer: to, reason: 'refused' });
         return;
-      }
-      const connection = this.prng.uint32();
-      this.connections.set(id, connection);
-      this.connect(from, to, connection);
-      this.connect(target, from.id, connection);
-    });
-  }
-
-  private disconnect(a: NodeId, b: NodeId): void {
-    const connection = this.connections.get(pairId(a, b));
-    if (connection === undefined) return;
-    this.connections.delete(pairId(a, b));
-    for (const [one, other] of [
-      [a, b],
-      [b, a],
-    ] as const) {
-      const node = this.byId(one);
-      this.laterOn(node, 0, () => this.lose(node, other, connection));
+      case 'event':
+        for (const observer of this.observers) observer.event?.(node, effect.event);
     }
   }
 
-  /** A new connection takes the place of one that the node has not noticed to be dead. */
-  private connect(node: SimNode, peer: NodeId, connection: number): void {
-    if (node.running === null) return;
-    if (node.running.peers.has(peer)) this.input(node, { type: 'disconnected', peer });
-    node.running.peers.set(peer, connection);
-    this.input(node, { type: 'connected', peer });
-  }
-
-  private lose(node: SimNode, peer: NodeId, connection: number): void {
-    if (node.running?.peers.get(peer) !== connection) return;
-    node.running.peers.delete(peer);
-    this.input(node, { type: 'disconnected', peer });
-  }
-
-  private redialForEver(): void {
-    this.clock.after(REDIAL_MS, () => {
-      for (const node of this.nodes) {
-        if (node.running === null) continue;
-        for (const peer of this.nodes) if (peer !== node && peer.runs > 0) this.dialQuietly(node, peer.id);
+  /** Records of the node itself, in the same batch as the rest of the turn. */
+  private persist(
+    node: SimNode,
+    { commits }: Running,
+    effect: Extract<
+      NodeEffect,
+      { type: 'persist-incarnation' | 'persist-catalog' | 'persist-member' | 'forget-member' }
+    >,
+  ): void {
+    const { disk } = node;
+    switch (effect.type) {
+      case 'persist-incarnation': {
+        const { incarnation } = effect;
+        return commits.addChange(
+          () => void (disk.incarnation = incarnation),
+          () => this.post(node, { type: 'incarnation-persisted', incarnation }),
+        );
       }
-      this.redialForEver();
-    });
+      case 'persist-catalog':
+        return commits.addChange(() => void (disk.catalog = effect.state), nothing);
+      case 'persist-member': {
+        const { id, profile } = effect.member;
+        return commits.addChange(() => void disk.members.set(id, { id, profile }), nothing);
+      }
+      case 'forget-member':
+        return commits.addChange(() => void disk.members.delete(effect.peer), nothing);
+    }
   }
 
-  /** The transport's own redial: a failure is not worth reporting. */
-  private dialQuietly(from: SimNode, to: NodeId): void {
-    if (!this.isBlocked(from.id, to) && this.byId(to).running !== null) this.dial(from, to);
+  private read(node: SimNode, effect: Extract<NodeEffect, { type: 'read' | 'scan' }>): void {
+    const { disk } = node;
+    // Told before the read is answered, which then looks as if the record had never been there.
+    const onCorrupt = (shard: number, name: ObjectName): void => this.post(node, { type: 'object-lost', shard, name });
+    const answer = (): void => {
+      const { id } = effect;
+      if (effect.type === 'read') this.post(node, { type: 'read-done', id, result: disk.read(effect.key, onCorrupt) });
+      else this.post(node, { type: 'scan-done', id, result: disk.scan(effect.scan, onCorrupt) });
+    };
+    if (effect.type === 'read' && this.prng.chance(READS_AT_ONCE)) answer();
+    else this.later(node, this.prng.float() * (effect.type === 'read' ? READ_MAX_MS : SCAN_MAX_MS), answer);
   }
 
-  private isBlocked(a: NodeId, b: NodeId): boolean {
-    return this.blocked.has(pairId(a, b));
-  }
-
-  private latencyMs(): number {
-    const { latencyMinMs, latencyMaxMs } = this.weather;
-    return latencyMinMs + this.prng.float() * (latencyMaxMs - latencyMinMs);
+  private syncMs({ troubles }: SimNode): number {
+    const { syncMinMs, syncMaxMs } = this.weather;
+    const maxMs = Math.max(syncMaxMs, ...troubles.syncMaxMs);
+    return syncMinMs + this.prng.float() * (maxMs - syncMinMs);
   }
 }
 
-export type { SimNode };
-
-function pairId(a: NodeId, b: NodeId): string {
-  return a < b ? `${a} ${b}` : `${b} ${a}`;
-}
+function nothing(): void {}

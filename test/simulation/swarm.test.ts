@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { runSwarm } from './swarm.ts';
 
-const SEEDS = Array.from({ length: 20 }, (_, index) => index + 1);
+const SEEDS = Array.from({ length: 80 }, (_, index) => index + 1);
 const SAFETY_SECONDS = 30;
 
 describe('a swarm under faults converges and loses nothing', () => {

@@ -1,6 +1,6 @@
 import { compareUtf8 } from '../../src/lib/utf8.ts';
 import type { CatalogState } from '../../src/protocol/catalog/record.ts';
-import type { ActorId } from '../../src/protocol/causal/dot.ts';
+import type { ActorId, Dot } from '../../src/protocol/causal/dot.ts';
 import type { Entries } from '../../src/protocol/causal/entry.ts';
 import type { CausalObject } from '../../src/protocol/causal/object.ts';
 import type { KnownMember } from '../../src/protocol/membership/options.ts';
@@ -20,6 +20,11 @@ import type {
 } from '../../src/protocol/replication/record.ts';
 import type { RestoredReplication } from '../../src/protocol/replication/replication.ts';
 
+type ObjectRecord = { readonly name: ObjectName; readonly object: CausalObject };
+
+/** Told of a bad record before the read that found it is answered, as if the record had never been there. */
+export type OnCorrupt = (shard: number, name: ObjectName) => void;
+
 /** What is synced on one node's disk, as typed records. What is not synced never gets here. */
 export class VirtualDisk {
   readonly actor: ActorId;
@@ -27,12 +32,14 @@ export class VirtualDisk {
   incarnation = 0;
   catalog: CatalogState = { members: [], buckets: [] };
   readonly members = new Map<string, KnownMember>();
-  readonly objects = new Map<number, Map<string, { readonly name: ObjectName; readonly object: CausalObject }>>();
+  readonly objects = new Map<number, Map<string, ObjectRecord>>();
   readonly dots = new Map<number, Map<string, DotRow>>();
   readonly shards = new Map<number, ShardRecord>();
   readonly counters = new Map<number, number>();
   readonly hints = new Map<string, HintRow>();
   readonly expiries = new Map<string, ExpiryRow>();
+  /** Object records that fail their checksum, and whether this run of the process has been told. */
+  private readonly corrupt = new Map<ObjectRecord, boolean>();
 
   constructor(actor: ActorId) {
     this.actor = actor;
@@ -43,6 +50,7 @@ export class VirtualDisk {
       case 'object': {
         const rows = tableOf(this.objects, write.shard);
         const id = nameId(write.name);
+        if (this.corrupt.size > 0) this.corrupt.delete(rows.get(id) as ObjectRecord);
         if (write.value === null) rows.delete(id);
         else rows.set(id, { name: write.name, object: write.value });
         return;
@@ -77,35 +85,79 @@ export class VirtualDisk {
     }
   }
 
-  clear(range: RecordClear): void {
-    this.objects.delete(range.shard);
-    this.dots.delete(range.shard);
-    this.shards.delete(range.shard);
+  /** Deletes one range after the other, in the order of `clearRanges` in `src/wire/record.ts`; true for the last. */
+  clearStep(range: RecordClear, step: number): boolean {
+    const tables = [this.shards, this.objects, this.dots];
+    if (step === 1) for (const record of this.objects.get(range.shard)?.values() ?? []) this.corrupt.delete(record);
+    tables[step]?.delete(range.shard);
+    return step + 1 >= tables.length;
   }
 
-  read(key: RecordRead): ReadResult {
+  read(key: RecordRead, onCorrupt: OnCorrupt): ReadResult {
     if (key.table === 'hint') {
       return { table: 'hint', value: this.hints.get(`${key.shard}/${nameId(key.name)}`)?.hint ?? null };
     }
-    return { table: 'object', value: this.objects.get(key.shard)?.get(nameId(key.name))?.object ?? null };
+    const record = this.objects.get(key.shard)?.get(nameId(key.name));
+    if (record === undefined || this.isBad(key.shard, record, onCorrupt)) return { table: 'object', value: null };
+    return { table: 'object', value: record.object };
+  }
+
+  get hasDamage(): boolean {
+    return this.corrupt.size > 0;
+  }
+
+  isDamaged(shard: number, name: ObjectName): boolean {
+    const record = this.objects.get(shard)?.get(nameId(name));
+    return record !== undefined && this.corrupt.has(record);
+  }
+
+  /** The record of an object goes bad. */
+  damage(shard: number, name: ObjectName): void {
+    const record = this.objects.get(shard)?.get(nameId(name));
+    if (record !== undefined) this.corrupt.set(record, false);
+  }
+
+  /** Finds all bad records, as reading the whole disk would. */
+  scrub(onCorrupt: OnCorrupt): void {
+    for (const [shard, rows] of this.objects) for (const record of rows.values()) this.isBad(shard, record, onCorrupt);
+  }
+
+  /** A process opens the disk: it is told of every bad record again. */
+  open(): void {
+    for (const record of this.corrupt.keys()) this.corrupt.set(record, false);
+  }
+
+  /** True when the record is bad: it is reported once, and stays until it is overwritten. */
+  private isBad(shard: number, record: ObjectRecord, onCorrupt: OnCorrupt): boolean {
+    const wasReported = this.corrupt.get(record);
+    if (wasReported === undefined) return false;
+    this.corrupt.set(record, true);
+    if (!wasReported) onCorrupt(shard, record.name);
+    return true;
+  }
+
+  /** Whether an event of a key is here, in the shard's replica or in a hint. */
+  holds(shard: number, name: ObjectName, dot: Dot): boolean {
+    if (this.hints.get(`${shard}/${nameId(name)}`)?.hint.events.has(dot) === true) return true;
+    return this.shards.get(shard)?.context.has(dot) === true && !this.isDamaged(shard, name);
   }
 
   entriesOf(shard: number, name: ObjectName): Entries | null {
     return this.objects.get(shard)?.get(nameId(name))?.object.entries ?? null;
   }
 
-  scan(scan: RecordScan): ScanResult {
+  scan(scan: RecordScan, onCorrupt: OnCorrupt): ScanResult {
     switch (scan.table) {
-      case 'dot': {
-        const { actor, from, to } = scan;
-        const rows = [...tableOf(this.dots, scan.shard).values()]
-          .filter((row) => row.actor === actor && row.counter >= from && row.counter <= to)
-          .sort((a, b) => a.counter - b.counter);
-        return { table: 'dot', ...cut(rows, scan.limit) };
-      }
+      case 'dot':
+        return { table: 'dot', ...cut(this.dotRows(scan), scan.limit) };
       case 'listing': {
         const rows = scan.shards
-          .flatMap((shard) => [...tableOf(this.objects, shard).values()])
+          .flatMap((shard) => {
+            const records = [...tableOf(this.objects, shard).values()];
+            return this.corrupt.size === 0
+              ? records
+              : records.filter((record) => !this.isBad(shard, record, onCorrupt));
+          })
           .filter(({ name }) => name.bucket === scan.bucket && name.key.startsWith(scan.prefix))
           .filter(({ name }) => scan.after === '' || compareUtf8(name.key, scan.after) > 0)
           .sort((a, b) => compareUtf8(a.name.key, b.name.key))
@@ -133,6 +185,22 @@ export class VirtualDisk {
     }
   }
 
+  private dotRows({ shard, actor, from, to }: Extract<RecordScan, { table: 'dot' }>): DotRow[] {
+    const table = tableOf(this.dots, shard);
+    const rows: DotRow[] = [];
+    if (to - from < table.size) {
+      for (let counter = from; counter <= to; counter++) {
+        const row = table.get(`${actor}-${counter}`);
+        if (row !== undefined) rows.push(row);
+      }
+      return rows;
+    }
+    for (const row of table.values()) {
+      if (row.actor === actor && row.counter >= from && row.counter <= to) rows.push(row);
+    }
+    return rows.sort((a, b) => a.counter - b.counter);
+  }
+
   restored(): RestoredReplication {
     return {
       shards: new Map([...this.shards].map(([id, record]) => [id, copyShard(record)])),
@@ -141,11 +209,6 @@ export class VirtualDisk {
       hasExpiries: this.expiries.size > 0,
     };
   }
-}
-
-/** A write as it is when it is handed over: a shard's record goes on changing in the core. */
-export function frozen(write: RecordWrite): RecordWrite {
-  return write.table === 'shard' && write.value !== null ? { ...write, value: copyShard(write.value) } : write;
 }
 
 function copyShard(record: ShardRecord): ShardRecord {

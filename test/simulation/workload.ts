@@ -1,22 +1,53 @@
 import type { Prng } from '../../src/lib/prng.ts';
-import { type Dot, dotText, sameDot } from '../../src/protocol/causal/dot.ts';
-import type { ClientRequest, Level } from '../../src/protocol/replication/request.ts';
+import { type Dot, sameDot } from '../../src/protocol/causal/dot.ts';
+import type { Entries } from '../../src/protocol/causal/entry.ts';
+import type { Mutation } from '../../src/protocol/causal/mutation.ts';
+import {
+  type ClientReply,
+  type ClientRequest,
+  type Level,
+  type MutateReply,
+  needed,
+} from '../../src/protocol/replication/request.ts';
+import { shardOf } from '../../src/protocol/ring/shard.ts';
 import type { SimCluster } from './cluster.ts';
+import { CopyLedger } from './copy-ledger.ts';
+import type { SimNode } from './sim-node.ts';
 
 const BUCKET = 'default';
+/** As in `SimCluster`. */
+const REPLICAS = 3;
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+
+/** An acknowledged write of a key that is written once. */
+interface Acknowledged {
+  readonly value: string;
+  readonly dot: Dot | null;
+  /** True when a quorum of the owners have it, so that every quorum of owners must show it. */
+  readonly strict: boolean;
+}
+
+/** What a client was shown. */
+interface ReadResult {
+  readonly key: string;
+  readonly atMs: number;
+  readonly entries: Entries;
+  /** The value that it had to show, if any: strictly acknowledged before it was asked, and not deleted since. */
+  readonly expected: string | null;
+}
 
 /** What clients did and were told. */
 export interface History {
   /** Acknowledged writes of keys that are written once. */
-  readonly acknowledged: Map<string, { readonly value: string; readonly dot: Dot | null }>;
+  readonly acknowledged: Map<string, Acknowledged>;
   /** Keys written once whose delete was acknowledged and had seen the acknowledged write. */
   readonly deleted: Set<string>;
   /** All values ever sent, by key. */
   readonly sent: Map<string, Set<string>>;
   /** Sum of the acknowledged increments, and of those whose outcome is unknown, by counter. */
   readonly counters: Map<string, { acknowledged: number; unknown: number }>;
+  readonly answers: ReadResult[];
+  /** Acknowledgements given before enough disks had the write. */
   readonly problems: string[];
   writes: number;
   acks: number;
@@ -31,20 +62,24 @@ export class Workload {
     deleted: new Set(),
     sent: new Map(),
     counters: new Map(),
+    answers: [],
     problems: [],
     writes: 0,
     acks: 0,
     failures: 0,
     reads: 0,
   };
+  readonly ledger: CopyLedger;
   private readonly cluster: SimCluster;
   private readonly prng: Prng;
   private readonly hotKeys: number;
   private nextKey = 0;
+  private ringSizeSeen = 0;
   private stopped = false;
 
   constructor(cluster: SimCluster, prng: Prng, hotKeys: number) {
     this.cluster = cluster;
+    this.ledger = new CopyLedger(cluster.nodes);
     this.prng = prng;
     this.hotKeys = hotKeys;
   }
@@ -63,6 +98,7 @@ export class Workload {
   }
 
   private step(): void {
+    this.ringSizeMax();
     const draw = this.prng.float();
     if (draw < 0.35) this.putOnce();
     else if (draw < 0.45) this.deleteOnce();
@@ -75,37 +111,39 @@ export class Workload {
   private putOnce(): void {
     const key = `once/${this.nextKey++}`;
     const value = `v${key}`;
-    this.mutate(key, value, (dot) => {
-      if (dot !== undefined) this.history.acknowledged.set(key, { value, dot });
+    this.put(key, value, (reply, level) => {
+      // Not where the node knew too little of the cluster to have asked those who count.
+      const strict =
+        reply.quorum === 'strict' && level !== 'one' && reply.owners === Math.min(this.cluster.nodes.length, REPLICAS);
+      const acknowledged = { value, dot: reply.dot, strict };
+      this.history.acknowledged.set(key, acknowledged);
+      return () => {
+        if (this.history.acknowledged.get(key) === acknowledged) this.history.acknowledged.delete(key);
+      };
     });
   }
 
   private deleteOnce(): void {
-    const key = this.prng.pick([...this.history.acknowledged.keys()].slice(-50));
-    if (key === undefined || this.history.deleted.has(key)) return;
-    const dot = this.history.acknowledged.get(key)?.dot ?? null;
-    this.request(
-      { type: 'mutate', bucket: BUCKET, key, mutation: { type: 'delete' }, level: 'quorum', context: null },
-      (reply) => {
-        const seen = reply.type === 'mutate' && dot !== null && reply.before.some((entry) => sameDot(entry.dot, dot));
-        if (seen) this.history.deleted.add(key);
-      },
-    );
+    const { history } = this;
+    const key = this.prng.pick([...history.acknowledged.keys()].slice(-50));
+    if (key === undefined || history.deleted.has(key)) return;
+    const dot = history.acknowledged.get(key)?.dot ?? null;
+    this.mutate(key, { type: 'delete' }, 'quorum', (reply) => {
+      const seen = reply.type === 'mutate' && dot !== null && reply.before.some((entry) => sameDot(entry.dot, dot));
+      if (!seen) return undefined;
+      history.deleted.add(key);
+      return () => void history.deleted.delete(key);
+    });
     // A delete that fails may still take effect: the key is no longer one that must survive.
-    this.history.acknowledged.delete(key);
+    history.acknowledged.delete(key);
   }
 
   private putHot(): void {
-    const key = `hot/${this.prng.below(this.hotKeys)}`;
-    this.mutate(key, `w${this.history.writes}`, () => undefined);
+    this.put(`hot/${this.prng.below(this.hotKeys)}`, `w${this.history.writes}`, () => undefined);
   }
 
   private deleteHot(): void {
-    const key = `hot/${this.prng.below(this.hotKeys)}`;
-    this.request(
-      { type: 'mutate', bucket: BUCKET, key, mutation: { type: 'delete' }, level: this.level(), context: null },
-      () => undefined,
-    );
+    this.mutate(`hot/${this.prng.below(this.hotKeys)}`, { type: 'delete' }, this.level(), () => undefined);
   }
 
   private increment(): void {
@@ -114,56 +152,93 @@ export class Workload {
     this.history.counters.set(key, counter);
     const by = 1 + this.prng.below(5);
     counter.unknown += by;
-    this.request(
-      { type: 'mutate', bucket: BUCKET, key, mutation: { type: 'increment', by }, level: 'quorum', context: null },
-      (reply) => {
-        if (reply.type === 'mutate') counter.acknowledged += by;
-        // Refused before anything was written: it is known not to have happened.
-        if (reply.type === 'mutate' || (reply.type === 'failed' && reply.failure.stateChanged === 'no'))
-          counter.unknown -= by;
-      },
-    );
+    this.mutate(key, { type: 'increment', by }, 'quorum', (reply) => {
+      if (reply.type === 'mutate') counter.acknowledged += by;
+      // Refused before anything was written: it is known not to have happened.
+      if (reply.type === 'mutate' || (reply.type === 'failed' && reply.failure.stateChanged === 'no')) {
+        counter.unknown -= by;
+      }
+      return () => {
+        counter.acknowledged -= by;
+        counter.unknown += by;
+      };
+    });
   }
 
   private read(): void {
-    const key = this.prng.chance(0.5)
-      ? `hot/${this.prng.below(this.hotKeys)}`
-      : `once/${this.prng.below(this.nextKey + 1)}`;
-    this.history.reads++;
-    this.request({ type: 'get', bucket: BUCKET, key, level: this.level() }, (reply) => {
+    const { history } = this;
+    const draw = this.prng.float();
+    // Half of the keys written once are fresh: a read that misses a write does so soon after it.
+    const age = draw < 0.75 ? this.prng.below(16) : this.prng.below(this.nextKey + 1);
+    const key = draw < 0.5 ? `hot/${this.prng.below(this.hotKeys)}` : `once/${Math.max(0, this.nextKey - 1 - age)}`;
+    history.reads++;
+    const level = this.level();
+    const known = level === 'one' ? undefined : history.acknowledged.get(key);
+    this.request({ type: 'get', bucket: BUCKET, key, level }, (reply, node) => {
       if (reply.type !== 'get') return;
-      for (const entry of reply.entries) {
-        if (entry.payload.kind !== 'register') continue;
-        const value = decoder.decode(entry.payload.value);
-        if (this.history.sent.get(key)?.has(value) !== true) {
-          this.history.problems.push(`a read of ${key} returned ${value} (${dotText(entry.dot)}), which nobody wrote`);
-        }
-      }
+      const counts = reply.complete && known?.strict === true && this.knowsCluster(node);
+      const isExpected = counts && history.acknowledged.get(key) === known;
+      const { entries } = reply;
+      history.answers.push({ key, atMs: this.cluster.clock.nowMs, entries, expected: isExpected ? known.value : null });
     });
   }
 
-  private mutate(key: string, value: string, use: (dot: Dot | null | undefined) => void): void {
-    this.history.writes++;
-    const sent = this.history.sent.get(key);
-    if (sent === undefined) this.history.sent.set(key, new Set([value]));
+  private put(key: string, value: string, use: (reply: MutateReply, level: Level) => (() => void) | undefined): void {
+    const { history } = this;
+    history.writes++;
+    const sent = history.sent.get(key);
+    if (sent === undefined) history.sent.set(key, new Set([value]));
     else sent.add(value);
-    const mutation = {
-      type: 'put',
-      value: encoder.encode(value),
-      contentType: 'text/plain',
-      expiresAtMs: 0,
-      onlyIf: null,
-    } as const;
-    this.request({ type: 'mutate', bucket: BUCKET, key, mutation, level: this.level(), context: null }, (reply) => {
-      if (reply.type === 'mutate') this.history.acks++;
-      else this.history.failures++;
-      use(reply.type === 'mutate' ? reply.dot : undefined);
+    const level = this.level();
+    const bytes = encoder.encode(value);
+    const mutation = { type: 'put', value: bytes, contentType: 'text/plain', expiresAtMs: 0, onlyIf: null } as const;
+    this.mutate(key, mutation, level, (reply) => {
+      if (reply.type === 'mutate') {
+        history.acks++;
+        return use(reply, level);
+      }
+      history.failures++;
+      return undefined;
     });
   }
 
-  private request(request: ClientRequest, use: Parameters<SimCluster['request']>[2]): void {
+  /** `use` returns what is to be taken back when all disks that held the acknowledged event are lost. */
+  private mutate(
+    key: string,
+    mutation: Mutation,
+    level: Level,
+    use: (reply: ClientReply) => (() => void) | undefined,
+  ): void {
+    const { losses } = this.ledger;
+    this.request({ type: 'mutate', bucket: BUCKET, key, mutation, level, context: null }, (reply) => {
+      const takeBack = use(reply);
+      if (reply.type !== 'mutate' || reply.dot === null) return;
+      const shard = shardOf(BUCKET, key, this.cluster.shards);
+      const copies = this.ledger.add(shard, { bucket: BUCKET, key }, reply.dot, takeBack ?? nothing);
+      const wanted = needed(level, reply.owners);
+      if (copies >= wanted || losses !== this.ledger.losses) return;
+      this.history.problems.push(
+        `durability: a write of ${key} was acknowledged when ${copies} of ${wanted} disks had it`,
+      );
+    });
+  }
+
+  private request(request: ClientRequest, use: (reply: ClientReply, node: SimNode) => void): void {
     const node = this.prng.pick(this.cluster.nodes.filter(({ running }) => running !== null));
-    if (node !== undefined) this.cluster.request(node, request, use);
+    if (node !== undefined) this.cluster.request(node, request, (reply) => use(reply, node));
+  }
+
+  /** False for a node that has not yet met all the others have met: what it cannot ask it cannot know. */
+  private knowsCluster({ running }: SimNode): boolean {
+    return running?.node.ring.memberCount === this.ringSizeMax();
+  }
+
+  /** Members of the largest ring up to now, also where those who know of it are down. */
+  private ringSizeMax(): number {
+    for (const { running } of this.cluster.nodes) {
+      this.ringSizeSeen = Math.max(this.ringSizeSeen, running?.node.ring.memberCount ?? 0);
+    }
+    return this.ringSizeSeen;
   }
 
   private level(): Level {
@@ -171,3 +246,5 @@ export class Workload {
     return draw < 0.8 ? 'quorum' : draw < 0.9 ? 'one' : 'all';
   }
 }
+
+function nothing(): void {}

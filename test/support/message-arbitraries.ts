@@ -54,6 +54,14 @@ export const key = fc.string({ unit: 'binary', minLength: 1, maxLength: 256 });
 const prefix = text(1024);
 const nodeId = text(128);
 
+const hundredth = fc.integer({ min: -6_000_000, max: 6_000_000 }).map((value) => value / 100);
+const coordinate = fc.record({
+  x: hundredth,
+  y: hundredth,
+  z: hundredth,
+  height: hundredth,
+  error: fc.integer({ min: 0, max: 1500 }).map((value) => value / 1000),
+});
 const profile: fc.Arbitrary<MemberProfile> = fc.record({
   name: text(128),
   zone: text(128),
@@ -64,6 +72,7 @@ const profile: fc.Arbitrary<MemberProfile> = fc.record({
   versionMax: count,
   bootEpoch: count,
   score: finite,
+  coordinate: fc.option(coordinate),
   weight: finite,
 });
 const signature = fc.uint8Array({ maxLength: 64 });
@@ -180,7 +189,7 @@ const FIELDS: {
 } = {
   ping: fc.record({ seq: uint32, updates }),
   'ping-request': fc.record({ seq: uint32, target: nodeId, timeoutMs: finite, updates }),
-  ack: fc.record({ seq: uint32, updates }),
+  ack: fc.record({ seq: uint32, coordinate: fc.option(coordinate), updates }),
   nack: fc.record({ seq: uint32 }),
   gossip: fc.record({ updates }),
   'push-pull': fc.record({ digests: few(fc.record({ bucket: fc.nat(255), digest: uint32 })) }),

@@ -31,6 +31,11 @@ export interface LevelStorageOptions {
   readonly log: Log;
   readonly onCorrupt: (record: CorruptRecord) => void;
   /**
+   * Corrupt records that stay where they are until they are overwritten, and are reported by every run until then:
+   * whoever is told has to act on the loss, and a crash before that must not make it forgotten. Default: none.
+   */
+  readonly keepsCorrupt?: (key: Uint8Array) => boolean;
+  /**
    * Records were lost that cannot be named (a repair, an unreadable log): some that this node claims to hold may be
    * gone, or be back at an older version.
    */
@@ -65,12 +70,13 @@ class LevelStorage implements Storage {
   readonly #directory: string;
   readonly #log: Log;
   readonly #onCorrupt: (record: CorruptRecord) => void;
+  readonly #keepsCorrupt: (key: Uint8Array) => boolean;
   readonly #headroomBytes: number;
   readonly #database: Database;
   readonly #space: DiskSpace;
   readonly #queue: WriteQueue;
   readonly #quarantine = new Quarantine();
-  /** Keys whose move to the quarantine is under way or failed. */
+  /** Keys whose move to the quarantine is under way or failed, and those that were reported and stay in place. */
   readonly #suspects = new Set<string>();
   #state: 'open' | 'restoring' | 'failed' | 'closed' = 'open';
   #restored: Promise<void> = Promise.resolve();
@@ -80,6 +86,7 @@ class LevelStorage implements Storage {
     this.#directory = directory;
     this.#log = options.log;
     this.#onCorrupt = options.onCorrupt;
+    this.#keepsCorrupt = options.keepsCorrupt ?? (() => false);
     this.#headroomBytes = options.headroomBytes ?? HEADROOM_BYTES_DEFAULT;
     this.#database = new Database({
       directory,
@@ -141,6 +148,7 @@ class LevelStorage implements Storage {
     }
     const operations = writes.map(({ key, value }): Operation => {
       assert(key.byteLength > 0 && key[0] !== RESERVED_BYTE, 'a key is not empty and does not start with 0xff');
+      if (this.#suspects.size > 0) this.#suspects.delete(nameOf(key));
       return value === null ? { type: 'del', key } : { type: 'put', key, value: encodeRecord(key, value) };
     });
     return this.#queue.commit(operations);
@@ -260,9 +268,9 @@ class LevelStorage implements Storage {
     return undefined;
   }
 
-  /** Has the record moved to the quarantine, unless a write in between has replaced it. */
+  /** Has the record moved or copied to the quarantine, unless a write in between has replaced it. */
   #suspect(key: Uint8Array, reason: string): void {
-    const name = Buffer.from(key).toString('latin1');
+    const name = nameOf(key);
     if (this.#isClosed() || this.#suspects.has(name) || this.#suspects.size >= SUSPECTS_MAX) return;
     this.#suspects.add(name);
     const own = Uint8Array.from(key);
@@ -270,12 +278,13 @@ class LevelStorage implements Storage {
     this.#onCorrupt({ key: own, reason });
     const moved = this.#queue.task(async () => {
       const found = this.#examine(own);
+      const keeps = found !== undefined && this.#keepsCorrupt(own);
       if (found !== undefined) {
         await this.#makeWritable();
-        await this.#quarantine.move(this.#database.handle, own, found.stored);
+        await this.#quarantine.take(this.#database.handle, own, found.stored, keeps);
         this.#log.error('a record was corrupt and has been quarantined', { key: printable(own), reason: found.reason });
       }
-      this.#suspects.delete(name);
+      if (!keeps) this.#suspects.delete(name);
     });
     moved.catch((error: unknown) => {
       this.#log.error('a corrupt record could not be quarantined', { key: printable(own), reason: errorText(error) });
@@ -369,6 +378,10 @@ const RESERVED = Uint8Array.of(RESERVED_BYTE);
 /** LevelDB's binding returns Buffers, whose `slice` shares memory; callers get what their types say. */
 function plain(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function nameOf(key: Uint8Array): string {
+  return Buffer.from(key).toString('latin1');
 }
 
 /** For logs: keys are mostly text with some binary in between. */

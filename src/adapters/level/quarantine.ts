@@ -26,12 +26,13 @@ export class Quarantine {
     this.#keys = keys.filter((key) => key.byteLength >= PREFIX.byteLength + SEQUENCE_BYTES);
   }
 
-  /** Moves one record out of the way, atomically. Only to be called while nothing else writes. */
-  async move(db: Database, key: Uint8Array, stored: Stored): Promise<void> {
+  /** Moves one record out of the way, or copies it, atomically. Only to be called while nothing else writes. */
+  async take(db: Database, key: Uint8Array, stored: Stored, keeps: boolean): Promise<void> {
     const target = Buffer.concat([PREFIX, this.#nextSequence(), key]);
     const value = 'bytes' in stored ? stored.bytes.subarray(0, RECORD_BYTES_MAX) : new Uint8Array(0);
     const oldest = this.#keys.length >= RECORDS_MAX ? this.#keys[0] : undefined;
-    const batch = db.batch().put(target, value).del(key);
+    const batch = db.batch().put(target, value);
+    if (!keeps) batch.del(key);
     if (oldest !== undefined) batch.del(oldest);
     await batch.write({ sync: true });
     if (oldest !== undefined) this.#keys.shift();

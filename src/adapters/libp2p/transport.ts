@@ -21,6 +21,7 @@ import { Penalties } from './penalties.ts';
 import { Pubsub } from './pubsub.ts';
 import { quietLogger } from './quiet-logger.ts';
 import { refusalAdvice } from './refusal.ts';
+import { mergeWrites } from './socket-writes.ts';
 import { delayWindowUpdates } from './window-updates.ts';
 
 export interface Libp2pTransportOptions {
@@ -274,10 +275,15 @@ class Libp2pTransport implements Transport {
     return {
       denyDialPeer: banned,
       denyInboundConnection: (connection) => {
+        mergeWrites(connection);
         connection.addEventListener('close', () => {
           if (!this.upgraded.has(connection)) this.metrics.add('inbound_handshakes_failed_total');
         });
         return this.stopping;
+      },
+      denyOutboundConnection: (_peer, connection) => {
+        mergeWrites(connection);
+        return false;
       },
       denyInboundEncryptedConnection: (peer, connection) => {
         this.upgraded.add(connection);

@@ -7,7 +7,7 @@ import { tableText } from '../table.ts';
 import type { Colour, Terminal } from '../terminal.ts';
 import { agoText, printable } from '../text.ts';
 
-const HEAD = ['NAME', 'STATE', 'HEALTH', 'ZONE', 'SCORE', 'RTT', 'SINCE', 'ADDRESS'];
+const HEAD = ['NAME', 'STATE', 'HEALTH', 'ZONE', 'SCORE', 'RTT', 'MISSED', 'ERRORS', 'SINCE', 'ADDRESS'];
 const STATE_COLOURS = new Map<string, Colour>([
   ['alive', 'green'],
   ['suspect', 'yellow'],
@@ -34,11 +34,13 @@ export function addMembersCommand(program: Command, context: CliContext): void {
           healthOf(terminal, member),
           printable(member.zone) || '-',
           member.isHere ? member.score.toFixed(2) : '-',
-          member.rttMs === null || !member.isHere ? '-' : `${member.rttMs.toFixed(1)} ms`,
+          member.isHere ? rttText(member) : '-',
+          member.isHere && !member.self ? missedText(member.missedProbes) : '-',
+          member.isHere && !member.self ? shareText(member.errorRate) : '-',
           agoText(member.since, context.now()),
           printable(member.addresses[0] ?? '-').replace(/\/p2p\/.*$/, ''),
         ]);
-      return terminal.line(tableText(terminal, HEAD, rows, ['SCORE', 'RTT']));
+      return terminal.line(tableText(terminal, HEAD, rows, ['SCORE', 'RTT', 'MISSED', 'ERRORS']));
     });
 }
 
@@ -49,6 +51,20 @@ function colourOf(terminal: Terminal, state: string): string {
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** `~`: predicted from coordinates. */
+function rttText({ rttMs, rttEstimated }: { rttMs: number | null; rttEstimated?: boolean | undefined }): string {
+  if (rttMs === null) return '-';
+  return `${rttEstimated === true ? '~' : ''}${rttMs.toFixed(1)} ms`;
+}
+
+function missedText(missed: number | undefined): string {
+  return missed === undefined ? '-' : `${missed}/16`;
+}
+
+function shareText(share: number | undefined): string {
+  return share === undefined ? '-' : `${(share * 100).toFixed(0)} %`;
 }
 
 /** Of a member that is gone nothing is known. */

@@ -1,3 +1,4 @@
+import type { Coordinate } from './coordinate.ts';
 import type { MemberProfile } from './member.ts';
 import type { MemberRecord } from './member-table.ts';
 import type { AccusationUpdate, MemberUpdate } from './message.ts';
@@ -99,10 +100,16 @@ export function isSameProfile(a: MemberProfile, b: MemberProfile): boolean {
       a.bootEpoch === b.bootEpoch &&
       a.score === b.score &&
       a.weight === b.weight &&
+      isSameCoordinate(a.coordinate, b.coordinate) &&
       isSameList(a.capabilities, b.capabilities) &&
       isSameList(a.addresses, b.addresses) &&
       isSameLabels(a.labels, b.labels))
   );
+}
+
+function isSameCoordinate(a: Coordinate | null, b: Coordinate | null): boolean {
+  if (a === null || b === null) return a === b;
+  return a.x === b.x && a.y === b.y && a.z === b.z && a.height === b.height && a.error === b.error;
 }
 
 function isSameList(a: readonly string[], b: readonly string[]): boolean {

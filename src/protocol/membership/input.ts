@@ -16,9 +16,19 @@ export type MembershipInput =
   | { readonly type: 'lag'; readonly lagMs: number }
   /** Changes what this node says of itself; rare by intent, because each change is told to everyone. */
   | { readonly type: 'update-profile'; readonly patch: Partial<MemberProfile> }
+  /** How peers served requests for data since the last such input. */
+  | { readonly type: 'requests'; readonly outcomes: readonly RequestOutcomes[] }
   /** `incarnation` of an earlier `persist-incarnation` is on disk. */
   | { readonly type: 'incarnation-persisted'; readonly incarnation: number }
   /** Says goodbye; final. Sent by the time `member-changed` reports self as `left`. */
   | { readonly type: 'leave' };
+
+/** Requests to one peer. */
+export interface RequestOutcomes {
+  readonly peer: NodeId;
+  readonly answered: number;
+  /** Refused or late. */
+  readonly failed: number;
+}
 
 export type DialFailure = 'refused' | 'timeout' | 'unreachable' | 'denied';

@@ -13,10 +13,15 @@ export interface MemberRecord {
   claim: MemberUpdate | null;
   /** What it last said of itself; behind `member.incarnation` while only an accusation told that. */
   alive: AliveUpdate | null;
+  /** The last round trips, ms, newest first; at most three. */
+  rtts: readonly number[];
   /** The last 16 probe outcomes, newest in the lowest bit; 1 is a miss. */
   misses: number;
   readonly idHash: number;
 }
+
+/** Of a member that nothing was measured of. */
+export const UNKNOWN_HEALTH = { rttMs: null, missedProbes: 0, errorRate: 0, health: 'healthy' } as const;
 
 /** The other members: their states and what is derived from them. Knows no rules; see evidence.ts. */
 export class MemberTable {
@@ -101,7 +106,8 @@ export class MemberTable {
     if (before.state === 'dead' || before.state === 'left') {
       // Back from the dead, perhaps on another machine: what was measured before does not count.
       record.misses = 0;
-      record.member = { ...record.member, rttMs: null, health: 'healthy' };
+      record.rtts = [];
+      record.member = { ...record.member, ...UNKNOWN_HEALTH };
     }
     this.counts[before.state] -= 1;
     this.counts[state] += 1;
@@ -163,10 +169,12 @@ function isMoreExpendable(a: Member, b: Member): boolean {
   return a.sinceMs < b.sinceMs;
 }
 
+const NO_RTTS: readonly number[] = [];
+
 function newRecord(member: Member): MemberRecord {
-  return { member, claim: null, alive: null, misses: 0, idHash: hashString(member.id) };
+  return { member, claim: null, alive: null, rtts: NO_RTTS, misses: 0, idHash: hashString(member.id) };
 }
 
 function newMember(id: NodeId, profile: MemberProfile): Member {
-  return { id, state: 'dead', incarnation: 0, profile, sinceMs: 0, rttMs: null, health: 'healthy' };
+  return { id, state: 'dead', incarnation: 0, profile, sinceMs: 0, ...UNKNOWN_HEALTH };
 }

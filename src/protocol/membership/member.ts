@@ -1,4 +1,5 @@
 import type { NodeId } from '../machine.ts';
+import type { Coordinate } from './coordinate.ts';
 
 /**
  * SWIM states. `left` is only ever self-issued (a graceful shutdown); `dead` members are kept and retried,
@@ -21,6 +22,8 @@ export interface MemberProfile {
   readonly bootEpoch: number;
   /** Resource score in [0, 1]: mean of the free shares of cpu, memory and storage. */
   readonly score: number;
+  /** Where it is in the space of round-trip times; null near the origin, which is anywhere on a LAN. */
+  readonly coordinate: Coordinate | null;
   /** Ring weight: its share of vnodes relative to others. */
   readonly weight: number;
 }
@@ -35,6 +38,10 @@ export interface Member {
   readonly sinceMs: number;
   /** Smoothed round-trip time of probes, null before the first. */
   readonly rttMs: number | null;
-  /** `degraded`: answers, but late or with losses. */
+  /** Unanswered ones of the last 16 probes. */
+  readonly missedProbes: number;
+  /** Smoothed share of requests for data that it refused or answered late, 0 to 1. */
+  readonly errorRate: number;
+  /** `degraded`: answers, but late, with losses or with errors. */
   readonly health: 'healthy' | 'degraded';
 }

@@ -2,6 +2,7 @@ import { unreachable } from '../../lib/assert.ts';
 import type { Prng } from '../../lib/prng.ts';
 import type { Instant, Machine, NodeId } from '../machine.ts';
 import { Awareness } from './awareness.ts';
+import { Vivaldi } from './coordinate.ts';
 import { Dissemination } from './dissemination.ts';
 import type { MembershipEffect } from './effect.ts';
 import type { DialFailure, MembershipInput } from './input.ts';
@@ -40,6 +41,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   private readonly overlay: Overlay;
   private readonly claim: SelfClaim;
   private readonly dissemination = new Dissemination();
+  private readonly vivaldi: Vivaldi;
   private readonly outbox: Outbox;
   private readonly prober: Prober;
   private readonly suspicions: Suspicions;
@@ -63,13 +65,15 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     this.table = new MemberTable(self, options.known);
     this.overlay = new Overlay(self, this.table, timing);
     this.claim = new SelfClaim(self, options.profile, options.incarnation, claims);
-    this.outbox = new Outbox(timing, this.table, this.dissemination);
+    this.vivaldi = new Vivaldi(prng);
+    this.outbox = new Outbox(timing, this.table, this.dissemination, this.vivaldi);
     this.suspicions = new Suspicions(timing);
     const { awareness, table, outbox, suspicions, claim, dissemination } = this;
     this.prober = new Prober(self, { timing, prng, table, awareness, outbox });
     this.view = new View({
       timing,
       claims,
+      vivaldi: this.vivaldi,
       prng,
       table,
       overlay: this.overlay,
@@ -113,6 +117,11 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     return id === this.claim.id || this.table.isReachable(id);
   }
 
+  /** Round-trip time to a member that is not probed from here, predicted from coordinates; null where nothing is known. */
+  estimatedRttMs(id: NodeId): number | null {
+    return this.view.estimatedRttMs(id);
+  }
+
   /** True for members that probe this one or that it probes: connections with them are kept. */
   isNeighbour(id: NodeId): boolean {
     return this.overlay.isNeighbour(id);
@@ -142,6 +151,9 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
         break;
       case 'update-profile':
         if (!this.claim.leaving) this.claim.updateProfile(input.patch);
+        break;
+      case 'requests':
+        for (const outcome of input.outcomes) this.view.handleRequests(outcome);
         break;
       case 'incarnation-persisted':
         this.claim.handlePersisted(input.incarnation);
@@ -270,7 +282,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
         break;
       case 'ack':
         this.answer(from, this.view.apply(from, message.updates, 'gossip', now));
-        this.handleAck(from, message.seq, now);
+        this.handleAck(from, message, now);
         break;
       case 'nack':
         this.prober.handleNack(from, message.seq);
@@ -292,9 +304,9 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     }
   }
 
-  private handleAck(from: NodeId, seq: number, now: Instant): void {
-    const success = this.prober.handleAck(from, seq, now.monoMs);
-    if (success !== undefined) this.view.handleProbeSuccess(success);
+  private handleAck(from: NodeId, ack: Extract<MembershipMessage, { type: 'ack' }>, now: Instant): void {
+    const success = this.prober.handleAck(from, ack.seq, now.monoMs);
+    if (success !== undefined) this.view.handleProbeSuccess(success, ack.coordinate, now);
   }
 
   private handlePushPull(from: NodeId, digests: Parameters<BucketedView['differing']>[0]): void {

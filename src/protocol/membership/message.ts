@@ -1,4 +1,5 @@
 import type { NodeId } from '../machine.ts';
+import { type Coordinate, isCoordinate } from './coordinate.ts';
 import type { MemberProfile } from './member.ts';
 
 /** Largest values of everything that membership keeps or accepts; what exceeds them is dropped whole. */
@@ -100,6 +101,8 @@ interface PingRequestMessage {
 interface AckMessage {
   readonly type: 'ack';
   readonly seq: number;
+  /** Of the sender; null on behalf of another. */
+  readonly coordinate: Coordinate | null;
   readonly updates: readonly MemberUpdate[];
 }
 
@@ -183,6 +186,7 @@ export function isProfileWithinLimits(profile: MemberProfile): boolean {
     profile.capabilities.every((capability) => capability.length <= limits.textLengthMax) &&
     profile.addresses.length <= limits.addressesMax &&
     profile.addresses.every((address) => address.length <= limits.addressLengthMax) &&
+    (profile.coordinate === null || isCoordinate(profile.coordinate)) &&
     Number.isFinite(profile.score) &&
     Number.isFinite(profile.weight) &&
     profile.weight >= 0

@@ -52,6 +52,8 @@ export interface MembershipTiming {
   readonly gossipFanout: number;
   /** Each update is sent this many times ceil(log10(N + 1)) times by each member (lambda in SWIM). */
   readonly disseminationMultiplier: number;
+  /** Sends of each update beyond that. */
+  readonly disseminationSpare: number;
   /** Time between push-pulls up to 32 members; above, times 1 + log2(N / 32). */
   readonly pushPullIntervalMs: number;
   /** Ceiling of the local health score; times and intervals of probes are multiplied by score + 1. */
@@ -62,6 +64,11 @@ export interface MembershipTiming {
   readonly degradedRttMs: number;
   /** Missed acks among its last 16 probes from which a member counts as degraded; healthy again at half of it. */
   readonly degradedMisses: number;
+  /** Share of failed requests from which a member counts as degraded; healthy again at half of it. */
+  readonly degradedErrorRate: number;
+  /** A coordinate is published again when it is so far from the published one, at most once in `publishIntervalMs`. */
+  readonly coordinateStepMs: number;
+  readonly publishIntervalMs: number;
   /** A member that left is forgotten after this time. */
   readonly leftRetentionMs: number;
 }
@@ -84,11 +91,15 @@ export const MEMBERSHIP_DEFAULTS: MembershipTiming = {
   gossipIntervalMs: 200,
   gossipFanout: 3,
   disseminationMultiplier: 4,
+  disseminationSpare: 8,
   pushPullIntervalMs: 30_000,
   awarenessMax: 8,
   lagMaxMs: 250,
   degradedRttMs: 250,
   degradedMisses: 4,
+  degradedErrorRate: 0.2,
+  coordinateStepMs: 10,
+  publishIntervalMs: 60_000,
   leftRetentionMs: 24 * 60 * 60 * 1000,
 };
 

@@ -1,4 +1,5 @@
 import type { NodeId } from '../machine.ts';
+import type { Vivaldi } from './coordinate.ts';
 import type { Dissemination } from './dissemination.ts';
 import type { MembershipEffect } from './effect.ts';
 import type { MemberTable } from './member-table.ts';
@@ -13,12 +14,14 @@ export class Outbox {
   private readonly timing: MembershipTiming;
   private readonly table: MemberTable;
   private readonly dissemination: Dissemination;
+  private readonly vivaldi: Vivaldi;
   private effects: MembershipEffect[] = [];
 
-  constructor(timing: MembershipTiming, table: MemberTable, dissemination: Dissemination) {
+  constructor(timing: MembershipTiming, table: MemberTable, dissemination: Dissemination, vivaldi: Vivaldi) {
     this.timing = timing;
     this.table = table;
     this.dissemination = dissemination;
+    this.vivaldi = vivaldi;
   }
 
   drain(): MembershipEffect[] {
@@ -39,10 +42,15 @@ export class Outbox {
     this.effects.push({ type: 'dial', peer, addresses: this.table.addresses(peer) });
   }
 
-  /** How often each update is sent: lambda log N. */
+  /**
+   * How often each update is sent: lambda log N, and some more, because in a small cluster that alone is so little
+   * that heavy loss swallows a refutation.
+   */
   get budget(): number {
     const clusterSize = this.table.reachableCount + 1;
-    return this.timing.disseminationMultiplier * Math.ceil(Math.log10(clusterSize + 1));
+    return (
+      this.timing.disseminationMultiplier * Math.ceil(Math.log10(clusterSize + 1)) + this.timing.disseminationSpare
+    );
   }
 
   ping(to: NodeId, seq: number): void {
@@ -59,7 +67,13 @@ export class Outbox {
   /** `answers`: what the pinging node needs to hear first. */
   ack(to: NodeId, seq: number, answers: readonly MemberUpdate[]): void {
     const accusation = answers.some((update) => update.id === to) ? [] : this.accusation(to);
-    this.send(to, { type: 'ack', seq, updates: this.piggyback([...answers, ...accusation]) });
+    const updates = this.piggyback([...answers, ...accusation]);
+    this.send(to, { type: 'ack', seq, coordinate: this.vivaldi.coordinate, updates });
+  }
+
+  /** Passes on the ack of another. */
+  relayAck(to: NodeId, seq: number): void {
+    this.send(to, { type: 'ack', seq, coordinate: null, updates: this.piggyback([]) });
   }
 
   /**

@@ -129,7 +129,7 @@ export class Prober {
     const relayed = this.relayed.get(seq);
     if (relayed !== undefined && relayed.target === from) {
       this.relayed.delete(seq);
-      this.outbox.ack(relayed.requester, relayed.requesterSeq, []);
+      this.outbox.relayAck(relayed.requester, relayed.requesterSeq);
     }
     const probe = this.probeOf(from, seq);
     if (probe === undefined) return undefined;

@@ -23,6 +23,10 @@ interface Suspicion {
   readonly accusers: Set<NodeId>;
   /** Set by strong evidence; then the earlier of the two deadlines counts. */
   shortenedToMs: number | undefined;
+  /** The last probe of our own since it began has failed. */
+  isWitnessed: boolean;
+  /** Does not end before; set while we look for ourselves. */
+  heldToMs: number;
 }
 
 /** The running suspicions of one node, and when each runs out. */
@@ -47,7 +51,21 @@ export class Suspicions {
     const { suspicionMinMultiplier, suspicionMaxMultiplier, probeIntervalMs } = this.timing;
     const minMs = suspicionMinMultiplier * Math.max(1, Math.log10(Math.max(1, clusterSize))) * probeIntervalMs;
     const maxMs = minMs * suspicionMaxMultiplier;
-    this.running.set(id, { startedMs: nowMs, minMs, maxMs, accusers: new Set([accuser]), shortenedToMs: undefined });
+    this.running.set(id, {
+      startedMs: nowMs,
+      minMs,
+      maxMs,
+      accusers: new Set([accuser]),
+      shortenedToMs: undefined,
+      isWitnessed: false,
+      heldToMs: 0,
+    });
+  }
+
+  /** For how long it has been suspected; undefined when it is not. */
+  ageMs(id: NodeId, nowMs: number): number | undefined {
+    const suspicion = this.running.get(id);
+    return suspicion === undefined ? undefined : nowMs - suspicion.startedMs;
   }
 
   /** True when this accuser is new and still counts: worth passing on. */
@@ -57,6 +75,22 @@ export class Suspicions {
     if (suspicion.accusers.size >= MEMBERSHIP_LIMITS.accusersMax) return false;
     suspicion.accusers.add(accuser);
     return suspicion.accusers.size <= this.timing.confirmationsMax + 1;
+  }
+
+  /** A probe of our own has ended. */
+  witness(id: NodeId, failed: boolean): void {
+    const suspicion = this.running.get(id);
+    if (suspicion !== undefined) suspicion.isWitnessed = failed;
+  }
+
+  isWitnessed(id: NodeId): boolean {
+    return this.running.get(id)?.isWitnessed === true;
+  }
+
+  /** It does not end before `untilMs`. */
+  hold(id: NodeId, untilMs: number): void {
+    const suspicion = this.running.get(id);
+    if (suspicion !== undefined) suspicion.heldToMs = untilMs;
   }
 
   /** Strong evidence: the suspicion ends `remainingMs` from now at the latest. */
@@ -109,6 +143,7 @@ export class Suspicions {
     const possible = Math.min(this.timing.confirmationsMax, healthyOthers);
     const confirmations = Math.min(suspicion.accusers.size - 1, possible);
     const ms = suspicionTimeoutMs(suspicion.minMs, suspicion.maxMs, confirmations, possible);
-    return Math.min(suspicion.startedMs + ms, suspicion.shortenedToMs ?? Number.POSITIVE_INFINITY);
+    const endsMs = Math.min(suspicion.startedMs + ms, suspicion.shortenedToMs ?? Number.POSITIVE_INFINITY);
+    return Math.max(endsMs, suspicion.heldToMs);
   }
 }

@@ -3,12 +3,14 @@ import type { Prng } from '../../lib/prng.ts';
 import type { Instant, NodeId } from '../machine.ts';
 import type { Awareness } from './awareness.ts';
 import { authorOf, type ClaimAuthority } from './claim.ts';
+import { type Coordinate, ORIGIN, predictedRttMs, rounded, type Vivaldi } from './coordinate.ts';
 import type { Dissemination } from './dissemination.ts';
 import type { EvidenceSource } from './evidence.ts';
 import { isSameProfile, judge } from './evidence.ts';
+import type { RequestOutcomes } from './input.ts';
 import type { Member, MemberState } from './member.ts';
 import type { MemberRecord, MemberTable } from './member-table.ts';
-import { adopt, updateOf, withoutAlive } from './member-table.ts';
+import { adopt, UNKNOWN_HEALTH, updateOf, withoutAlive } from './member-table.ts';
 import type { AccusationUpdate, AliveUpdate, LeftUpdate, MemberUpdate } from './message.ts';
 import { isUpdateWithinLimits, MEMBERSHIP_LIMITS } from './message.ts';
 import type { MembershipTiming } from './options.ts';
@@ -28,6 +30,7 @@ interface ViewModules {
   readonly timing: MembershipTiming;
   readonly prng: Prng;
   readonly claims: ClaimAuthority;
+  readonly vivaldi: Vivaldi;
   readonly table: MemberTable;
   readonly overlay: Overlay;
   readonly awareness: Awareness;
@@ -45,13 +48,14 @@ export class View {
   private selfMember: Member;
   private aliveIds: NodeId[] | null = null;
   private forged = 0;
+  private publishedMs = Number.NEGATIVE_INFINITY;
   private newcomerUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(modules: ViewModules) {
     this.m = modules;
     const { id, incarnation, profile } = modules.claim;
     this.selfHash = hashString(id);
-    this.selfMember = { id, state: 'alive', incarnation, profile, sinceMs: 0, rttMs: null, health: 'healthy' };
+    this.selfMember = { id, state: 'alive', incarnation, profile, sinceMs: 0, ...UNKNOWN_HEALTH };
   }
 
   get self(): Member {
@@ -143,16 +147,42 @@ export class View {
     return updates;
   }
 
-  handleProbeSuccess(success: ProbeSuccess): void {
+  handleProbeSuccess(success: ProbeSuccess, coordinate: Coordinate | null, now: Instant): void {
     const record = this.m.table.record(success.target);
     if (record === undefined) return;
+    this.m.suspicions.witness(success.target, false);
     if (success.rttMs !== null) {
       // As TCP smooths its round-trip time: RFC 6298 section 2.3.
       const before = record.member.rttMs;
       const rttMs = before === null ? success.rttMs : before + (success.rttMs - before) / 8;
       record.member = { ...record.member, rttMs };
+      record.rtts = [success.rttMs, ...record.rtts.slice(0, 2)];
+      // A single late answer is no distance.
+      if (coordinate !== null && record.rtts.length === 3) this.m.vivaldi.observe(median(record.rtts), coordinate);
+      this.publishCoordinate(now);
     }
     if (success.kind === 'round') this.recordOutcome(record, !success.direct);
+  }
+
+  /** Of a member that is not probed from here; null unless one of the two is away from the origin. */
+  estimatedRttMs(id: NodeId): number | null {
+    const theirs = this.m.table.record(id)?.member.profile.coordinate;
+    const { vivaldi } = this.m;
+    if (theirs === undefined || !vivaldi.isSettled) return null;
+    if (theirs === null && !this.isAway(ORIGIN)) return null;
+    return predictedRttMs(vivaldi.coordinate, theirs ?? ORIGIN);
+  }
+
+  /** Requests for data say more than probes: a member may answer pings while its disk is failing. */
+  handleRequests({ peer, answered, failed }: RequestOutcomes): void {
+    const record = this.m.table.record(peer);
+    const count = answered + failed;
+    if (record === undefined || count === 0) return;
+    // A few requests move it little, many move it all the way.
+    const weight = Math.min(1, count / 20);
+    const { errorRate } = record.member;
+    record.member = { ...record.member, errorRate: errorRate + (failed / count - errorRate) * weight };
+    this.judgeHealth(record);
   }
 
   handleProbeFailure(failure: ProbeFailure, now: Instant): void {
@@ -180,6 +210,12 @@ export class View {
     for (const id of suspicions.pollExpired(table.aliveCount, now.monoMs)) {
       const record = table.record(id);
       if (record === undefined) continue;
+      if (!suspicions.isWitnessed(id)) {
+        // On the word of others alone nobody is declared dead: the refutation may have been lost on its way to us.
+        this.m.prober.start(id, 'verify', now.monoMs);
+        suspicions.hold(id, now.monoMs + this.m.timing.probeWindowMs * (this.m.awareness.multiplier + 0.5));
+        continue;
+      }
       this.becomeDead(record, this.accusation('dead', id, record.member.incarnation), now);
       // Whatever still stands is stuck, and would block the dials that look for the member later.
       if (this.m.outbox.connected.has(id)) this.m.outbox.push({ type: 'disconnect', peer: id });
@@ -248,8 +284,8 @@ export class View {
         this.becomeSuspect(record, update, now);
         break;
       case 'dead':
-        if (verdict === 'dead') this.becomeDead(record, update, now);
-        else this.handleHearsay(record, update, now);
+        if (verdict === 'dead' && this.isRipe(record, update, now)) this.becomeDead(record, update, now);
+        else this.handleHearsay(record, update, verdict === 'dead', now);
         break;
       case 'left':
         if (record !== undefined) this.becomeLeft(record, update, now);
@@ -276,17 +312,47 @@ export class View {
     return { ...unsigned, signature: claims.sign(unsigned) };
   }
 
-  /** A death told in a push-pull may be old: it becomes a suspicion of our own, and we look for ourselves. */
-  private handleHearsay(record: MemberRecord | undefined, update: AccusationUpdate, now: Instant): void {
+  /**
+   * A verdict of others counts where we have suspected the member ourselves for as long as a refutation takes. A
+   * member that was cut off for a while declares everybody dead, and tells it when it is back.
+   */
+  private isRipe(record: MemberRecord | undefined, { id, incarnation }: AccusationUpdate, now: Instant): boolean {
+    if (record === undefined || !this.m.table.isReachable(id)) return true;
+    const ageMs = incarnation > record.member.incarnation ? undefined : this.m.suspicions.ageMs(id, now.monoMs);
+    return ageMs !== undefined && ageMs >= this.refutationMs();
+  }
+
+  /** Time in which a refutation reaches everybody: gossip takes O(log N) rounds to the accused and back. */
+  private refutationMs(): number {
+    const { table, timing } = this.m;
+    const rounds = Math.log(table.reachableCount + 1) / Math.log(timing.gossipFanout);
+    return timing.gossipIntervalMs * (2 + 2 * rounds);
+  }
+
+  /**
+   * A death that may be old (from a push-pull) or premature becomes a suspicion of our own, and we look for ourselves.
+   * A verdict shortens it: without a refutation we come to the same.
+   */
+  private handleHearsay(
+    record: MemberRecord | undefined,
+    update: AccusationUpdate,
+    isVerdict: boolean,
+    now: Instant,
+  ): void {
     const { id, incarnation, alive } = update;
     const suspicion = this.accusation('suspect', id, incarnation);
     this.becomeSuspect(record, alive === undefined ? suspicion : { ...suspicion, alive }, now);
-    if (this.m.table.record(id)?.member.state === 'suspect') this.m.prober.start(id, 'verify', now.monoMs);
+    const ageMs = this.m.suspicions.ageMs(id, now.monoMs);
+    if (ageMs === undefined) return;
+    if (isVerdict) this.m.suspicions.shorten(id, Math.max(0, this.refutationMs() - ageMs), now.monoMs);
+    this.m.prober.start(id, 'verify', now.monoMs);
   }
 
   private accuse(record: MemberRecord, now: Instant): void {
     const { id, incarnation } = record.member;
-    if (this.m.table.isReachable(id)) this.becomeSuspect(record, this.accusation('suspect', id, incarnation), now);
+    if (!this.m.table.isReachable(id)) return;
+    this.becomeSuspect(record, this.accusation('suspect', id, incarnation), now);
+    this.m.suspicions.witness(id, true);
   }
 
   /** The state stands, but the words of this incarnation had been missing. */
@@ -311,7 +377,7 @@ export class View {
     const { id, incarnation, from } = update;
     const { suspicions, table, claim, dissemination, prober } = this.m;
     if (record?.member.state === 'suspect' && record.member.incarnation === incarnation) {
-      if (suspicions.confirm(id, from)) dissemination.enqueue(withoutAlive(update));
+      if (this.isWitness(from) && suspicions.confirm(id, from)) dissemination.enqueue(withoutAlive(update));
       return;
     }
     if (!this.transit(record, update, now)) return;
@@ -319,6 +385,11 @@ export class View {
     dissemination.enqueue(withoutAlive(update));
     // Independent confirmations come from looking for oneself; the ping also tells the suspect.
     if (from !== claim.id && this.isVerifier(id)) prober.start(id, 'verify', now.monoMs);
+  }
+
+  /** Whoever is suspect itself confirms nothing: it may have been cut off when it saw nobody. */
+  private isWitness(accuser: NodeId): boolean {
+    return accuser === this.m.claim.id || this.m.table.record(accuser)?.member.state === 'alive';
   }
 
   private becomeDead(record: MemberRecord | undefined, update: AccusationUpdate, now: Instant): void {
@@ -379,18 +450,40 @@ export class View {
   }
 
   private recordOutcome(record: MemberRecord, isMiss: boolean): void {
-    const { degradedMisses, degradedRttMs } = this.m.timing;
     record.misses = ((record.misses << 1) | (isMiss ? 1 : 0)) & 0xffff;
-    const misses = bitCount(record.misses);
-    const { health } = record.member;
-    const rttMs = record.member.rttMs ?? 0;
+    const missedProbes = bitCount(record.misses);
+    if (missedProbes !== record.member.missedProbes) record.member = { ...record.member, missedProbes };
+    this.judgeHealth(record);
+  }
+
+  private judgeHealth(record: MemberRecord): void {
+    const { degradedMisses, degradedRttMs, degradedErrorRate } = this.m.timing;
+    const { health, missedProbes, rttMs, errorRate } = record.member;
     // Hysteresis: a member on the edge must not flap.
     const factor = health === 'healthy' ? 1 : 0.5;
-    const isDegraded = misses >= degradedMisses * factor || rttMs >= degradedRttMs * factor;
+    const isDegraded =
+      missedProbes >= degradedMisses * factor ||
+      (rttMs ?? 0) >= degradedRttMs * factor ||
+      errorRate >= degradedErrorRate * factor;
     const next = isDegraded ? 'degraded' : 'healthy';
     if (next === health) return;
     record.member = { ...record.member, health: next };
     this.m.outbox.push({ type: 'member-changed', member: record.member, previous: record.member.state });
+  }
+
+  /** Tells the cluster where this node is, once that is somewhere else than it was told before. */
+  private publishCoordinate(now: Instant): void {
+    const { vivaldi, claim, timing } = this.m;
+    if (now.monoMs - this.publishedMs < timing.publishIntervalMs || !vivaldi.isSettled || claim.leaving) return;
+    if (!this.isAway(claim.profile.coordinate ?? ORIGIN)) return;
+    this.publishedMs = now.monoMs;
+    claim.updateProfile({ coordinate: rounded(vivaldi.coordinate) });
+  }
+
+  private isAway(from: Coordinate): boolean {
+    const { x, y, z, height } = this.m.vivaldi.coordinate;
+    const distance = Math.hypot(x - from.x, y - from.y, z - from.z) + Math.abs(height - from.height);
+    return distance >= this.m.timing.coordinateStepMs;
   }
 
   private sendLeave(announcement: MemberUpdate): void {
@@ -419,6 +512,11 @@ export class View {
     }
     return nowMs < this.newcomerUntilMs;
   }
+}
+
+/** Of three. */
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[1] as number;
 }
 
 function bitCount(bits: number): number {

@@ -24,6 +24,8 @@ import { WatchRelay } from './watch-relay.ts';
 /** Up to this many members every node keeps a connection to every other: data has many owners. */
 const FULL_MESH_MAX = 256;
 
+const OUTCOMES_INTERVAL_MS = 1000;
+
 export interface NodeOptions {
   readonly self: NodeId;
   readonly actor: ActorId;
@@ -51,6 +53,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   private readonly replication: Replication;
   private readonly connected = new Set<NodeId>();
   private currentRing: Ring;
+  private outcomesMs = Number.NEGATIVE_INFINITY;
   private effects: NodeEffect[] = [];
 
   constructor(options: NodeOptions, now: Instant) {
@@ -104,6 +107,11 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     return this.membership.member(id);
   }
 
+  /** Round-trip time to a member as predicted from coordinates, ms; null where nothing is known. */
+  estimatedRttMs(id: NodeId): number | null {
+    return this.membership.estimatedRttMs(id);
+  }
+
   membershipStats(): MembershipStats {
     return this.membership.stats();
   }
@@ -114,6 +122,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
 
   handle(input: NodeInput, now: Instant): NodeEffect[] {
     this.dispatch(input, now);
+    this.reportOutcomes(now);
     return this.takeEffects();
   }
 
@@ -127,6 +136,15 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   nextDeadline(): number | undefined {
     const cores = earlier(this.membership.nextDeadline(), this.replication.nextDeadline());
     return earlier(cores, this.exchanger.nextDeadline());
+  }
+
+  /** Tells membership how peers serve requests, now and then. */
+  private reportOutcomes(now: Instant): void {
+    if (now.monoMs - this.outcomesMs < OUTCOMES_INTERVAL_MS) return;
+    const outcomes = this.replication.takeOutcomes();
+    if (outcomes === null) return;
+    this.outcomesMs = now.monoMs;
+    this.fromMembership(this.membership.handle({ type: 'requests', outcomes }, now), now);
   }
 
   private dispatch(input: NodeInput, now: Instant): void {

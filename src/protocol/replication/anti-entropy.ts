@@ -4,7 +4,7 @@ import { CausalContext, type DotRange } from '../causal/context.ts';
 import type { Dot } from '../causal/dot.ts';
 import type { NodeId } from '../machine.ts';
 import { type Cell, entriesBytes } from './cell-table.ts';
-import type { ReplicationCore } from './core.ts';
+import { firstId, type ReplicationCore } from './core.ts';
 import type {
   ReplicationMessage,
   SyncAckMessage,
@@ -67,9 +67,8 @@ export class AntiEntropy {
   private readonly onCovered: (shard: Shard) => void;
   private readonly sessions = new Map<string, Session>();
   private readonly queued = new Map<NodeId, { shard: Shard; context: CausalContext }[]>();
-  private readonly tainted = new Set<string>();
   private nextRoundMs: number | undefined;
-  private lastSequence = 0;
+  private lastSequence: number;
 
   constructor(
     core: ReplicationCore,
@@ -77,6 +76,7 @@ export class AntiEntropy {
     hooks: { onComplete: (shard: Shard) => void; onCovered: (shard: Shard) => void },
   ) {
     this.core = core;
+    this.lastSequence = firstId(core.options.prng);
     this.replica = replica;
     this.onComplete = hooks.onComplete;
     this.onCovered = hooks.onCovered;
@@ -94,7 +94,6 @@ export class AntiEntropy {
   handlePeerDown(peer: NodeId): void {
     this.queued.delete(peer);
     for (const [id, session] of this.sessions) if (session.peer === peer) this.sessions.delete(id);
-    for (const id of this.tainted) if (id.startsWith(peer)) this.tainted.delete(id);
   }
 
   /** The shard is no longer held: what was being sent of it ends. */
@@ -103,6 +102,14 @@ export class AntiEntropy {
       const at = queue.findIndex((entry) => entry.shard === shard);
       if (at >= 0) queue.splice(at, 1);
     }
+    this.endSessions(shard);
+  }
+
+  /**
+   * Also for a shard that has lost events: what was being sent was to stand for them too, and without their objects
+   * it would tell the peer that they are deleted.
+   */
+  endSessions(shard: Shard): void {
     for (const [id, session] of this.sessions) {
       if (session.shard !== shard) continue;
       this.sessions.delete(id);
@@ -173,7 +180,6 @@ export class AntiEntropy {
   }
 
   handleObjects(from: NodeId, message: SyncObjectsMessage): void {
-    const id = sessionId(from, message.shard);
     const shard = this.core.shards.find(message.shard);
     if (shard === undefined) return;
     let open = message.items.length + 1;
@@ -183,24 +189,20 @@ export class AntiEntropy {
     };
     this.core.counters.syncObjectsReceived += message.items.length;
     for (const item of message.items) {
-      if (this.replica.refuseDrift(from, item.entries) !== null) {
-        // Without this object the sender's context must not be joined: it would read as a delete.
-        this.tainted.add(id);
-        done();
-        continue;
-      }
-      if (this.core.shardOf(item.bucket, item.key) !== message.shard) {
-        this.tainted.add(id);
+      // The events of a refused item stay uncovered here, so that the session does not count as synced.
+      const isRefused = this.replica.refuseDrift(from, item.entries) !== null;
+      if (isRefused || this.core.shardOf(item.bucket, item.key) !== message.shard) {
         done();
         continue;
       }
       this.core.cells.open(message.shard, { bucket: item.bucket, key: item.key }, (cell) => {
         // Dropped while the key was read: not acknowledged, and the sender gives up.
         if (this.core.shards.find(message.shard) !== shard) return;
-        const seen = item.past === null ? message.context : message.context.clone();
-        if (item.past !== null) seen.union(item.past);
+        const past = pastHere(shard, item, message.context);
+        const seen = past === null ? message.context : message.context.clone();
+        if (past !== null) seen.union(past);
         const events = CausalContext.fromDots(item.events);
-        this.replica.join(shard, cell, { entries: item.entries, seen, events, past: item.past });
+        this.replica.join(shard, cell, { entries: item.entries, seen, events, past });
         done();
       });
     }
@@ -208,12 +210,10 @@ export class AntiEntropy {
   }
 
   handleDone(from: NodeId, message: SyncDoneMessage): void {
-    const id = sessionId(from, message.shard);
     const shard = this.core.shards.find(message.shard);
     if (shard === undefined) return;
-    const refused = this.tainted.delete(id);
     shard.known.set(from, message.context);
-    const isCovered = !refused && shard.context.covers(message.context);
+    const isCovered = shard.context.covers(message.context);
     // Unacknowledged, the sender knows that something is missing here, and does not let go of its copy.
     if (message.sequence !== 0 && isCovered) {
       this.say(from, { type: 'sync-ack', shard: message.shard, sequence: message.sequence });
@@ -524,6 +524,18 @@ function pastSince(session: Session, cell: Cell): CausalContext | null {
   const open = CausalContext.fromRanges(since);
   if (past !== null) open.union(past);
   return open;
+}
+
+/**
+ * The item's past, and what its sender counts on to be covered here but was lost since the session began: without it,
+ * what the item replaces would come back once those events arrive again.
+ */
+function pastHere(shard: Shard, { bucket, key, past }: SyncItem, context: CausalContext): CausalContext | null {
+  const lost = shard.lost.get(`${bucket}\0${key}`)?.filter((dot) => context.has(dot) && !shard.context.has(dot));
+  if (lost === undefined || lost.length === 0) return past;
+  const all = CausalContext.fromDots(lost);
+  if (past !== null) all.union(past);
+  return all;
 }
 
 function combine(digests: readonly number[]): number {

@@ -6,6 +6,7 @@ import type { CellTable } from './cell-table.ts';
 import type { ReplicationEffect } from './effect.ts';
 import type { Journal } from './journal.ts';
 import type { ReplicationMessage } from './message.ts';
+import type { PeerTally } from './peer-tally.ts';
 import type { Placement } from './placement.ts';
 import type { RecordScan, ScanResult } from './record.ts';
 import type { ShardTable } from './shard-table.ts';
@@ -30,6 +31,14 @@ export interface ReplicationOptions {
 
 /** Requests in flight at once; more are refused with `too-many-requests`. */
 export const REQUESTS_MAX = 20_000;
+
+/**
+ * Where the ids of one run begin: far from those of other runs of this node. An answer that a slow disk held back until
+ * the asker had been restarted must not pass for the answer to another question.
+ */
+export function firstId(prng: Prng): number {
+  return prng.uint32() * 1024;
+}
 
 export interface ReplicationCounters {
   writes: number;
@@ -56,6 +65,7 @@ export interface ReplicationCore {
   readonly cells: CellTable;
   readonly shards: ShardTable;
   readonly counters: ReplicationCounters;
+  readonly tally: PeerTally;
   readonly now: Instant;
   readonly ring: Placement;
   emit(effect: ReplicationEffect): void;

@@ -249,15 +249,11 @@ export class HintStore {
       events: hint.events,
       expiresAtMs: this.core.now.monoMs + DELIVERY_TIMEOUT_MS,
     });
-    this.core.send(target, {
-      type: 'replicate',
-      id,
-      bucket: cell.name.bucket,
-      key: cell.name.key,
-      entries: hint.entries,
-      events: hint.events,
-      context: hint.context,
-      hintFor: [],
+    const { bucket, key } = cell.name;
+    const { entries, events, context } = hint;
+    // The hint may hold an event that is not synced yet: a crash would take it back, and its dot would be used again.
+    this.core.journal.whenDurable(cell.persistId, () => {
+      this.core.send(target, { type: 'replicate', id, bucket, key, entries, events, context, hintFor: [] });
     });
   }
 

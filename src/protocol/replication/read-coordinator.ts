@@ -1,6 +1,7 @@
 import { DeadlineQueue, earlier } from '../../lib/deadline-queue.ts';
 import { failure } from '../../lib/failure.ts';
 import type { CausalContext } from '../causal/context.ts';
+import { sameDot } from '../causal/dot.ts';
 import type { Entries } from '../causal/entry.ts';
 import { joinEntries } from '../causal/join.ts';
 import { liveEntries } from '../causal/value.ts';
@@ -108,6 +109,7 @@ export class ReadCoordinator {
   handleReadReply(from: NodeId, message: ReadReplyMessage): void {
     const read = this.reads.get(message.id);
     if (read === undefined || !read.asked.has(from) || read.copies.has(from)) return;
+    this.core.tally.answered(from);
     read.copies.set(from, { entries: message.entries, context: message.context, same: message.status === 'same' });
     if (message.counts) read.counted++;
     if (read.counted >= read.needed) this.finish(read, true);
@@ -125,7 +127,10 @@ export class ReadCoordinator {
 
   handleTimeout(): void {
     const nowMs = this.core.now.monoMs;
-    for (let read = this.stalls.pop(nowMs); read !== undefined; read = this.stalls.pop(nowMs)) this.askMore(read);
+    for (let read = this.stalls.pop(nowMs); read !== undefined; read = this.stalls.pop(nowMs)) {
+      for (const peer of read.asked) if (!read.copies.has(peer)) this.core.tally.failed(peer);
+      this.askMore(read);
+    }
     for (let read = this.deadlines.pop(nowMs); read !== undefined; read = this.deadlines.pop(nowMs)) {
       this.finish(read, false);
     }
@@ -165,8 +170,7 @@ export class ReadCoordinator {
   }
 
   private merge(read: Read, cell: Cell): { merged: MergedCopy; divergent: boolean } {
-    const own = this.parts.replica.copyOf(cell);
-    let { entries, context } = own as MergedCopy;
+    let { entries, context } = this.ownCopy(read, cell);
     let divergent = false;
     for (const copy of read.copies.values()) {
       if (copy.same) continue;
@@ -183,6 +187,24 @@ export class ReadCoordinator {
       context.union(copy.context);
     }
     return { merged: { entries, context }, divergent };
+  }
+
+  /**
+   * What this node has, and what it had when it asked: `same` stands for that. Where they differ, later events have
+   * replaced it, which the context says, or the record was bad, and it still counts.
+   */
+  private ownCopy(read: Read, cell: Cell): MergedCopy {
+    const { entries, context } = this.parts.replica.copyOf(cell);
+    const asked = read.copies.get(this.core.options.self)?.entries ?? [];
+    if (asked === entries) return { entries, context };
+    const shard = this.core.shards.find(cell.shard);
+    const joined = joinEntries(
+      entries,
+      (dot) => context.has(dot) || shard?.context.has(dot) === true,
+      asked,
+      (dot) => asked.some((entry) => sameDot(entry.dot, dot)),
+    );
+    return { entries: joined.entries, context };
   }
 
   /**

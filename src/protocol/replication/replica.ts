@@ -52,8 +52,10 @@ export class Replica {
           events: message.events,
           past: message.context,
         });
-        const status = shard.complete ? 'stored' : 'partial';
-        this.core.journal.whenDurable(cell.persistId, () => this.acknowledge(from, message.id, status, null));
+        const mayVote = this.sharesRing(from, id);
+        this.core.journal.whenDurable(cell.persistId, () => {
+          this.acknowledge(from, message.id, mayVote && shard.complete ? 'stored' : 'partial', null);
+        });
         return;
       }
       this.hold(from, cell, message);
@@ -63,12 +65,15 @@ export class Replica {
   handleRead(from: NodeId, message: ReadMessage): void {
     const id = this.core.shardOf(message.bucket, message.key);
     this.core.cells.open(id, { bucket: message.bucket, key: message.key }, (cell) => {
-      const { entries, context: live, counts } = this.copyOf(cell);
+      const copy = this.copyOf(cell);
+      const { entries, context: live } = copy;
+      const mayVote = copy.counts && this.sharesRing(from, id);
       // Taken together, now: by the time this is synced the key may hold newer entries that are not.
       const context = live.clone();
       for (const entry of entries) context.add(entry.dot);
-      const same = counts && sameDots(entries, message.dots);
+      const same = mayVote && sameDots(entries, message.dots);
       this.core.journal.whenDurable(cell.persistId, () => {
+        const counts = mayVote && this.core.shards.find(id)?.complete === true;
         this.core.send(from, {
           type: 'read-reply',
           id: message.id,
@@ -182,6 +187,14 @@ export class Replica {
       );
     }
     return null;
+  }
+
+  /**
+   * False for a peer that this node's ring does not know: the rings are about to merge, and by the peer's ring this
+   * replica may be far from complete, however complete it is by its own.
+   */
+  private sharesRing(peer: NodeId, shard: number): boolean {
+    return this.core.ring.preference(shard).includes(peer);
   }
 
   private hold(from: NodeId, cell: Cell, message: ReplicateMessage): void {

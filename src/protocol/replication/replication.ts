@@ -8,6 +8,7 @@ import type { Instant, Machine, NodeId } from '../machine.ts';
 import { AntiEntropy } from './anti-entropy.ts';
 import { CellTable } from './cell-table.ts';
 import {
+  firstId,
   REQUESTS_MAX,
   type RecordScanOf,
   type RecordScanTable,
@@ -22,6 +23,7 @@ import { HintStore } from './hint-store.ts';
 import { Journal } from './journal.ts';
 import { Lister } from './lister.ts';
 import type { ReplicationMessage } from './message.ts';
+import { type PeerOutcomes, PeerTally } from './peer-tally.ts';
 import type { Placement } from './placement.ts';
 import { ReadCoordinator } from './read-coordinator.ts';
 import type { HintRow, ObjectName, RecordClear, ScanResult } from './record.ts';
@@ -70,7 +72,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private effects: ReplicationEffect[] = [];
   private clears: RecordClear[] = [];
   private readonly admissions: DeadlineQueue<{ ended: boolean; readonly respond: Respond }>;
-  private lastId = 0;
+  private lastId: number;
   private inFlight = 0;
   private writable = true;
 
@@ -82,6 +84,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     now: Instant,
   ) {
     const { journal } = this;
+    this.lastId = firstId(options.prng);
     this.admissions = new DeadlineQueue(options.requestTimeoutMs * 1.5);
     this.up.add(options.self);
     const shards = new ShardTable(options.self, options.actor, journal, restored);
@@ -101,6 +104,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       cells,
       shards,
       counters: zeroCounters(),
+      tally: new PeerTally(),
       now,
       ring,
       emit: (effect) => this.effects.push(effect),
@@ -176,6 +180,11 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     next = earlier(next, this.hints.nextDeadline());
     next = earlier(next, this.antiEntropy.nextDeadline());
     return earlier(next, this.sweeper.nextDeadline());
+  }
+
+  /** How peers served requests since the last call; null when there were none. */
+  takeOutcomes(): PeerOutcomes[] | null {
+    return this.core.tally.isEmpty ? null : this.core.tally.take();
   }
 
   stats(): ReplicationStats {
@@ -383,7 +392,10 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       this.findEvents(shard, name, shard.context.ranges(), [], (dots) => {
         if (this.core.shards.find(id) === shard) {
           const owners = this.core.ring.owners(id);
-          this.core.shards.forget(shard, dots, owners);
+          this.core.shards.forget(shard, name, dots, owners);
+          // The bad record stays on the disk until now: a crash before this is synced must find it again.
+          this.journal.write({ table: 'object', shard: id, name, value: null });
+          this.antiEntropy.endSessions(shard);
           for (const owner of owners) if (owner !== this.core.options.self) this.antiEntropy.ask(owner, shard);
         }
         this.core.cells.release(name);

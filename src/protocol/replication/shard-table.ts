@@ -21,6 +21,8 @@ export interface Shard {
   readonly known: Map<NodeId, CausalContext>;
   /** Keys with an open past, to be looked at again once the context has caught up. */
   readonly open: Map<string, ObjectName>;
+  /** Events of keys whose record was lost, until they have arrived again. */
+  readonly lost: Map<string, readonly Dot[]>;
   /** This actor's last counter here that is synced. */
   durableCounter: number;
 }
@@ -58,6 +60,7 @@ export class ShardTable {
         synced: 0,
         known: new Map(),
         open: new Map(),
+        lost: new Map(),
         durableCounter: record.context.highest(actor),
       });
     }
@@ -138,17 +141,19 @@ export class ShardTable {
     shard.complete = true;
     shard.synced = 0;
     shard.sources.clear();
+    shard.lost.clear();
     this.touch(shard);
   }
 
   /**
-   * Events of the shard are lost here: they are no longer covered, and the replica is incomplete until the other
+   * Events of a key are lost here: they are no longer covered, and the replica is incomplete until the other
    * owners have sent them again. This actor's counter stays, so that no dot is used twice.
    */
-  forget(shard: Shard, dots: readonly Dot[], owners: readonly NodeId[]): void {
+  forget(shard: Shard, name: ObjectName, dots: readonly Dot[], owners: readonly NodeId[]): void {
     const last = this.peekCounter(shard.id) - 1;
     if (last > (this.counters.get(shard.id) ?? 0)) this.saveCounter(shard.id, last);
     for (const dot of dots) shard.context.remove(dot);
+    shard.lost.set(`${name.bucket}\0${name.key}`, dots);
     for (const owner of owners) if (owner !== this.self) shard.sources.add(owner);
     if (shard.sources.size > 0) shard.complete = false;
     this.touch(shard);
@@ -172,6 +177,7 @@ export class ShardTable {
       synced: 0,
       known: new Map(),
       open: new Map(),
+      lost: new Map(),
       durableCounter: this.counters.get(id) ?? 0,
     };
     this.shards.set(id, shard);

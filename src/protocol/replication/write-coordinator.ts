@@ -112,6 +112,8 @@ export class WriteCoordinator {
   handleAck(from: NodeId, message: ReplicateAckMessage): void {
     const write = this.writes.get(message.id);
     if (write === undefined || !write.asked.has(from)) return;
+    if (message.status === 'refused') this.core.tally.failed(from);
+    else this.core.tally.answered(from);
     switch (message.status) {
       case 'stored':
         write.stored.add(from);
@@ -140,6 +142,7 @@ export class WriteCoordinator {
     const nowMs = this.core.now.monoMs;
     for (let write = this.stalls.pop(nowMs); write !== undefined; write = this.stalls.pop(nowMs)) {
       write.stalled = true;
+      for (const peer of write.asked.keys()) if (!hasAnswered(write, peer)) this.core.tally.failed(peer);
       this.useFallbacks(write);
     }
     for (let write = this.deadlines.pop(nowMs); write !== undefined; write = this.deadlines.pop(nowMs)) {
@@ -345,13 +348,15 @@ export class WriteCoordinator {
     const acks = write.stored.size + write.extra.size;
     write.respond({
       type: 'failed',
+      // Whatever the others say of themselves: here the write is synced, and will spread.
       failure:
-        write.refusal ??
-        failure(
-          'quorum-unavailable',
-          `${acks} of ${write.needed} needed nodes have the write; restore the links between the owners, or ask for less with w=one`,
-          { stateChanged: 'maybe', data: { acks, needed: write.needed, owners: write.owners.length } },
-        ),
+        write.refusal === null
+          ? failure(
+              'quorum-unavailable',
+              `${acks} of ${write.needed} needed nodes have the write; restore the links between the owners, or ask for less with w=one`,
+              { stateChanged: 'maybe', data: { acks, needed: write.needed, owners: write.owners.length } },
+            )
+          : { ...write.refusal, stateChanged: 'maybe' },
     });
   }
 
@@ -379,3 +384,7 @@ const MUTATION_FAILURES: Readonly<Record<MutationFailure, Failure>> = {
   overflow: failure('bad-value', 'the counter would leave the range of ±9007199254740991; use a smaller step'),
   'value-too-large': failure('value-too-large', 'the value would exceed 1 MiB; split it over several keys'),
 };
+
+function hasAnswered({ stored, extra, refused }: Write, peer: NodeId): boolean {
+  return stored.has(peer) || extra.has(peer) || refused.has(peer);
+}

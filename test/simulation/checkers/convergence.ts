@@ -1,6 +1,12 @@
 import { dotText } from '../../../src/protocol/causal/dot.ts';
 import type { Entries } from '../../../src/protocol/causal/entry.ts';
 import type { SimCluster } from '../cluster.ts';
+import type { Checker } from './checker.ts';
+
+/** All owners of a shard converge. */
+export function convergenceChecker(cluster: SimCluster): Checker {
+  return { name: 'convergence', check: () => checkConvergence(cluster).map((problem) => `convergence: ${problem}`) };
+}
 
 /** After faults have stopped: all owners of a shard have equal contexts and equal objects, and nobody else has any. */
 export function checkConvergence(cluster: SimCluster): string[] {

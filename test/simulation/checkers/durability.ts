@@ -2,14 +2,25 @@ import type { Entries } from '../../../src/protocol/causal/entry.ts';
 import { readCounter, readRegister } from '../../../src/protocol/causal/value.ts';
 import type { SimCluster } from '../cluster.ts';
 import type { History } from '../workload.ts';
+import { type Checker, Problems } from './checker.ts';
 
 const decoder = new TextDecoder();
 
 /** No acknowledged write is lost, what was deleted stays deleted, no increment is lost or counted twice. */
-export function checkDurability(cluster: SimCluster, history: History): string[] {
-  const problems: string[] = [];
+export function durabilityChecker(cluster: SimCluster, history: History): Checker {
+  return {
+    name: 'durability',
+    check: () => {
+      const problems = new Problems('durability');
+      look(cluster, history, problems);
+      return problems.all();
+    },
+  };
+}
+
+function look(cluster: SimCluster, history: History, problems: Problems): void {
   const ring = cluster.nodes[0]?.running?.node.ring;
-  if (ring === undefined) return ['the first node is not running'];
+  if (ring === undefined) return problems.add('the first node is not running');
   const onDisk = (key: string): { name: string; entries: Entries }[] => {
     const shard = ring.shardOf('default', key);
     const owners = ring.owners(shard);
@@ -21,21 +32,20 @@ export function checkDurability(cluster: SimCluster, history: History): string[]
     for (const { name, entries } of onDisk(key)) {
       const found = readRegister(entries);
       if (found === undefined || decoder.decode(found.payload.value) !== value) {
-        problems.push(`the acknowledged write of ${key} is lost on ${name}`);
+        problems.add(`the acknowledged write of ${key} is lost on ${name}`);
       }
     }
   }
   for (const key of history.deleted) {
     for (const { name, entries } of onDisk(key))
-      if (entries.length > 0) problems.push(`${key} was deleted and is back on ${name}`);
+      if (entries.length > 0) problems.add(`${key} was deleted and is back on ${name}`);
   }
   for (const [key, { acknowledged, unknown }] of history.counters) {
     for (const { name, entries } of onDisk(key)) {
       const value = readCounter(entries) ?? 0;
       if (typeof value !== 'number' || value < acknowledged || value > acknowledged + unknown) {
-        problems.push(`${key} is ${value} on ${name}: ${acknowledged} acknowledged, ${unknown} unknown`);
+        problems.add(`${key} is ${value} on ${name}: ${acknowledged} acknowledged, ${unknown} unknown`);
       }
     }
   }
-  return problems;
 }

@@ -50,8 +50,28 @@ const MEMBERS = {
       addresses: ['/ip4/10.0.0.1/tcp/7400/p2p/12D3KooWA'],
       score: 0.875,
       rttMs: 0.42,
+      rttEstimated: false,
+      missedProbes: 0,
+      errorRate: 0,
       since: '2026-03-01T11:58:00.000Z',
       self: true,
+    },
+    {
+      name: 'edge-3',
+      peerId: '12D3KooWC',
+      state: 'alive',
+      health: 'degraded',
+      incarnation: 1,
+      zone: 'north',
+      labels: {},
+      addresses: ['/ip4/10.0.0.3/tcp/7400/p2p/12D3KooWC'],
+      score: 0.5,
+      rttMs: 41.2,
+      rttEstimated: true,
+      missedProbes: 5,
+      errorRate: 0.25,
+      since: '2026-03-01T11:58:00.000Z',
+      self: false,
     },
   ],
 };
@@ -126,9 +146,10 @@ describe('members', () => {
   it('prints a table sorted by name', async () => {
     const { out } = await show(['members'], MEMBERS);
     expect(out).toMatchInlineSnapshot(`
-      "NAME     STATE  HEALTH   ZONE   SCORE     RTT  SINCE      ADDRESS
-      edge-1*  alive  healthy  north   0.88  0.4 ms  2 min ago  /ip4/10.0.0.1/tcp/7400
-      edge-2   dead   -        -          -       -  3 d ago    -
+      "NAME     STATE  HEALTH    ZONE   SCORE       RTT  MISSED  ERRORS  SINCE      ADDRESS
+      edge-1*  alive  healthy   north   0.88    0.4 ms       -       -  2 min ago  /ip4/10.0.0.1/tcp/7400
+      edge-2   dead   -         -          -         -       -       -  3 d ago    -
+      edge-3   alive  degraded  north   0.50  ~41.2 ms    5/16    25 %  2 min ago  /ip4/10.0.0.3/tcp/7400
       "
     `);
   });

@@ -29,6 +29,9 @@ function member(name: string, state: MemberView['state']): MemberView {
     addresses: [],
     score: 0.5,
     rttMs: 0.4,
+    rttEstimated: false,
+    missedProbes: 0,
+    errorRate: 0,
     since: '2026-01-01T00:00:00.000Z',
     self: false,
   };

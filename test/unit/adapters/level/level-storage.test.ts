@@ -245,6 +245,28 @@ describe('quarantine', () => {
     await raw.close();
   });
 
+  it('copies a record that is to be kept, and reports it in every run until it is overwritten', async () => {
+    const keeping = { keepsCorrupt: (key: Uint8Array) => key[0] === 'k'.charCodeAt(0) };
+    const storage = await openStore();
+    await storage.commit([put('kept', 'old'), put('moved', 'old')]);
+    await storage.close();
+    const raw = new ClassicLevel<Uint8Array, Uint8Array>(directory, { keyEncoding: 'view', valueEncoding: 'view' });
+    await raw.put(bytes('kept'), bytes('damaged'));
+    await raw.put(bytes('moved'), bytes('damaged'));
+    await raw.close();
+    for (let run = 1; run <= 2; run++) {
+      const again = await openStore(keeping);
+      for (let read = 0; read < 2; read++) expect(again.read(bytes('kept'))).toBeUndefined();
+      expect(again.read(bytes('moved'))).toBeUndefined();
+      await again.close();
+    }
+    expect(corrupted).toEqual(['kept', 'moved', 'kept']);
+    const last = await openStore(keeping);
+    await last.commit([put('kept', 'new')]);
+    expect(last.read(bytes('kept'))).toEqual(bytes('new'));
+    await last.close();
+  });
+
   it('leaves a record alone that was rewritten before its turn came', async () => {
     const storage = await openStore();
     await storage.commit([put('a', 'old')]);

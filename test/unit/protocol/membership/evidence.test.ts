@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Verdict } from '../../../../src/protocol/membership/evidence.ts';
 import { judge } from '../../../../src/protocol/membership/evidence.ts';
 import type { MemberState } from '../../../../src/protocol/membership/member.ts';
-import type { MemberRecord } from '../../../../src/protocol/membership/member-table.ts';
+import { type MemberRecord, UNKNOWN_HEALTH } from '../../../../src/protocol/membership/member-table.ts';
 import type { MemberUpdate } from '../../../../src/protocol/membership/message.ts';
 import { MEMBERSHIP_LIMITS } from '../../../../src/protocol/membership/message.ts';
 import { profileOf } from '../../../support/membership-network.ts';
@@ -11,9 +11,9 @@ import { signed } from '../../../support/test-claims.ts';
 const profile = profileOf('x');
 
 function record(state: MemberState, incarnation: number): MemberRecord {
-  const member = { id: 'x', state, incarnation, profile, sinceMs: 0, rttMs: null, health: 'healthy' } as const;
+  const member = { id: 'x', state, incarnation, profile, sinceMs: 0, ...UNKNOWN_HEALTH } as const;
   const alive = signed({ state: 'alive', id: 'x', incarnation, profile });
-  return { member, claim: update(state, incarnation), alive, misses: 0, idHash: 1 };
+  return { member, claim: update(state, incarnation), alive, rtts: [], misses: 0, idHash: 1 };
 }
 
 function update(state: MemberState, incarnation: number): MemberUpdate {

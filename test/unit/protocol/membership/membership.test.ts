@@ -51,6 +51,14 @@ class Rig {
     this.message(from, { type: 'gossip', updates });
   }
 
+  /** Has `from` suspect a member and, after the time that a refutation takes, declare it dead. */
+  bury(from: string, id: string, incarnation: number): void {
+    this.gossip(from, suspect(id, incarnation, from));
+    this.run(1300, everybody);
+    this.take();
+    this.gossip(from, dead(id, incarnation, from));
+  }
+
   timeout(): void {
     this.effects.push(...this.core.handleTimeout(this.now()));
   }
@@ -68,7 +76,8 @@ class Rig {
         if (effect.type !== 'send') continue;
         const { to, message } = effect;
         const isAnswered = (message.type === 'ping' && pinged(to)) || (message.type === 'ping-request' && relays(to));
-        if (isAnswered) this.message(to, { type: 'ack', seq: (message as { seq: number }).seq, updates: [] });
+        if (isAnswered)
+          this.message(to, { type: 'ack', seq: (message as { seq: number }).seq, coordinate: null, updates: [] });
       }
     }
     this.nowMs = endMs;
@@ -270,7 +279,8 @@ describe('claims that their author did not sign', () => {
 describe('claims about others', () => {
   it('answers a stale alive with the accusation, to the member itself', () => {
     const rig = Rig.ready();
-    rig.gossip('a', alive('x', 5), dead('x', 5, 'a'));
+    rig.gossip('a', alive('x', 5));
+    rig.bury('a', 'x', 5);
     rig.take();
     rig.gossip('x', alive('x', 5));
     expect(rig.takeSent('gossip').filter((m) => m.to === 'x')).toMatchObject([{ updates: [dead('x', 5, 'a')] }]);
@@ -281,24 +291,58 @@ describe('claims about others', () => {
 
   it('tells a dead member that pings what is said of it', () => {
     const rig = Rig.ready();
-    rig.gossip('a', alive('x', 5), dead('x', 5, 'a'));
+    rig.gossip('a', alive('x', 5));
+    rig.bury('a', 'x', 5);
     rig.take();
     rig.message('x', { type: 'ping', seq: 3, updates: [] });
     expect(rig.takeSent('ack')[0]?.updates[0]).toEqual(dead('x', 5, 'a'));
   });
 
-  it('takes a death by gossip as one, and a death by push-pull as a reason to look for itself', () => {
+  it('takes a death by push-pull as a reason to look for itself', () => {
     const rig = Rig.ready();
-    rig.gossip('a', alive('a'), alive('x'), alive('y'));
+    rig.gossip('a', alive('a'), alive('y'));
     rig.take();
-    rig.gossip('a', dead('x', 1, 'b'));
     rig.message('a', { type: 'push-pull-reply', buckets: [], updates: [dead('y', 1, 'b')] });
     const effects = rig.take();
-    expect([rig.state('x'), rig.state('y')]).toEqual(['dead', 'suspect']);
+    expect(rig.state('y')).toBe('suspect');
     expect(updatesAbout('y', effects)).toContainEqual(suspect('y', 1, 'me'));
     expect(effects).toContainEqual(
       expect.objectContaining({ type: 'send', to: 'y', message: expect.objectContaining({ type: 'ping' }) }),
     );
+  });
+
+  it('takes a death by gossip as one where it has suspected for long enough itself, else gives time to refute', () => {
+    const rig = Rig.ready();
+    rig.gossip('a', ...['a', 'b', 'x', 'y', 'z'].map((id) => alive(id)));
+    rig.gossip('a', suspect('x', 1, 'a'));
+    rig.run(1300, everybody);
+    rig.gossip('a', dead('x', 1, 'a'), dead('y', 1, 'a'), dead('z', 1, 'a'));
+    expect(['x', 'y', 'z'].map((id) => rig.state(id))).toEqual(['dead', 'suspect', 'suspect']);
+    rig.gossip('z', alive('z', 2));
+    rig.run(1500, allBut('y'));
+    expect(['x', 'y', 'z'].map((id) => rig.state(id))).toEqual(['dead', 'dead', 'alive']);
+  });
+
+  it('declares nobody dead on the word of others alone', () => {
+    const rig = Rig.ready();
+    rig.gossip('a', ...['a', 'b', 'c', 'x'].map((id) => alive(id)));
+    rig.gossip('a', suspect('x', 1, 'a'), suspect('x', 1, 'b'), suspect('x', 1, 'c'));
+    for (const { to, seq } of rig.takeSent('ping'))
+      rig.message(to, { type: 'ack', seq, coordinate: null, updates: [] });
+    // Pings are answered, but the refutation never arrives.
+    rig.run(60_000, everybody);
+    expect(rig.state('x')).toBe('suspect');
+    rig.run(12_000, allBut('x'));
+    expect(rig.state('x')).toBe('dead');
+  });
+
+  it('does not count accusers that it suspects itself', () => {
+    const rig = Rig.ready();
+    rig.gossip('a', ...['a', 'b', 'c', 'd', 'e', 'x'].map((id) => alive(id)));
+    rig.gossip('a', suspect('b', 1, 'a'), suspect('c', 1, 'a'), suspect('d', 1, 'a'), suspect('x', 1, 'a'));
+    rig.gossip('e', suspect('x', 1, 'b'), suspect('x', 1, 'c'), suspect('x', 1, 'd'));
+    rig.run(3000, everybody);
+    expect(rig.state('x')).toBe('suspect');
   });
 
   it('tells a connected peer of the death that others declared, so that it can refute', () => {
@@ -307,7 +351,7 @@ describe('claims about others', () => {
     rig.handle({ type: 'connected', peer: 'x' });
     rig.run(5000, everybody);
     rig.take();
-    rig.gossip('a', dead('x', 1, 'b'));
+    rig.bury('b', 'x', 1);
     expect(rig.takeSent('gossip').filter((m) => m.to === 'x')).toMatchObject([{ updates: [dead('x', 1, 'b')] }]);
   });
 
@@ -329,7 +373,8 @@ describe('claims about others', () => {
     for (const id of ['a', 'b', 'c']) rig.handle({ type: 'connected', peer: id });
     rig.run(15_000, allBut('c'), everybody);
     expect(rig.core.member('c')?.health).toBe('degraded');
-    rig.gossip('a', dead('c', 1, 'a'), alive('c', 2));
+    rig.bury('a', 'c', 1);
+    rig.gossip('a', alive('c', 2));
     expect(rig.core.member('c')).toMatchObject({ state: 'alive', health: 'healthy', rttMs: null });
     rig.run(2000, everybody, everybody);
     expect(rig.core.member('c')?.health).toBe('healthy');
@@ -433,7 +478,7 @@ describe('probing', () => {
     for (let i = 0; i < 400; i++) {
       rig.run(10, allBut('c'));
       for (const ping of rig.takeSent('ping')) {
-        if (ping.to === 'c') rig.message('stranger', { type: 'ack', seq: ping.seq, updates: [] });
+        if (ping.to === 'c') rig.message('stranger', { type: 'ack', seq: ping.seq, coordinate: null, updates: [] });
       }
     }
     expect(rig.state('c')).toBe('suspect');
@@ -444,8 +489,8 @@ describe('probing', () => {
     rig.message('a', { type: 'ping-request', seq: 77, target: 'b', timeoutMs: 500, updates: [] });
     const [ping] = rig.takeSent('ping');
     expect(ping?.to).toBe('b');
-    rig.message('b', { type: 'ack', seq: ping?.seq ?? 0, updates: [] });
-    expect(rig.takeSent('ack')).toEqual([{ to: 'a', type: 'ack', seq: 77, updates: [] }]);
+    rig.message('b', { type: 'ack', seq: ping?.seq ?? 0, coordinate: null, updates: [] });
+    expect(rig.takeSent('ack')).toMatchObject([{ to: 'a', seq: 77, coordinate: null }]);
 
     rig.message('a', { type: 'ping-request', seq: 78, target: 'b', timeoutMs: 500, updates: [] });
     rig.take();
@@ -504,12 +549,13 @@ describe('probing', () => {
   it('does not mistake a suspicion cut short by late confirmations for a pause of its own', () => {
     const rig = ready('a', 'b', 'c', 'd', 'e');
     rig.gossip('a', suspect('e', 1, 'a'));
-    rig.run(4000, everybody);
+    rig.run(4000, allBut('e'));
     expect(rig.state('e')).toBe('suspect');
+    const { localHealth } = rig.core.stats();
     rig.gossip('a', suspect('e', 1, 'b'), suspect('e', 1, 'c'), suspect('e', 1, 'd'));
     rig.run(0, everybody);
     expect(rig.state('e')).toBe('dead');
-    expect(rig.core.stats().localHealth).toBe(0);
+    expect(rig.core.stats().localHealth).toBe(localHealth);
   });
 
   it('pings anew over a new connection, because the first ping may be lost with the old one', () => {
@@ -570,6 +616,49 @@ describe('probing', () => {
     expect(rig.takeSent('ping').length).toBeGreaterThan(0);
     rig.handle({ type: 'lag', lagMs: 300 });
     expect(rig.core.stats().localHealth).toBe(1);
+  });
+
+  it('calls a member that fails requests degraded although it answers pings, and healthy again later', () => {
+    const rig = ready('a', 'b');
+    const report = (failed: number): void =>
+      rig.handle({ type: 'requests', outcomes: [{ peer: 'a', answered: 20 - failed, failed }] });
+    rig.handle({ type: 'requests', outcomes: [{ peer: 'a', answered: 0, failed: 2 }] });
+    expect(rig.core.member('a')).toMatchObject({ health: 'healthy', errorRate: 0.1 });
+    report(10);
+    expect(rig.core.member('a')).toMatchObject({ health: 'degraded', errorRate: 0.5 });
+    report(3);
+    expect(rig.core.member('a')?.health).toBe('degraded');
+    report(1);
+    expect(rig.core.member('a')).toMatchObject({ health: 'healthy', errorRate: 0.05 });
+    expect(rig.core.member('b')).toMatchObject({ health: 'healthy', errorRate: 0 });
+  });
+
+  it('tells where it is in the space of round trips once that is far from where it was told, and predicts from it', () => {
+    const rig = ready('a', 'b');
+    const far = { x: 300, y: 0, z: 0, height: 1, error: 0.1 };
+    rig.gossip(
+      'a',
+      signed({ state: 'alive', id: 'b', incarnation: 2, profile: { ...profileOf('b'), coordinate: far } }),
+    );
+    expect(rig.core.estimatedRttMs('b')).toBeNull();
+    for (const peer of ['a', 'b']) rig.handle({ type: 'connected', peer });
+    const own = rig.core.self.incarnation;
+    for (let i = 0; i < 60; i++) {
+      rig.run(400);
+      const ping = rig.takeSent('ping').find((sent) => sent.to === 'a');
+      if (ping === undefined) continue;
+      rig.nowMs += 40;
+      rig.message('a', {
+        type: 'ack',
+        seq: ping.seq,
+        coordinate: { x: 0, y: 0, z: 0, height: 1, error: 0.1 },
+        updates: [],
+      });
+    }
+    expect(rig.core.estimatedRttMs('b')).toBeGreaterThan(200);
+    expect(rig.core.self.profile.coordinate).not.toBeNull();
+    // Once a minute at most.
+    expect(rig.core.self.incarnation).toBe(own + 1);
   });
 
   it('calls a member that keeps missing pings degraded, and healthy again later', () => {

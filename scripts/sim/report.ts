@@ -1,0 +1,23 @@
+import type { RunReport } from './run.ts';
+
+const PROBLEMS_SHOWN = 20;
+
+/** The command that repeats the run of a seed. */
+export function replayOf(seed: number, seconds: number, nodes: number | undefined): string {
+  return `npm run sim -- --seed ${seed} --seconds ${seconds}${nodes === undefined ? '' : ` --nodes ${nodes}`}`;
+}
+
+export function tell({ schedule, problems, faults, writes, acks }: RunReport, options: { withFaults: boolean }): void {
+  const { seed, nodes } = schedule;
+  process.stdout.write(
+    `seed ${seed}: ${nodes} nodes, ${faults.length} faults, ${acks} of ${writes} writes acknowledged, ${problems.length} problems\n`,
+  );
+  if (options.withFaults) for (const line of faults) process.stdout.write(`  ${line}\n`);
+  for (const problem of problems.slice(0, PROBLEMS_SHOWN)) process.stdout.write(`  PROBLEM ${problem}\n`);
+  if (problems.length > PROBLEMS_SHOWN) process.stdout.write(`  and ${problems.length - PROBLEMS_SHOWN} more\n`);
+}
+
+/** Problems begin with the name of the checker that found them. */
+export function checkerOf(problem: string): string {
+  return /^[a-z-]+/.exec(problem)?.[0] ?? problem;
+}

@@ -1,0 +1,115 @@
+import { describe, expect, test } from 'vitest';
+import { dotText } from '../../src/protocol/causal/dot.ts';
+import type { SimCluster, SimNode } from '../simulation/cluster.ts';
+import { FAIR_WEATHER } from '../simulation/weather.ts';
+import { ask, BUCKET, dotOf, dotsOn, formed, mutate, put, ringOf, settle } from '../support/sim-story.ts';
+
+/** Bugs that the simulator found around records that fail their checksum, each as the shortest story that shows it. */
+
+const KEY = 'k';
+const NAME = { bucket: BUCKET, key: KEY };
+/** More keys than a node keeps in memory. */
+const MANY = 80;
+
+type Three = readonly [SimNode, SimNode, SimNode];
+
+/** Three nodes that own everything; the key is written with the first and the second up. */
+function written(level: 'quorum' | 'all' = 'quorum'): {
+  cluster: SimCluster;
+  three: Three;
+  shard: number;
+  dot: string;
+} {
+  const cluster = formed(3);
+  const three = cluster.nodes as unknown as Three;
+  const shard = ringOf(three[0]).shardOf(BUCKET, KEY);
+  if (level === 'quorum') cluster.crash(three[2]);
+  const dot = dotText(dotOf(mutate(cluster, three[0], KEY, put('value'), level)()));
+  cluster.run(1000);
+  return { cluster, three, shard, dot };
+}
+
+function covers(node: SimNode, shard: number, dot: string): boolean {
+  const [actor = '', counter = ''] = dot.split('-');
+  return node.disk.shards.get(shard)?.context.has({ actor, counter: Number(counter) }) === true;
+}
+
+function scrub(cluster: SimCluster, node: SimNode): void {
+  node.disk.scrub((shard, name) => cluster.reportLost(node, shard, name));
+}
+
+describe('a bad record', () => {
+  test('that is found while it is being sent does not tell the peer that the key is deleted', () => {
+    const { cluster, three, shard, dot } = written();
+    const [first, second, third] = three;
+    cluster.crash(first);
+    cluster.crash(second);
+    first.disk.damage(shard, NAME);
+    cluster.start(first);
+    cluster.start(third);
+    cluster.run(20_000);
+    expect(covers(third, shard, dot)).toBe(false);
+    cluster.start(second);
+    settle(cluster);
+    for (const node of three) expect(dotsOn(node, shard, KEY)).toEqual([dot]);
+  });
+
+  test('that is found when a delete of the key arrives does not undo the delete', () => {
+    const { cluster, three, shard, dot } = written('all');
+    const [first, second, third] = three;
+    cluster.crash(second);
+    cluster.crash(third);
+    const deleted = dotText(dotOf(mutate(cluster, first, KEY, { type: 'delete' }, 'one')()));
+    third.disk.damage(shard, NAME);
+    cluster.start(third);
+    // The one that deleted it goes as soon as the third has heard of it, and before it can send the lost event again.
+    expect(cluster.runUntil(() => covers(third, shard, deleted), 20_000, 0.1)).toBe(true);
+    cluster.crash(first);
+    expect(covers(third, shard, dot)).toBe(false);
+    cluster.start(second);
+    expect(cluster.runUntil(() => covers(third, shard, dot), 60_000)).toBe(true);
+    expect(dotsOn(third, shard, KEY)).toEqual([]);
+    cluster.start(first);
+    settle(cluster);
+    for (const node of three) expect(dotsOn(node, shard, KEY)).toEqual([]);
+  });
+
+  test('that is found while a read waits for another owner does not hide the value', () => {
+    const { cluster, three, shard } = written('all');
+    const [first] = three;
+    let found = 0;
+    cluster.observers.push({ event: (_node, { type }) => void (found += type === 'object-lost' ? 1 : 0) });
+    cluster.weather = { ...FAIR_WEATHER, latencyMinMs: 100, latencyMaxMs: 120 };
+    const read = ask(cluster, first, { type: 'get', bucket: BUCKET, key: KEY, level: 'quorum' });
+    cluster.run(50);
+    first.disk.damage(shard, NAME);
+    for (let i = 0; i < MANY; i++)
+      ask(cluster, first, { type: 'get', bucket: BUCKET, key: `other/${i}`, level: 'one' });
+    cluster.run(50);
+    const reply = read();
+    expect(found).toBe(1);
+    expect(reply).toMatchObject({ type: 'get', complete: true });
+    expect(reply.type === 'get' ? reply.entries : []).toHaveLength(1);
+  });
+
+  test('is found again after a crash that came before the loss was synced', () => {
+    const { cluster, three, shard, dot } = written('all');
+    const [first] = three;
+    cluster.crash(first);
+    first.disk.damage(shard, NAME);
+    cluster.start(first);
+    cluster.run(5000);
+    first.troubles.syncMaxMs.push(5000);
+    cluster.weather = { ...FAIR_WEATHER, syncMinMs: 3000 };
+    scrub(cluster, first);
+    cluster.run(1000);
+    expect(covers(first, shard, dot)).toBe(true);
+    cluster.crash(first);
+    first.troubles.syncMaxMs.pop();
+    cluster.weather = FAIR_WEATHER;
+    cluster.start(first);
+    scrub(cluster, first);
+    settle(cluster);
+    for (const node of three) expect(dotsOn(node, shard, KEY)).toEqual([dot]);
+  });
+});

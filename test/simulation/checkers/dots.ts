@@ -1,0 +1,103 @@
+import { dotText } from '../../../src/protocol/causal/dot.ts';
+import type { Entry, Payload } from '../../../src/protocol/causal/entry.ts';
+import type { PeerMessage } from '../../../src/protocol/node/message.ts';
+import { shardOf } from '../../../src/protocol/ring/shard.ts';
+import type { SimCluster } from '../cluster.ts';
+import { type Checker, Problems } from './checker.ts';
+
+/** What a dot was first seen to stand for; `entry` is null while only its event was seen. */
+interface Meaning {
+  readonly key: string;
+  entry: Entry | null;
+}
+
+/** A dot names one event for ever: it never stands for two keys or two entries, on the wire or on any disk. */
+export function dotsChecker(cluster: Pick<SimCluster, 'nodes'>): Checker {
+  const meanings = new Meanings();
+  return {
+    name: 'dots',
+    message: (from, _to, message) => {
+      meanings.shards ??= from.running?.node.ring.shards;
+      noteMessage(meanings, message);
+    },
+    check: () => {
+      for (const { disk } of cluster.nodes) {
+        for (const rows of disk.objects.values()) {
+          for (const { name, object } of rows.values()) meanings.noteEntries(name.key, object.entries);
+        }
+        for (const rows of disk.dots.values()) {
+          for (const { actor, counter, name } of rows.values()) meanings.note(name.key, actor, counter, null);
+        }
+        for (const { name, hint } of disk.hints.values()) meanings.noteEntries(name.key, hint.entries);
+      }
+      return meanings.problems.all();
+    },
+  };
+}
+
+class Meanings {
+  readonly problems = new Problems('dots');
+  /** Shards of the cluster, known from the first message on. */
+  shards: number | undefined;
+  private readonly shardByKey = new Map<string, number>();
+  /** By shard and actor, then counter. */
+  private readonly seen = new Map<string, Map<number, Meaning>>();
+
+  noteEntries(key: string, entries: readonly Entry[]): void {
+    for (const entry of entries) this.note(key, entry.dot.actor, entry.dot.counter, entry);
+  }
+
+  note(key: string, actor: string, counter: number, entry: Entry | null): void {
+    const shard = this.shardOf(key);
+    const id = `${shard}/${actor}`;
+    let byCounter = this.seen.get(id);
+    if (byCounter === undefined) {
+      byCounter = new Map();
+      this.seen.set(id, byCounter);
+    }
+    const before = byCounter.get(counter);
+    if (before === undefined) {
+      byCounter.set(counter, { key, entry });
+      return;
+    }
+    const dot = dotText({ actor, counter });
+    if (before.key !== key) {
+      this.problems.add(`${dot} of shard ${shard} names an event of ${before.key} and one of ${key}`);
+    } else if (entry !== null && before.entry !== null && !isSame(before.entry, entry)) {
+      this.problems.add(`${dot} of shard ${shard} names two events of ${key}`);
+    }
+    before.entry ??= entry;
+  }
+
+  private shardOf(key: string): number {
+    let shard = this.shardByKey.get(key);
+    if (shard === undefined) {
+      shard = shardOf('default', key, this.shards ?? 1);
+      this.shardByKey.set(key, shard);
+    }
+    return shard;
+  }
+}
+
+function noteMessage(meanings: Meanings, message: PeerMessage): void {
+  if (message.type === 'replicate') {
+    meanings.noteEntries(message.key, message.entries);
+    for (const { actor, from, to } of message.events.ranges()) {
+      for (let counter = from; counter <= to; counter++) meanings.note(message.key, actor, counter, null);
+    }
+  } else if (message.type === 'sync-objects') {
+    for (const { key, entries, events } of message.items) {
+      meanings.noteEntries(key, entries);
+      for (const { actor, counter } of events) meanings.note(key, actor, counter, null);
+    }
+  }
+}
+
+function isSame(a: Entry, b: Entry): boolean {
+  return a === b || (a.hlc === b.hlc && a.expiresAtMs === b.expiresAtMs && isSamePayload(a.payload, b.payload));
+}
+
+function isSamePayload(a: Payload, b: Payload): boolean {
+  if (a.kind === 'register') return b.kind === 'register' && Buffer.compare(a.value, b.value) === 0;
+  return b.kind === 'counter' && a.total === b.total && a.since === b.since;
+}

@@ -1,0 +1,41 @@
+import type { SimCluster } from '../cluster.ts';
+import type { History } from '../workload.ts';
+import { boundsChecker } from './bounds.ts';
+import type { Checker } from './checker.ts';
+import { claimsChecker } from './claims.ts';
+import { convergenceChecker } from './convergence.ts';
+import { crashesChecker } from './crashes.ts';
+import { dotsChecker } from './dots.ts';
+import { durabilityChecker } from './durability.ts';
+import { incarnationsChecker } from './incarnations.ts';
+import { promisesChecker } from './promises.ts';
+import { readsChecker } from './reads.ts';
+import { removalsChecker } from './removals.ts';
+import { suspicionsChecker } from './suspicions.ts';
+import { trafficChecker } from './traffic.ts';
+import { valuesChecker } from './values.ts';
+import { viewsChecker } from './views.ts';
+import { votesChecker } from './votes.ts';
+
+export { type Checker, RunAborted } from './checker.ts';
+
+/** Everything that must hold in every run. To be attached before the first node starts. */
+export function allCheckers(cluster: SimCluster, history: History): Checker[] {
+  return [
+    durabilityChecker(cluster, history),
+    convergenceChecker(cluster),
+    readsChecker(history),
+    valuesChecker(cluster, history),
+    dotsChecker(cluster),
+    promisesChecker(),
+    votesChecker(),
+    removalsChecker(cluster),
+    suspicionsChecker(cluster),
+    crashesChecker(cluster),
+    viewsChecker(cluster),
+    incarnationsChecker(),
+    claimsChecker(),
+    boundsChecker(cluster),
+    trafficChecker(cluster),
+  ];
+}

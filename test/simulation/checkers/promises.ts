@@ -1,0 +1,56 @@
+import type { CausalContext } from '../../../src/protocol/causal/context.ts';
+import type { NodeId } from '../../../src/protocol/machine.ts';
+import type { PeerMessage } from '../../../src/protocol/node/message.ts';
+import { shardOf } from '../../../src/protocol/ring/shard.ts';
+import type { SimNode } from '../sim-node.ts';
+import { type Checker, Problems } from './checker.ts';
+
+/** Reads under way that are remembered, to know the key of their answers. */
+const READS_MAX = 10_000;
+
+/**
+ * Persist before send: no message speaks of an event of its sender that the sender's disk does not hold yet. A crash
+ * would take it back, and its dot would be used again for another.
+ */
+export function promisesChecker(): Checker {
+  const problems = new Problems('promises');
+  const keys = new Map<string, string>();
+
+  const compare = (from: SimNode, type: string, shard: number, context: CausalContext): void => {
+    const { disk, name } = from;
+    const said = context.highest(disk.actor);
+    if (said === 0) return;
+    const held = Math.max(disk.shards.get(shard)?.context.highest(disk.actor) ?? 0, disk.counters.get(shard) ?? 0);
+    if (said > held)
+      problems.add(`${name} speaks of its event ${said} of shard ${shard} in a ${type}, synced are ${held}`);
+  };
+
+  return {
+    name: 'promises',
+    message: (from, to, message) => {
+      if (message.type === 'read') noteRead(keys, from.id, to, message);
+      const shards = from.running?.node.ring.shards;
+      if (shards === undefined) return;
+      switch (message.type) {
+        case 'sync-context':
+        case 'sync-objects':
+        case 'sync-done':
+          return compare(from, message.type, message.shard, message.context);
+        case 'replicate':
+          return compare(from, message.type, shardOf(message.bucket, message.key, shards), message.context);
+        case 'read-reply': {
+          const key = keys.get(`${to} ${from.id} ${message.id}`);
+          if (key !== undefined) compare(from, message.type, shardOf('default', key, shards), message.context);
+          break;
+        }
+        default:
+      }
+    },
+    check: () => problems.all(),
+  };
+}
+
+function noteRead(keys: Map<string, string>, from: NodeId, to: NodeId, message: PeerMessage & { type: 'read' }): void {
+  if (keys.size >= READS_MAX) keys.clear();
+  keys.set(`${from} ${to} ${message.id}`, message.key);
+}

@@ -1,0 +1,61 @@
+import type { Node } from '../../../src/protocol/node/node.ts';
+import { shardOf } from '../../../src/protocol/ring/shard.ts';
+import type { SimNode } from '../sim-node.ts';
+import { type Checker, Problems } from './checker.ts';
+
+/** Requests under way that are remembered, to know the key of their answers. */
+const REQUESTS_MAX = 10_000;
+
+/**
+ * Only a complete replica votes: whoever says that it has stored a write as an owner, or that its copy counts for a read,
+ * has synced the shard with those who held it before.
+ */
+export function votesChecker(): Checker {
+  const problems = new Problems('votes');
+  const keys = new Map<string, string>();
+
+  const compare = (from: SimNode, key: string, what: string): void => {
+    const { disk, name, running } = from;
+    if (running === null) return;
+    const shard = shardOf('default', key, running.node.ring.shards);
+    // The disk may be behind when it has just become complete, and memory ahead when it is no longer.
+    const isComplete = disk.shards.get(shard)?.complete === true || isCompleteInMemory(running.node, shard);
+    if (!isComplete) problems.add(`${name} ${what} ${key}, incomplete in shard ${shard}`);
+  };
+
+  return {
+    name: 'votes',
+    message: (from, to, message) => {
+      switch (message.type) {
+        case 'replicate':
+        case 'read':
+          if (keys.size >= REQUESTS_MAX) keys.clear();
+          keys.set(`${from.id} ${to} ${message.id}`, message.key);
+          return;
+        case 'replicate-ack': {
+          const key = keys.get(`${to} ${from.id} ${message.id}`);
+          if (key !== undefined && message.status === 'stored') compare(from, key, 'has stored');
+          return;
+        }
+        case 'read-reply': {
+          const key = keys.get(`${to} ${from.id} ${message.id}`);
+          if (key !== undefined && message.counts) compare(from, key, 'counts for a read of');
+          break;
+        }
+        default:
+      }
+    },
+    check: () => problems.all(),
+  };
+}
+
+/** The part of a node's private state that knows. */
+interface Inside {
+  readonly replication: {
+    readonly core: { readonly shards: { find(id: number): { readonly complete: boolean } | undefined } };
+  };
+}
+
+function isCompleteInMemory(node: Node, shard: number): boolean {
+  return (node as unknown as Inside).replication.core.shards.find(shard)?.complete === true;
+}

@@ -1,0 +1,66 @@
+import type { Dot } from '../../src/protocol/causal/dot.ts';
+import type { ObjectName } from '../../src/protocol/replication/record.ts';
+import type { SimNode } from './sim-node.ts';
+import type { VirtualDisk } from './virtual-disk.ts';
+
+interface Acknowledged {
+  readonly shard: number;
+  readonly name: ObjectName;
+  readonly dot: Dot;
+  /** The disks that had it when it was acknowledged, and are still there. */
+  holders: Set<VirtualDisk>;
+  readonly onLost: () => void;
+}
+
+/**
+ * Which disks hold each acknowledged event. "No acknowledged write is lost unless all W disks are": an event may be
+ * forgotten only when the last disk that had it at its acknowledgement is gone, and no other has got it meanwhile.
+ */
+export class CopyLedger {
+  /** Disks and records lost up to now. */
+  losses = 0;
+  private readonly nodes: readonly SimNode[];
+  private readonly events = new Set<Acknowledged>();
+
+  constructor(nodes: readonly SimNode[]) {
+    this.nodes = nodes;
+  }
+
+  /** Notes an acknowledged event; returns how many disks hold it. `onLost`: all of them are lost, it need not survive. */
+  add(shard: number, name: ObjectName, dot: Dot, onLost: () => void): number {
+    const holders = this.holdersOf(shard, name, dot);
+    this.events.add({ shard, name, dot, holders, onLost });
+    return holders.size;
+  }
+
+  /** The disk of a node is gone, or its record of one key. To be called when it is no longer the node's. */
+  lose(disk: VirtualDisk, name?: ObjectName): void {
+    this.losses++;
+    for (const event of this.events) {
+      if (name !== undefined && (name.key !== event.name.key || name.bucket !== event.name.bucket)) continue;
+      if (!event.holders.delete(disk) || event.holders.size > 0) continue;
+      event.holders = this.holdersOf(event.shard, event.name, event.dot);
+      if (event.holders.size > 0) continue;
+      this.events.delete(event);
+      event.onLost();
+    }
+  }
+
+  /**
+   * True when the disk alone holds some event that others had at its acknowledgement: a fallback has handed its copy
+   * over to it, say, and let go of its own. To lose that disk as well would be one loss too many.
+   */
+  isLastHolder(disk: VirtualDisk): boolean {
+    for (const { shard, name, dot, holders } of this.events) {
+      if (holders.size === 0 || (holders.size === 1 && holders.has(disk)) || !disk.holds(shard, name, dot)) continue;
+      if (this.holdersOf(shard, name, dot).size === 1) return true;
+    }
+    return false;
+  }
+
+  private holdersOf(shard: number, name: ObjectName, dot: Dot): Set<VirtualDisk> {
+    const holders = new Set<VirtualDisk>();
+    for (const { disk } of this.nodes) if (disk.holds(shard, name, dot)) holders.add(disk);
+    return holders;
+  }
+}

@@ -1,0 +1,371 @@
+import type { FaultEvent, Schedule } from '../schedule.ts';
+import { FAIR_WEATHER } from '../weather.ts';
+
+/** A bug that a checker must catch: one source text, replaced while the module loads. */
+export interface Mutation {
+  readonly name: string;
+  /** Relative to `src/`. */
+  readonly file: string;
+  /** Occurs exactly once in the file. */
+  readonly find: string;
+  readonly replace: string;
+  readonly caughtBy: string;
+  /** A seed at which it is caught; where the simulator has changed since, those after it are tried as well. */
+  readonly seed: number;
+  /** Takes the place of what the seed draws: for bugs that few schedules show. */
+  readonly schedule?: Partial<Schedule>;
+}
+
+/** Blocked event loops where answers are on their way for long: many a probe is open when its window passes unseen. */
+const BLOCKS: Partial<Schedule> = {
+  nodes: 4,
+  late: [],
+  weather: { ...FAIR_WEATHER, latencyMinMs: 50, latencyMaxMs: 120 },
+  safetyMs: 60_000,
+  events: Array.from({ length: 16 }, (_, index) => ({
+    atMs: 23_000 + index * 2500,
+    fault: { type: 'block', node: index % 2, forMs: 1500 },
+  })),
+};
+
+/** Two halves hold each other dead, and tell so when they meet. */
+const HALVES: Partial<Schedule> = {
+  nodes: 4,
+  late: [],
+  weather: FAIR_WEATHER,
+  safetyMs: 50_000,
+  events: [
+    {
+      atMs: 10_000,
+      fault: {
+        type: 'partition',
+        groups: [
+          [0, 1],
+          [2, 3],
+        ],
+        forMs: 30_000,
+      },
+    },
+  ],
+};
+
+/** Long enough to be suspected, too short to be declared dead. */
+const SHORT_CUT: Partial<Schedule> = {
+  nodes: 3,
+  late: [],
+  weather: FAIR_WEATHER,
+  safetyMs: 30_000,
+  events: [{ atMs: 24_000, fault: { type: 'partition', groups: [[0, 1], [2]], forMs: 2200 } }],
+};
+
+/** A member that lies about others. */
+const FORGERIES: Partial<Schedule> = {
+  nodes: 4,
+  late: [],
+  weather: FAIR_WEATHER,
+  safetyMs: 10_000,
+  events: [
+    { atMs: 5000, fault: { type: 'forge', node: 0, about: 1, claim: 'left' } },
+    { atMs: 7000, fault: { type: 'forge', node: 0, about: 2, claim: 'alive' } },
+  ],
+};
+
+/** All die again and again soon after their start, on slow disks: nobody is left who could tell what they had said. */
+const HASTY_CRASHES: Partial<Schedule> = {
+  nodes: 3,
+  late: [],
+  weather: { ...FAIR_WEATHER, syncMinMs: 200, syncMaxMs: 2000 },
+  safetyMs: 12_000,
+  events: [4000, 5200, 6400, 7600, 8800, 10_000].map(
+    (atMs): FaultEvent => ({ atMs, fault: { type: 'mass-restart', downMs: 100, spreadMs: 0, torn: 0 } }),
+  ),
+};
+
+/** Down for longer than any suspicion can last. */
+const LONG_CRASH: Partial<Schedule> = {
+  nodes: 3,
+  late: [],
+  weather: FAIR_WEATHER,
+  safetyMs: 60_000,
+  events: [{ atMs: 4000, fault: { type: 'crash', node: 2, downMs: 58_000, torn: 0 } }],
+};
+
+/**
+ * n1 and n2 write while n3 is away; then n2 loses its disk, and is left alone with n3: together they are a quorum of the
+ * owners, and know nothing of it.
+ */
+const WIPED_HALF: Partial<Schedule> = {
+  nodes: 3,
+  zones: 1,
+  late: [],
+  weather: FAIR_WEATHER,
+  opIntervalMs: 10,
+  calmMs: 2000,
+  safetyMs: 14_000,
+  events: [
+    { atMs: 4000, fault: { type: 'partition', groups: [[0, 1], [2]], forMs: 5000 } },
+    { atMs: 8900, fault: { type: 'wipe', node: 1, downMs: 200 } },
+    { atMs: 9000, fault: { type: 'partition', groups: [[0], [1, 2]], forMs: 5000 } },
+  ],
+};
+
+const REPLICATION: readonly Mutation[] = [
+  {
+    name: 'nothing waits for the sync',
+    file: 'protocol/replication/journal.ts',
+    find: `    const list = this.waiting.get(id);
+    if (list === undefined) this.waiting.set(id, callbacks);
+    else list.push(...callbacks);`,
+    replace: '    if (id > 0) for (const callback of callbacks) callback();',
+    caughtBy: 'durability',
+    seed: 1,
+  },
+  {
+    name: 'a replica acknowledges before its sync',
+    file: 'protocol/replication/replica.ts',
+    find: `        this.core.journal.whenDurable(cell.persistId, () => {
+          this.acknowledge(`,
+    replace: `        ((use: () => void) => use())(() => {
+          this.acknowledge(`,
+    caughtBy: 'durability',
+    seed: 1,
+  },
+  {
+    name: 'a coordinator sends its delta before its own sync',
+    file: 'protocol/replication/write-coordinator.ts',
+    find: `    this.core.journal.afterTurn(() => {
+      if (owner !== undefined) owner.durableCounter`,
+    replace: `    ((use: () => void) => use())(() => {
+      if (owner !== undefined) owner.durableCounter`,
+    caughtBy: 'promises',
+    seed: 1,
+  },
+  {
+    name: 'a context tells of events that are not synced',
+    file: 'protocol/replication/shard-table.ts',
+    find: 'return context.highest(this.actor) <= durableCounter ? context : context.cappedAt(this.actor, durableCounter);',
+    replace: 'return durableCounter >= 0 ? context : context;',
+    caughtBy: 'promises',
+    seed: 2,
+  },
+  {
+    name: 'a counter is not restored',
+    file: 'protocol/replication/shard-table.ts',
+    find: 'this.counters = new Map(restored.counters);',
+    replace: 'this.counters = new Map();',
+    caughtBy: 'dots',
+    seed: 6,
+  },
+  {
+    name: 'a delete has no dot',
+    file: 'protocol/replication/write-coordinator.ts',
+    find: `    const events = CausalContext.fromDots([dot]);
+    const context = CausalContext.fromDots([dot, ...outcome.replaced]);`,
+    replace: `    const own = outcome.added.length === 0 ? [] : [dot];
+    const events = CausalContext.fromDots(own);
+    const context = CausalContext.fromDots([...own, ...outcome.replaced]);`,
+    caughtBy: 'convergence',
+    seed: 1,
+  },
+  {
+    name: 'a delete does not remember what it replaced',
+    file: 'protocol/replication/write-coordinator.ts',
+    find: 'const context = CausalContext.fromDots([dot, ...outcome.replaced]);',
+    replace: 'const context = CausalContext.fromDots(outcome.added.length === 0 ? [dot] : [dot, ...outcome.replaced]);',
+    caughtBy: 'durability',
+    seed: 1,
+  },
+  {
+    name: 'a dropped shard keeps its context',
+    file: 'protocol/replication/replication.ts',
+    find: 'this.core.shards.drop(shard);',
+    replace: '',
+    caughtBy: 'liveness',
+    seed: 2,
+  },
+  {
+    name: 'a hint goes before it is acknowledged',
+    file: 'protocol/replication/hint-store.ts',
+    find: `    const id = this.nextId();
+    const { target } = round;`,
+    replace: `    const id = this.nextId();
+    const { target } = round;
+    this.removeTarget(cell, target);`,
+    caughtBy: 'durability',
+    seed: 2,
+  },
+  {
+    name: 'an incomplete replica votes in reads',
+    file: 'protocol/replication/replica.ts',
+    find: 'const counts = mayVote && this.core.shards.find(id)?.complete === true;',
+    replace: 'const counts = this.core.shards.find(id)?.owned === true;',
+    caughtBy: 'reads',
+    seed: 1,
+    schedule: WIPED_HALF,
+  },
+  {
+    name: 'an incomplete replica votes in writes',
+    file: 'protocol/replication/replica.ts',
+    find: "mayVote && shard.complete ? 'stored'",
+    replace: "shard.owned ? 'stored'",
+    caughtBy: 'votes',
+    seed: 1,
+    schedule: WIPED_HALF,
+  },
+  {
+    name: 'a read does not wait for its quorum',
+    file: 'protocol/replication/read-coordinator.ts',
+    find: 'if (read.counted >= read.needed) this.finish(read, true);',
+    replace: 'if (read.counted >= 0) this.finish(read, true);',
+    caughtBy: 'reads',
+    seed: 2,
+  },
+  {
+    name: 'the context of a chunk is taken after its objects',
+    file: 'protocol/replication/anti-entropy.ts',
+    find: "this.say(session.peer, { type: 'sync-objects', shard: session.shard.id, sequence, context, items: chunk });",
+    replace: `const late = context.isEmpty ? context : session.shard.context.clone();
+    this.say(session.peer, { type: 'sync-objects', shard: session.shard.id, sequence, context: late, items: chunk });`,
+    caughtBy: 'convergence',
+    seed: 11,
+  },
+  {
+    name: 'an old copy brings a deleted value back',
+    file: 'protocol/causal/join.ts',
+    find: 'if (!localSeen(entry.dot)) {',
+    replace: 'if (!localSeen(entry.dot) || remote.length > 0) {',
+    caughtBy: 'convergence',
+    seed: 1,
+  },
+  {
+    name: 'keys that differ in their last character share a cell',
+    file: 'protocol/replication/cell-table.ts',
+    find: `use: (cell: Cell) => void): void {
+    const id = \`\${name.bucket}\\0\${name.key}\`;`,
+    replace: `use: (cell: Cell) => void): void {
+    const id = name.key.slice(0, -1);`,
+    caughtBy: 'values',
+    seed: 1,
+  },
+  {
+    name: 'finished writes are not forgotten',
+    file: 'protocol/replication/write-coordinator.ts',
+    find: 'this.writes.delete(write.id);',
+    replace: '',
+    caughtBy: 'bounds',
+    seed: 1,
+  },
+  {
+    name: 'answered requests still count as in flight',
+    file: 'protocol/replication/replication.ts',
+    find: `      admitted.ended = true;
+      this.inFlight--;`,
+    replace: '      admitted.ended = true;',
+    caughtBy: 'bounds',
+    seed: 1,
+  },
+];
+
+const MEMBERSHIP: readonly Mutation[] = [
+  {
+    name: 'an accusation is not refuted',
+    file: 'protocol/membership/view.ts',
+    find: `      if (update.state === 'suspect' || update.state === 'dead') awareness.adjust(1);
+      claim.bump(update.incarnation);`,
+    replace: "      if (update.state === 'suspect' || update.state === 'dead') awareness.adjust(1);",
+    caughtBy: 'traffic',
+    seed: 1,
+    schedule: SHORT_CUT,
+  },
+  {
+    name: 'the incarnation is forgotten on restart',
+    file: 'protocol/membership/self-claim.ts',
+    find: 'this.ownIncarnation = incarnation + 1;',
+    replace: 'this.ownIncarnation = 1;',
+    caughtBy: 'incarnations',
+    seed: 3,
+  },
+  {
+    name: 'an incarnation is spoken before it is synced',
+    file: 'protocol/membership/self-claim.ts',
+    find: 'if (this.ownIncarnation > this.durable || this.current',
+    replace: 'if (this.current',
+    caughtBy: 'incarnations',
+    seed: 1,
+    schedule: HASTY_CRASHES,
+  },
+  {
+    name: 'signatures are not checked: a "left" told by another is taken',
+    file: 'protocol/membership/view.ts',
+    find: 'let genuine = claims.verify(update);',
+    replace: 'let genuine = claims !== undefined;',
+    caughtBy: 'claims',
+    seed: 1,
+    schedule: FORGERIES,
+  },
+  {
+    name: 'a stale alive is taken',
+    file: 'protocol/membership/evidence.ts',
+    find: `  if (incarnation > member.incarnation) return 'alive';
+  if (incarnation < member.incarnation) return 'stale';
+  if (member.state === 'left')`,
+    replace: `  if (incarnation !== member.incarnation) return 'alive';
+  if (member.state === 'left')`,
+    caughtBy: 'incarnations',
+    seed: 1,
+  },
+  {
+    name: 'an alive of the same incarnation takes back a death',
+    file: 'protocol/membership/evidence.ts',
+    find: "return member.state === 'alive' ? 'ignored' : 'stale';",
+    replace: "return member.state === 'alive' ? 'ignored' : 'alive';",
+    caughtBy: 'incarnations',
+    seed: 4,
+  },
+  {
+    name: 'a death that others tell is taken at its word',
+    file: 'protocol/membership/view.ts',
+    find: "if (verdict === 'dead' && this.isRipe(record, update, now)) this.becomeDead",
+    replace: 'if (verdict !== undefined) this.becomeDead',
+    caughtBy: 'removals',
+    seed: 1,
+    schedule: HALVES,
+  },
+  {
+    name: 'a pause of our own does not void the windows of probes',
+    file: 'protocol/membership/prober.ts',
+    find: 'for (const probe of this.probes.values()) this.restart(probe, nowMs);',
+    replace: 'if (nowMs < 0) for (const probe of this.probes.values()) this.restart(probe, nowMs);',
+    caughtBy: 'suspicions',
+    seed: 1,
+    schedule: BLOCKS,
+  },
+  {
+    name: 'a suspicion never runs out',
+    file: 'protocol/membership/suspicion.ts',
+    find: 'return Math.max(endsMs, suspicion.heldToMs);',
+    replace: 'return Math.max(endsMs, suspicion.heldToMs) + 1e9;',
+    caughtBy: 'crashes',
+    seed: 1,
+    schedule: LONG_CRASH,
+  },
+  {
+    name: 'the dead are not looked for',
+    file: 'protocol/membership/membership.ts',
+    find: 'this.retryDead(now);',
+    replace: 'if (now.monoMs < 0) this.retryDead(now);',
+    caughtBy: 'views',
+    seed: 1,
+    schedule: { ...HALVES, discovery: false, redial: false },
+  },
+  {
+    name: 'rumours are told for ever',
+    file: 'protocol/membership/outbox.ts',
+    find: 'this.timing.disseminationMultiplier * Math.ceil(',
+    replace: '1e9 * this.timing.disseminationMultiplier * Math.ceil(',
+    caughtBy: 'traffic',
+    seed: 1,
+  },
+];
+
+export const MUTATIONS: readonly Mutation[] = [...REPLICATION, ...MEMBERSHIP];

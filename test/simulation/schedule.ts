@@ -1,0 +1,133 @@
+import { Prng } from '../../src/lib/prng.ts';
+import type { Fault } from './fault.ts';
+import { type DrawnFaultType, FAULT_KINDS, type FaultContext } from './fault-kinds.ts';
+import { FAIR_WEATHER, type Weather } from './weather.ts';
+
+export { type Fault, faultText } from './fault.ts';
+
+/** Latest end of the calm time in which a cluster forms, before clients work. */
+const CALM_MAX_MS = 3000;
+
+export interface FaultEvent {
+  /** Since the start of the run. */
+  readonly atMs: number;
+  readonly fault: Fault;
+}
+
+/** Everything that is done to one run. Plain data: it can be printed, replayed and reduced. */
+export interface Schedule {
+  /** Also decides what is not written here: every latency, sync and client request. */
+  readonly seed: number;
+  readonly nodes: number;
+  readonly zones: number;
+  /** Nodes that start only by an event, or when faults stop. */
+  readonly late: readonly number[];
+  /** Nodes hear of each other's present address by multicast; otherwise by seeds and by membership alone. */
+  readonly discovery: boolean;
+  /** The transport dials lost peers again by itself; otherwise only membership does. */
+  readonly redial: boolean;
+  /** Holds through the safety phase. */
+  readonly weather: Weather;
+  /** Mean time between client requests. */
+  readonly opIntervalMs: number;
+  /** When clients begin. */
+  readonly calmMs: number;
+  /** Length of the phase with clients and faults. */
+  readonly safetyMs: number;
+  /** In order of time. */
+  readonly events: readonly FaultEvent[];
+}
+
+export interface DrawOptions {
+  readonly safetyMs: number;
+  /** Drawn from 3 to 6 when it is not given. */
+  readonly nodes?: number;
+}
+
+/**
+ * Draws a run in the style of swarm testing (Groce et al., ISSTA 2012): each seed has only some kinds of faults, and
+ * its own share of each, because a run with everything at once hides what one kind alone would show.
+ */
+export function drawSchedule(seed: number, options: DrawOptions): Schedule {
+  const prng = new Prng(seed);
+  const drawnNodes = 3 + prng.below(4);
+  const nodes = options.nodes ?? drawnNodes;
+  const { safetyMs } = options;
+  const late = drawLate(prng, nodes);
+  const discovery = prng.chance(0.7);
+  const movable = discovery ? Array.from({ length: nodes }, (_, index) => index) : [prng.below(nodes)];
+  const calmMs = prng.below(CALM_MAX_MS);
+  const events: FaultEvent[] = [];
+  for (const node of late) {
+    const atMs = calmMs + prng.below(Math.ceil(safetyMs * 1.2));
+    if (atMs < calmMs + safetyMs) events.push({ atMs, fault: { type: 'start', node } });
+  }
+  events.push(...drawFaults({ prng, nodes, movable }, calmMs, safetyMs));
+  events.sort((a, b) => a.atMs - b.atMs);
+  return {
+    seed,
+    nodes,
+    zones: prng.chance(0.3) ? 2 : 1,
+    late,
+    discovery,
+    weather: drawWeather(prng),
+    opIntervalMs: 20 + prng.below(60),
+    calmMs,
+    safetyMs,
+    redial: prng.chance(0.7),
+    events,
+  };
+}
+
+interface Weighted {
+  readonly type: DrawnFaultType;
+  readonly weight: number;
+}
+
+function drawLate(prng: Prng, nodes: number): number[] {
+  if (nodes < 3 || !prng.chance(0.4)) return [];
+  const count = 1 + prng.below(2);
+  return Array.from({ length: Math.min(count, nodes - 2) }, (_, index) => nodes - 1 - index);
+}
+
+function drawFaults(context: FaultContext, calmMs: number, safetyMs: number): FaultEvent[] {
+  const { prng } = context;
+  const share = [0.1, 0.25, 0.5][prng.below(3)] as number;
+  const weighted: Weighted[] = [];
+  let total = 0;
+  for (const type of Object.keys(FAULT_KINDS) as DrawnFaultType[]) {
+    const weight = 0.2 + prng.float();
+    if (!prng.chance(share)) continue;
+    weighted.push({ type, weight });
+    total += weight;
+  }
+  const events: FaultEvent[] = [];
+  const intervalMs = 500 + prng.below(5000);
+  if (weighted.length === 0) return events;
+  for (let atMs = calmMs; ; ) {
+    atMs += Math.ceil(prng.float() * 2 * intervalMs);
+    if (atMs >= calmMs + safetyMs) return events;
+    events.push({ atMs, fault: FAULT_KINDS[pickWeighted(prng, weighted, total)](context) });
+  }
+}
+
+function pickWeighted(prng: Prng, weighted: readonly Weighted[], total: number): DrawnFaultType {
+  let left = prng.float() * total;
+  for (const { type, weight } of weighted) {
+    left -= weight;
+    if (left < 0) return type;
+  }
+  return (weighted.at(-1) as Weighted).type;
+}
+
+function drawWeather(prng: Prng): Weather {
+  return {
+    ...FAIR_WEATHER,
+    loss: prng.chance(0.3) ? prng.float() * 0.2 : 0,
+    duplication: prng.chance(0.15) ? prng.float() * 0.1 : 0,
+    reorder: prng.chance(0.15) ? prng.float() * 0.2 : 0,
+    unknown: prng.chance(0.2) ? prng.float() * 0.5 : 0,
+    ...(prng.chance(0.15) ? { latencyMaxMs: 20 + prng.below(200) } : {}),
+    ...(prng.chance(0.15) ? { syncMinMs: 20, syncMaxMs: 300 } : {}),
+  };
+}
