@@ -7,6 +7,7 @@ import { BenchUsageError } from './bench/usage.ts';
 const BENCHES: Readonly<Record<string, () => Promise<{ run: (args: string[]) => Promise<void> }>>> = {
   kv: () => import('./bench/kv.ts'),
   idle: () => import('./bench/idle.ts'),
+  membership: () => import('./bench/membership.ts'),
   store: () => import('./bench/store.ts'),
 };
 
@@ -21,6 +22,13 @@ const USAGE = `usage: npm run bench -- NAME [options]
            --cpu-prof DIR    has the Holdfast nodes write CPU profiles there
   idle   what a cluster costs that nobody uses
            --nodes N (10)  --seconds N (30)  --directory DIR  --program FILE
+  membership
+         how fast a cluster knows of failures and of new nodes, beside Serf where it is installed
+           --nodes N (10)
+           --rounds N (5)    medians are printed
+           --seconds N (30)  of idling
+           --only WORDS      comma-separated: holdfast, serf, kill, join, stall (on loopback), idle, silent (in
+                             network namespaces: root on Linux)
   store  the store alone, in one process
            --seconds N (10)  --directory DIR
 
