@@ -13,6 +13,8 @@ export interface RunReport {
   readonly acks: number;
   readonly simulatedMs: number;
   readonly elapsedMs: number;
+  /** Of this thread: what it takes of one core, whatever else the machine does. */
+  readonly cpuMs: number;
 }
 
 export function scheduleOf(seed: number, seconds: number, nodes: number | undefined): Schedule {
@@ -22,14 +24,18 @@ export function scheduleOf(seed: number, seconds: number, nodes: number | undefi
 /** Runs a schedule; an exception in it is a problem like any other. */
 export function run(schedule: Schedule, observers: readonly SimObserver[] = []): RunReport {
   const startedMs = performance.now();
+  const startedCpu = process.threadCpuUsage();
+  const cost = (): { readonly elapsedMs: number; readonly cpuMs: number } => {
+    const { user, system } = process.threadCpuUsage(startedCpu);
+    return { elapsedMs: performance.now() - startedMs, cpuMs: (user + system) / 1000 };
+  };
   try {
     const { problems, faults, history, simulatedMs } = runSchedule(schedule, { observers });
     const { writes, acks } = history;
-    return { schedule, problems, faults, writes, acks, simulatedMs, elapsedMs: performance.now() - startedMs };
+    return { schedule, problems, faults, writes, acks, simulatedMs, ...cost() };
   } catch (error) {
     const problem = error instanceof RunAborted ? error.message : `exception: ${stackOf(error)}`;
-    const elapsedMs = performance.now() - startedMs;
-    return { schedule, problems: [problem], faults: [], writes: 0, acks: 0, simulatedMs: 0, elapsedMs };
+    return { schedule, problems: [problem], faults: [], writes: 0, acks: 0, simulatedMs: 0, ...cost() };
   }
 }
 

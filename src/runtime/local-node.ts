@@ -35,8 +35,8 @@ import type { NodeState } from './node-state.ts';
 /** Between two looks at the machine and the disk. */
 const SAMPLE_INTERVAL_MS = 5000;
 /** Score changes smaller than this are not worth telling the cluster, and larger ones not all the time. */
-const SCORE_STEP = 0.1;
-const SCORE_INTERVAL_MS = 30_000;
+const SCORE_STEP = 0.15;
+const SCORE_INTERVAL_MS = 60_000;
 /** Space is back only well above the headroom, so that the mode does not flap. */
 const HEADROOM_RECOVERY = 1.25;
 /** Time that a leaving node gives its goodbye to be sent. */
@@ -384,7 +384,9 @@ export class LocalNode implements NodeHandle {
   /** Every change is told to every member: on a busy machine that would be most of the traffic of an idle cluster. */
   private tellScore(score: number): void {
     const nowMs = this.options.clock.now().monoMs;
-    if (Math.abs(score - this.score) < SCORE_STEP || nowMs - this.scoreToldMs < SCORE_INTERVAL_MS) return;
+    // So that all scores together stay in proportion, however many there are.
+    const intervalMs = SCORE_INTERVAL_MS * Math.max(1, this.node.members().length / 32);
+    if (Math.abs(score - this.score) < SCORE_STEP || nowMs - this.scoreToldMs < intervalMs) return;
     this.score = score;
     this.scoreToldMs = nowMs;
     this.driver.post({ type: 'update-profile', patch: { score } });

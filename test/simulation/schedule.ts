@@ -74,7 +74,8 @@ export function drawSchedule(seed: number, options: DrawOptions): Schedule {
     opIntervalMs: 20 + prng.below(60),
     calmMs,
     safetyMs,
-    redial: prng.chance(0.7),
+    // What multicast finds is dialled in any case.
+    redial: prng.chance(0.5) || discovery,
     events,
   };
 }

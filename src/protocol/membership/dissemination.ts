@@ -20,11 +20,12 @@ export class Dissemination {
     return this.count === 0;
   }
 
-  enqueue(update: MemberUpdate): void {
+  /** `sentBefore`: counts as sent so often already; what can wait for a push-pull is sent less. */
+  enqueue(update: MemberUpdate, sentBefore = 0): void {
     const others = (this.rumours.get(update.id) ?? []).filter((rumour) => isBeside(rumour.update, update));
     this.discard(update.id);
     if (this.count >= MEMBERSHIP_LIMITS.disseminationMax) this.evict();
-    others.push({ update, sent: 0 });
+    others.push({ update, sent: sentBefore });
     this.rumours.set(update.id, others);
     this.count += others.length;
   }

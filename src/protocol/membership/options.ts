@@ -52,7 +52,7 @@ export interface MembershipTiming {
   readonly gossipFanout: number;
   /** Each update is sent this many times ceil(log10(N + 1)) times by each member (lambda in SWIM). */
   readonly disseminationMultiplier: number;
-  /** Sends of each update beyond that. */
+  /** Sends beyond that of each update that is more than a changed profile. */
   readonly disseminationSpare: number;
   /** Time between push-pulls up to 32 members; above, times 1 + log2(N / 32). */
   readonly pushPullIntervalMs: number;

@@ -99,15 +99,15 @@ export class View {
 
   /** Persists and announces a new own incarnation, as far as either is due. */
   syncClaim(now: Instant): void {
-    const { claim, outbox, dissemination } = this.m;
+    const { claim, outbox, dissemination, timing } = this.m;
     const incarnation = claim.pollPersist();
     if (incarnation !== undefined) outbox.push({ type: 'persist-incarnation', incarnation });
     const announcement = claim.pollAnnouncement();
     if (announcement === undefined) return;
-    dissemination.enqueue(announcement);
     const before = this.selfMember;
     const state: MemberState = announcement.state;
     const isSame = before.state === state && isSameProfile(before.profile, claim.profile);
+    dissemination.enqueue(announcement, before.state === state && !isSame ? timing.disseminationSpare : 0);
     const sinceMs = before.state === state ? before.sinceMs : now.wallMs;
     this.selfMember = { ...before, state, incarnation: claim.incarnation, profile: claim.profile, sinceMs };
     if (state === 'left') this.sendLeave(announcement);
@@ -128,11 +128,10 @@ export class View {
       const isTold = !isNewcomer || update.id === from;
       const isOutdated =
         update.id === this.m.claim.id
-          ? this.handleClaimAboutSelf(update)
+          ? this.handleClaimAboutSelf(update, now)
           : this.handleClaim(update, from, source, isTold, now);
       if (isOutdated) answers.add(update.id);
     }
-    if (answers.size > 0) this.syncClaim(now);
     return this.updatesOf(answers);
   }
 
@@ -241,10 +240,10 @@ export class View {
   }
 
   /** True when the sender should hear our announcement: it, or we ourselves, claimed less than is so. */
-  private handleClaimAboutSelf(update: MemberUpdate): boolean {
+  private handleClaimAboutSelf(update: MemberUpdate, now: Instant): boolean {
     const { claim, awareness } = this.m;
     if (update.incarnation > claim.incarnation + MEMBERSHIP_LIMITS.accusationLeadMax && update.state !== 'alive') {
-      return true;
+      return false;
     }
     if (update.incarnation >= claim.incarnation && update !== claim.announced && !this.isGenuine(update)) return false;
     const isOurs = claim.leaving ? update.state === 'left' : update.state === 'alive';
@@ -260,7 +259,9 @@ export class View {
       if (update.state === 'suspect' || update.state === 'dead') awareness.adjust(1);
       claim.bump(update.incarnation);
     }
-    return true;
+    // Until the refutation is durable there is nothing to say: an outdated answer would only be accused again.
+    this.syncClaim(now);
+    return (claim.announced?.incarnation ?? 0) > update.incarnation;
   }
 
   private handleClaim(
@@ -365,11 +366,13 @@ export class View {
 
   private becomeAlive(record: MemberRecord | undefined, update: AliveUpdate, isTold: boolean, now: Instant): void {
     const { id } = update;
-    const { suspicions, prober, dissemination } = this.m;
+    const { suspicions, prober, dissemination, timing } = this.m;
+    const before = record?.member.state;
     if (!this.transit(record, update, now)) return;
     suspicions.stop(id);
     if (prober.kindOf(id) === 'verify') prober.stop(id);
-    if (isTold || record !== undefined) dissemination.enqueue(update);
+    const isMinor = before === 'alive';
+    if (isTold || record !== undefined) dissemination.enqueue(update, isMinor ? timing.disseminationSpare : 0);
     else dissemination.discard(id);
   }
 

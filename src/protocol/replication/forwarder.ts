@@ -45,6 +45,13 @@ export class Forwarder {
   }
 
   handleForward(from: NodeId, message: ForwardMessage): void {
+    const { request } = message;
+    // Rings that are about to merge: alone in its own ring a fresh node is a quorum by itself.
+    if (request.type !== 'list' && !this.sharesRing(from, request)) {
+      const other = failure('not-ready', 'the node has another ring than the sender; it catches up in a moment, retry');
+      this.core.send(from, { type: 'forward-reply', id: message.id, reply: { type: 'failed', failure: other } });
+      return;
+    }
     this.coordinate.executeForPeer(message.request, (reply) => {
       this.core.send(from, { type: 'forward-reply', id: message.id, reply });
     });
@@ -54,7 +61,10 @@ export class Forwarder {
     const forwarded = this.forwarded.get(message.id);
     if (forwarded === undefined || forwarded.to !== from) return;
     this.close(forwarded);
-    forwarded.respond(message.reply);
+    const { reply } = message;
+    // Refused before anything was done: any request may go to another node.
+    if (reply.type === 'failed' && reply.failure.code === 'not-ready') this.reroute(forwarded);
+    else forwarded.respond(reply);
   }
 
   handlePeerDown(peer: NodeId): void {
@@ -99,11 +109,16 @@ export class Forwarder {
 
   private handleLost(forwarded: Forwarded): void {
     this.close(forwarded);
-    if (isRepeatable(forwarded.request)) {
-      this.route(forwarded.request, forwarded.respond, new Set([...forwarded.tried, forwarded.to]));
-    } else {
-      this.fail(forwarded, 'went away');
-    }
+    if (isRepeatable(forwarded.request)) this.reroute(forwarded);
+    else this.fail(forwarded, 'went away');
+  }
+
+  private reroute({ request, respond, tried, to }: Forwarded): void {
+    this.route(request, respond, new Set([...tried, to]));
+  }
+
+  private sharesRing(peer: NodeId, { bucket, key }: { readonly bucket: string; readonly key: string }): boolean {
+    return this.core.ring.preference(this.core.shardOf(bucket, key)).includes(peer);
   }
 
   private fail(forwarded: Forwarded, what: string): void {

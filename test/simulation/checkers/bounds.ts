@@ -20,7 +20,8 @@ interface Gauge {
   emptyMs: number;
 }
 
-const STEP_MS = 250;
+/** Not in step with anything that happens once a second, or once in a part of one. */
+const STEP_MS = 730;
 /** What has not been empty for so long at the end is not going to be. */
 const STUCK_MS = 10_000;
 /** Probes that the steady state has under way, each a round trip long. */

@@ -19,7 +19,7 @@ const SPLITS: readonly Split[] = [
   { size: 10, smaller: 1, hours: 24 },
   { size: 10, smaller: 5, hours: 24 },
   { size: 32, smaller: 3, hours: 24 },
-  { size: 128, smaller: 64, hours: 24 },
+  { size: 128, smaller: 64, hours: 2 },
 ];
 
 /** Cuts the cluster in two, silently, and heals the cut; nobody helps the sides to find each other. */
