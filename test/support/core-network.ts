@@ -278,7 +278,7 @@ export class CoreNetwork<C extends MembershipCore> {
 
   /**
    * Whatever in the process sends or receives next blocks "immediately before sending and immediately after
-   * receiving" (Lifeguard, section V): a process with one thread stands still from there on.
+   * receiving" (Lifeguard): a process with one thread stands still from there on.
    */
   block(id: NodeId, forMs: number): void {
     const node = this.node(id);

@@ -8,15 +8,15 @@ import { FrameWriter } from '../../src/wire/message.ts';
  */
 export const LINK_BYTES = {
   /**
-   * Of one frame: 4 frame header, 12 yamux, 2 + 16 Noise, and three packets of 52 bytes of TCP and IP headers (the
-   * Noise length and the ciphertext leave as two segments; one acknowledgement comes back).
+   * Of one frame: 4 frame header, 12 yamux, 2 + 16 Noise, and two packets of 52 bytes of TCP and IP headers (one
+   * segment, and an acknowledgement unless an answer carries it).
    */
-  frame: 34 + 3 * 52,
+  frame: 34 + 2 * 52,
   /**
    * Of one established connection, over both ends: TCP, Noise XX, yamux, identify, admission, and the opening of the
-   * control lane and of gossipsub. 10,532 bytes with one frame of 20 bytes each way, which are taken off here.
+   * control lane and of gossipsub. 6,924 bytes with one frame of 20 bytes each way, which are taken off here.
    */
-  handshake: 10_532 - 2 * (20 + 34 + 3 * 52),
+  handshake: 6_924 - 2 * (20 + 34 + 2 * 52),
   /** Of a dial that nothing answers: the SYN and its two repetitions within the dial timeout. */
   dialTimeout: 3 * 60,
   /** Of a refused dial: SYN and RST. */

@@ -16,8 +16,8 @@ interface SocketConnection {
 
 /**
  * Has a TCP connection write a message in one piece. Noise sends a length and the ciphertext, and the library writes
- * each on its own: two segments for each small message, which the peer acknowledges one by one. For a probe that was a
- * third of its bytes on the wire. Connections of any other shape are left as they are.
+ * each on its own: two segments for each small message, which the peer acknowledges one by one. A small frame
+ * cost 190 bytes beyond its own on the wire, and costs 138 this way. Connections of any other shape are left as they are.
  */
 export function mergeWrites(connection: MultiaddrConnection): void {
   if (!isSocketConnection(connection)) return;

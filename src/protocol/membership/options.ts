@@ -52,7 +52,7 @@ export interface MembershipTiming {
   readonly gossipFanout: number;
   /** Each update is sent this many times ceil(log10(N + 1)) times by each member (lambda in SWIM). */
   readonly disseminationMultiplier: number;
-  /** Sends beyond that of each update that is more than a changed profile. */
+  /** Sends beyond that; half as many for a changed profile, which can wait for a push-pull. */
   readonly disseminationSpare: number;
   /** Time between push-pulls up to 32 members; above, times 1 + log2(N / 32). */
   readonly pushPullIntervalMs: number;

@@ -7,7 +7,7 @@ import type { MemberRecord, MemberTable } from './member-table.ts';
  * successor: K hash rings make an expander with overwhelming probability, every member has K observers, and all of
  * it follows from the view alone (Suresh et al., "Stable and Consistent Membership at Scale with Rapid", USENIX ATC
  * 2018, section 4.1). Probing a random member, as SWIM does, would open a connection for nearly every probe, and a
- * connection costs fifty times as much as the probe.
+ * connection costs some twenty times as much as the probe.
  */
 export class Overlay {
   private readonly table: MemberTable;

@@ -22,6 +22,8 @@ interface Probe {
   /** End of the direct part. */
   timeoutAtMs: number;
   endsAtMs: number;
+  /** When everybody is asked once more. */
+  retryAtMs: number;
   /** Asked relays, and whether each has answered (ack or nack); null before the direct part is over. */
   relays: Map<NodeId, boolean> | null;
 }
@@ -102,6 +104,7 @@ export class Prober {
       isTimed: true,
       timeoutAtMs: 0,
       endsAtMs: 0,
+      retryAtMs: 0,
       relays: null,
     };
     this.probes.set(target, probe);
@@ -190,6 +193,8 @@ export class Prober {
         failures.push({ target: probe.target, kind: probe.kind });
       } else if (probe.relays === null && probe.timeoutAtMs <= nowMs) {
         this.askRelays(probe, nowMs);
+      } else if (probe.retryAtMs <= nowMs) {
+        this.retry(probe, nowMs);
       }
     }
     return failures;
@@ -203,7 +208,7 @@ export class Prober {
   nextDeadline(): number | undefined {
     let next = Number.POSITIVE_INFINITY;
     for (const probe of this.probes.values()) {
-      next = Math.min(next, probe.relays === null ? probe.timeoutAtMs : probe.endsAtMs);
+      next = Math.min(next, probe.relays === null ? probe.timeoutAtMs : probe.endsAtMs, probe.retryAtMs);
     }
     for (const relayed of this.relayed.values()) {
       next = Math.min(next, relayed.isNacked ? relayed.endsAtMs : relayed.nackAtMs);
@@ -216,16 +221,31 @@ export class Prober {
     probe.isTimed = this.outbox.connected.has(probe.target);
     probe.timeoutAtMs = nowMs + this.timing.probeTimeoutMs * this.awareness.multiplier;
     probe.endsAtMs = nowMs + this.timing.probeWindowMs * this.awareness.multiplier;
+    probe.retryAtMs = nowMs + this.timing.probeWindowMs;
     probe.relays = null;
     this.outbox.ping(probe.target, probe.seq);
+  }
+
+  /**
+   * A window that local health has lengthened is not for waiting longer for the same ping: messages may have been
+   * lost, and each further round makes it less likely that all were.
+   */
+  private retry(probe: Probe, nowMs: number): void {
+    probe.retryAtMs = nowMs + this.timing.probeWindowMs;
+    this.outbox.ping(probe.target, probe.seq);
+    for (const relay of probe.relays?.keys() ?? []) this.askRelay(relay, probe, nowMs);
   }
 
   private askRelays(probe: Probe, nowMs: number): void {
     probe.relays = new Map();
     for (const relay of this.chooseRelays(probe.target)) {
       probe.relays.set(relay, false);
-      this.outbox.pingRequest(relay, probe.seq, probe.target, Math.max(0, Math.round(probe.endsAtMs - nowMs)));
+      this.askRelay(relay, probe, nowMs);
     }
+  }
+
+  private askRelay(relay: NodeId, probe: Probe, nowMs: number): void {
+    this.outbox.pingRequest(relay, probe.seq, probe.target, Math.max(0, Math.round(probe.endsAtMs - nowMs)));
   }
 
   private chooseRelays(target: NodeId): NodeId[] {

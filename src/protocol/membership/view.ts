@@ -107,7 +107,7 @@ export class View {
     const before = this.selfMember;
     const state: MemberState = announcement.state;
     const isSame = before.state === state && isSameProfile(before.profile, claim.profile);
-    dissemination.enqueue(announcement, before.state === state && !isSame ? timing.disseminationSpare : 0);
+    dissemination.enqueue(announcement, before.state === state && !isSame ? timing.disseminationSpare / 2 : 0);
     const sinceMs = before.state === state ? before.sinceMs : now.wallMs;
     this.selfMember = { ...before, state, incarnation: claim.incarnation, profile: claim.profile, sinceMs };
     if (state === 'left') this.sendLeave(announcement);
@@ -372,7 +372,7 @@ export class View {
     suspicions.stop(id);
     if (prober.kindOf(id) === 'verify') prober.stop(id);
     const isMinor = before === 'alive';
-    if (isTold || record !== undefined) dissemination.enqueue(update, isMinor ? timing.disseminationSpare : 0);
+    if (isTold || record !== undefined) dissemination.enqueue(update, isMinor ? timing.disseminationSpare / 2 : 0);
     else dissemination.discard(id);
   }
 

@@ -273,7 +273,7 @@ const MEMBERSHIP: readonly Mutation[] = [
     find: `      if (update.state === 'suspect' || update.state === 'dead') awareness.adjust(1);
       claim.bump(update.incarnation);`,
     replace: "      if (update.state === 'suspect' || update.state === 'dead') awareness.adjust(1);",
-    caughtBy: 'traffic',
+    caughtBy: 'views',
     seed: 1,
     schedule: SHORT_CUT,
   },

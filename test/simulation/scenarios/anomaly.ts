@@ -42,7 +42,7 @@ const QUIET_MS = 15_000;
 /** Blocks begin for so long. */
 const ACTIVE_MS = 120_000;
 
-/** One run of Lifeguard's interval experiment (Dadgar, Phillips, Currey 2018, section V.D). */
+/** One run of Lifeguard's interval experiment (Dadgar, Phillips, Currey 2018). */
 export function runCell(protocol: Protocol, cell: Cell, seed: number, size = 128, activeMs = ACTIVE_MS): CellResult {
   const network = PROTOCOLS[protocol](seed, size);
   network.run(QUIET_MS);

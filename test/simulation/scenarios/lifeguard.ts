@@ -3,7 +3,7 @@ import { type Blocking, type Cell, type CellResult, PROTOCOLS, type Protocol, ru
 import { measureCrash } from './crash-probe.ts';
 import { median, type Scenario, type ScenarioOptions, type ScenarioReport, seconds, tableLines } from './scenario.ts';
 
-/** The values of Lifeguard's experiments, table II; D in all powers of two of its range. */
+/** The values of Lifeguard's experiments; D in all powers of two of its range. */
 const CONCURRENT = [1, 4, 8, 12, 16, 20, 24, 28, 32];
 const DURATIONS_MS = [128, 256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768];
 const INTERVALS_MS = [1, 4, 16, 64, 256, 1024, 4096, 16_384];

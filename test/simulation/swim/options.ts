@@ -1,7 +1,7 @@
 /**
  * Plain SWIM as a baseline: the protocol of Das, Gupta and Motivala (DSN 2002) in the form of HashiCorp's
  * memberlist, with the values of its `DefaultLANConfig` (config.go), and without Lifeguard: what Dadgar, Phillips
- * and Currey (2018) call SWIM in their evaluation (section V). Milliseconds.
+ * and Currey (2018) call SWIM in their evaluation. Milliseconds.
  */
 export const SWIM = {
   /** ProbeInterval: one probe at a time, in a shuffled round-robin (SWIM section 4.3). */
