@@ -6,7 +6,7 @@ export const USAGE = `usage: npm run sim -- [options]
   --seeds N        runs of as many seeds (100)
   --seed S         the first seed (1); alone: that one run, with a trace where it fails
   --seconds T      length of the phase with faults, in simulated seconds (60)
-  --nodes N        nodes of each run, 2 to 64; default: drawn from the seed
+  --nodes N        nodes of each run, 2 to 16; default: drawn from the seed (scenarios take more)
   --jobs N         runs at once; default: one for each core
   --minimise       of a run that fails, look for the smallest schedule that fails in the same way
   --schedule FILE  replay a schedule, as --minimise writes it
@@ -67,7 +67,7 @@ export function optionsOf(args: string[]): SimOptions {
   const first = whole('seed', values.seed, 0, 0xffff_ffff) ?? 1;
   const count = whole('seeds', values.seeds, 1, 1e9) ?? (values.seed === undefined ? 100 : 1);
   const seconds = positive('seconds', values.seconds) ?? 60;
-  const nodes = whole('nodes', values.nodes, 2, scenario === undefined ? 64 : 100_000);
+  const nodes = whole('nodes', values.nodes, 2, scenario === undefined ? 16 : 100_000);
   const jobs = whole('jobs', values.jobs, 1, 1024) ?? availableParallelism();
   if (scenario !== undefined) {
     refuse('--scenario', { '--schedule': schedule, '--seeds': values.seeds, '--seconds': values.seconds });

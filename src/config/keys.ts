@@ -188,7 +188,14 @@ type TuningRow = readonly [
 const DAY_MS = 86_400_000;
 
 const TUNING_ROWS: readonly TuningRow[] = [
-  ['probeIntervalMs', 'integer', '1000', 100, 60_000, 'Time between two probes of the failure detector.'],
+  [
+    'probeIntervalMs',
+    'integer',
+    '1000',
+    100,
+    60_000,
+    'Base of the failure detector: each node starts three probes in this time.',
+  ],
   [
     'probeTimeoutMs',
     'integer',

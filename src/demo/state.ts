@@ -115,6 +115,8 @@ const MEMBER_TONES: Readonly<Record<string, Tone>> = {
   'member-suspect': 'warn',
   'member-dead': 'bad',
   'member-left': 'warn',
+  'member-degraded': 'warn',
+  'member-healthy': 'good',
 };
 
 function describeEvent({ type, data }: EventView): { text: string; tone: Tone } {

@@ -214,6 +214,8 @@ export class Driver implements TransportHandler {
         return transport.dial(effect.peer, effect.addresses);
       case 'disconnect':
         return transport.disconnect(effect.peer);
+      case 'misbehaviour':
+        return transport.reportMisbehaviour(effect.peer, effect.reason);
       case 'persist':
         return this.commits.add(effect.writes, () => this.handlePersisted(effect.id));
       case 'read':

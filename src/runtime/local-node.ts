@@ -77,6 +77,7 @@ export class LocalNode implements NodeHandle {
   private readonly driver: Driver;
   private readonly requests = new Map<number, Waiter<ClientReply>>();
   private readonly bucketRequests = new Map<number, Waiter<BucketOutcome>>();
+  private readonly degraded = new Set<NodeId>();
   private readonly refusals = new Map<string, number>();
   private readonly startedMs: number;
   private phase: 'starting' | 'serving' | 'stopping' = 'starting';
@@ -405,8 +406,9 @@ export class LocalNode implements NodeHandle {
     switch (event.type) {
       case 'member-changed': {
         const { member, previous } = event;
-        if (member.state === previous) return;
         const { name, bootEpoch } = member.profile;
+        this.recordHealth(member);
+        if (member.state === previous) return;
         this.appendEvent(`member-${member.state}`, {
           name,
           peerId: member.id,
@@ -425,6 +427,22 @@ export class LocalNode implements NodeHandle {
         this.appendEvent(type, data);
       }
     }
+  }
+
+  private recordHealth({ id, state, health, profile, missedProbes, errorRate, rttMs }: Member): void {
+    const isDegraded = health === 'degraded' && (state === 'alive' || state === 'suspect');
+    if (isDegraded === this.degraded.has(id)) return;
+    if (isDegraded) this.degraded.add(id);
+    else this.degraded.delete(id);
+    // A member that is gone is not well again.
+    if (!isDegraded && state !== 'alive') return;
+    this.appendEvent(isDegraded ? 'member-degraded' : 'member-healthy', {
+      name: profile.name,
+      peerId: id,
+      missedProbes,
+      errorRate: Math.round(errorRate * 1000) / 1000,
+      ...(rttMs === null ? {} : { rttMs: Math.round(rttMs * 100) / 100 }),
+    });
   }
 
   private appendEvent(type: string, data: Readonly<Record<string, string | number | boolean>>): void {

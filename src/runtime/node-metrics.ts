@@ -106,6 +106,11 @@ function membershipMetrics({ members, membership }: MetricsSnapshot): Metric[] {
       values: Object.entries(states).map(([state, value]) => ({ labels: { state }, value })),
     },
     gauge(
+      'holdfast_members_degraded',
+      'Living members that answer late, with losses or with errors.',
+      members.filter(({ state, health }) => health === 'degraded' && (state === 'alive' || state === 'suspect')).length,
+    ),
+    gauge(
       'holdfast_local_health',
       'How far this node distrusts its own view of time: 0 is well, 8 is worst.',
       membership.localHealth,

@@ -7,7 +7,7 @@ import type { MemberProfile } from '../protocol/membership/member.ts';
 import type { KnownMember } from '../protocol/membership/options.ts';
 import type { ShardRecord } from '../protocol/replication/record.ts';
 import type { RestoredReplication } from '../protocol/replication/replication.ts';
-import { decodeOne, encodeOne, integer, text } from '../wire/codec.ts';
+import { DecodeError, decodeOne, encodeOne, integer, text } from '../wire/codec.ts';
 import { catalogState, memberProfile } from '../wire/message.ts';
 import {
   decodeCounterRow,
@@ -59,6 +59,16 @@ export interface ExpectedState {
   readonly renewActor: boolean;
 }
 
+/** Null for an entry of the address book in a form of another version: it is a cache, and fills again. */
+function addressOf(value: Uint8Array): MemberProfile | null {
+  try {
+    return decodeOne(memberProfile, value);
+  } catch (error) {
+    if (error instanceof DecodeError) return null;
+    throw error;
+  }
+}
+
 /**
  * Reads the node's state and counts this start: the new boot epoch, and on an empty disk a new actor id drawn
  * with `drawActor`, are synced before anything else happens.
@@ -70,7 +80,8 @@ export async function openNodeState(storage: Storage, expected: ExpectedState): 
   const known: KnownMember[] = [];
   for (const [name, value] of meta) {
     if (!name.startsWith(MEMBER_PREFIX)) continue;
-    known.push({ id: name.slice(MEMBER_PREFIX.length), profile: decodeOne(memberProfile, value) });
+    const profile = addressOf(value);
+    if (profile !== null) known.push({ id: name.slice(MEMBER_PREFIX.length), profile });
   }
   const format = read(meta, 'format', number);
   if (format !== null && format !== FORMAT_VERSION) {

@@ -48,7 +48,7 @@ import {
 } from './value.ts';
 
 /** The version of the messages below. A node offers a range of versions at admission. */
-export const WIRE_VERSION = 1;
+export const WIRE_VERSION = 2;
 
 const limits = MEMBERSHIP_LIMITS;
 const nodeId = text(limits.idLengthMax);

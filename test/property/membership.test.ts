@@ -8,7 +8,7 @@ import { signed, testClaims } from '../support/test-claims.ts';
 
 const now = { monoMs: 0, wallMs: 1_700_000_000_000 };
 
-/** Claims of one member's life, in any order. */
+/** Claims of one member's life, in any order; an accusation brings along what it was based on, as in a push-pull. */
 const history = fc
   .array(
     fc.record({
@@ -22,7 +22,8 @@ const history = fc
     claims.map(({ state, life, from }): MemberUpdate => {
       if (state === 'alive') return signed({ state, id: 'x', incarnation: life, profile: profileOf('x', life) });
       if (state === 'left') return signed({ state, id: 'x', incarnation: life });
-      return signed({ state, id: 'x', incarnation: life, from });
+      const alive = signed({ state: 'alive', id: 'x', incarnation: life, profile: profileOf('x', life) });
+      return { ...signed({ state, id: 'x', incarnation: life, from }), alive };
     }),
   );
 

@@ -446,6 +446,7 @@ export class SimCluster {
       }
       case 'bucket-reply':
       case 'changed':
+      case 'misbehaviour':
         return;
       case 'event':
         for (const observer of this.observers) observer.event?.(node, effect.event);

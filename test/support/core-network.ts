@@ -5,6 +5,7 @@ import type { DialFailure, MembershipInput } from '../../src/protocol/membership
 import type { Member, MemberState } from '../../src/protocol/membership/member.ts';
 import type { MembershipMessage, MemberUpdate } from '../../src/protocol/membership/message.ts';
 import { MEMBERSHIP_LIMITS } from '../../src/protocol/membership/message.ts';
+import { MEMBERSHIP_DEFAULTS } from '../../src/protocol/membership/options.ts';
 import { EventQueue } from './event-queue.ts';
 import { LINK_BYTES, messageBytes } from './message-bytes.ts';
 
@@ -16,8 +17,8 @@ const DIAL_ROUND_TRIPS = 6;
 const RETRANSMISSION_MS = 300;
 /** Messages kept while a dial is under way. */
 const DIAL_BUFFER_MAX = 64;
-/** As FULL_MESH_MAX in src/protocol/node/node.ts: up to so many members each node dials every other. */
-const FULL_MESH_MAX = 256;
+/** Up to so many members each node dials every other, as src/protocol/node/node.ts does. */
+const FULL_MESH_MAX = MEMBERSHIP_DEFAULTS.meshMax;
 /** As LINKS_MAX in src/adapters/libp2p/transport.ts: beyond, the connection that was not used for longest is closed. */
 const LINKS_MAX = 512;
 /** A late timer is reported from here on, as in src/runtime/driver.ts. */
@@ -498,6 +499,8 @@ export class CoreNetwork<C extends MembershipCore> {
           break;
         case 'forget':
           node.members -= 1;
+          break;
+        case 'misbehaviour':
       }
     }
     this.scheduleWake(node);

@@ -200,6 +200,8 @@ type Hidden = 'member-changed' | 'shard-complete' | 'shard-dropped';
 type EventName =
   | Exclude<NodeEvent['type'], Hidden>
   | `member-${MemberState}`
+  | 'member-degraded'
+  | 'member-healthy'
   | 'record-corrupt'
   | 'disk-full'
   | 'disk-writable';
@@ -210,6 +212,8 @@ const EVENTS: Readonly<Record<EventName, true>> = {
   'member-suspect': true,
   'member-dead': true,
   'member-left': true,
+  'member-degraded': true,
+  'member-healthy': true,
   'ring-changed': true,
   'bucket-created': true,
   'object-lost': true,

@@ -271,11 +271,13 @@ class LevelStorage implements Storage {
   /** Has the record moved or copied to the quarantine, unless a write in between has replaced it. */
   #suspect(key: Uint8Array, reason: string): void {
     const name = nameOf(key);
-    if (this.#isClosed() || this.#suspects.has(name) || this.#suspects.size >= SUSPECTS_MAX) return;
-    this.#suspects.add(name);
+    if (this.#isClosed() || this.#suspects.has(name)) return;
     const own = Uint8Array.from(key);
     // Before the read that found it is answered: the answer will look as if the record had never been there.
     this.#onCorrupt({ key: own, reason });
+    // Beyond the bound a record is reported on every read, and no copy of it is kept.
+    if (this.#suspects.size >= SUSPECTS_MAX) return;
+    this.#suspects.add(name);
     const moved = this.#queue.task(async () => {
       const found = this.#examine(own);
       const keeps = found !== undefined && this.#keepsCorrupt(own);

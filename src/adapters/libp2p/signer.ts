@@ -40,8 +40,10 @@ export function createSigner(identity: Identity): Signer {
 
 function importKey(peer: NodeId): KeyObject | null {
   try {
-    const key = peerIdFromString(peer).publicKey;
-    if (key?.type !== 'Ed25519') return null;
+    const id = peerIdFromString(peer);
+    const key = id.publicKey;
+    // One form only, or one key could be many members.
+    if (key?.type !== 'Ed25519' || id.toString() !== peer) return null;
     return createPublicKey({ format: 'jwk', key: { kty: 'OKP', crv: 'Ed25519', x: base64url(key.raw) } });
   } catch {
     return null;

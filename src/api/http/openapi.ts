@@ -143,7 +143,11 @@ export const MEMBERS_SCHEMA = object({
       name: { type: 'string' },
       peerId: { type: 'string' },
       state: { type: 'string', enum: ['alive', 'suspect', 'dead', 'left'] },
-      health: { type: 'string', enum: ['healthy', 'degraded'] },
+      health: {
+        type: 'string',
+        enum: ['healthy', 'degraded'],
+        description: 'Of a dead or left member health, rttMs, missedProbes, errorRate and score are as last known.',
+      },
       incarnation: integer(),
       zone: { type: 'string' },
       labels: { type: 'object', additionalProperties: { type: 'string' } },

@@ -8,6 +8,15 @@ import type { Colour, Terminal } from '../terminal.ts';
 import { agoText, printable } from '../text.ts';
 
 const HEAD = ['NAME', 'STATE', 'HEALTH', 'ZONE', 'SCORE', 'RTT', 'MISSED', 'ERRORS', 'SINCE', 'ADDRESS'];
+const COLUMNS = `
+Columns:
+  STATE    alive; suspect: being checked; dead: held gone, tried again for ever; left: said goodbye
+  HEALTH   degraded: alive, but misses probes, answers late or fails requests
+  SCORE    free processor, memory and storage, 0 to 1
+  RTT      round-trip time, ~ where it is predicted and not measured
+  MISSED   unanswered ones of the last 16 probes from this node
+  ERRORS   share of recent requests for data that it refused or answered late
+  SINCE    last change of state`;
 const STATE_COLOURS = new Map<string, Colour>([
   ['alive', 'green'],
   ['suspect', 'yellow'],
@@ -19,6 +28,7 @@ export function addMembersCommand(program: Command, context: CliContext): void {
   program
     .command('members')
     .description('list the members of the cluster as this node sees them (* is the node itself)')
+    .addHelpText('after', COLUMNS)
     .addHelpText('after', examples('holdfast members', "holdfast members --json | jq -r '.members[].name'"))
     .action(async (_options, command: Command) => {
       const { client, terminal, json } = openSession(command, context);

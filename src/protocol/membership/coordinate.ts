@@ -81,8 +81,10 @@ export class Vivaldi {
     const sampleError = Math.abs(predicted - measured) / measured;
     const error = sampleError * ERROR_GAIN * weight + place.error * (1 - ERROR_GAIN * weight);
     const force = MOVE_GAIN * weight * (measured - predicted);
-    this.samples += 1;
-    this.place = { ...this.moved(other, force), error: Math.min(ERROR_MAX, error) };
+    const next = { ...this.moved(other, force), error: Math.min(ERROR_MAX, error) };
+    // Pushed out of the space, by others that are at its edge or make themselves so: begin anew.
+    this.place = isCoordinate(next) ? next : ORIGIN;
+    this.samples = isCoordinate(next) ? this.samples + 1 : 0;
   }
 
   /** Pushed away from the other by `force` ms, along the line between them and in height. */

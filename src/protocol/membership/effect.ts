@@ -10,6 +10,8 @@ export type MembershipEffect =
   | { readonly type: 'dial'; readonly peer: NodeId; readonly addresses: readonly string[] }
   /** The peer is dead: its connection is stuck at best, and would block the dials that find it again. */
   | { readonly type: 'disconnect'; readonly peer: NodeId }
+  /** The peer passed on what nobody signed: count it against the peer. */
+  | { readonly type: 'misbehaviour'; readonly peer: NodeId; readonly reason: string }
   /** Make durable, then report `incarnation-persisted`. At the next start it is `options.incarnation`. */
   | { readonly type: 'persist-incarnation'; readonly incarnation: number }
   /** `previous`: the state before, null for a new member; equal to the state when profile or health changed. */

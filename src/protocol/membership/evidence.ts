@@ -21,6 +21,7 @@ export type Verdict = 'ignored' | 'stale' | 'alive' | 'profile' | 'suspect' | 'c
 export function judge(record: MemberRecord | undefined, update: MemberUpdate, source: EvidenceSource): Verdict {
   if (isAccusation(update) && isTooFarAhead(record, update)) return 'ignored';
   if (record === undefined || record.claim === null) return judgeUnknown(record !== undefined, update);
+  if (isAccusation(update) && isUnproven(record, update)) return 'ignored';
   switch (update.state) {
     case 'alive':
       return judgeAlive(record, update.incarnation);
@@ -79,13 +80,22 @@ function judgeLeft(record: MemberRecord, incarnation: number): Verdict {
   return incarnation === member.incarnation && member.state === 'left' ? 'ignored' : 'left';
 }
 
-function isAccusation(update: MemberUpdate): update is AccusationUpdate {
+export function isAccusation(update: MemberUpdate): update is AccusationUpdate {
   return update.state === 'suspect' || update.state === 'dead';
+}
+
+/** Only its own words lead a member out of `left`: a later accusation needs to carry them. */
+function isUnproven({ member }: MemberRecord, { incarnation, alive }: AccusationUpdate): boolean {
+  return member.state === 'left' && incarnation > member.incarnation && (alive?.incarnation ?? 0) <= member.incarnation;
 }
 
 /** A member can't be accused far beyond what it is known to have said: it would never get to refute that. */
 function isTooFarAhead(record: MemberRecord | undefined, update: AccusationUpdate): boolean {
-  const said = Math.max(record?.alive?.incarnation ?? 0, update.alive?.incarnation ?? 0);
+  const said = Math.max(
+    record?.alive?.incarnation ?? 0,
+    record?.claim?.incarnation ?? 0,
+    update.alive?.incarnation ?? 0,
+  );
   return said > 0 && update.incarnation > said + MEMBERSHIP_LIMITS.accusationLeadMax;
 }
 

@@ -27,6 +27,8 @@ export const UNKNOWN_HEALTH = { rttMs: null, missedProbes: 0, errorRate: 0, heal
 export class MemberTable {
   private readonly records = new Map<NodeId, MemberRecord>();
   private readonly counts: Record<MemberState, number> = { alive: 0, suspect: 0, dead: 0, left: 0 };
+  /** Incarnations of members that were removed: their old claims must not bring them back. */
+  private readonly gone = new Map<NodeId, number>();
   private deadIds: NodeId[] | null = null;
   private reachableIds: NodeId[] | null = null;
 
@@ -79,6 +81,11 @@ export class MemberTable {
     return state === 'alive' || state === 'suspect';
   }
 
+  /** True for a claim from before a member was removed. */
+  isGone({ id, incarnation }: MemberUpdate): boolean {
+    return !this.records.has(id) && incarnation <= (this.gone.get(id) ?? 0);
+  }
+
   addresses(id: NodeId): readonly string[] {
     return this.records.get(id)?.member.profile.addresses ?? [];
   }
@@ -119,6 +126,9 @@ export class MemberTable {
     assert(record !== undefined, 'only a known member is removed');
     this.counts[record.member.state] -= 1;
     this.records.delete(id);
+    const oldest = this.gone.keys().next();
+    if (this.gone.size >= MEMBERSHIP_LIMITS.membersMax && oldest.done !== true) this.gone.delete(oldest.value);
+    this.gone.set(id, record.member.incarnation);
     this.forgetLists();
   }
 

@@ -98,9 +98,9 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     return this.view.members();
   }
 
-  /** Number of members, self, dead and left ones included. */
-  get size(): number {
-    return this.table.size + 1;
+  /** True while the cluster is small enough to keep connections to all members. */
+  get isMesh(): boolean {
+    return this.table.reachableCount + 1 <= this.timing.meshMax;
   }
 
   member(id: NodeId): Member | undefined {
@@ -243,7 +243,8 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
    */
   private handleDisconnected(peer: NodeId, now: Instant): void {
     this.outbox.connected.delete(peer);
-    if (!this.claim.leaving && this.overlay.isNeighbour(peer)) this.prober.start(peer, 'redial', now.monoMs);
+    const isKept = this.isMesh ? this.table.isReachable(peer) : this.overlay.isNeighbour(peer);
+    if (!this.claim.leaving && isKept) this.prober.start(peer, 'redial', now.monoMs);
   }
 
   private handleDialFailed(peer: NodeId, reason: DialFailure, now: Instant): void {
@@ -277,7 +278,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
         this.outbox.ack(from, message.seq, this.view.apply(from, message.updates, 'gossip', now));
         break;
       case 'ping-request':
-        this.answer(from, this.view.apply(from, message.updates, 'gossip', now));
+        this.answer(from, this.view.apply(from, message.updates, 'gossip', now, message.target));
         this.prober.handlePingRequest(from, message, now.monoMs);
         break;
       case 'ack':

@@ -22,6 +22,8 @@ export interface MembershipTiming {
   readonly probeWindowMs: number;
   /** Up to this many members everybody probes everybody; above, each probes its successors on the rings. */
   readonly fullMeshMax: number;
+  /** Up to this many members connections to all are kept, so that one that closes is a sign of a crash. */
+  readonly meshMax: number;
   /** Rings of the overlay: every member has so many observers. */
   readonly rings: number;
   /** Relays of an indirect probe (k in SWIM). */
@@ -79,6 +81,7 @@ export const MEMBERSHIP_DEFAULTS: MembershipTiming = {
   probeTimeoutMs: 400,
   probeWindowMs: 900,
   fullMeshMax: 64,
+  meshMax: 256,
   rings: 8,
   relays: 3,
   relaysAllMax: 8,

@@ -17,7 +17,7 @@ interface Probe {
   readonly target: NodeId;
   kind: ProbeKind;
   startedMs: number;
-  /** False when a dial came first, which would spoil the round-trip time. */
+  /** False when a dial came first or the ping was repeated, which would spoil the round-trip time. */
   isTimed: boolean;
   /** End of the direct part. */
   timeoutAtMs: number;
@@ -118,7 +118,9 @@ export class Prober {
   /** The connection is new, so a ping sent before may have been lost with the old one. */
   handleConnected(peer: NodeId): void {
     const probe = this.probes.get(peer);
-    if (probe !== undefined) this.outbox.ping(peer, probe.seq);
+    if (probe === undefined) return;
+    probe.isTimed = false;
+    this.outbox.ping(peer, probe.seq);
   }
 
   /** The direct path is closed: ask relays at once. */
@@ -232,6 +234,8 @@ export class Prober {
    */
   private retry(probe: Probe, nowMs: number): void {
     probe.retryAtMs = nowMs + this.timing.probeWindowMs;
+    // Which of the pings an ack answers is unknown (Karn's algorithm).
+    probe.isTimed = false;
     this.outbox.ping(probe.target, probe.seq);
     for (const relay of probe.relays?.keys() ?? []) this.askRelay(relay, probe, nowMs);
   }

@@ -15,6 +15,8 @@ export function suspicionTimeoutMs(minMs: number, maxMs: number, confirmations: 
   return Math.max(minMs, maxMs - (maxMs - minMs) * share);
 }
 
+type ProbeOutcome = 'failed' | 'answered';
+
 interface Suspicion {
   startedMs: number;
   readonly minMs: number;
@@ -23,8 +25,7 @@ interface Suspicion {
   readonly accusers: Set<NodeId>;
   /** Set by strong evidence; then the earlier of the two deadlines counts. */
   shortenedToMs: number | undefined;
-  /** The last probe of our own since it began has failed. */
-  isWitnessed: boolean;
+  lastProbe: ProbeOutcome | undefined;
   /** Does not end before; set while we look for ourselves. */
   heldToMs: number;
 }
@@ -57,9 +58,15 @@ export class Suspicions {
       maxMs,
       accusers: new Set([accuser]),
       shortenedToMs: undefined,
-      isWitnessed: false,
+      lastProbe: undefined,
       heldToMs: 0,
     });
+  }
+
+  /** False when this accuser is counted already, or would not count any more. */
+  isNews(id: NodeId, accuser: NodeId): boolean {
+    const accusers = this.running.get(id)?.accusers;
+    return accusers === undefined || (!accusers.has(accuser) && accusers.size < MEMBERSHIP_LIMITS.accusersMax);
   }
 
   /** For how long it has been suspected; undefined when it is not. */
@@ -78,13 +85,14 @@ export class Suspicions {
   }
 
   /** A probe of our own has ended. */
-  witness(id: NodeId, failed: boolean): void {
+  recordProbe(id: NodeId, outcome: ProbeOutcome): void {
     const suspicion = this.running.get(id);
-    if (suspicion !== undefined) suspicion.isWitnessed = failed;
+    if (suspicion !== undefined) suspicion.lastProbe = outcome;
   }
 
-  isWitnessed(id: NodeId): boolean {
-    return this.running.get(id)?.isWitnessed === true;
+  /** How our last probe since it began ended. */
+  lastProbe(id: NodeId): ProbeOutcome | undefined {
+    return this.running.get(id)?.lastProbe;
   }
 
   /** It does not end before `untilMs`. */
@@ -116,6 +124,9 @@ export class Suspicions {
   postpone(byMs: number): void {
     for (const suspicion of this.running.values()) {
       suspicion.startedMs += byMs;
+      suspicion.heldToMs += byMs;
+      // What a probe said before is no longer evidence.
+      suspicion.lastProbe = undefined;
       if (suspicion.shortenedToMs !== undefined) suspicion.shortenedToMs += byMs;
     }
   }

@@ -6,7 +6,7 @@ import { authorOf, type ClaimAuthority } from './claim.ts';
 import { type Coordinate, ORIGIN, predictedRttMs, rounded, type Vivaldi } from './coordinate.ts';
 import type { Dissemination } from './dissemination.ts';
 import type { EvidenceSource } from './evidence.ts';
-import { isSameProfile, judge } from './evidence.ts';
+import { isAccusation, isSameProfile, judge } from './evidence.ts';
 import type { RequestOutcomes } from './input.ts';
 import type { Member, MemberState } from './member.ts';
 import type { MemberRecord, MemberTable } from './member-table.ts';
@@ -23,8 +23,21 @@ import type { Suspicions } from './suspicion.ts';
 
 /** A push-pull that brings more strangers than this, and more than we knew, means that we are the newcomer. */
 const STRANGERS_TOLD_MAX = 32;
+/** A peer that passed on a claim that nobody signed is not listened to for so long. */
+const DISTRUST_MS = 1000;
+const DISTRUSTED_MAX = 1024;
 /** So long a newcomer tells nobody what a push-pull has just told it. */
 const NEWCOMER_MS = 10_000;
+
+/** Who told a claim and how. */
+interface Telling {
+  readonly from: NodeId;
+  readonly source: EvidenceSource;
+  /** Worth passing on. */
+  readonly isTold: boolean;
+  /** The teller is dealing with this member just now, and wants to hear what it does not know of it. */
+  readonly about: NodeId | undefined;
+}
 
 interface ViewModules {
   readonly timing: MembershipTiming;
@@ -48,6 +61,8 @@ export class View {
   private selfMember: Member;
   private aliveIds: NodeId[] | null = null;
   private forged = 0;
+  /** Until when claims of peers that passed on forgeries are not read: checking them is what they may want. */
+  private readonly distrusted = new Map<NodeId, number>();
   private publishedMs = Number.NEGATIVE_INFINITY;
   private newcomerUntilMs = Number.NEGATIVE_INFINITY;
 
@@ -118,19 +133,36 @@ export class View {
 
   /**
    * Applies claims that `from` sent. Returns what it should hear in answer: where it, or an accuser itself,
-   * claims what we know to be outdated.
+   * claims what we know to be outdated, or where it is about the member `about`.
    */
-  apply(from: NodeId, updates: readonly MemberUpdate[], source: EvidenceSource, now: Instant): MemberUpdate[] {
+  apply(
+    from: NodeId,
+    updates: readonly MemberUpdate[],
+    source: EvidenceSource,
+    now: Instant,
+    about?: NodeId,
+  ): MemberUpdate[] {
+    if (now.monoMs < (this.distrusted.get(from) ?? 0)) return [];
     const answers = new Set<NodeId>();
     const isNewcomer = source === 'push-pull' && this.isNewcomer(updates, now.monoMs);
+    const forgedBefore = this.forged;
     for (const update of updates.slice(0, MEMBERSHIP_LIMITS.updatesPerMessageMax)) {
       if (!isUpdateWithinLimits(update)) continue;
+      if (this.forged > forgedBefore) {
+        // Whoever passes on one has not checked it, and checking the rest would only cost us.
+        break;
+      }
       const isTold = !isNewcomer || update.id === from;
       const isOutdated =
         update.id === this.m.claim.id
           ? this.handleClaimAboutSelf(update, now)
-          : this.handleClaim(update, from, source, isTold, now);
+          : this.handleClaim(update, { from, source, isTold, about }, now);
       if (isOutdated) answers.add(update.id);
+    }
+    if (this.forged > forgedBefore) {
+      if (this.distrusted.size >= DISTRUSTED_MAX) this.distrusted.clear();
+      this.distrusted.set(from, now.monoMs + DISTRUST_MS);
+      this.m.outbox.push({ type: 'misbehaviour', peer: from, reason: 'a claim that its author has not signed' });
     }
     return this.updatesOf(answers);
   }
@@ -149,7 +181,7 @@ export class View {
   handleProbeSuccess(success: ProbeSuccess, coordinate: Coordinate | null, now: Instant): void {
     const record = this.m.table.record(success.target);
     if (record === undefined) return;
-    this.m.suspicions.witness(success.target, false);
+    this.m.suspicions.recordProbe(success.target, 'answered');
     if (success.rttMs !== null) {
       // As TCP smooths its round-trip time: RFC 6298 section 2.3.
       const before = record.member.rttMs;
@@ -209,7 +241,7 @@ export class View {
     for (const id of suspicions.pollExpired(table.aliveCount, now.monoMs)) {
       const record = table.record(id);
       if (record === undefined) continue;
-      if (!suspicions.isWitnessed(id)) {
+      if (suspicions.lastProbe(id) !== 'failed') {
         // On the word of others alone nobody is declared dead: the refutation may have been lost on its way to us.
         this.m.prober.start(id, 'verify', now.monoMs);
         suspicions.hold(id, now.monoMs + this.m.timing.probeWindowMs * (this.m.awareness.multiplier + 0.5));
@@ -264,17 +296,14 @@ export class View {
     return (claim.announced?.incarnation ?? 0) > update.incarnation;
   }
 
-  private handleClaim(
-    update: MemberUpdate,
-    from: NodeId,
-    source: EvidenceSource,
-    isTold: boolean,
-    now: Instant,
-  ): boolean {
+  private handleClaim(update: MemberUpdate, { from, source, isTold, about }: Telling, now: Instant): boolean {
     const record = this.m.table.record(update.id);
     const verdict = judge(record, update, source);
-    if (verdict === 'ignored') return false;
-    if (verdict === 'stale') return update.id === from || authorOf(update) === from;
+    if (verdict === 'ignored' || this.m.table.isGone(update)) return false;
+    if (verdict === 'stale') return update.id === from || authorOf(update) === from || update.id === about;
+    const isRipe = update.state === 'dead' && verdict === 'dead' && this.isRipe(record, update, now);
+    // Signatures cost more than all the rest: repeats of an accusation are not looked at.
+    if (isAccusation(update) && !isRipe && this.isRepeated(record, update)) return false;
     if (!this.isGenuine(update, record)) return false;
     switch (update.state) {
       case 'alive':
@@ -285,7 +314,7 @@ export class View {
         this.becomeSuspect(record, update, now);
         break;
       case 'dead':
-        if (verdict === 'dead' && this.isRipe(record, update, now)) this.becomeDead(record, update, now);
+        if (isRipe) this.becomeDead(record, update, now);
         else this.handleHearsay(record, update, verdict === 'dead', now);
         break;
       case 'left':
@@ -319,8 +348,9 @@ export class View {
    */
   private isRipe(record: MemberRecord | undefined, { id, incarnation }: AccusationUpdate, now: Instant): boolean {
     if (record === undefined || !this.m.table.isReachable(id)) return true;
-    const ageMs = incarnation > record.member.incarnation ? undefined : this.m.suspicions.ageMs(id, now.monoMs);
-    return ageMs !== undefined && ageMs >= this.refutationMs();
+    const { suspicions } = this.m;
+    const ageMs = incarnation > record.member.incarnation ? undefined : suspicions.ageMs(id, now.monoMs);
+    return ageMs !== undefined && ageMs >= this.refutationMs() && suspicions.lastProbe(id) !== 'answered';
   }
 
   /** Time in which a refutation reaches everybody: gossip takes O(log N) rounds to the accused and back. */
@@ -330,9 +360,15 @@ export class View {
     return timing.gossipIntervalMs * (2 + 2 * rounds);
   }
 
+  /** An accusation of a running suspicion that would not count. */
+  private isRepeated(record: MemberRecord | undefined, { id, incarnation, from }: AccusationUpdate): boolean {
+    if (record?.member.state !== 'suspect' || record.member.incarnation !== incarnation) return false;
+    return !this.isWitness(from) || !this.m.suspicions.isNews(id, from);
+  }
+
   /**
-   * A death that may be old (from a push-pull) or premature becomes a suspicion of our own, and we look for ourselves.
-   * A verdict shortens it: without a refutation we come to the same.
+   * A death that may be old (from a push-pull) or premature becomes a suspicion, of which we tell nobody before we
+   * have looked for ourselves. A verdict shortens it: without a refutation we come to the same.
    */
   private handleHearsay(
     record: MemberRecord | undefined,
@@ -340,12 +376,17 @@ export class View {
     isVerdict: boolean,
     now: Instant,
   ): void {
-    const { id, incarnation, alive } = update;
-    const suspicion = this.accusation('suspect', id, incarnation);
-    this.becomeSuspect(record, alive === undefined ? suspicion : { ...suspicion, alive }, now);
-    const ageMs = this.m.suspicions.ageMs(id, now.monoMs);
-    if (ageMs === undefined) return;
-    if (isVerdict) this.m.suspicions.shorten(id, Math.max(0, this.refutationMs() - ageMs), now.monoMs);
+    const { id, incarnation, alive, from } = update;
+    const { suspicions } = this.m;
+    if (record?.member.state === 'suspect' && record.member.incarnation === incarnation) {
+      suspicions.confirm(id, from);
+    } else {
+      const suspicion = this.accusation('suspect', id, incarnation);
+      if (!this.transit(record, alive === undefined ? suspicion : { ...suspicion, alive }, now)) return;
+      suspicions.start(id, from, this.m.table.reachableCount + 1, now.monoMs);
+    }
+    const ageMs = suspicions.ageMs(id, now.monoMs) ?? 0;
+    if (isVerdict) suspicions.shorten(id, Math.max(0, this.refutationMs() - ageMs), now.monoMs);
     this.m.prober.start(id, 'verify', now.monoMs);
   }
 
@@ -353,7 +394,7 @@ export class View {
     const { id, incarnation } = record.member;
     if (!this.m.table.isReachable(id)) return;
     this.becomeSuspect(record, this.accusation('suspect', id, incarnation), now);
-    this.m.suspicions.witness(id, true);
+    this.m.suspicions.recordProbe(id, 'failed');
   }
 
   /** The state stands, but the words of this incarnation had been missing. */

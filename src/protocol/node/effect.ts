@@ -28,6 +28,7 @@ export type NodeEffect =
   | { readonly type: 'send'; readonly to: NodeId; readonly message: PeerMessage }
   | { readonly type: 'dial'; readonly peer: NodeId; readonly addresses: readonly string[] }
   | { readonly type: 'disconnect'; readonly peer: NodeId }
+  | { readonly type: 'misbehaviour'; readonly peer: NodeId; readonly reason: string }
   | { readonly type: 'persist-incarnation'; readonly incarnation: number }
   | { readonly type: 'persist-catalog'; readonly state: CatalogState }
   | { readonly type: 'persist-member'; readonly member: Member }

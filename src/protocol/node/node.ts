@@ -21,9 +21,6 @@ import type { NodeEffect, NodeInput } from './effect.ts';
 import type { PeerMessage, WatchExchange } from './message.ts';
 import { WatchRelay } from './watch-relay.ts';
 
-/** Up to this many members every node keeps a connection to every other: data has many owners. */
-const FULL_MESH_MAX = 256;
-
 const OUTCOMES_INTERVAL_MS = 1000;
 
 export interface NodeOptions {
@@ -213,8 +210,6 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.watches.handleDisconnected(peer);
     this.fromReplication(this.replication.handle({ type: 'peer-down', peer }, now));
     this.fromMembership(this.membership.handle({ type: 'disconnected', peer }, now), now);
-    const member = this.membership.member(peer);
-    if (member?.state === 'alive' && !this.membership.isNeighbour(peer)) this.dialNear(member);
   }
 
   private handleCatalogChange(from: NodeId, ringChanged: boolean, now: Instant): void {
@@ -279,14 +274,12 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   private handleMemberChanged(member: Member, event: Extract<MembershipEffect, { type: 'member-changed' }>): void {
     if (member.id !== this.options.self) {
       this.effects.push({ type: 'persist-member', member });
-      if (member.state === 'alive') this.dialNear(member);
+      // Data has many owners, so connections are there before they are needed.
+      if (member.state === 'alive' && this.membership.isMesh && !this.connected.has(member.id)) {
+        this.effects.push({ type: 'dial', peer: member.id, addresses: member.profile.addresses });
+      }
     }
     this.effects.push({ type: 'event', event });
-  }
-
-  private dialNear({ id, profile }: Member): void {
-    if (this.connected.has(id) || this.membership.size > FULL_MESH_MAX) return;
-    this.effects.push({ type: 'dial', peer: id, addresses: profile.addresses });
   }
 
   private fromReplication(effects: readonly ReplicationEffect[]): void {

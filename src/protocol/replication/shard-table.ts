@@ -153,7 +153,8 @@ export class ShardTable {
     const last = this.peekCounter(shard.id) - 1;
     if (last > (this.counters.get(shard.id) ?? 0)) this.saveCounter(shard.id, last);
     for (const dot of dots) shard.context.remove(dot);
-    shard.lost.set(`${name.bucket}\0${name.key}`, dots);
+    const key = `${name.bucket}\0${name.key}`;
+    shard.lost.set(key, [...(shard.lost.get(key) ?? []), ...dots]);
     for (const owner of owners) if (owner !== this.self) shard.sources.add(owner);
     if (shard.sources.size > 0) shard.complete = false;
     this.touch(shard);

@@ -325,7 +325,7 @@ const MEMBERSHIP: readonly Mutation[] = [
   {
     name: 'a death that others tell is taken at its word',
     file: 'protocol/membership/view.ts',
-    find: "if (verdict === 'dead' && this.isRipe(record, update, now)) this.becomeDead",
+    find: 'if (isRipe) this.becomeDead',
     replace: 'if (verdict !== undefined) this.becomeDead',
     caughtBy: 'removals',
     seed: 1,

@@ -58,9 +58,15 @@ export function runLoss(cases: readonly LossCase[], { seed, progress }: Scenario
 
 export const loss: Scenario = {
   summary: '20 % of all messages lost for an hour, 50 % for 30 s: nobody is declared dead',
-  run: (options) =>
-    runLoss(
-      CASES.filter(({ size }) => (options.nodes ?? size) === size),
-      options,
-    ),
+  run: (options) => runLoss(options.nodes === undefined ? CASES : casesOf(options.nodes), options),
 };
+
+/** The prepared cases of this size, or some like them. */
+function casesOf(size: number): readonly LossCase[] {
+  const prepared = CASES.filter((one) => one.size === size);
+  if (prepared.length > 0) return prepared;
+  return [
+    { size, lossRate: 0.2, forMs: HOUR_MS, runs: 1 },
+    { size, lossRate: 0.5, forMs: 30_000, runs: 10 },
+  ];
+}

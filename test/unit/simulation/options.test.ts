@@ -17,7 +17,7 @@ describe('the command line of the simulator', () => {
     [['--seed', '1.5'], '--seed takes a whole number'],
     [['--seconds=-1'], '--seconds takes a number above 0, not "-1"'],
     [['--seconds', ''], '--seconds takes a number above 0'],
-    [['--nodes', '1'], '--nodes takes a whole number from 2 to 64'],
+    [['--nodes', '1'], '--nodes takes a whole number from 2 to 16'],
     [['--scenario', 'list', '--seeds', '2'], '--seeds has no meaning with --scenario'],
     [['--scenario', 'list', '--minimise'], '--minimise has no meaning'],
     [['--schedule', 'a.json', '--seed', '2'], '--seed has no meaning with --schedule'],

@@ -54,6 +54,16 @@ describe('Vivaldi', () => {
     expect(place.isSettled).toBe(false);
   });
 
+  it('begins anew instead of being pushed out of the space by others at its edge', () => {
+    const place = new Vivaldi(new Prng(1));
+    for (let i = 0; i < 2000; i++) {
+      const side = i % 2 === 0 ? 1 : -1;
+      place.observe(60_000, { x: side * 60_000, y: side * 60_000, z: 60_000, height: 60_000, error: 0 });
+      place.observe(60_000, { x: -60_000, y: 60_000, z: side * 60_000, height: 0, error: 0 });
+      expect(isCoordinate(rounded(place.coordinate))).toBe(true);
+    }
+  });
+
   it('travels in a form that does not change when it is told on', () => {
     const place = new Vivaldi(new Prng(1));
     for (let i = 0; i < 30; i++) place.observe(40 + i, { ...ORIGIN, x: 3, error: 0.2 });

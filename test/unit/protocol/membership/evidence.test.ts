@@ -38,8 +38,8 @@ describe('judge', () => {
     ['dead', 'dead', 'stale', 'ignored', 'dead'],
     ['dead', 'left', 'stale', 'left', 'left'],
     ['left', 'alive', 'stale', 'stale', 'alive'],
-    ['left', 'suspect', 'stale', 'ignored', 'suspect'],
-    ['left', 'dead', 'stale', 'ignored', 'dead'],
+    ['left', 'suspect', 'stale', 'ignored', 'ignored'],
+    ['left', 'dead', 'stale', 'ignored', 'ignored'],
     ['left', 'left', 'stale', 'ignored', 'left'],
   ];
   for (const [known, claimed, lower, equal, higher] of table) {

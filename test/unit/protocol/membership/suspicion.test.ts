@@ -21,6 +21,16 @@ describe('suspicionTimeoutMs', () => {
 });
 
 describe('Suspicions', () => {
+  it('that a pause of our own interrupts is put off as a whole, and what was seen before it is no evidence', () => {
+    const suspicions = new Suspicions(MEMBERSHIP_DEFAULTS);
+    suspicions.start('x', 'a', 10, 0);
+    suspicions.recordProbe('x', 'failed');
+    suspicions.hold('x', 20_000);
+    suspicions.postpone(10_000);
+    expect(suspicions.nextDeadline(5)).toBe(30_000);
+    expect(suspicions.lastProbe('x')).toBeUndefined();
+  });
+
   it('counts distinct accusers only, and only as many as shorten the suspicion are worth telling', () => {
     const suspicions = new Suspicions(MEMBERSHIP_DEFAULTS);
     suspicions.start('x', 'a', 10, 0);
