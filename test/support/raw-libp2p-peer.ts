@@ -58,7 +58,8 @@ async function admit(self: string, connection: Connection, secret: string, hello
   });
   const reader = new FrameReader(HANDSHAKE_BYTES_MAX);
   return new Promise((resolve) => {
-    stream.addEventListener('close', () => resolve('closed'));
+    // What the stream still holds is handed out after it has closed.
+    stream.addEventListener('close', () => setTimeout(() => resolve('closed'), 500));
     stream.addEventListener('message', ({ data }) => {
       reader.push(data, (message) => {
         const step = handshake.handleMessage(message);
