@@ -19,7 +19,7 @@ import type { SystemSampler } from '../ports/system.ts';
 import type { Transport } from '../ports/transport.ts';
 import type { BucketRecord } from '../protocol/catalog/record.ts';
 import type { NodeId } from '../protocol/machine.ts';
-import type { Member } from '../protocol/membership/member.ts';
+import { isDegraded, isReachable, type Member } from '../protocol/membership/member.ts';
 import type { BucketOutcome, NodeEvent } from '../protocol/node/effect.ts';
 import { Node } from '../protocol/node/node.ts';
 import type { ClientReply, ClientRequest, ReplyOf } from '../protocol/replication/request.ts';
@@ -340,8 +340,7 @@ export class LocalNode implements NodeHandle {
     for (const { id, in: isIn } of this.node.ring.members) {
       if (!isIn) continue;
       all++;
-      const state = this.node.member(id)?.state;
-      if (state === 'alive' || state === 'suspect' || id === this.options.transport.self) reachable++;
+      if (isReachable(this.node.member(id)?.state) || id === this.options.transport.self) reachable++;
     }
     return reachable * 2 > all ? 'connected' : 'island';
   }
@@ -429,14 +428,15 @@ export class LocalNode implements NodeHandle {
     }
   }
 
-  private recordHealth({ id, state, health, profile, missedProbes, errorRate, rttMs }: Member): void {
-    const isDegraded = health === 'degraded' && (state === 'alive' || state === 'suspect');
-    if (isDegraded === this.degraded.has(id)) return;
-    if (isDegraded) this.degraded.add(id);
+  private recordHealth(member: Member): void {
+    const { id, state, profile, missedProbes, errorRate, rttMs } = member;
+    const isUnwell = isDegraded(member);
+    if (isUnwell === this.degraded.has(id)) return;
+    if (isUnwell) this.degraded.add(id);
     else this.degraded.delete(id);
     // A member that is gone is not well again.
-    if (!isDegraded && state !== 'alive') return;
-    this.appendEvent(isDegraded ? 'member-degraded' : 'member-healthy', {
+    if (!isUnwell && state !== 'alive') return;
+    this.appendEvent(isUnwell ? 'member-degraded' : 'member-healthy', {
       name: profile.name,
       peerId: id,
       missedProbes,

@@ -1,5 +1,5 @@
 import type { Metric } from '../ports/metrics.ts';
-import type { Member } from '../protocol/membership/member.ts';
+import { isDegraded, type Member } from '../protocol/membership/member.ts';
 import type { MembershipStats } from '../protocol/membership/membership.ts';
 import type { ReplicationStats } from '../protocol/replication/replication.ts';
 import type { DriverCounters } from './driver.ts';
@@ -108,7 +108,7 @@ function membershipMetrics({ members, membership }: MetricsSnapshot): Metric[] {
     gauge(
       'holdfast_members_degraded',
       'Living members that answer late, with losses or with errors.',
-      members.filter(({ state, health }) => health === 'degraded' && (state === 'alive' || state === 'suspect')).length,
+      members.filter(isDegraded).length,
     ),
     gauge(
       'holdfast_local_health',

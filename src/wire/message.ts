@@ -22,6 +22,7 @@ import {
   bytes,
   type Codec,
   DecodeError,
+  encodeOne,
   integer,
   list,
   mapped,
@@ -98,16 +99,18 @@ const profile: Codec<MemberProfile> = record<MemberProfile>({
 });
 
 const signature = bytes(limits.signatureBytesMax);
+const aliveFields = { id: nodeId, incarnation: integer(), profile };
+const accusationFields = { id: nodeId, incarnation: integer(), from: nodeId };
+const leftFields = { id: nodeId, incarnation: integer() };
+const signedAlive = record<Omit<AliveUpdate, 'state'>>({ ...aliveFields, signature });
 const aliveUpdate: Codec<AliveUpdate> = mapped(
-  record<Omit<AliveUpdate, 'state'>>({ id: nodeId, incarnation: integer(), profile, signature }),
+  signedAlive,
   (alive: AliveUpdate) => alive,
   (fields) => ({ state: 'alive', ...fields }),
 );
 const accusation: Codec<Omit<AccusationUpdate, 'state'>> = mapped(
   record<Omit<AccusationUpdate, 'state' | 'alive'> & { alive: AliveUpdate | null }>({
-    id: nodeId,
-    incarnation: integer(),
-    from: nodeId,
+    ...accusationFields,
     signature,
     alive: nullable(aliveUpdate),
   }),
@@ -116,10 +119,10 @@ const accusation: Codec<Omit<AccusationUpdate, 'state'>> = mapped(
 );
 
 const update: Codec<MemberUpdate> = union<MemberUpdate, 'state'>('state', {
-  alive: [0, record({ id: nodeId, incarnation: integer(), profile, signature })],
+  alive: [0, signedAlive],
   suspect: [1, accusation],
   dead: [2, accusation],
-  left: [3, record({ id: nodeId, incarnation: integer(), signature })],
+  left: [3, record({ ...leftFields, signature })],
 });
 const updates = list(update, limits.updatesPerMessageMax);
 const seq = integer(0xffff_ffff);
@@ -220,25 +223,21 @@ export const catalogState: Codec<CatalogState> = record<CatalogState>({
   buckets: list(bucketRecord, BUCKETS_MAX),
 });
 
-const accused = { id: nodeId, incarnation: integer(), from: nodeId };
-const unsignedClaim: Codec<Claim> = union<Claim, 'state'>('state', {
-  alive: [0, record({ id: nodeId, incarnation: integer(), profile })],
-  suspect: [1, record(accused)],
-  dead: [2, record(accused)],
-  left: [3, record({ id: nodeId, incarnation: integer() })],
+/** What the author of a claim signs: a purpose and the cluster too, so that a signature is worth nothing elsewhere. */
+const signedText = record<{ purpose: string; clusterId: string; claim: Claim }>({
+  purpose: text(128),
+  clusterId: text(128),
+  claim: union<Claim, 'state'>('state', {
+    alive: [0, record(aliveFields)],
+    suspect: [1, record(accusationFields)],
+    dead: [2, record(accusationFields)],
+    left: [3, record(leftFields)],
+  }),
 });
-const clusterName = text(128);
 
-/**
- * What the author of a claim signs: a purpose, the cluster and the claim, so that a signature is worth nothing
- * elsewhere. Fields beyond the claim's own are not looked at.
- */
+/** The bytes that are signed for a claim; fields beyond the claim's own are not looked at. */
 export function claimBytes(clusterId: string, claim: Claim): Uint8Array {
-  const writer = new Writer(512);
-  clusterName.encode(writer, 'holdfast membership claim');
-  clusterName.encode(writer, clusterId);
-  unsignedClaim.encode(writer, claim);
-  return writer.take();
+  return encodeOne(signedText, { purpose: 'holdfast membership claim', clusterId, claim });
 }
 
 /** The address book's record of one member. */

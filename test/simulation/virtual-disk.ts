@@ -18,6 +18,7 @@ import type {
   ScanResult,
   ShardRecord,
 } from '../../src/protocol/replication/record.ts';
+import { nameId } from '../../src/protocol/replication/record.ts';
 import type { RestoredReplication } from '../../src/protocol/replication/replication.ts';
 
 type ObjectRecord = { readonly name: ObjectName; readonly object: CausalObject };
@@ -222,10 +223,6 @@ function tableOf<T>(tables: Map<number, Map<string, T>>, shard: number): Map<str
     tables.set(shard, table);
   }
   return table;
-}
-
-function nameId(name: ObjectName): string {
-  return `${name.bucket}\0${name.key}`;
 }
 
 function compareNames(a: ObjectName, b: ObjectName): number {

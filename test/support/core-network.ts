@@ -18,7 +18,7 @@ const RETRANSMISSION_MS = 300;
 /** Messages kept while a dial is under way. */
 const DIAL_BUFFER_MAX = 64;
 /** Up to so many members each node dials every other, as src/protocol/node/node.ts does. */
-const FULL_MESH_MAX = MEMBERSHIP_DEFAULTS.meshMax;
+const MESH_MAX = MEMBERSHIP_DEFAULTS.meshMax;
 /** As LINKS_MAX in src/adapters/libp2p/transport.ts: beyond, the connection that was not used for longest is closed. */
 const LINKS_MAX = 512;
 /** A late timer is reported from here on, as in src/runtime/driver.ts. */
@@ -212,7 +212,7 @@ export class CoreNetwork<C extends MembershipCore> {
 
   /**
    * Starts nodes with ids as long as peer ids and gives each the announcements of all, as a push-pull with a member that knows everybody
-   * would: the state in which a big cluster ends up, without simulating how it grew. Up to FULL_MESH_MAX members
+   * would: the state in which a big cluster ends up, without simulating how it grew. Up to MESH_MAX members
    * are connected as well; beyond, connections are up to the cores. Nothing of it counts as traffic or change.
    */
   formCluster(size: number, ids: readonly NodeId[] = peerIds(size)): readonly NodeId[] {
@@ -230,7 +230,7 @@ export class CoreNetwork<C extends MembershipCore> {
       node.members = ids.length;
       this.scheduleWake(node);
     }
-    if (ids.length <= FULL_MESH_MAX && this.options.connectionless !== true) this.connectAll(ids);
+    if (ids.length <= MESH_MAX && this.options.connectionless !== true) this.connectAll(ids);
     this.changes = [];
     this.resetTraffic();
     return ids;
@@ -404,7 +404,7 @@ export class CoreNetwork<C extends MembershipCore> {
 
   /** As the node does, for its data: in a cluster that is not large everybody is connected with everybody. */
   private dialNear(node: SimulatedNode<C>, peer: NodeId): void {
-    if (node.members <= FULL_MESH_MAX && peer !== node.id) this.startDial(node, peer);
+    if (node.members <= MESH_MAX && peer !== node.id) this.startDial(node, peer);
   }
 
   private handleWake(node: SimulatedNode<C>, atMs: number): void {

@@ -1,7 +1,7 @@
 import { assert } from '../../lib/assert.ts';
 import { hashString } from '../../lib/hash.ts';
 import type { NodeId } from '../machine.ts';
-import type { Member, MemberProfile, MemberState } from './member.ts';
+import { isReachable, type Member, type MemberProfile, type MemberState } from './member.ts';
 import type { AccusationUpdate, AliveUpdate, MemberUpdate } from './message.ts';
 import { MEMBERSHIP_LIMITS } from './message.ts';
 import type { KnownMember } from './options.ts';
@@ -66,7 +66,7 @@ export class MemberTable {
 
   /** Ids of members that are alive or suspect. Not to be altered. */
   reachable(): readonly NodeId[] {
-    this.reachableIds ??= this.idsWhere((state) => state === 'alive' || state === 'suspect');
+    this.reachableIds ??= this.idsWhere(isReachable);
     return this.reachableIds;
   }
 
@@ -77,8 +77,7 @@ export class MemberTable {
   }
 
   isReachable(id: NodeId): boolean {
-    const state = this.records.get(id)?.member.state;
-    return state === 'alive' || state === 'suspect';
+    return isReachable(this.records.get(id)?.member.state);
   }
 
   /** True for a claim from before a member was removed. */

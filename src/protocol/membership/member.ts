@@ -7,6 +7,11 @@ import type { Coordinate } from './coordinate.ts';
  */
 export type MemberState = 'alive' | 'suspect' | 'dead' | 'left';
 
+/** Suspects count as there until they are dead. */
+export function isReachable(state: MemberState | undefined): boolean {
+  return state === 'alive' || state === 'suspect';
+}
+
 /** What a node says of itself; only it may change these. Travels with its alive claims. */
 export interface MemberProfile {
   readonly name: string;
@@ -44,4 +49,9 @@ export interface Member {
   readonly errorRate: number;
   /** `degraded`: answers, but late, with losses or with errors. */
   readonly health: 'healthy' | 'degraded';
+}
+
+/** A member that is there, and not well. */
+export function isDegraded({ state, health }: Pick<Member, 'state' | 'health'>): boolean {
+  return health === 'degraded' && isReachable(state);
 }

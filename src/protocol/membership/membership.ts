@@ -122,11 +122,6 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     return this.view.estimatedRttMs(id);
   }
 
-  /** True for members that probe this one or that it probes: connections with them are kept. */
-  isNeighbour(id: NodeId): boolean {
-    return this.overlay.isNeighbour(id);
-  }
-
   stats(): MembershipStats {
     return { localHealth: this.awareness.score, forgedClaims: this.view.forgedClaims };
   }

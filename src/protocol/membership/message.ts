@@ -155,6 +155,22 @@ export type MembershipMessage =
   | PushPullReplyMessage
   | PushPullReturnMessage;
 
+const TYPES: ReadonlySet<string> = new Set<MembershipMessage['type']>([
+  'ping',
+  'ping-request',
+  'ack',
+  'nack',
+  'gossip',
+  'push-pull',
+  'push-pull-reply',
+  'push-pull-return',
+]);
+
+/** Tells membership's messages from those of other cores. */
+export function isMembershipMessage(message: { readonly type: string }): message is MembershipMessage {
+  return TYPES.has(message.type);
+}
+
 /** False for a claim outside the limits: it is ignored, and does not harm its neighbours in the message. */
 export function isUpdateWithinLimits(update: MemberUpdate): boolean {
   const { idLengthMax, incarnationMax } = MEMBERSHIP_LIMITS;

@@ -21,7 +21,7 @@ export interface MembershipTiming {
   /** A probe without any ack in this time has failed. Must exceed `probeTimeoutMs`. */
   readonly probeWindowMs: number;
   /** Up to this many members everybody probes everybody; above, each probes its successors on the rings. */
-  readonly fullMeshMax: number;
+  readonly probeAllMax: number;
   /** Up to this many members connections to all are kept, so that one that closes is a sign of a crash. */
   readonly meshMax: number;
   /** Rings of the overlay: every member has so many observers. */
@@ -80,7 +80,7 @@ export const MEMBERSHIP_DEFAULTS: MembershipTiming = {
   probesPerInterval: 3,
   probeTimeoutMs: 400,
   probeWindowMs: 900,
-  fullMeshMax: 64,
+  probeAllMax: 64,
   meshMax: 256,
   rings: 8,
   relays: 3,
@@ -137,7 +137,7 @@ export function timingOf(overrides: Partial<MembershipTiming> | undefined): Memb
   assert(timing.probeWindowMs > timing.probeTimeoutMs, 'membership timing: the window exceeds the timeout');
   assert(timing.nackShare < 1, 'membership timing: a nack comes before the end of the window');
   assert(timing.suspicionMaxMultiplier >= 1, 'membership timing: the longest suspicion is not the shorter one');
-  assert(timing.fullMeshMax > timing.rings && timing.rings >= 1, 'membership timing: the overlay has enough members');
+  assert(timing.probeAllMax > timing.rings && timing.rings >= 1, 'membership timing: the overlay has enough members');
   assert(timing.gossipIntervalMs > 0 && timing.gossipFanout >= 1, 'membership timing: gossip takes place');
   return timing;
 }

@@ -1,5 +1,6 @@
 import { hashString } from '../../lib/hash.ts';
 import type { NodeId } from '../machine.ts';
+import { isReachable } from './member.ts';
 import type { MemberRecord, MemberTable } from './member-table.ts';
 
 /**
@@ -11,7 +12,7 @@ import type { MemberRecord, MemberTable } from './member-table.ts';
  */
 export class Overlay {
   private readonly table: MemberTable;
-  private readonly fullMeshMax: number;
+  private readonly probeAllMax: number;
   private readonly own: readonly number[];
   private successors: Nearest[];
   private predecessors: Nearest[];
@@ -19,9 +20,9 @@ export class Overlay {
   private subjectIds: readonly NodeId[] | null = null;
   private neighbourIds: ReadonlySet<NodeId> | null = null;
 
-  constructor(self: NodeId, table: MemberTable, timing: { readonly rings: number; readonly fullMeshMax: number }) {
+  constructor(self: NodeId, table: MemberTable, timing: { readonly rings: number; readonly probeAllMax: number }) {
     this.table = table;
-    this.fullMeshMax = timing.fullMeshMax;
+    this.probeAllMax = timing.probeAllMax;
     const hash = hashString(self);
     this.own = Array.from({ length: timing.rings }, (_, ring) => positionOf(hash, ring));
     this.successors = this.own.map(() => NOBODY);
@@ -30,7 +31,7 @@ export class Overlay {
 
   /** True while everybody watches everybody. */
   get isSmall(): boolean {
-    return this.table.reachableCount + 1 <= this.fullMeshMax;
+    return this.table.reachableCount + 1 <= this.probeAllMax;
   }
 
   /** The members to probe: everybody in a small cluster. Not to be altered. */
@@ -66,7 +67,7 @@ export class Overlay {
     this.predecessors = this.own.map(() => NOBODY);
     this.subjectIds = null;
     this.neighbourIds = null;
-    for (const record of this.table.all()) if (isReachable(record)) this.insert(record);
+    for (const record of this.table.all()) if (isReachable(record.member.state)) this.insert(record);
   }
 
   private insert({ member: { id }, idHash }: MemberRecord): void {
@@ -95,10 +96,6 @@ const NOBODY: Nearest = { id: null, distance: Number.POSITIVE_INFINITY };
 
 function idsOf(side: readonly Nearest[]): NodeId[] {
   return [...new Set(side.flatMap(({ id }) => (id === null ? [] : [id])))];
-}
-
-function isReachable({ member: { state } }: MemberRecord): boolean {
-  return state === 'alive' || state === 'suspect';
 }
 
 /** The place of a member on one ring: an independent mix of its hash for each (the finaliser of MurmurHash3). */

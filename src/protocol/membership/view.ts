@@ -148,21 +148,17 @@ export class View {
     const forgedBefore = this.forged;
     for (const update of updates.slice(0, MEMBERSHIP_LIMITS.updatesPerMessageMax)) {
       if (!isUpdateWithinLimits(update)) continue;
-      if (this.forged > forgedBefore) {
-        // Whoever passes on one has not checked it, and checking the rest would only cost us.
-        break;
-      }
       const isTold = !isNewcomer || update.id === from;
       const isOutdated =
         update.id === this.m.claim.id
           ? this.handleClaimAboutSelf(update, now)
           : this.handleClaim(update, { from, source, isTold, about }, now);
       if (isOutdated) answers.add(update.id);
-    }
-    if (this.forged > forgedBefore) {
-      if (this.distrusted.size >= DISTRUSTED_MAX) this.distrusted.clear();
-      this.distrusted.set(from, now.monoMs + DISTRUST_MS);
-      this.m.outbox.push({ type: 'misbehaviour', peer: from, reason: 'a claim that its author has not signed' });
+      if (this.forged > forgedBefore) {
+        // Whoever passes on one has not checked it, and checking the rest would only cost us.
+        this.distrust(from, now);
+        break;
+      }
     }
     return this.updatesOf(answers);
   }
@@ -336,6 +332,12 @@ export class View {
     return genuine;
   }
 
+  private distrust(peer: NodeId, now: Instant): void {
+    if (this.distrusted.size >= DISTRUSTED_MAX) this.distrusted.clear();
+    this.distrusted.set(peer, now.monoMs + DISTRUST_MS);
+    this.m.outbox.push({ type: 'misbehaviour', peer, reason: 'a claim that its author has not signed' });
+  }
+
   private accusation(state: 'suspect' | 'dead', id: NodeId, incarnation: number): AccusationUpdate {
     const { claims, claim } = this.m;
     const unsigned = { state, id, incarnation, from: claim.id };
@@ -361,9 +363,9 @@ export class View {
   }
 
   /** An accusation of a running suspicion that would not count. */
-  private isRepeated(record: MemberRecord | undefined, { id, incarnation, from }: AccusationUpdate): boolean {
-    if (record?.member.state !== 'suspect' || record.member.incarnation !== incarnation) return false;
-    return !this.isWitness(from) || !this.m.suspicions.isNews(id, from);
+  private isRepeated(record: MemberRecord | undefined, update: AccusationUpdate): boolean {
+    const { id, from } = update;
+    return isOfRunning(record, update) && (!this.isWitness(from) || !this.m.suspicions.isNews(id, from));
   }
 
   /**
@@ -378,7 +380,7 @@ export class View {
   ): void {
     const { id, incarnation, alive, from } = update;
     const { suspicions } = this.m;
-    if (record?.member.state === 'suspect' && record.member.incarnation === incarnation) {
+    if (isOfRunning(record, update)) {
       suspicions.confirm(id, from);
     } else {
       const suspicion = this.accusation('suspect', id, incarnation);
@@ -418,10 +420,10 @@ export class View {
   }
 
   private becomeSuspect(record: MemberRecord | undefined, update: AccusationUpdate, now: Instant): void {
-    const { id, incarnation, from } = update;
+    const { id, from } = update;
     const { suspicions, table, claim, dissemination, prober } = this.m;
-    if (record?.member.state === 'suspect' && record.member.incarnation === incarnation) {
-      if (this.isWitness(from) && suspicions.confirm(id, from)) dissemination.enqueue(withoutAlive(update));
+    if (isOfRunning(record, update)) {
+      if (suspicions.confirm(id, from)) dissemination.enqueue(withoutAlive(update));
       return;
     }
     if (!this.transit(record, update, now)) return;
@@ -556,6 +558,11 @@ export class View {
     }
     return nowMs < this.newcomerUntilMs;
   }
+}
+
+/** True when the accusation is one of a suspicion that runs already. */
+function isOfRunning(record: MemberRecord | undefined, { incarnation }: AccusationUpdate): boolean {
+  return record?.member.state === 'suspect' && record.member.incarnation === incarnation;
 }
 
 /** Of three. */

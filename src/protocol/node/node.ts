@@ -9,11 +9,10 @@ import type { ClaimAuthority } from '../membership/claim.ts';
 import type { MembershipEffect } from '../membership/effect.ts';
 import type { Member, MemberProfile } from '../membership/member.ts';
 import { Membership, type MembershipStats } from '../membership/membership.ts';
-import type { MembershipMessage } from '../membership/message.ts';
+import { isMembershipMessage } from '../membership/message.ts';
 import type { KnownMember, MembershipTiming } from '../membership/options.ts';
 import type { ReplicationOptions } from '../replication/core.ts';
 import type { ReplicationEffect } from '../replication/effect.ts';
-import type { ReplicationMessage } from '../replication/message.ts';
 import { Replication, type ReplicationStats, type RestoredReplication } from '../replication/replication.ts';
 import { Ring } from '../ring/ring.ts';
 import { CatalogExchanger } from './catalog-exchange.ts';
@@ -21,6 +20,7 @@ import type { NodeEffect, NodeInput } from './effect.ts';
 import type { PeerMessage, WatchExchange } from './message.ts';
 import { WatchRelay } from './watch-relay.ts';
 
+/** Between two reports to membership of how peers serve requests. */
 const OUTCOMES_INTERVAL_MS = 1000;
 
 export interface NodeOptions {
@@ -308,21 +308,6 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.effects = [];
     return effects;
   }
-}
-
-const MEMBERSHIP_TYPES: ReadonlySet<string> = new Set<MembershipMessage['type']>([
-  'ping',
-  'ping-request',
-  'ack',
-  'nack',
-  'gossip',
-  'push-pull',
-  'push-pull-reply',
-  'push-pull-return',
-]);
-
-function isMembershipMessage(message: MembershipMessage | ReplicationMessage): message is MembershipMessage {
-  return MEMBERSHIP_TYPES.has(message.type);
 }
 
 /**

@@ -16,7 +16,7 @@ import type {
   SyncItem,
   SyncObjectsMessage,
 } from './message.ts';
-import type { ObjectName } from './record.ts';
+import { nameId, type ObjectName } from './record.ts';
 import type { Replica } from './replica.ts';
 import type { Shard } from './shard-table.ts';
 
@@ -433,7 +433,7 @@ export class AntiEntropy {
       session.resumeAt = result.more && last !== undefined && last.counter < to ? last.counter + 1 : null;
       if (session.resumeAt === null) session.rangeIndex++;
       for (const { actor: by, counter, name } of result.rows) {
-        const id = `${name.bucket}\0${name.key}`;
+        const id = nameId(name);
         if (session.passes > 1 && hashString(id) % session.passes !== session.pass) continue;
         const ready = session.ready.get(id);
         if (ready === undefined) session.ready.set(id, { name, events: [{ actor: by, counter }] });
@@ -472,7 +472,7 @@ export class AntiEntropy {
     for (const item of items) {
       bytes += entriesBytes(item.entries) + item.key.length;
       if (chunk.length > 0 && bytes > CHUNK_BYTES) {
-        session.ready.set(`${item.bucket}\0${item.key}`, {
+        session.ready.set(nameId(item), {
           name: { bucket: item.bucket, key: item.key },
           events: [...item.events],
         });
@@ -530,8 +530,9 @@ function pastSince(session: Session, cell: Cell): CausalContext | null {
  * The item's past, and what its sender counts on to be covered here but was lost since the session began: without it,
  * what the item replaces would come back once those events arrive again.
  */
-function pastHere(shard: Shard, { bucket, key, past }: SyncItem, context: CausalContext): CausalContext | null {
-  const lost = shard.lost.get(`${bucket}\0${key}`)?.filter((dot) => context.has(dot) && !shard.context.has(dot));
+function pastHere(shard: Shard, item: SyncItem, context: CausalContext): CausalContext | null {
+  const { past } = item;
+  const lost = shard.lost.get(nameId(item))?.filter((dot) => context.has(dot) && !shard.context.has(dot));
   if (lost === undefined || lost.length === 0) return past;
   const all = CausalContext.fromDots(lost);
   if (past !== null) all.union(past);

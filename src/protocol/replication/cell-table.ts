@@ -1,6 +1,6 @@
 import type { Entries } from '../causal/entry.ts';
 import { ABSENT, type CausalObject } from '../causal/object.ts';
-import type { HintRecord, ObjectName, ReadResult, RecordRead } from './record.ts';
+import { type HintRecord, nameId, type ObjectName, type ReadResult, type RecordRead } from './record.ts';
 
 /** One key in memory: what the disk holds of it, plus changes that are on their way to the disk. */
 export interface Cell {
@@ -59,7 +59,7 @@ export class CellTable {
 
   /** Runs `use` with the key's cell, now if it is in memory, else once it is loaded. */
   open(shard: number, name: ObjectName, use: (cell: Cell) => void): void {
-    const id = `${name.bucket}\0${name.key}`;
+    const id = nameId(name);
     let cell = this.cells.get(id);
     if (cell === undefined) {
       cell = this.load(shard, name);
@@ -75,7 +75,7 @@ export class CellTable {
    * until `release`.
    */
   hold(shard: number, name: ObjectName): boolean {
-    const id = `${name.bucket}\0${name.key}`;
+    const id = nameId(name);
     let cell = this.cells.get(id);
     if (cell !== undefined && cell.waiting === null) return false;
     if (cell === undefined) {
@@ -90,7 +90,7 @@ export class CellTable {
 
   /** Lets the operations of a held key go on; its object is absent here. */
   release(name: ObjectName): void {
-    const cell = this.cells.get(`${name.bucket}\0${name.key}`);
+    const cell = this.cells.get(nameId(name));
     if (cell !== undefined && --cell.readsLeft === 0) this.becomeLoaded(cell);
   }
 

@@ -46,13 +46,12 @@ export class Forwarder {
 
   handleForward(from: NodeId, message: ForwardMessage): void {
     const { request } = message;
-    // Rings that are about to merge: alone in its own ring a fresh node is a quorum by itself.
-    if (request.type !== 'list' && !this.sharesRing(from, request)) {
+    if (request.type !== 'list' && !this.core.ring.isMember(from)) {
       const other = failure('not-ready', 'the node has another ring than the sender; it catches up in a moment, retry');
       this.core.send(from, { type: 'forward-reply', id: message.id, reply: { type: 'failed', failure: other } });
       return;
     }
-    this.coordinate.executeForPeer(message.request, (reply) => {
+    this.coordinate.executeForPeer(request, (reply) => {
       this.core.send(from, { type: 'forward-reply', id: message.id, reply });
     });
   }
@@ -115,10 +114,6 @@ export class Forwarder {
 
   private reroute({ request, respond, tried, to }: Forwarded): void {
     this.route(request, respond, new Set([...tried, to]));
-  }
-
-  private sharesRing(peer: NodeId, { bucket, key }: { readonly bucket: string; readonly key: string }): boolean {
-    return this.core.ring.preference(this.core.shardOf(bucket, key)).includes(peer);
   }
 
   private fail(forwarded: Forwarded, what: string): void {

@@ -14,4 +14,9 @@ export interface Placement {
   /** All members in, in the order in which they stand in for one another: owners first. */
   preference(shard: number): readonly NodeId[];
   isOwner(shard: number, node: NodeId): boolean;
+  /**
+   * Whether the node is in. False for a peer whose ring is about to merge with this one: by its own ring a replica here
+   * may be far from complete, and alone in this one a node is a quorum by itself.
+   */
+  isMember(node: NodeId): boolean;
 }

@@ -23,6 +23,11 @@ export interface ObjectName {
   readonly key: string;
 }
 
+/** The name as one text: a key of maps. */
+export function nameId({ bucket, key }: ObjectName): string {
+  return `${bucket}\0${key}`;
+}
+
 export interface ShardRecord {
   readonly context: CausalContext;
   /** False until the replica has synced with the holders it took the shard over from. */

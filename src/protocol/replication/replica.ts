@@ -11,7 +11,7 @@ import type { Cell } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
 import type { HintStore } from './hint-store.ts';
 import type { AckStatus, ReadMessage, ReplicateMessage } from './message.ts';
-import type { HintRecord } from './record.ts';
+import { type HintRecord, nameId } from './record.ts';
 import type { Shard } from './shard-table.ts';
 
 const NOTHING = new CausalContext();
@@ -52,7 +52,7 @@ export class Replica {
           events: message.events,
           past: message.context,
         });
-        const mayVote = this.sharesRing(from, id);
+        const mayVote = this.core.ring.isMember(from);
         this.core.journal.whenDurable(cell.persistId, () => {
           this.acknowledge(from, message.id, mayVote && shard.complete ? 'stored' : 'partial', null);
         });
@@ -67,7 +67,7 @@ export class Replica {
     this.core.cells.open(id, { bucket: message.bucket, key: message.key }, (cell) => {
       const copy = this.copyOf(cell);
       const { entries, context: live } = copy;
-      const mayVote = copy.counts && this.sharesRing(from, id);
+      const mayVote = copy.counts && this.core.ring.isMember(from);
       // Taken together, now: by the time this is synced the key may hold newer entries that are not.
       const context = live.clone();
       for (const entry of entries) context.add(entry.dot);
@@ -141,8 +141,7 @@ export class Replica {
     const value = entries.length === 0 && past === null ? null : object;
     journal.write({ table: 'object', shard: cell.shard, name: cell.name, value });
     this.core.cells.noteChanged(cell, journal.turnId);
-    if (past !== null && shard.open.size < OPEN_KEYS_MAX)
-      shard.open.set(`${cell.name.bucket}\0${cell.name.key}`, cell.name);
+    if (past !== null && shard.open.size < OPEN_KEYS_MAX) shard.open.set(nameId(cell.name), cell.name);
     if (entries === before.entries) return;
     this.writeExpiries(cell, before.entries, entries);
     journal.afterTurn(() => {
@@ -187,14 +186,6 @@ export class Replica {
       );
     }
     return null;
-  }
-
-  /**
-   * False for a peer that this node's ring does not know: the rings are about to merge, and by the peer's ring this
-   * replica may be far from complete, however complete it is by its own.
-   */
-  private sharesRing(peer: NodeId, shard: number): boolean {
-    return this.core.ring.preference(shard).includes(peer);
   }
 
   private hold(from: NodeId, cell: Cell, message: ReplicateMessage): void {

@@ -3,7 +3,7 @@ import type { ActorId, Dot } from '../causal/dot.ts';
 import type { NodeId } from '../machine.ts';
 import type { Journal } from './journal.ts';
 import type { Placement } from './placement.ts';
-import type { ObjectName, ShardRecord } from './record.ts';
+import { nameId, type ObjectName, type ShardRecord } from './record.ts';
 
 /** One shard replica on this node. */
 export interface Shard {
@@ -153,7 +153,7 @@ export class ShardTable {
     const last = this.peekCounter(shard.id) - 1;
     if (last > (this.counters.get(shard.id) ?? 0)) this.saveCounter(shard.id, last);
     for (const dot of dots) shard.context.remove(dot);
-    const key = `${name.bucket}\0${name.key}`;
+    const key = nameId(name);
     shard.lost.set(key, [...(shard.lost.get(key) ?? []), ...dots]);
     for (const owner of owners) if (owner !== this.self) shard.sources.add(owner);
     if (shard.sources.size > 0) shard.complete = false;

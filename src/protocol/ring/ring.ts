@@ -60,6 +60,7 @@ export class Ring {
   /** Sorted by id; those that are out included. */
   readonly members: readonly RingMember[];
   private readonly inside: readonly RingMember[];
+  private readonly ids: ReadonlySet<NodeId>;
   /** The distance of every member that is in (rows, as `inside`) in every arc (columns). */
   private readonly distances: Float64Array;
   private readonly ownersByShard: readonly (readonly NodeId[])[];
@@ -78,6 +79,7 @@ export class Ring {
       assert(Number.isFinite(member.weight) && member.weight > 0, 'a ring weight is above 0');
     });
     this.inside = this.members.filter((member) => member.in);
+    this.ids = new Set(this.inside.map((member) => member.id));
     this.distances = new Float64Array(this.inside.length * this.shards);
     this.inside.forEach((member, row) => {
       vnodeDistances(member.id, member.weight, this.row(row));
@@ -112,6 +114,10 @@ export class Ring {
       this.preferences.set(shard, order);
     }
     return order;
+  }
+
+  isMember(node: NodeId): boolean {
+    return this.ids.has(node);
   }
 
   isOwner(shard: number, node: NodeId): boolean {

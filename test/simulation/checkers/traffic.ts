@@ -1,5 +1,5 @@
 import type { NodeId } from '../../../src/protocol/machine.ts';
-import type { PeerMessage } from '../../../src/protocol/node/message.ts';
+import { isMembershipMessage } from '../../../src/protocol/membership/message.ts';
 import { type Checker, Problems, RunAborted } from './checker.ts';
 import type { Truth } from './truth.ts';
 
@@ -18,17 +18,6 @@ const STORM = { messages: 3000, bytes: 1_000_000, membershipMessages: 500, membe
 const ABORT_EXCESS = 4;
 /** Turns at one moment of true time after which time is taken to stand still for good. */
 const TURNS_AT_ONCE = 100_000;
-
-const MEMBERSHIP: ReadonlySet<PeerMessage['type']> = new Set<PeerMessage['type']>([
-  'ping',
-  'ping-request',
-  'ack',
-  'nack',
-  'gossip',
-  'push-pull',
-  'push-pull-reply',
-  'push-pull-return',
-]);
 
 const STORM_KINDS = Object.keys(STORM) as (keyof typeof STORM)[];
 
@@ -109,7 +98,7 @@ export function trafficChecker(truth: Truth): Checker {
     },
     message: (from, _to, message, bytes) => {
       const own = sentBy(from.id);
-      own.count(Math.floor(truth.clock.nowMs / 1000), bytes, MEMBERSHIP.has(message.type));
+      own.count(Math.floor(truth.clock.nowMs / 1000), bytes, isMembershipMessage(message));
       const storm = own.storm();
       if (storm === null) return;
       const excess = own.present(storm) / STORM[storm];

@@ -241,7 +241,7 @@ const REPLICATION: readonly Mutation[] = [
     name: 'keys that differ in their last character share a cell',
     file: 'protocol/replication/cell-table.ts',
     find: `use: (cell: Cell) => void): void {
-    const id = \`\${name.bucket}\\0\${name.key}\`;`,
+    const id = nameId(name);`,
     replace: `use: (cell: Cell) => void): void {
     const id = name.key.slice(0, -1);`,
     caughtBy: 'values',

@@ -3,7 +3,7 @@ import { MembershipNetwork } from '../../support/membership-network.ts';
 import { measureCrash } from './crash-probe.ts';
 import { median, type Scenario, type ScenarioOptions, type ScenarioReport, seconds, tableLines } from './scenario.ts';
 
-/** What issue 3 asks for at ten members; the larger ones have no stated limit of their own. */
+/** For ten members; larger clusters have no limit of their own. */
 const LIMITS_MS: Readonly<Record<'kill' | 'block', number>> = { kill: 1000, block: 4500 };
 const LIMITED_SIZE = 10;
 const WITHIN_MS = 60_000;

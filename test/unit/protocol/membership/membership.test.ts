@@ -3,10 +3,12 @@ import { Prng } from '../../../../src/lib/prng.ts';
 import type { MembershipEffect } from '../../../../src/protocol/membership/effect.ts';
 import type { MembershipInput } from '../../../../src/protocol/membership/input.ts';
 import type { MemberState } from '../../../../src/protocol/membership/member.ts';
+import { MemberTable } from '../../../../src/protocol/membership/member-table.ts';
 import { Membership } from '../../../../src/protocol/membership/membership.ts';
 import type { MembershipMessage, MemberUpdate } from '../../../../src/protocol/membership/message.ts';
 import { MEMBERSHIP_LIMITS } from '../../../../src/protocol/membership/message.ts';
-import type { MembershipOptions } from '../../../../src/protocol/membership/options.ts';
+import { MEMBERSHIP_DEFAULTS, type MembershipOptions } from '../../../../src/protocol/membership/options.ts';
+import { Overlay } from '../../../../src/protocol/membership/overlay.ts';
 import { profileOf } from '../../../support/membership-network.ts';
 import { forged, signed, testClaims } from '../../../support/test-claims.ts';
 
@@ -148,6 +150,19 @@ function updatesAbout(id: string, effects: readonly MembershipEffect[]): MemberU
   return effects.flatMap((effect) =>
     effect.type === 'send' && 'updates' in effect.message ? effect.message.updates.filter((u) => u.id === id) : [],
   );
+}
+
+/** A member of the cluster whom `me` neither probes nor is probed by. */
+function strangerOf(ids: readonly string[]): string {
+  const table = new MemberTable('me', []);
+  const overlay = new Overlay('me', table, MEMBERSHIP_DEFAULTS);
+  for (const id of ids) {
+    if (id === 'me') continue;
+    const record = table.add(id, profileOf(id));
+    table.apply(record, alive(id), 0);
+    overlay.handleReachable(record);
+  }
+  return ids.find((id) => id !== 'me' && !overlay.isNeighbour(id)) as string;
 }
 
 describe('own incarnation', () => {
@@ -548,8 +563,7 @@ describe('probing', () => {
     const rig = ready(...Array.from({ length: 300 }, (_, i) => `m${i}`));
     rig.run(30_000, everybody);
     expect(new Set(rig.takeSent('ping').map((ping) => ping.to)).size).toBeLessThanOrEqual(8);
-    const others = rig.core.members().filter((member) => member.id !== 'me' && !rig.core.isNeighbour(member.id));
-    const far = others[0]?.id as string;
+    const far = strangerOf(rig.core.members().map(({ id }) => id));
     rig.gossip('m0', suspect(far, 1, 'm0'));
     rig.handle({ type: 'disconnected', peer: far });
     expect(rig.takeSent('ping').filter((ping) => ping.to === far)).toEqual([]);

@@ -4,7 +4,7 @@ import { Overlay } from '../../../../src/protocol/membership/overlay.ts';
 import { profileOf } from '../../../support/membership-network.ts';
 import { signed } from '../../../support/test-claims.ts';
 
-const TIMING = { rings: 8, fullMeshMax: 64 };
+const TIMING = { rings: 8, probeAllMax: 64 };
 const idOf = (i: number): string => `node-${i}`;
 
 interface Watch {
