@@ -22,8 +22,7 @@ export interface MetricsSnapshot {
 
 /** Every metric that a node exposes. */
 export function nodeMetrics(snapshot: MetricsSnapshot): Metric[] {
-  const { replication, disk, driver } = snapshot;
-  const { counters, hints, shards } = replication;
+  const { disk, driver } = snapshot;
   return [
     {
       name: 'holdfast_info',
@@ -36,31 +35,8 @@ export function nodeMetrics(snapshot: MetricsSnapshot): Metric[] {
     counter('holdfast_cpu_seconds_total', 'Processor time used by the process.', snapshot.process.cpuSeconds),
     ...membershipMetrics(snapshot),
     gauge('holdfast_ring_epoch', 'Number of ring changes.', snapshot.ringEpoch),
-    gauge('holdfast_shards_owned', 'Shards of which this node is an owner.', shards.owned),
-    gauge('holdfast_shards_complete', 'Owned shards whose replica here is complete.', shards.complete),
-    gauge('holdfast_shards_transferring', 'Shards on their way in or out.', shards.transferring),
-    gauge('holdfast_hint_records', 'Writes kept here for owners that are away.', hints.records),
-    gauge('holdfast_hint_bytes', 'Size of those writes.', hints.bytes),
-    counter('holdfast_hints_dropped_total', 'Hints that did not fit; anti-entropy covers them.', hints.dropped),
-    counter('holdfast_hints_delivered_total', 'Hints confirmed by their owners.', counters.hintsDelivered),
-    counter('holdfast_writes_total', 'Writes coordinated here.', counters.writes),
-    counter(
-      'holdfast_writes_sloppy_total',
-      'Of those, acknowledged with the help of fallbacks.',
-      counters.writesSloppy,
-    ),
-    counter('holdfast_writes_failed_total', 'Of those, short of their level.', counters.writesFailed),
-    counter('holdfast_reads_total', 'Reads coordinated here.', counters.reads),
-    counter('holdfast_reads_incomplete_total', 'Of those, answered by too few owners.', counters.readsIncomplete),
-    counter('holdfast_read_repairs_total', 'Reads that found replicas differ and repaired them.', counters.readRepairs),
-    counter('holdfast_forwards_total', 'Requests handed to an owner of the key.', counters.forwards),
-    gauge('holdfast_requests_in_flight', 'Requests being served.', replication.inFlight),
-    counter('holdfast_sync_rounds_total', 'Anti-entropy rounds begun.', counters.syncRounds),
-    counter('holdfast_sync_objects_sent_total', 'Objects sent by anti-entropy.', counters.syncObjectsSent),
-    counter('holdfast_sync_objects_received_total', 'Objects received by anti-entropy.', counters.syncObjectsReceived),
-    counter('holdfast_expired_total', 'Expired values removed for good.', counters.expired),
-    counter('holdfast_clock_drift_refused_total', 'Writes refused for a clock too far ahead.', counters.driftRefused),
-    gauge('holdfast_cache_bytes', 'Memory of cached objects.', replication.cache.bytes),
+    ...replicationMetrics(snapshot.replication),
+    gauge('holdfast_cache_bytes', 'Memory of cached objects.', snapshot.replication.cache.bytes),
     gauge('holdfast_disk_used_bytes', 'Size of the data directory.', disk.usedBytes),
     gauge('holdfast_disk_free_bytes', 'Free space of its file system.', disk.freeBytes),
     gauge('holdfast_disk_read_only', '1 while writes are refused for lack of space.', disk.readOnly ? 1 : 0),
@@ -92,6 +68,45 @@ export function nodeMetrics(snapshot: MetricsSnapshot): Metric[] {
       type: 'counter',
       values: Object.entries(snapshot.transport).map(([what, value]) => ({ labels: { what }, value })),
     },
+  ];
+}
+
+function replicationMetrics({ shards, hints, counters, inFlight }: ReplicationStats): Metric[] {
+  return [
+    gauge('holdfast_shards_owned', 'Shards of which this node is an owner.', shards.owned),
+    gauge('holdfast_shards_complete', 'Owned shards whose replica here is complete.', shards.complete),
+    gauge('holdfast_shards_transferring', 'Shards on their way in or out.', shards.transferring),
+    gauge('holdfast_hint_records', 'Writes kept here for owners that are away.', hints.records),
+    gauge('holdfast_hint_bytes', 'Size of those writes.', hints.bytes),
+    counter('holdfast_hints_dropped_total', 'Hints that did not fit; anti-entropy covers them.', hints.dropped),
+    counter('holdfast_hints_delivered_total', 'Hints confirmed by their owners.', counters.hintsDelivered),
+    counter('holdfast_writes_total', 'Writes coordinated here.', counters.writes),
+    counter(
+      'holdfast_writes_sloppy_total',
+      'Of those, acknowledged with the help of fallbacks.',
+      counters.writesSloppy,
+    ),
+    counter('holdfast_writes_failed_total', 'Of those, short of their level.', counters.writesFailed),
+    counter('holdfast_reads_total', 'Reads coordinated here.', counters.reads),
+    counter('holdfast_reads_incomplete_total', 'Of those, answered by too few owners.', counters.readsIncomplete),
+    counter('holdfast_read_repairs_total', 'Reads that found replicas differ and repaired them.', counters.readRepairs),
+    counter('holdfast_forwards_total', 'Requests handed to an owner of the key.', counters.forwards),
+    gauge('holdfast_requests_in_flight', 'Requests being served.', inFlight),
+    counter('holdfast_sync_rounds_total', 'Anti-entropy rounds begun.', counters.syncRounds),
+    counter(
+      'holdfast_sync_comparisons_total',
+      'Shards compared key by key with another replica.',
+      counters.comparisons,
+    ),
+    counter(
+      'holdfast_index_rows_stripped_total',
+      'Rows of the dot index deleted because every owner covers their events.',
+      counters.indexRowsStripped,
+    ),
+    counter('holdfast_sync_objects_sent_total', 'Objects sent by anti-entropy.', counters.syncObjectsSent),
+    counter('holdfast_sync_objects_received_total', 'Objects received by anti-entropy.', counters.syncObjectsReceived),
+    counter('holdfast_expired_total', 'Expired values removed for good.', counters.expired),
+    counter('holdfast_clock_drift_refused_total', 'Writes refused for a clock too far ahead.', counters.driftRefused),
   ];
 }
 

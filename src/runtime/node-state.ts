@@ -5,14 +5,17 @@ import type { ActorId } from '../protocol/causal/dot.ts';
 import type { NodeId } from '../protocol/machine.ts';
 import type { MemberProfile } from '../protocol/membership/member.ts';
 import type { KnownMember } from '../protocol/membership/options.ts';
-import type { ShardRecord } from '../protocol/replication/record.ts';
+import type { LostRow, ShardRecord } from '../protocol/replication/record.ts';
 import type { RestoredReplication } from '../protocol/replication/replication.ts';
 import { DecodeError, decodeOne, encodeOne, integer, text } from '../wire/codec.ts';
 import { catalogState, memberProfile } from '../wire/message.ts';
 import {
+  clearRanges,
   decodeCounterRow,
   decodeDotRow,
+  decodeFloorRow,
   decodeHintRow,
+  decodeLostRow,
   decodeShardRow,
   expiryRange,
   metaKey,
@@ -102,7 +105,7 @@ export async function openNodeState(storage: Storage, expected: ExpectedState): 
     );
   }
   const storedActor = read(meta, 'actor', actorId);
-  const replication = await openReplication(storage, corrupt);
+  const replication = await openReplication(storage, shards, corrupt);
   // A lost counter is as bad as a lost disk: a dot could be used twice.
   const lostCounters = corrupt.filter(({ key }) => recordOf(key).table === 'counter');
   const isOver = renewActor || lostCounters.length > 0;
@@ -143,16 +146,32 @@ export function forgetMemberWrite(id: NodeId): StorageWrite {
   return { key: metaKey(MEMBER_PREFIX + id), value: null };
 }
 
-async function openReplication(storage: Storage, corrupt: ExpectedState['corrupt']): Promise<RestoredReplication> {
+async function openReplication(
+  storage: Storage,
+  shardCount: number,
+  corrupt: ExpectedState['corrupt'],
+): Promise<RestoredReplication> {
   const shards = new Map<number, ReturnType<typeof decodeShardRow>['record']>();
   await eachRow(storage, tableRange('shard'), (row) => {
     const { shard, record } = decodeShardRow(row);
     shards.set(shard, record);
   });
+  const floors = new Map<number, CausalContext>();
+  await eachRow(storage, tableRange('floor'), (row) => {
+    const { shard, floor } = decodeFloorRow(row);
+    floors.set(shard, floor);
+  });
   for (const { key } of corrupt) {
-    const lost = recordOf(key);
-    if (lost.table === 'shard') shards.set(lost.shard, await rebuildShard(storage, lost.shard));
+    const bad = recordOf(key);
+    if (bad.table === 'shard') shards.set(bad.shard, await rebuildShard(storage, bad.shard, floors.get(bad.shard)));
+    const record = bad.table === 'floor' ? shards.get(bad.shard) : undefined;
+    if (bad.table === 'floor' && record !== undefined) {
+      floors.set(bad.shard, record.context.without(await indexedEvents(storage, bad.shard)));
+    }
   }
+  const lost: LostRow[] = [];
+  await eachRow(storage, tableRange('lost'), (row) => lost.push(decodeLostRow(row)));
+  const orphans = await orphansOf(storage, shardCount, shards);
   const counters = new Map<number, number>();
   await eachRow(storage, tableRange('counter'), (row) => {
     const { shard, counter } = decodeCounterRow(row);
@@ -161,17 +180,41 @@ async function openReplication(storage: Storage, corrupt: ExpectedState['corrupt
   const hints: ReturnType<typeof decodeHintRow>[] = [];
   await eachRow(storage, tableRange('hint'), (row) => hints.push(decodeHintRow(row)));
   const expiries = await storage.scan(expiryRange(Number.MAX_SAFE_INTEGER - 1), 1, BYTES_MAX);
-  return { shards, counters, hints, hasExpiries: expiries.length > 0 };
+  return { shards, floors, lost, counters, hints, orphans, hasExpiries: expiries.length > 0 };
 }
 
-/** A shard's context from its index: every event applied here has an entry, written in the same batch. */
-async function rebuildShard(storage: Storage, shard: number): Promise<ShardRecord> {
-  const context = new CausalContext();
+/**
+ * A shard's context from its index: every event applied here has an entry, written in the same batch, but for those on
+ * the floor. Where the floor is lost too, the other owners are asked for what they cover.
+ */
+async function rebuildShard(storage: Storage, shard: number, floor: CausalContext | undefined): Promise<ShardRecord> {
+  const context = await indexedEvents(storage, shard);
+  if (floor !== undefined) context.union(floor);
+  return { context, complete: false };
+}
+
+async function indexedEvents(storage: Storage, shard: number): Promise<CausalContext> {
+  const events = new CausalContext();
   await eachRow(storage, shardRange('dot', shard), (row) => {
     const { actor, counter } = decodeDotRow(row);
-    context.add({ actor, counter });
+    events.add({ actor, counter });
   });
-  return { context, complete: false };
+  return events;
+}
+
+/** Shards without a record of their own of which there is something on the disk. */
+async function orphansOf(storage: Storage, shardCount: number, held: ReadonlyMap<number, unknown>): Promise<number[]> {
+  const orphans: number[] = [];
+  for (let shard = 0; shard < shardCount; shard++) {
+    if (held.has(shard)) continue;
+    for (const range of clearRanges({ table: 'shard', shard })) {
+      const rows = await storage.scan(range, 1, BYTES_MAX);
+      if (rows.length === 0) continue;
+      orphans.push(shard);
+      break;
+    }
+  }
+  return orphans;
 }
 
 async function eachRow(

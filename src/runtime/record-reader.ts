@@ -14,7 +14,9 @@ import {
   expiryRange,
   hintsAfterRange,
   listingRange,
+  objectsAfterRange,
   readKey,
+  shardRange,
   tableRange,
 } from '../wire/record.ts';
 
@@ -75,6 +77,11 @@ export async function scanRecords(storage: Storage, scan: RecordScan): Promise<S
     case 'dot': {
       const range = dotRange(scan.shard, scan.actor, scan.from, scan.to);
       return { table: 'dot', ...(await page(storage, range, scan.limit, decodeDotRow)) };
+    }
+    case 'object': {
+      const { shard, after } = scan;
+      const range = after === null ? shardRange('object', shard) : objectsAfterRange(shard, after);
+      return { table: 'object', ...(await page(storage, range, scan.limit, decodeObjectRow)) };
     }
     case 'hint': {
       const range = scan.after === null ? tableRange('hint') : hintsAfterRange(scan.after.shard, scan.after.name);

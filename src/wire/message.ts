@@ -4,6 +4,7 @@ import { FRAME_BYTES_MAX, type Lane } from '../ports/transport.ts';
 import type { BucketRecord, CatalogState, RingMemberRecord } from '../protocol/catalog/record.ts';
 import { BUCKETS_MAX, RING_MEMBERS_MAX } from '../protocol/catalog/record.ts';
 import { VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
+import { FANOUT, LEAVES } from '../protocol/causal/fingerprint-tree.ts';
 import type { Mutation } from '../protocol/causal/mutation.ts';
 import type { Claim } from '../protocol/membership/claim.ts';
 import type { Coordinate } from '../protocol/membership/coordinate.ts';
@@ -15,7 +16,7 @@ import {
   type MemberUpdate,
 } from '../protocol/membership/message.ts';
 import type { PeerMessage } from '../protocol/node/message.ts';
-import type { SyncItem } from '../protocol/replication/message.ts';
+import { type SyncItem, UNNAMED_MAX } from '../protocol/replication/message.ts';
 import type { ClientReply, ClientRequest, ListItem } from '../protocol/replication/request.ts';
 import {
   boolean,
@@ -46,6 +47,7 @@ import {
   eventSet,
   KEY_BYTES_MAX,
   keyText,
+  objectName,
 } from './value.ts';
 
 /** The version of the messages below. A node offers a range of versions at admission. */
@@ -299,8 +301,33 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
     34,
     record({ shard, sequence: integer(), context: causalContext, items: list(syncItem, ITEMS_MAX) }),
   ],
-  'sync-done': [35, record({ shard, sequence: integer(), context: causalContext })],
-  'sync-ack': [36, record({ shard, sequence: integer() })],
+  'sync-done': [35, record({ shard, comparison: integer(), sequence: integer(), context: causalContext })],
+  'sync-ack': [36, record({ shard, sequence: integer(), unnamed: list(objectName, UNNAMED_MAX) })],
+  'sync-compare': [
+    37,
+    record({
+      shard,
+      comparison: integer(),
+      sequence: integer(),
+      children: nullable(list(integer(FANOUT - 1), FANOUT)),
+      sums: list(uint32, LEAVES * 2),
+      floor: nullable(causalContext),
+    }),
+  ],
+  'sync-differ': [38, record({ shard, sequence: integer(), differing: nullable(list(integer(LEAVES - 1), LEAVES)) })],
+  'sync-copies': [
+    39,
+    record({
+      shard,
+      comparison: integer(),
+      sequence: integer(),
+      context: causalContext,
+      interval: nullable(record({ after: nullable(objectName), upto: nullable(objectName) })),
+      items: list(syncItem, ITEMS_MAX),
+    }),
+  ],
+  'sync-fetch': [40, record({ shard, names: list(objectName, ITEMS_MAX) })],
+  'sync-fetched': [41, record({ shard, context: causalContext, items: list(syncItem, ITEMS_MAX) })],
   'catalog-digest': [50, record({ digest: uint32 })],
   catalog: [51, record({ state: catalogState, reply: boolean })],
   watch: [60, record({ buckets: list(bucketName, BUCKETS_MAX) })],
@@ -339,6 +366,11 @@ export function laneOf(message: PeerMessage): Lane {
     case 'sync-objects':
     case 'sync-done':
     case 'sync-ack':
+    case 'sync-compare':
+    case 'sync-differ':
+    case 'sync-copies':
+    case 'sync-fetch':
+    case 'sync-fetched':
       return 'bulk';
   }
 }

@@ -1,4 +1,5 @@
 import type { StorageRange, StorageRow, StorageWrite } from '../ports/storage.ts';
+import type { CausalContext } from '../protocol/causal/context.ts';
 import type { ActorId } from '../protocol/causal/dot.ts';
 import type { CausalObject } from '../protocol/causal/object.ts';
 import type {
@@ -6,6 +7,8 @@ import type {
   ExpiryRow,
   HintRecord,
   HintRow,
+  LostRecord,
+  LostRow,
   ObjectName,
   ObjectRow,
   RecordClear,
@@ -27,17 +30,28 @@ import {
   text,
   Writer,
 } from './codec.ts';
-import { actorId, bucketName, causalContext, entries, keyText } from './value.ts';
+import { actorId, causalContext, entries, objectName } from './value.ts';
 
 /**
  * Byte form of the records on disk. A key is a table letter and its parts, big-endian, so that byte order is the
  * order scans want:
  *
  *     o shard bucket \0 key      d shard actor counter      s shard      c shard
+ *     f shard                     l shard bucket \0 key
  *     h shard bucket \0 key      x time shard bucket \0 key      m name
  */
 
-const TABLES = { object: 0x6f, dot: 0x64, shard: 0x73, counter: 0x63, hint: 0x68, expiry: 0x78, meta: 0x6d } as const;
+const TABLES = {
+  object: 0x6f,
+  dot: 0x64,
+  shard: 0x73,
+  floor: 0x66,
+  lost: 0x6c,
+  counter: 0x63,
+  hint: 0x68,
+  expiry: 0x78,
+  meta: 0x6d,
+} as const;
 
 const NODE_ID_BYTES_MAX = 128;
 const HINT_TARGETS_MAX = 64;
@@ -46,6 +60,8 @@ const shardRecord: Codec<ShardRecord> = record<ShardRecord>({ context: causalCon
 
 const causalObject: Codec<CausalObject> = record<CausalObject>({ entries, past: nullable(causalContext) });
 
+const lostRecord: Codec<LostRecord> = record<LostRecord>({ events: causalContext, replaced: causalContext });
+
 const hintRecord: Codec<HintRecord> = record<HintRecord>({
   entries,
   events: causalContext,
@@ -53,7 +69,6 @@ const hintRecord: Codec<HintRecord> = record<HintRecord>({
   targets: list(text(NODE_ID_BYTES_MAX), HINT_TARGETS_MAX),
 });
 
-const objectName: Codec<ObjectName> = record<ObjectName>({ bucket: bucketName, key: keyText });
 const counterValue = integer();
 const EMPTY = new Uint8Array(0);
 
@@ -73,6 +88,10 @@ export function storageWrite(write: RecordWrite): StorageWrite {
       return { key: dotKey(write.shard, write.actor, write.counter), value: encoded(objectName, write.value) };
     case 'shard':
       return { key: shardKey(TABLES.shard, write.shard), value: encoded(shardRecord, write.value) };
+    case 'floor':
+      return { key: shardKey(TABLES.floor, write.shard), value: encoded(causalContext, write.value) };
+    case 'lost':
+      return { key: nameKey(TABLES.lost, write.shard, write.name), value: encoded(lostRecord, write.value) };
     case 'counter':
       return { key: shardKey(TABLES.counter, write.shard), value: encoded(counterValue, write.value) };
     case 'hint':
@@ -92,6 +111,14 @@ export function decodeHint(value: Uint8Array): HintRecord {
 
 export function decodeShardRow(row: StorageRow): { shard: number; record: ShardRecord } {
   return { shard: shardIn(row.key), record: decodeOne(shardRecord, row.value) };
+}
+
+export function decodeFloorRow(row: StorageRow): { shard: number; floor: CausalContext } {
+  return { shard: shardIn(row.key), floor: decodeOne(causalContext, row.value) };
+}
+
+export function decodeLostRow(row: StorageRow): LostRow {
+  return { shard: shardIn(row.key), name: nameIn(row.key, 3), record: decodeOne(lostRecord, row.value) };
 }
 
 export function decodeCounterRow(row: StorageRow): { shard: number; counter: number } {
@@ -126,8 +153,13 @@ export function tableRange(table: keyof typeof TABLES): StorageRange {
 }
 
 /** All rows of a table in one shard. */
-export function shardRange(table: 'object' | 'dot', shard: number): StorageRange {
+export function shardRange(table: 'object' | 'dot' | 'floor' | 'lost', shard: number): StorageRange {
   return prefixRange(shardKey(TABLES[table], shard));
+}
+
+/** All objects of a shard after one of them. */
+export function objectsAfterRange(shard: number, name: ObjectName): StorageRange {
+  return { from: after(nameKey(TABLES.object, shard, name)), to: shardRange('object', shard).to };
 }
 
 /** All hints after one of them. */
@@ -241,7 +273,8 @@ function prefixRange(prefix: Uint8Array): StorageRange {
 
 /** The ranges that a clear empties. */
 export function clearRanges({ shard }: RecordClear): StorageRange[] {
-  return [prefixRange(shardKey(TABLES.shard, shard)), shardRange('object', shard), shardRange('dot', shard)];
+  const first = prefixRange(shardKey(TABLES.shard, shard));
+  return [first, ...(['object', 'dot', 'floor', 'lost'] as const).map((table) => shardRange(table, shard))];
 }
 
 /** What the key of a record speaks of: an object, a shard's context, or something else. */
@@ -249,10 +282,11 @@ export function recordOf(
   key: Uint8Array,
 ):
   | { table: 'object'; shard: number; name: ObjectName }
-  | { table: 'shard'; shard: number }
+  | { table: 'shard' | 'floor'; shard: number }
   | { table: 'counter' | 'other' } {
   if (key[0] === TABLES.object) return { table: 'object', shard: shardIn(key), name: nameIn(key, 3) };
   if (key[0] === TABLES.shard) return { table: 'shard', shard: shardIn(key) };
+  if (key[0] === TABLES.floor) return { table: 'floor', shard: shardIn(key) };
   return { table: key[0] === TABLES.counter ? 'counter' : 'other' };
 }
 

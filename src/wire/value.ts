@@ -1,6 +1,7 @@
 import { CausalContext, type DotRange } from '../protocol/causal/context.ts';
 import type { ActorId, Dot } from '../protocol/causal/dot.ts';
 import { type Entries, type Entry, type Payload, VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
+import type { ObjectName } from '../protocol/replication/record.ts';
 import { bytes, type Codec, DecodeError, list, mapped, record, signed, text, union } from './codec.ts';
 
 /** Byte forms of what the wire and the disk share: dots, contexts, entries. */
@@ -211,3 +212,5 @@ export const keyText: Codec<string> = mapped(
     return value;
   },
 );
+
+export const objectName: Codec<ObjectName> = record<ObjectName>({ bucket: bucketName, key: keyText });

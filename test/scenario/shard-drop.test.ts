@@ -63,6 +63,9 @@ class Leaver {
       () => 'lww',
       {
         shards: new Map([[0, { context: COVERED.clone(), complete: true }]]),
+        floors: new Map(),
+        lost: [],
+        orphans: [],
         counters: new Map(),
         hints: [],
         hasExpiries: false,

@@ -1,5 +1,6 @@
 import { compareUtf8 } from '../../src/lib/utf8.ts';
 import type { CatalogState } from '../../src/protocol/catalog/record.ts';
+import type { CausalContext } from '../../src/protocol/causal/context.ts';
 import type { ActorId, Dot } from '../../src/protocol/causal/dot.ts';
 import type { Entries } from '../../src/protocol/causal/entry.ts';
 import type { CausalObject } from '../../src/protocol/causal/object.ts';
@@ -8,6 +9,7 @@ import type {
   DotRow,
   ExpiryRow,
   HintRow,
+  LostRow,
   ObjectName,
   ObjectRow,
   ReadResult,
@@ -18,7 +20,7 @@ import type {
   ScanResult,
   ShardRecord,
 } from '../../src/protocol/replication/record.ts';
-import { nameId } from '../../src/protocol/replication/record.ts';
+import { compareNames, nameId } from '../../src/protocol/replication/record.ts';
 import type { RestoredReplication } from '../../src/protocol/replication/replication.ts';
 
 type ObjectRecord = { readonly name: ObjectName; readonly object: CausalObject };
@@ -36,6 +38,8 @@ export class VirtualDisk {
   readonly objects = new Map<number, Map<string, ObjectRecord>>();
   readonly dots = new Map<number, Map<string, DotRow>>();
   readonly shards = new Map<number, ShardRecord>();
+  readonly floors = new Map<number, CausalContext>();
+  readonly lost = new Map<string, LostRow>();
   readonly counters = new Map<number, number>();
   readonly hints = new Map<string, HintRow>();
   readonly expiries = new Map<string, ExpiryRow>();
@@ -67,6 +71,15 @@ export class VirtualDisk {
         if (write.value === null) this.shards.delete(write.shard);
         else this.shards.set(write.shard, write.value);
         return;
+      case 'floor':
+        this.floors.set(write.shard, write.value.clone());
+        return;
+      case 'lost': {
+        const id = `${write.shard}/${nameId(write.name)}`;
+        if (write.value === null) this.lost.delete(id);
+        else this.lost.set(id, { shard: write.shard, name: write.name, record: write.value });
+        return;
+      }
       case 'counter':
         if (write.value === null) this.counters.delete(write.shard);
         else this.counters.set(write.shard, write.value);
@@ -88,10 +101,12 @@ export class VirtualDisk {
 
   /** Deletes one range after the other, in the order of `clearRanges` in `src/wire/record.ts`; true for the last. */
   clearStep(range: RecordClear, step: number): boolean {
-    const tables = [this.shards, this.objects, this.dots];
+    const tables = [this.shards, this.objects, this.dots, this.floors];
     if (step === 1) for (const record of this.objects.get(range.shard)?.values() ?? []) this.corrupt.delete(record);
     tables[step]?.delete(range.shard);
-    return step + 1 >= tables.length;
+    if (step < tables.length) return false;
+    for (const [id, row] of this.lost) if (row.shard === range.shard) this.lost.delete(id);
+    return true;
   }
 
   read(key: RecordRead, onCorrupt: OnCorrupt): ReadResult {
@@ -151,6 +166,15 @@ export class VirtualDisk {
     switch (scan.table) {
       case 'dot':
         return { table: 'dot', ...cut(this.dotRows(scan), scan.limit) };
+      case 'object': {
+        const { shard, after } = scan;
+        const rows = [...tableOf(this.objects, shard).values()]
+          .filter((record) => !this.isBad(shard, record, onCorrupt))
+          .filter(({ name }) => after === null || compareNames(name, after) > 0)
+          .sort((a, b) => compareNames(a.name, b.name))
+          .map(({ name, object }): ObjectRow => ({ name, entries: object.entries }));
+        return { table: 'object', ...cut(rows, scan.limit) };
+      }
       case 'listing': {
         const rows = scan.shards
           .flatMap((shard) => {
@@ -205,6 +229,11 @@ export class VirtualDisk {
   restored(): RestoredReplication {
     return {
       shards: new Map([...this.shards].map(([id, record]) => [id, copyShard(record)])),
+      floors: new Map([...this.floors].map(([id, floor]) => [id, floor.clone()])),
+      lost: [...this.lost.values()],
+      orphans: [...new Set([...this.objects.keys(), ...this.dots.keys(), ...this.floors.keys()])].filter(
+        (shard) => !this.shards.has(shard),
+      ),
       counters: new Map(this.counters),
       hints: [...this.hints.values()],
       hasExpiries: this.expiries.size > 0,
@@ -223,10 +252,6 @@ function tableOf<T>(tables: Map<number, Map<string, T>>, shard: number): Map<str
     tables.set(shard, table);
   }
   return table;
-}
-
-function compareNames(a: ObjectName, b: ObjectName): number {
-  return compareUtf8(a.bucket, b.bucket) || compareUtf8(a.key, b.key);
 }
 
 function cut<T>(rows: T[], limit: number): { rows: T[]; more: boolean } {

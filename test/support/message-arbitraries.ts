@@ -158,6 +158,8 @@ const reply: fc.Arbitrary<ClientReply> = fc.oneof(
   fc.record({ type: fc.constant('failed' as const), failure }),
 );
 
+const objectName = fc.record({ bucket, key });
+
 const syncItem: fc.Arbitrary<SyncItem> = fc.record({
   bucket,
   key,
@@ -218,8 +220,27 @@ const FIELDS: {
   'sync-equal': fc.record({ shards, digests }),
   'sync-context': fc.record({ shard, context, wants: fc.boolean(), reply: fc.boolean() }),
   'sync-objects': fc.record({ shard, sequence: count, context, items: few(syncItem) }),
-  'sync-done': fc.record({ shard, sequence: count, context }),
-  'sync-ack': fc.record({ shard, sequence: count }),
+  'sync-done': fc.record({ shard, comparison: count, sequence: count, context }),
+  'sync-compare': fc.record({
+    shard,
+    comparison: count,
+    sequence: count,
+    children: fc.option(few(fc.nat(63))),
+    sums: few(uint32),
+    floor: fc.option(context),
+  }),
+  'sync-differ': fc.record({ shard, sequence: count, differing: fc.option(few(fc.nat(4095))) }),
+  'sync-copies': fc.record({
+    shard,
+    comparison: count,
+    sequence: count,
+    context,
+    interval: fc.option(fc.record({ after: fc.option(objectName), upto: fc.option(objectName) })),
+    items: few(syncItem),
+  }),
+  'sync-fetch': fc.record({ shard, names: few(objectName) }),
+  'sync-fetched': fc.record({ shard, context, items: few(syncItem) }),
+  'sync-ack': fc.record({ shard, sequence: count, unnamed: few(objectName) }),
   'catalog-digest': fc.record({ digest: uint32 }),
   catalog: fc.record({ state: catalog, reply: fc.boolean() }),
   watch: fc.record({ buckets: few(bucket) }),

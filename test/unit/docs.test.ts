@@ -250,6 +250,8 @@ const EMPTY_SNAPSHOT: Parameters<typeof nodeMetrics>[0] = {
       syncRounds: 0,
       syncObjectsSent: 0,
       syncObjectsReceived: 0,
+      comparisons: 0,
+      indexRowsStripped: 0,
       expired: 0,
       driftRefused: 0,
     },

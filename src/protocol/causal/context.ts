@@ -137,6 +137,33 @@ export class CausalContext {
     return missing;
   }
 
+  /** The dots that both cover. */
+  intersection(other: CausalContext): CausalContext {
+    const both = new CausalContext();
+    for (const [actor, ranges] of this.actors) {
+      const theirs = other.actors.get(actor) ?? [];
+      let j = 0;
+      for (let i = 0; i < ranges.length; i += 2) {
+        const from = ranges[i] as number;
+        const to = ranges[i + 1] as number;
+        while (j < theirs.length && (theirs[j + 1] as number) < from) j += 2;
+        for (let k = j; k < theirs.length && (theirs[k] as number) <= to; k += 2) {
+          both.addRange({
+            actor,
+            from: Math.max(from, theirs[k] as number),
+            to: Math.min(to, theirs[k + 1] as number),
+          });
+        }
+      }
+    }
+    return both;
+  }
+
+  /** A copy without the dots of `other`. */
+  without(other: CausalContext): CausalContext {
+    return CausalContext.fromRanges(this.minus(other));
+  }
+
   equals(other: CausalContext): boolean {
     if (this.actors.size !== other.actors.size) return false;
     for (const [actor, ranges] of this.actors) {

@@ -41,6 +41,8 @@ export interface RemoteObject {
   readonly events: CausalContext;
   /** Superseded dots to remember until they are covered; null: none. */
   readonly past: CausalContext | null;
+  /** Dots that the caller is going to cover all at once: they need not be remembered as past. */
+  readonly floor?: CausalContext;
 }
 
 export interface JoinedObject {
@@ -94,9 +96,13 @@ function openPast(past: CausalContext | null, context: CausalContext, remote: Re
     }
   };
   if (past !== null) keep(past.minus(context));
-  if (remote.past !== null) keep(remote.past.minus(context));
+  const { floor } = remote;
+  if (remote.past !== null) {
+    keep(floor === undefined ? remote.past.minus(context) : remote.past.without(floor).minus(context));
+  }
   for (const { dot } of remote.entries) {
-    if (!context.has(dot) && !remote.events.has(dot)) keep([{ actor: dot.actor, from: dot.counter, to: dot.counter }]);
+    if (context.has(dot) || remote.events.has(dot) || floor?.has(dot) === true) continue;
+    keep([{ actor: dot.actor, from: dot.counter, to: dot.counter }]);
   }
   if (open === null) return null;
   const left = (open as CausalContext).minus(remote.events);

@@ -54,6 +54,9 @@ export interface ReplicationCounters {
   syncRounds: number;
   syncObjectsSent: number;
   syncObjectsReceived: number;
+  /** Shards compared key by key with another replica. */
+  comparisons: number;
+  indexRowsStripped: number;
   expired: number;
   driftRefused: number;
 }
@@ -70,6 +73,11 @@ export interface ReplicationCore {
   readonly ring: Placement;
   emit(effect: ReplicationEffect): void;
   send(to: NodeId, message: ReplicationMessage): void;
+  /**
+   * Sends once all that is known now is synced. A context must not promise what a crash could take back: the
+   * peer would drop its copy for it, and a dot of ours would be used twice.
+   */
+  sendDurable(to: NodeId, message: ReplicationMessage): void;
   /** Connected now. This node itself counts as up. */
   isUp(peer: NodeId): boolean;
   shardOf(bucket: string, key: string): number;

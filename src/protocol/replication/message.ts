@@ -3,6 +3,7 @@ import type { CausalContext } from '../causal/context.ts';
 import type { Dot } from '../causal/dot.ts';
 import type { Entries } from '../causal/entry.ts';
 import type { NodeId } from '../machine.ts';
+import type { ObjectName } from './record.ts';
 import type { ClientReply, ClientRequest, ListItem } from './request.ts';
 
 /** A replica's copy of one key, and all the key's events that the receiver misses. */
@@ -135,20 +136,91 @@ export interface SyncObjectsMessage {
   readonly items: readonly SyncItem[];
 }
 
+/** Opens a comparison by keys, or goes into it deeper. */
+export interface SyncCompareMessage {
+  readonly type: 'sync-compare';
+  readonly shard: number;
+  readonly comparison: number;
+  /** Answered by `sync-differ` with the same number. */
+  readonly sequence: number;
+  /** Null: `sums` are those of the root's children. Else those of the leaves below these children. */
+  readonly children: readonly number[] | null;
+  /** Two words each, see FingerprintTree. */
+  readonly sums: readonly number[];
+  /** With the first one: the events that the sender covers without an index row. */
+  readonly floor: CausalContext | null;
+}
+
+/** Positions in the `sums` at which the sender has others; null when it compares with another holder just now. */
+export interface SyncDifferMessage {
+  readonly type: 'sync-differ';
+  readonly shard: number;
+  readonly sequence: number;
+  readonly differing: readonly number[] | null;
+}
+
+/**
+ * All that the sender has in the leaves that differ, from after one name up to and including another (null: to the
+ * end). The receiver asks for keys that it has between them and that were not among them. `interval` null: the copies
+ * that it asked for.
+ */
+export interface SyncCopiesMessage {
+  readonly type: 'sync-copies';
+  readonly shard: number;
+  readonly comparison: number;
+  /** Answered by `sync-ack` with the same number. */
+  readonly sequence: number;
+  readonly context: CausalContext;
+  readonly interval: { readonly after: ObjectName | null; readonly upto: ObjectName | null } | null;
+  readonly items: readonly SyncItem[];
+}
+
+/** Asks an owner for its copies of keys whose record was bad here. */
+export interface SyncFetchMessage {
+  readonly type: 'sync-fetch';
+  readonly shard: number;
+  readonly names: readonly ObjectName[];
+}
+
+/** Copies of all the keys asked for; `context`: what the sender covers, of a key that is lost there too only its own. */
+export interface SyncFetchedMessage {
+  readonly type: 'sync-fetched';
+  readonly shard: number;
+  readonly context: CausalContext;
+  readonly items: readonly SyncItem[];
+}
+
 /** After the last object: the receiver now covers `context`, unless something was refused. */
 export interface SyncDoneMessage {
   readonly type: 'sync-done';
   readonly shard: number;
+  /** The comparison that ends with it, after which the receiver covers the sender's floor; 0: none. */
+  readonly comparison: number;
   /** 0: there was nothing to send, and no answer is wanted. */
   readonly sequence: number;
   readonly context: CausalContext;
 }
 
+/** Keys asked for with one acknowledgement. */
+export const UNNAMED_MAX = 512;
+
 export interface SyncAckMessage {
   readonly type: 'sync-ack';
   readonly shard: number;
   readonly sequence: number;
+  /** Of `sync-copies`: keys of the receiver, at most UNNAMED_MAX, whose copies it wants too. */
+  readonly unnamed: readonly ObjectName[];
 }
+
+export type SyncMessage =
+  | SyncObjectsMessage
+  | SyncCompareMessage
+  | SyncDifferMessage
+  | SyncCopiesMessage
+  | SyncFetchMessage
+  | SyncFetchedMessage
+  | SyncDoneMessage
+  | SyncAckMessage;
 
 export type ReplicationMessage =
   | ForwardMessage
@@ -163,6 +235,4 @@ export type ReplicationMessage =
   | SyncDigestsMessage
   | SyncEqualMessage
   | SyncContextMessage
-  | SyncObjectsMessage
-  | SyncDoneMessage
-  | SyncAckMessage;
+  | SyncMessage;

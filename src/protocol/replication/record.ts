@@ -6,11 +6,14 @@
  * | object  | shard, bucket, key     | the key's entries and open past (absent when there are none)       |
  * | dot     | shard, actor, counter  | which key the event touched; kept until every owner covers the dot |
  * | shard   | shard                  | the replica's causal context and state                             |
+ * | floor   | shard                  | the dots that every owner covers, whose index rows are gone        |
+ * | lost    | shard, bucket, key     | a key whose object went bad, until another owner's copy is here    |
  * | counter | shard                  | this actor's last counter where the shard itself is not held       |
  * | hint    | shard, bucket, key     | a delta that waits for owners that are away                        |
  * | expiry  | time, shard, bucket, key | nothing: the order of the keys is the schedule                   |
  */
 
+import { compareUtf8 } from '../../lib/utf8.ts';
 import type { CausalContext } from '../causal/context.ts';
 import type { ActorId } from '../causal/dot.ts';
 import type { Entries } from '../causal/entry.ts';
@@ -28,10 +31,23 @@ export function nameId({ bucket, key }: ObjectName): string {
   return `${bucket}\0${key}`;
 }
 
+/** The order of names on the disk: negative where `a` comes first. */
+export function compareNames(a: ObjectName, b: ObjectName): number {
+  return compareUtf8(a.bucket, b.bucket) || compareUtf8(a.key, b.key);
+}
+
 export interface ShardRecord {
   readonly context: CausalContext;
   /** False until the replica has synced with the holders it took the shard over from. */
   readonly complete: boolean;
+}
+
+/** A key whose object was bad on this disk: what its owners have of it is yet to come. */
+export interface LostRecord {
+  /** Events of the key that were taken out of the shard's context, to be sent again. */
+  readonly events: CausalContext;
+  /** Dots that have been replaced since: what the other owners still have of them does not come back. */
+  readonly replaced: CausalContext;
 }
 
 export interface HintRecord {
@@ -54,6 +70,8 @@ export type RecordWrite =
       readonly value: ObjectName | null;
     }
   | { readonly table: 'shard'; readonly shard: number; readonly value: ShardRecord | null }
+  | { readonly table: 'floor'; readonly shard: number; readonly value: CausalContext }
+  | { readonly table: 'lost'; readonly shard: number; readonly name: ObjectName; readonly value: LostRecord | null }
   | { readonly table: 'counter'; readonly shard: number; readonly value: number | null }
   | { readonly table: 'hint'; readonly shard: number; readonly name: ObjectName; readonly value: HintRecord | null }
   | {
@@ -82,6 +100,13 @@ export type RecordScan =
       readonly actor: ActorId;
       readonly from: number;
       readonly to: number;
+      readonly limit: number;
+    }
+  /** All objects of one shard in the order of their names, with the events behind them. */
+  | {
+      readonly table: 'object';
+      readonly shard: number;
+      readonly after: ObjectName | null;
       readonly limit: number;
     }
   /** Objects of one bucket over several shards, merged in key order. */
@@ -123,13 +148,20 @@ export interface ExpiryRow {
   readonly name: ObjectName;
 }
 
+export interface LostRow {
+  readonly shard: number;
+  readonly name: ObjectName;
+  readonly record: LostRecord;
+}
+
 export type ScanResult =
   | { readonly table: 'dot'; readonly rows: readonly DotRow[]; readonly more: boolean }
+  | { readonly table: 'object'; readonly rows: readonly ObjectRow[]; readonly more: boolean }
   | { readonly table: 'listing'; readonly rows: readonly ObjectRow[]; readonly more: boolean }
   | { readonly table: 'hint'; readonly rows: readonly HintRow[]; readonly more: boolean }
   | { readonly table: 'expiry'; readonly rows: readonly ExpiryRow[]; readonly more: boolean };
 
-/** Everything of a shard but this actor's counter: objects, index, context. Repeated after a crash. */
+/** Everything of a shard but this actor's counter: context, objects, index, floor, lost. Repeated after a crash. */
 export interface RecordClear {
   readonly table: 'shard';
   readonly shard: number;

@@ -12,7 +12,7 @@ import type { ReplicationCore } from './core.ts';
 import type { HintStore } from './hint-store.ts';
 import type { AckStatus, ReadMessage, ReplicateMessage } from './message.ts';
 import { type HintRecord, nameId } from './record.ts';
-import type { Shard } from './shard-table.ts';
+import type { Comparison, LostKey, Shard } from './shard-table.ts';
 
 const NOTHING = new CausalContext();
 /** Keys of one shard that are looked at again; further ones when they are next used. */
@@ -96,6 +96,7 @@ export class Replica {
         : { entries: hint.entries, context: hint.context, counts: false };
     }
     const counts = shard.owned && shard.complete;
+    if (shard.lost.size > 0 && shard.lost.has(nameId(cell.name))) return this.copyOfLost(shard, cell);
     const own = seenOf(cell.object, this.core.shards.publicContext(shard));
     if (hint === null) return { entries: cell.object.entries, context: own, counts };
     const seen = seenOf(cell.object, shard.context);
@@ -110,8 +111,57 @@ export class Replica {
     return { entries: joined.entries, context, counts };
   }
 
+  /** A key whose record was bad: the context says nothing of it but what has come since. */
+  copyOfLost(shard: Shard, cell: Cell): LocalCopy {
+    const replaced = shard.lost.get(nameId(cell.name))?.replaced ?? NOTHING;
+    const context = replaced.clone();
+    let { entries } = cell.object;
+    for (const { dot } of entries) context.add(dot);
+    const { hint } = cell;
+    if (hint !== null) {
+      const own = context.clone();
+      entries = joinEntries(
+        entries,
+        (dot) => own.has(dot),
+        hint.entries,
+        (dot) => hint.context.has(dot),
+      ).entries;
+      context.union(hint.context);
+    }
+    return { entries, context, counts: false };
+  }
+
   /** Joins a remote copy into the shard replica, and writes what changed. */
   join(shard: Shard, cell: Cell, remote: RemoteObject): void {
+    const { comparison } = shard;
+    this.joinHere(shard, cell, comparison === null ? remote : beyondFloor(remote, comparison.floor));
+  }
+
+  /** Joins a copy of a key that is being compared: the events on the floor count once all keys have been. */
+  joinCompared(shard: Shard, cell: Cell, remote: RemoteObject, { floor }: Comparison): void {
+    this.joinHere(shard, cell, { ...remote, floor });
+  }
+
+  /**
+   * Takes over an owner's copy of a key whose record was bad here, which has everything that this replica ever let go
+   * of by name. What has been replaced here since does not come back.
+   */
+  restore(shard: Shard, cell: Cell, remote: RemoteObject, lost: LostKey): void {
+    const unseen = remote.entries.map((entry) => entry.dot).filter((dot) => !lost.replaced.has(dot));
+    const context = shard.context.clone();
+    for (const dot of unseen) context.remove(dot);
+    const joined = joinObject(cell.object, context, remote);
+    this.core.shards.restore(shard, cell.name);
+    if (joined.changed) this.store(shard, cell, stripPast(joined.object, shard.context));
+  }
+
+  private joinHere(shard: Shard, cell: Cell, remote: RemoteObject): void {
+    const lost = shard.lost.size === 0 ? undefined : shard.lost.get(nameId(cell.name));
+    if (lost !== undefined) {
+      const replaced = remote.seen.clone();
+      for (const { dot } of remote.entries) replaced.remove(dot);
+      this.core.shards.noteReplaced(shard, lost, replaced);
+    }
     const joined = joinObject(cell.object, shard.context, remote);
     for (const dot of joined.applied) this.cover(shard, cell, dot);
     if (joined.changed) this.store(shard, cell, joined.object);
@@ -223,6 +273,25 @@ export class Replica {
   private acknowledge(to: NodeId, id: number, status: AckStatus, reason: Failure | null): void {
     this.core.send(to, { type: 'replicate-ack', id, status, failure: reason });
   }
+}
+
+/**
+ * Of a late delta, what is not on the floor of a comparison under way. Every owner had synced the rest: a value among it
+ * comes with the keys if it is still there, and would otherwise pass for news; what it replaced is remembered until the
+ * floor is covered.
+ */
+function beyondFloor(remote: RemoteObject, floor: CausalContext): RemoteObject {
+  const below = remote.events.intersection(floor);
+  if (below.isEmpty) return remote;
+  const values = CausalContext.fromDots(remote.entries.map((entry) => entry.dot)).intersection(below);
+  const past = below.without(values);
+  if (remote.past !== null) past.union(remote.past.without(values));
+  return {
+    entries: remote.entries.filter((entry) => !values.has(entry.dot)),
+    seen: remote.seen.without(values),
+    events: remote.events.without(floor),
+    past: past.isEmpty ? null : past,
+  };
 }
 
 function holdsExpiry(entries: Entries, entry: Entry): boolean {

@@ -20,6 +20,7 @@ import {
 import type { ReplicationEffect, ReplicationInput } from './effect.ts';
 import { Forwarder } from './forwarder.ts';
 import { HintStore } from './hint-store.ts';
+import { IndexStripper } from './index-stripper.ts';
 import { Journal } from './journal.ts';
 import { Lister } from './lister.ts';
 import type { ReplicationMessage } from './message.ts';
@@ -39,6 +40,8 @@ const INDEX_ROWS = 4096;
 /** What an earlier run left on this disk. */
 export interface RestoredReplication extends RestoredShards {
   readonly hints: readonly HintRow[];
+  /** Shards that are not held but have left something on the disk: a crash came between the steps of a clear. */
+  readonly orphans: readonly number[];
   readonly hasExpiries: boolean;
 }
 
@@ -64,6 +67,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private readonly forwarder: Forwarder;
   private readonly lister: Lister;
   private readonly antiEntropy: AntiEntropy;
+  private readonly stripper: IndexStripper;
   private readonly sweeper: Sweeper;
   private readonly up = new Set<NodeId>();
   /** Dropped shards that are still on disk. */
@@ -109,6 +113,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       ring,
       emit: (effect) => this.effects.push(effect),
       send: (to, message) => this.effects.push({ type: 'send', to, message }),
+      sendDurable: (to, message) => journal.afterTurn(() => this.effects.push({ type: 'send', to, message })),
       isUp: (peer) => this.up.has(peer),
       shardOf: (bucket, key) => ring.shardOf(bucket, key),
       conflictOf,
@@ -134,11 +139,16 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     });
     this.antiEntropy = new AntiEntropy(this.core, this.replica, {
       onComplete: (shard) => this.becomeComplete(shard),
-      onCovered: (shard) => this.dropIfCovered(shard),
+      onKnown: (shard) => {
+        this.dropIfCovered(shard);
+        this.stripper.note(shard);
+      },
     });
+    this.stripper = new IndexStripper(this.core);
     this.sweeper = new Sweeper(this.core, this.writer);
     this.hints.restore(restored.hints);
     if (restored.hasExpiries) this.sweeper.wake();
+    for (const shard of restored.orphans) this.clear(shard);
     shards.handleRing(ring, null, true);
   }
 
@@ -168,6 +178,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       this.lister.handleTimeout();
       this.hints.handleTimeout();
       this.antiEntropy.handleTimeout();
+      this.stripper.handleTimeout();
       this.sweeper.handleTimeout();
     });
   }
@@ -179,6 +190,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     next = earlier(next, this.lister.nextDeadline());
     next = earlier(next, this.hints.nextDeadline());
     next = earlier(next, this.antiEntropy.nextDeadline());
+    next = earlier(next, this.stripper.nextDeadline());
     return earlier(next, this.sweeper.nextDeadline());
   }
 
@@ -343,15 +355,9 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
         return this.antiEntropy.handleEqual(from, message);
       case 'sync-context':
         return this.antiEntropy.handleContext(from, message);
-      case 'sync-objects':
-        this.sweeper.wake();
-        return this.antiEntropy.handleObjects(from, message);
-      case 'sync-done':
-        return this.antiEntropy.handleDone(from, message);
-      case 'sync-ack':
-        return this.antiEntropy.handleAck(from, message);
       default:
-        return unreachable(message);
+        this.sweeper.wake();
+        return this.antiEntropy.handleSync(from, message);
     }
   }
 
@@ -395,8 +401,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
           this.core.shards.forget(shard, name, dots, owners);
           // The bad record stays on the disk until now: a crash before this is synced must find it again.
           this.journal.write({ table: 'object', shard: id, name, value: null });
-          this.antiEntropy.endSessions(shard);
-          for (const owner of owners) if (owner !== this.core.options.self) this.antiEntropy.ask(owner, shard);
+          this.antiEntropy.handleLost(shard);
         }
         this.core.cells.release(name);
       });
@@ -441,9 +446,14 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.core.shards.drop(shard);
     this.core.cells.dropShard(shard.id);
     this.antiEntropy.handleDropped(shard);
-    this.clearing.add(shard.id);
-    this.clears.push({ table: 'shard', shard: shard.id });
+    this.clear(shard.id);
     this.effects.push({ type: 'notify', event: { type: 'shard-dropped', shard: shard.id } });
+  }
+
+  /** Takes a shard off the disk that is no longer held. */
+  private clear(shard: number): void {
+    this.clearing.add(shard);
+    this.clears.push({ table: 'shard', shard });
   }
 
   private scan<T extends RecordScanTable>(scan: RecordScanOf<T>, use: (result: ScanResultOf<T>) => void): void {
@@ -481,6 +491,8 @@ function zeroCounters(): ReplicationCounters {
     syncRounds: 0,
     syncObjectsSent: 0,
     syncObjectsReceived: 0,
+    comparisons: 0,
+    indexRowsStripped: 0,
     expired: 0,
     driftRefused: 0,
   };

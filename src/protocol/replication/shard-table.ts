@@ -3,7 +3,7 @@ import type { ActorId, Dot } from '../causal/dot.ts';
 import type { NodeId } from '../machine.ts';
 import type { Journal } from './journal.ts';
 import type { Placement } from './placement.ts';
-import { nameId, type ObjectName, type ShardRecord } from './record.ts';
+import { type LostRecord, type LostRow, nameId, type ObjectName, type ShardRecord } from './record.ts';
 
 /** One shard replica on this node. */
 export interface Shard {
@@ -21,15 +21,37 @@ export interface Shard {
   readonly known: Map<NodeId, CausalContext>;
   /** Keys with an open past, to be looked at again once the context has caught up. */
   readonly open: Map<string, ObjectName>;
-  /** Events of keys whose record was lost, until they have arrived again. */
-  readonly lost: Map<string, readonly Dot[]>;
+  /** Keys whose record was lost, until another owner's copy of them is here. */
+  readonly lost: Map<string, LostKey>;
+  /** Events that every owner covered once: their index rows are gone. */
+  readonly floor: CausalContext;
+  /** A comparison by keys that another holder conducts with this replica. */
+  comparison: Comparison | null;
   /** This actor's last counter here that is synced. */
   durableCounter: number;
+}
+
+export interface LostKey extends LostRecord {
+  readonly name: ObjectName;
+}
+
+/** The receiving side of a comparison by keys. */
+export interface Comparison {
+  readonly from: NodeId;
+  readonly id: number;
+  /** Its source covers these without knowing their keys by an index; so will this replica, once all keys are compared. */
+  readonly floor: CausalContext;
+  /** Ranges of keys in which the two sides differ. */
+  readonly leaves: Set<number>;
+  /** When it was last heard of. */
+  atMs: number;
 }
 
 /** What the disk knew at start. */
 export interface RestoredShards {
   readonly shards: ReadonlyMap<number, ShardRecord>;
+  readonly floors: ReadonlyMap<number, CausalContext>;
+  readonly lost: readonly LostRow[];
   readonly counters: ReadonlyMap<number, number>;
 }
 
@@ -61,8 +83,13 @@ export class ShardTable {
         known: new Map(),
         open: new Map(),
         lost: new Map(),
+        floor: restored.floors.get(id) ?? new CausalContext(),
+        comparison: null,
         durableCounter: record.context.highest(actor),
       });
+    }
+    for (const { shard, name, record } of restored.lost) {
+      this.shards.get(shard)?.lost.set(nameId(name), { name, ...record });
     }
   }
 
@@ -141,23 +168,58 @@ export class ShardTable {
     shard.complete = true;
     shard.synced = 0;
     shard.sources.clear();
-    shard.lost.clear();
+    this.touch(shard);
+  }
+
+  /** The replica lacks what the other owners have: it does not count until synced with them. */
+  becomeIncomplete(shard: Shard, owners: readonly NodeId[]): void {
+    for (const owner of owners) if (owner !== this.self) shard.sources.add(owner);
+    if (shard.sources.size > 0) shard.complete = false;
     this.touch(shard);
   }
 
   /**
-   * Events of a key are lost here: they are no longer covered, and the replica is incomplete until the other
-   * owners have sent them again. This actor's counter stays, so that no dot is used twice.
+   * The record of a key is lost here, with the named events among what it held: they are no longer covered, and the
+   * replica is incomplete until the other owners have sent the key. This actor's counter stays, so that no dot is used
+   * twice.
    */
   forget(shard: Shard, name: ObjectName, dots: readonly Dot[], owners: readonly NodeId[]): void {
     const last = this.peekCounter(shard.id) - 1;
     if (last > (this.counters.get(shard.id) ?? 0)) this.saveCounter(shard.id, last);
-    for (const dot of dots) shard.context.remove(dot);
-    const key = nameId(name);
-    shard.lost.set(key, [...(shard.lost.get(key) ?? []), ...dots]);
-    for (const owner of owners) if (owner !== this.self) shard.sources.add(owner);
-    if (shard.sources.size > 0) shard.complete = false;
-    this.touch(shard);
+    for (const { actor, counter } of dots) {
+      shard.context.remove({ actor, counter });
+      this.journal.write({ table: 'dot', shard: shard.id, actor, counter, value: null });
+    }
+    this.becomeIncomplete(shard, owners);
+    // Alone, there is nobody who could have it.
+    if (shard.sources.size === 0) return;
+    const before = shard.lost.get(nameId(name));
+    const events = CausalContext.fromDots(dots);
+    if (before !== undefined) events.union(before.events);
+    this.saveLost(shard, name, { events, replaced: before?.replaced ?? new CausalContext() });
+  }
+
+  /** Dots of a lost key have been replaced meanwhile. */
+  noteReplaced(shard: Shard, { name, events, replaced: before }: LostKey, seen: CausalContext): void {
+    const replaced = before.clone();
+    replaced.union(seen);
+    this.saveLost(shard, name, { events, replaced });
+  }
+
+  /** Another owner's copy of a lost key is here. */
+  restore(shard: Shard, name: ObjectName): void {
+    shard.lost.delete(nameId(name));
+    this.journal.write({ table: 'lost', shard: shard.id, name, value: null });
+  }
+
+  /** To be called when the floor was raised. */
+  saveFloor(shard: Shard): void {
+    this.journal.write({ table: 'floor', shard: shard.id, value: shard.floor });
+  }
+
+  private saveLost(shard: Shard, name: ObjectName, record: LostRecord): void {
+    shard.lost.set(nameId(name), { name, ...record });
+    this.journal.write({ table: 'lost', shard: shard.id, name, value: record });
   }
 
   /** Forgets a shard that the owners cover; this actor's counter stays. */
@@ -179,6 +241,8 @@ export class ShardTable {
       known: new Map(),
       open: new Map(),
       lost: new Map(),
+      floor: new CausalContext(),
+      comparison: null,
       durableCounter: this.counters.get(id) ?? 0,
     };
     this.shards.set(id, shard);

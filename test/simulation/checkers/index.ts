@@ -8,6 +8,7 @@ import { crashesChecker } from './crashes.ts';
 import { dotsChecker } from './dots.ts';
 import { durabilityChecker } from './durability.ts';
 import { incarnationsChecker } from './incarnations.ts';
+import { indexChecker } from './index-rows.ts';
 import { promisesChecker } from './promises.ts';
 import { readsChecker } from './reads.ts';
 import { removalsChecker } from './removals.ts';
@@ -24,6 +25,7 @@ export function allCheckers(cluster: SimCluster, history: History): Checker[] {
   return [
     durabilityChecker(cluster, history),
     convergenceChecker(cluster),
+    indexChecker(cluster),
     readsChecker(history),
     valuesChecker(cluster, history),
     dotsChecker(cluster),

@@ -222,12 +222,29 @@ const REPLICATION: readonly Mutation[] = [
   },
   {
     name: 'the context of a chunk is taken after its objects',
-    file: 'protocol/replication/anti-entropy.ts',
-    find: "this.say(session.peer, { type: 'sync-objects', shard: session.shard.id, sequence, context, items: chunk });",
+    file: 'protocol/replication/sync-sender.ts',
+    find: "this.core.sendDurable(session.peer, { type: 'sync-objects', shard, sequence, context, items: chunk });",
     replace: `const late = context.isEmpty ? context : session.shard.context.clone();
-    this.say(session.peer, { type: 'sync-objects', shard: session.shard.id, sequence, context: late, items: chunk });`,
+    this.core.sendDurable(session.peer, { type: 'sync-objects', shard, sequence, context: late, items: chunk });`,
     caughtBy: 'convergence',
-    seed: 11,
+    seed: 3,
+  },
+  {
+    name: 'the context is joined before the last object of a transfer',
+    file: 'protocol/replication/sync-receiver.ts',
+    find: 'this.readKeys(shard, comparison, (tree) => answer(differing(message.sums, tree.top())));',
+    replace: `this.coverFloor(shard, comparison);
+      answer([]);`,
+    caughtBy: 'convergence',
+    seed: 1,
+  },
+  {
+    name: 'index rows go without a trace',
+    file: 'protocol/replication/index-stripper.ts',
+    find: 'shard.floor.addRange({ actor, from, to: last });',
+    replace: '',
+    caughtBy: 'index',
+    seed: 1,
   },
   {
     name: 'an old copy brings a deleted value back',

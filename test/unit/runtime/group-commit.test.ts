@@ -108,7 +108,7 @@ describe('group commit', () => {
     add('after');
     await commits.drain();
     expect(log).toEqual(['synced', 'before', 'cleared', 'after']);
-    expect(storage.calls).toEqual(['commit 1', 'commit 1', 'clear', 'clear', 'clear', 'commit 1']);
+    expect(storage.calls).toEqual(['commit 1', 'commit 1', 'clear', 'clear', 'clear', 'clear', 'clear', 'commit 1']);
     expect(['synced', 'before', 'after'].filter((key) => isStored(storage, key))).toEqual(['after']);
   });
 

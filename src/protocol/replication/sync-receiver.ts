@@ -1,0 +1,260 @@
+import { CausalContext } from '../causal/context.ts';
+import { differing, FingerprintTree, leafBelow, leafOf } from '../causal/fingerprint-tree.ts';
+import type { NodeId } from '../machine.ts';
+import type { ReplicationCore } from './core.ts';
+import {
+  type SyncCompareMessage,
+  type SyncCopiesMessage,
+  type SyncDoneMessage,
+  type SyncItem,
+  type SyncObjectsMessage,
+  UNNAMED_MAX,
+} from './message.ts';
+import { compareNames, nameId, type ObjectName } from './record.ts';
+import type { Replica } from './replica.ts';
+import type { Comparison, Shard } from './shard-table.ts';
+import { ANSWER_TIMEOUT_MS } from './sync-sender.ts';
+
+/** Objects read at once. */
+const SCAN_ROWS = 1024;
+
+export interface SyncReceiverHooks {
+  /** The replica has all that this holder covered. */
+  readonly onSynced: (from: NodeId, shard: Shard) => void;
+  readonly onKnown: (shard: Shard) => void;
+}
+
+/** Takes in what other holders of a shard send of it. */
+export class SyncReceiver {
+  private readonly core: ReplicationCore;
+  private readonly replica: Replica;
+  private readonly hooks: SyncReceiverHooks;
+
+  constructor(core: ReplicationCore, replica: Replica, hooks: SyncReceiverHooks) {
+    this.core = core;
+    this.replica = replica;
+    this.hooks = hooks;
+  }
+
+  handlePeerDown(peer: NodeId): void {
+    for (const shard of this.core.shards.all()) if (shard.comparison?.from === peer) shard.comparison = null;
+  }
+
+  handleObjects(from: NodeId, message: SyncObjectsMessage): void {
+    const shard = this.core.shards.find(message.shard);
+    if (shard === undefined) return;
+    const done = this.acknowledgeAfter(message.items.length + 1, from, shard, message.sequence);
+    this.core.counters.syncObjectsReceived += message.items.length;
+    for (const item of message.items) {
+      // The events of a refused item stay uncovered here, so that the session does not count as synced.
+      if (!this.isWelcome(from, shard, item)) {
+        done();
+        continue;
+      }
+      this.core.cells.open(shard.id, { bucket: item.bucket, key: item.key }, (cell) => {
+        // Dropped while the key was read: not acknowledged, and the sender gives up.
+        if (this.core.shards.find(message.shard) !== shard) return;
+        const past = pastHere(shard, item, message.context);
+        const events = CausalContext.fromDots(item.events);
+        this.replica.join(shard, cell, { entries: item.entries, seen: seenBy(message.context, past), events, past });
+        done();
+      });
+    }
+    done();
+  }
+
+  /** Says where the keys here differ from those of the sender. */
+  handleCompare(from: NodeId, message: SyncCompareMessage): void {
+    const shard = this.core.shards.find(message.shard);
+    if (shard === undefined) return;
+    const { sequence } = message;
+    const answer = (positions: readonly number[] | null): void => {
+      this.core.sendDurable(from, { type: 'sync-differ', shard: shard.id, sequence, differing: positions });
+    };
+    if (message.children === null) {
+      const comparison = this.begin(from, shard, message);
+      if (comparison === null) {
+        answer(null);
+        return;
+      }
+      this.readKeys(shard, comparison, (tree) => answer(differing(message.sums, tree.top())));
+      return;
+    }
+    const comparison = this.current(from, shard, message.comparison);
+    if (comparison === null) return;
+    const { children } = message;
+    this.readKeys(shard, comparison, (tree) => {
+      const positions = differing(message.sums, tree.below(children));
+      comparison.leaves.clear();
+      for (const position of positions) comparison.leaves.add(leafBelow(children, position));
+      answer(positions);
+    });
+  }
+
+  handleCopies(from: NodeId, message: SyncCopiesMessage): void {
+    const shard = this.core.shards.find(message.shard);
+    if (shard === undefined) return;
+    const comparison = this.current(from, shard, message.comparison);
+    if (comparison === null) return;
+    this.core.counters.syncObjectsReceived += message.items.length;
+    const unnamed: ObjectName[] = [];
+    let open = message.items.length + 1;
+    const done = (): void => {
+      if (--open === 0) this.acknowledge(from, shard, message.sequence, unnamed);
+    };
+    for (const item of message.items) {
+      // Of a refused item there is no acknowledgement: its sender still has what this replica lacks.
+      if (this.isWelcome(from, shard, item)) this.adopt(shard, comparison, item, message.context, done);
+    }
+    const named = new Set(message.items.map(nameId));
+    if (message.interval === null) {
+      done();
+      return;
+    }
+    this.namesBetween(shard, comparison, message.interval, named, (names) => {
+      unnamed.push(...names);
+      done();
+    });
+  }
+
+  handleDone(from: NodeId, message: SyncDoneMessage): void {
+    const shard = this.core.shards.find(message.shard);
+    if (shard === undefined) return;
+    shard.known.set(from, message.context);
+    const comparison = this.current(from, shard, message.comparison);
+    if (comparison !== null) this.coverFloor(shard, comparison);
+    const isCovered = shard.context.covers(message.context);
+    // Unacknowledged, the sender knows that something is missing here, and does not let go of its copy.
+    if (message.sequence !== 0 && isCovered) {
+      this.acknowledge(from, shard, message.sequence);
+    }
+    this.replica.strip(shard);
+    this.hooks.onKnown(shard);
+    if (isCovered) this.hooks.onSynced(from, shard);
+  }
+
+  /** All keys have been compared: what the sender covered without knowing its keys is covered here too. */
+  private coverFloor(shard: Shard, { floor }: Comparison): void {
+    shard.comparison = null;
+    for (const range of floor.minus(shard.context)) shard.floor.addRange(range);
+    shard.context.union(floor);
+    this.core.shards.saveFloor(shard);
+    this.core.shards.touch(shard);
+  }
+
+  /** Null where another holder's comparison is under way. */
+  private begin(from: NodeId, shard: Shard, message: SyncCompareMessage): Comparison | null {
+    const nowMs = this.core.now.monoMs;
+    const other = shard.comparison;
+    // The same message twice: what it began goes on.
+    if (other !== null && other.from === from && other.id === message.comparison) return other;
+    const isTaken = other !== null && other.from !== from && other.atMs + ANSWER_TIMEOUT_MS > nowMs;
+    if (isTaken || message.floor === null) return null;
+    const { comparison: id, floor } = message;
+    shard.comparison = { from, id, floor, leaves: new Set(), atMs: nowMs };
+    // What is missing here every owner covered once: this disk is not what it was.
+    if (shard.owned) this.core.shards.becomeIncomplete(shard, this.core.ring.owners(shard.id));
+    return shard.comparison;
+  }
+
+  private current(from: NodeId, shard: Shard, id: number): Comparison | null {
+    const { comparison } = shard;
+    if (comparison === null || comparison.from !== from || comparison.id !== id) return null;
+    comparison.atMs = this.core.now.monoMs;
+    return comparison;
+  }
+
+  private readKeys(shard: Shard, comparison: Comparison, use: (tree: FingerprintTree) => void): void {
+    const tree = new FingerprintTree();
+    const read = (after: ObjectName | null): void => {
+      this.core.scan({ table: 'object', shard: shard.id, after, limit: SCAN_ROWS }, (result) => {
+        if (shard.comparison !== comparison) return;
+        comparison.atMs = this.core.now.monoMs;
+        for (const { name, entries } of result.rows) tree.add(nameId(name), entries);
+        const last = result.rows.at(-1);
+        if (result.more && last !== undefined) read(last.name);
+        else use(tree);
+      });
+    };
+    // Keys that were joined just now have to be on the disk that is read.
+    this.core.journal.afterTurn(() => read(null));
+  }
+
+  /** This replica's keys in an interval and in leaves that differ, but for those that were named; the first of many. */
+  private namesBetween(
+    shard: Shard,
+    comparison: Comparison,
+    { after, upto }: NonNullable<SyncCopiesMessage['interval']>,
+    named: ReadonlySet<string>,
+    use: (names: readonly ObjectName[]) => void,
+  ): void {
+    const found: ObjectName[] = [];
+    const read = (from: ObjectName | null): void => {
+      this.core.scan({ table: 'object', shard: shard.id, after: from, limit: SCAN_ROWS }, (result) => {
+        if (shard.comparison !== comparison) return;
+        for (const { name } of result.rows) {
+          const isBeyond = upto !== null && compareNames(name, upto) > 0;
+          if (isBeyond || found.length === UNNAMED_MAX) {
+            use(found);
+            return;
+          }
+          const id = nameId(name);
+          if (comparison.leaves.has(leafOf(id)) && !named.has(id)) found.push(name);
+        }
+        const last = result.rows.at(-1);
+        if (result.more && last !== undefined) read(last.name);
+        else use(found);
+      });
+    };
+    this.core.journal.afterTurn(() => read(after));
+  }
+
+  /** Joins the sender's copy of a key that was compared: its events count once all keys have been. */
+  private adopt(shard: Shard, comparison: Comparison, item: SyncItem, context: CausalContext, done: () => void): void {
+    this.core.cells.open(shard.id, { bucket: item.bucket, key: item.key }, (cell) => {
+      if (shard.comparison !== comparison) return;
+      const past = pastHere(shard, item, context);
+      const { entries } = item;
+      this.replica.joinCompared(shard, cell, { entries, seen: seenBy(context, past), events: NONE, past }, comparison);
+      done();
+    });
+  }
+
+  private isWelcome(from: NodeId, shard: Shard, { bucket, key, entries }: SyncItem): boolean {
+    return this.replica.refuseDrift(from, entries) === null && this.core.shardOf(bucket, key) === shard.id;
+  }
+
+  /** Acknowledges when called for the last time. */
+  private acknowledgeAfter(calls: number, to: NodeId, shard: Shard, sequence: number): () => void {
+    let open = calls;
+    return () => {
+      if (--open === 0) this.acknowledge(to, shard, sequence);
+    };
+  }
+
+  private acknowledge(to: NodeId, shard: Shard, sequence: number, unnamed: readonly ObjectName[] = []): void {
+    this.core.sendDurable(to, { type: 'sync-ack', shard: shard.id, sequence, unnamed });
+  }
+}
+
+const NONE = new CausalContext();
+
+/**
+ * The item's past, and what its sender counts on to be covered here but was lost since the session began: without it,
+ * what the item replaces would come back once those events arrive again.
+ */
+function pastHere(shard: Shard, item: SyncItem, context: CausalContext): CausalContext | null {
+  const { past } = item;
+  const lost = shard.lost.get(nameId(item))?.events.without(shard.context).intersection(context);
+  if (lost === undefined || lost.isEmpty) return past;
+  if (past !== null) lost.union(past);
+  return lost;
+}
+
+/** All that a copy has seen: its sender's context and its own past. */
+function seenBy(context: CausalContext, past: CausalContext | null): CausalContext {
+  if (past === null) return context;
+  const seen = context.clone();
+  seen.union(past);
+  return seen;
+}

@@ -1,0 +1,482 @@
+import { earlier } from '../../lib/deadline-queue.ts';
+import { hashString } from '../../lib/hash.ts';
+import { CausalContext, type DotRange } from '../causal/context.ts';
+import type { Dot } from '../causal/dot.ts';
+import { FingerprintTree, leafBelow, leafOf } from '../causal/fingerprint-tree.ts';
+import type { NodeId } from '../machine.ts';
+import { type Cell, entriesBytes } from './cell-table.ts';
+import { firstId, type ReplicationCore } from './core.ts';
+import {
+  type SyncAckMessage,
+  type SyncCopiesMessage,
+  type SyncDifferMessage,
+  type SyncItem,
+  UNNAMED_MAX,
+} from './message.ts';
+import { nameId, type ObjectName } from './record.ts';
+import type { Shard } from './shard-table.ts';
+
+/** Bytes of objects in one chunk; one object may exceed it. */
+const CHUNK_BYTES = 64 * 1024;
+/** Rows read at once, of the index or of the objects. */
+const SCAN_ROWS = 1024;
+/** Objects of one chunk. */
+const CHUNK_ITEMS = 256;
+/** Missing events that one pass over the index gathers, about. */
+const PASS_EVENTS = 32_768;
+/** Shards sent to one peer at a time. */
+const SESSIONS_PER_PEER = 8;
+/** A peer that did not answer by then is given up until the next round. */
+export const ANSWER_TIMEOUT_MS = 5000;
+
+/** Sending what one peer misses of one shard. */
+interface Session {
+  readonly peer: NodeId;
+  readonly shard: Shard;
+  /** What this node covered when the session began; the peer covers it after the last chunk. */
+  readonly covered: CausalContext;
+  /** The events that the peer missed then and that the index still names. */
+  readonly missing: readonly DotRange[];
+  /** The floor then, when the peer lacks some of it: those events have no index row, so all keys are compared. */
+  readonly floor: CausalContext | null;
+  /** Passes over the index: each takes the keys of one hash class, so that memory stays bounded. */
+  readonly passes: number;
+  pass: number;
+  /** Where the pass is in `missing`. */
+  rangeIndex: number;
+  resumeAt: number | null;
+  /** The keys of this pass and all their missing events: complete once the index has been read. */
+  readonly ready: Map<string, { readonly name: ObjectName; readonly events: Dot[] }>;
+  readonly comparison: Comparison;
+  /** The sequence number whose answer is due; 0: none. */
+  awaiting: number;
+  expiresAtMs: number;
+  finishing: boolean;
+}
+
+/** The sending side of a comparison by keys. */
+interface Comparison {
+  /** What all its messages carry. */
+  id: number;
+  tree: FingerprintTree | null;
+  /** Children of the root that differ; null until the peer said which. */
+  children: readonly number[] | null;
+  /** Leaves that differ; null until the peer said which. */
+  leaves: ReadonlySet<number> | null;
+  /** Where the last interval began and ended; null: at the start, none yet. */
+  start: ObjectName | null;
+  after: ObjectName | null;
+  /** Keys that the peer asked for. */
+  unnamed: readonly ObjectName[];
+  done: boolean;
+}
+
+export interface SyncSenderHooks {
+  /** The peer is known to cover more of the shard. */
+  readonly onKnown: (shard: Shard) => void;
+  /** Compares contexts with the peer anew. */
+  readonly ask: (peer: NodeId, shard: Shard) => void;
+}
+
+/**
+ * Sends other holders of a shard what they miss: the objects behind the events that the index names, and, where the
+ * peer misses events whose index rows are gone, a comparison of all keys.
+ */
+export class SyncSender {
+  private readonly core: ReplicationCore;
+  private readonly hooks: SyncSenderHooks;
+  private readonly sessions = new Map<string, Session>();
+  private readonly queued = new Map<NodeId, { shard: Shard; context: CausalContext }[]>();
+  private lastSequence: number;
+
+  constructor(core: ReplicationCore, hooks: SyncSenderHooks) {
+    this.core = core;
+    this.hooks = hooks;
+    this.lastSequence = firstId(core.options.prng);
+  }
+
+  handlePeerDown(peer: NodeId): void {
+    this.queued.delete(peer);
+    for (const [id, session] of this.sessions) if (session.peer === peer) this.sessions.delete(id);
+  }
+
+  /** The shard is no longer held: what was being sent of it ends. */
+  handleDropped(shard: Shard): void {
+    for (const queue of this.queued.values()) {
+      const at = queue.findIndex((entry) => entry.shard === shard);
+      if (at >= 0) queue.splice(at, 1);
+    }
+    this.endSessions(shard);
+  }
+
+  /**
+   * Also for a shard that has lost events: what was being sent was to stand for them too, and without their objects
+   * it would tell the peer that they are deleted.
+   */
+  endSessions(shard: Shard): void {
+    for (const session of this.sessions.values()) if (session.shard === shard) this.end(session);
+  }
+
+  /** The peer covers `context` of the shard, and wants what it misses. */
+  enqueue(peer: NodeId, shard: Shard, context: CausalContext): void {
+    if (this.sessions.has(sessionId(peer, shard.id))) return;
+    const queue = this.queued.get(peer);
+    const entry = { shard, context };
+    if (queue === undefined) this.queued.set(peer, [entry]);
+    else if (!queue.some((other) => other.shard === shard)) queue.push(entry);
+    this.startQueued(peer);
+  }
+
+  handleAck(from: NodeId, message: SyncAckMessage): void {
+    const session = this.answered(from, message);
+    if (session === undefined) return;
+    if (!session.finishing) {
+      if (message.unnamed.length > 0) session.comparison.unnamed = message.unnamed;
+      this.advance(session);
+      return;
+    }
+    this.end(session);
+    const known = session.shard.known.get(from) ?? new CausalContext();
+    known.union(session.covered);
+    session.shard.known.set(from, known);
+    this.hooks.onKnown(session.shard);
+  }
+
+  /** The peer says in which ranges its keys differ. */
+  handleDiffer(from: NodeId, message: SyncDifferMessage): void {
+    const session = this.answered(from, message);
+    if (session === undefined) return;
+    const { comparison } = session;
+    const { tree } = comparison;
+    if (message.differing === null || tree === null) {
+      // The peer compares with another holder just now.
+      this.end(session);
+    } else if (comparison.children === null) {
+      comparison.children = message.differing;
+      this.compare(session, message.differing, tree.below(message.differing));
+    } else {
+      const { children } = comparison;
+      comparison.leaves = new Set(message.differing.map((position) => leafBelow(children, position)));
+      comparison.tree = null;
+      comparison.done = comparison.leaves.size === 0;
+      this.advance(session);
+    }
+  }
+
+  handleTimeout(): void {
+    const nowMs = this.core.now.monoMs;
+    for (const session of this.sessions.values()) {
+      if (session.awaiting === 0 || session.expiresAtMs > nowMs) continue;
+      this.end(session);
+      // A message or its answer was lost: begin anew with what the peer covers by now.
+      this.hooks.ask(session.peer, session.shard);
+    }
+  }
+
+  nextDeadline(): number | undefined {
+    let next: number | undefined;
+    for (const session of this.sessions.values()) {
+      if (session.awaiting !== 0) next = earlier(next, session.expiresAtMs);
+    }
+    return next;
+  }
+
+  private answered(from: NodeId, { shard, sequence }: { shard: number; sequence: number }): Session | undefined {
+    const session = this.sessions.get(sessionId(from, shard));
+    if (session === undefined || session.awaiting !== sequence) return undefined;
+    session.awaiting = 0;
+    if (this.isCurrent(session)) return session;
+    this.end(session);
+    return undefined;
+  }
+
+  private end(session: Session): void {
+    this.sessions.delete(sessionId(session.peer, session.shard.id));
+    this.startQueued(session.peer);
+  }
+
+  private startQueued(peer: NodeId): void {
+    const queue = this.queued.get(peer);
+    if (queue === undefined) return;
+    let running = 0;
+    for (const session of this.sessions.values()) if (session.peer === peer) running++;
+    while (running < SESSIONS_PER_PEER) {
+      const next = queue.shift();
+      if (next === undefined) break;
+      running++;
+      this.start(peer, next.shard, next.context);
+    }
+    if (queue.length === 0) this.queued.delete(peer);
+  }
+
+  private start(peer: NodeId, shard: Shard, context: CausalContext): void {
+    // A copy that waits for lost keys of its own would pass for their absence.
+    if (this.core.shards.find(shard.id) !== shard || shard.lost.size > 0) return;
+    const needsComparison = !context.covers(shard.floor);
+    const missing = CausalContext.fromRanges(shard.context.minus(context)).minus(shard.floor);
+    let events = 0;
+    for (const range of missing) events += range.to - range.from + 1;
+    const session: Session = {
+      peer,
+      shard,
+      covered: shard.context.clone(),
+      missing,
+      floor: needsComparison ? shard.floor.clone() : null,
+      passes: Math.ceil(events / PASS_EVENTS),
+      pass: 0,
+      rangeIndex: 0,
+      resumeAt: null,
+      ready: new Map(),
+      comparison: {
+        id: 0,
+        tree: null,
+        children: null,
+        leaves: null,
+        start: null,
+        after: null,
+        unnamed: [],
+        done: false,
+      },
+      awaiting: 0,
+      expiresAtMs: 0,
+      finishing: false,
+    };
+    this.sessions.set(sessionId(peer, shard.id), session);
+    if (needsComparison) this.core.counters.comparisons++;
+    // The index is read from disk: all that `covered` counts must be there.
+    this.core.journal.afterTurn(() => {
+      if (this.isCurrent(session)) this.readIndex(session);
+    });
+  }
+
+  /** Takes the next step: send a chunk, begin the next pass, compare keys, or finish. */
+  private advance(session: Session): void {
+    if (session.ready.size > 0) {
+      this.sendChunk(session);
+    } else if (session.pass + 1 < session.passes) {
+      session.pass++;
+      session.rangeIndex = 0;
+      session.resumeAt = null;
+      this.readIndex(session);
+    } else if (session.floor !== null && session.comparison.leaves === null) {
+      this.readKeys(session, new FingerprintTree(), null);
+    } else if (session.comparison.unnamed.length > 0) {
+      this.sendUnnamed(session, session.comparison.unnamed);
+    } else if (session.floor !== null && !session.comparison.done) {
+      this.sendCopies(session, session.comparison.leaves as ReadonlySet<number>);
+    } else {
+      this.finish(session);
+    }
+  }
+
+  /**
+   * Gathers the keys behind the missing dots. A key is sent only once all its missing events are known: with some
+   * of them alone, a late delta of another could pass for news at the peer.
+   */
+  private readIndex(session: Session): void {
+    const range = session.missing[session.rangeIndex];
+    if (range === undefined) {
+      this.advance(session);
+      return;
+    }
+    const { actor, to } = range;
+    const from = session.resumeAt ?? range.from;
+    this.core.scan({ table: 'dot', shard: session.shard.id, actor, from, to, limit: SCAN_ROWS }, (result) => {
+      if (!this.isCurrent(session)) return;
+      const last = result.rows.at(-1);
+      session.resumeAt = result.more && last !== undefined && last.counter < to ? last.counter + 1 : null;
+      if (session.resumeAt === null) session.rangeIndex++;
+      for (const { actor: by, counter, name } of result.rows) {
+        const id = nameId(name);
+        if (session.passes > 1 && hashString(id) % session.passes !== session.pass) continue;
+        const ready = session.ready.get(id);
+        if (ready === undefined) session.ready.set(id, { name, events: [{ actor: by, counter }] });
+        else ready.events.push({ actor: by, counter });
+      }
+      this.readIndex(session);
+    });
+  }
+
+  private sendChunk(session: Session): void {
+    const chosen: { readonly name: ObjectName; readonly events: Dot[] }[] = [];
+    for (const [id, ready] of session.ready) {
+      chosen.push(ready);
+      session.ready.delete(id);
+      if (chosen.length === CHUNK_ITEMS) break;
+    }
+    // Taken before the first object: a later context would count events that an object read earlier lacks, and the
+    // peer would drop them as deleted.
+    const context = session.shard.context.clone();
+    const items: SyncItem[] = [];
+    let open = chosen.length;
+    for (const { name, events } of chosen) {
+      this.core.cells.open(session.shard.id, name, (cell) => {
+        items.push(itemOf(session, cell, events));
+        if (--open === 0) this.sendItems(session, items, context);
+      });
+    }
+  }
+
+  /** Sends the items that fit one chunk; the rest goes back to be sent next. */
+  private sendItems(session: Session, items: readonly SyncItem[], context: CausalContext): void {
+    if (!this.isCurrent(session)) return;
+    const count = fitting(items);
+    for (const item of items.slice(count)) {
+      const { bucket, key, events } = item;
+      session.ready.set(nameId(item), { name: { bucket, key }, events: [...events] });
+    }
+    const chunk = items.slice(0, count);
+    this.core.counters.syncObjectsSent += chunk.length;
+    this.await(session, ++this.lastSequence);
+    const { awaiting: sequence } = session;
+    const shard = session.shard.id;
+    this.core.sendDurable(session.peer, { type: 'sync-objects', shard, sequence, context, items: chunk });
+  }
+
+  /** Reads all keys of the shard into the tree, then opens the comparison. */
+  private readKeys(session: Session, tree: FingerprintTree, after: ObjectName | null): void {
+    this.core.scan({ table: 'object', shard: session.shard.id, after, limit: SCAN_ROWS }, (result) => {
+      if (!this.isCurrent(session)) return;
+      for (const { name, entries } of result.rows) tree.add(nameId(name), entries);
+      const last = result.rows.at(-1);
+      if (result.more && last !== undefined) {
+        this.readKeys(session, tree, last.name);
+        return;
+      }
+      session.comparison.tree = tree;
+      session.comparison.id = ++this.lastSequence;
+      this.compare(session, null, tree.top());
+    });
+  }
+
+  private compare(session: Session, children: readonly number[] | null, sums: readonly number[]): void {
+    const { shard, floor, comparison } = session;
+    this.await(session, ++this.lastSequence);
+    const ids = { shard: shard.id, comparison: comparison.id, sequence: session.awaiting };
+    const message = { type: 'sync-compare', ...ids, children, sums } as const;
+    this.core.sendDurable(session.peer, { ...message, floor: children === null ? floor : null });
+  }
+
+  /**
+   * Sends the copies of the next keys, in the order of their names, that lie in leaves that differ. The peer drops what
+   * it has of the others between them.
+   */
+  private sendCopies(session: Session, leaves: ReadonlySet<number>): void {
+    const { shard, comparison } = session;
+    const context = shard.context.clone();
+    // What the disk is about to be asked must be there, all that the context counts.
+    this.core.journal.afterTurn(() => {
+      if (!this.isCurrent(session)) return;
+      this.core.scan({ table: 'object', shard: shard.id, after: comparison.after, limit: SCAN_ROWS }, (result) => {
+        if (!this.isCurrent(session)) return;
+        const chosen = result.rows.map((row) => row.name).filter((name) => leaves.has(leafOf(nameId(name))));
+        const upto = result.more ? (result.rows.at(-1)?.name ?? null) : null;
+        this.openCells(session, chosen.slice(0, CHUNK_ITEMS), (items) => {
+          const count = fitting(items);
+          const { after } = comparison;
+          const end = count < chosen.length ? (chosen[count - 1] as ObjectName) : upto;
+          comparison.start = after;
+          comparison.after = end;
+          comparison.done = end === null;
+          this.sendCopyItems(session, items.slice(0, count), context, { after, upto: end });
+        });
+      });
+    });
+  }
+
+  private openCells(session: Session, names: readonly ObjectName[], use: (items: SyncItem[]) => void): void {
+    const items: SyncItem[] = [];
+    let open = names.length + 1;
+    const done = (): void => {
+      if (--open === 0 && this.isCurrent(session)) use(items);
+    };
+    for (const [index, name] of names.entries()) {
+      this.core.cells.open(session.shard.id, name, (cell) => {
+        items[index] = itemOf(session, cell, []);
+        done();
+      });
+    }
+    done();
+  }
+
+  /** Copies of keys that the peer has and that were not among those of the last interval: most are absent here. */
+  private sendUnnamed(session: Session, names: readonly ObjectName[]): void {
+    const { comparison } = session;
+    // There may be more of them: the interval is gone through again.
+    if (names.length === UNNAMED_MAX) {
+      comparison.after = comparison.start;
+      comparison.done = false;
+    }
+    const context = session.shard.context.clone();
+    this.openCells(session, names.slice(0, CHUNK_ITEMS), (items) => {
+      const count = fitting(items);
+      comparison.unnamed = names.slice(count);
+      this.sendCopyItems(session, items.slice(0, count), context, null);
+    });
+  }
+
+  private sendCopyItems(
+    session: Session,
+    items: readonly SyncItem[],
+    context: CausalContext,
+    interval: SyncCopiesMessage['interval'],
+  ): void {
+    const { shard, comparison } = session;
+    this.core.counters.syncObjectsSent += items.length;
+    this.await(session, ++this.lastSequence);
+    const ids = { shard: shard.id, comparison: comparison.id, sequence: session.awaiting };
+    this.core.sendDurable(session.peer, { type: 'sync-copies', ...ids, context, interval, items });
+  }
+
+  private finish(session: Session): void {
+    session.finishing = true;
+    this.await(session, ++this.lastSequence);
+    const { awaiting: sequence, covered: context, comparison, floor } = session;
+    const ids = { shard: session.shard.id, comparison: floor === null ? 0 : comparison.id, sequence };
+    this.core.sendDurable(session.peer, { type: 'sync-done', ...ids, context });
+  }
+
+  private await(session: Session, sequence: number): void {
+    session.awaiting = sequence;
+    session.expiresAtMs = this.core.now.monoMs + ANSWER_TIMEOUT_MS;
+  }
+
+  private isCurrent(session: Session): boolean {
+    const { peer, shard } = session;
+    return this.sessions.get(sessionId(peer, shard.id)) === session && this.core.shards.find(shard.id) === shard;
+  }
+}
+
+function sessionId(peer: NodeId, shard: number): string {
+  return `${peer}/${shard}`;
+}
+
+function itemOf(session: Session, cell: Cell, events: readonly Dot[]): SyncItem {
+  const { bucket, key } = cell.name;
+  return { bucket, key, entries: cell.object.entries, past: pastSince(session, cell), events };
+}
+
+/**
+ * The object's past, and what its list of events does not name of all that it has seen: the events applied since the
+ * session began, and those on the floor.
+ */
+function pastSince(session: Session, cell: Cell): CausalContext | null {
+  const { past } = cell.object;
+  const { floor, shard, covered } = session;
+  const since = shard.context.minus(covered);
+  if (since.length === 0 && floor === null) return past;
+  const open = CausalContext.fromRanges(since);
+  if (past !== null) open.union(past);
+  if (floor !== null) open.union(floor);
+  return open;
+}
+
+/** How many of the first items fit one chunk: at least one, where there is one. */
+function fitting(items: readonly SyncItem[]): number {
+  let bytes = 0;
+  for (const [index, item] of items.entries()) {
+    bytes += entriesBytes(item.entries) + item.key.length;
+    if (index > 0 && bytes > CHUNK_BYTES) return index;
+  }
+  return items.length;
+}
