@@ -13,13 +13,13 @@ const MINIMISED_MAX = 3;
 
 /** Many seeds on several threads. Returns the exit status. */
 export async function runMany(options: ManyOptions): Promise<number> {
-  const { first, count, seconds, nodes, jobs } = options;
+  const { first, count, seconds, nodes, ring, jobs } = options;
   const startedMs = performance.now();
   const progress = new Progress(count);
   const totals = { simulatedMs: 0, cpuMs: 0, acks: 0 };
   const failed: RunReport[] = [];
   let next = first;
-  const take = (): Task | null => (next < first + count ? { seed: next++, seconds, nodes } : null);
+  const take = (): Task | null => (next < first + count ? { seed: next++, seconds, nodes, ring } : null);
   const use = (report: RunReport): void => {
     totals.simulatedMs += report.simulatedMs;
     totals.cpuMs += report.cpuMs;
@@ -31,7 +31,7 @@ export async function runMany(options: ManyOptions): Promise<number> {
     progress.clear();
     if (failed.length > TOLD_MAX) return;
     tell(report, { withFaults: false });
-    process.stdout.write(`  replay: ${replayOf(report.schedule.seed, seconds, nodes)}\n`);
+    process.stdout.write(`  replay: ${replayOf(report.schedule.seed, options)}\n`);
   };
   await Promise.all(Array.from({ length: jobs }, () => work(take, use)));
   progress.clear();

@@ -7,6 +7,7 @@ export const USAGE = `usage: npm run sim -- [options]
   --seed S         the first seed (1); alone: that one run, with a trace where it fails
   --seconds T      length of the phase with faults, in simulated seconds (60)
   --nodes N        nodes of each run, 2 to 16; default: drawn from the seed (scenarios take more)
+  --ring           operators change the ring as well
   --jobs N         runs at once; default: one for each core
   --minimise       of a run that fails, look for the smallest schedule that fails in the same way
   --schedule FILE  replay a schedule, as --minimise writes it
@@ -23,6 +24,7 @@ export interface SingleOptions {
   readonly seed: number;
   readonly seconds: number;
   readonly nodes: number | undefined;
+  readonly ring: boolean;
   readonly minimise: boolean;
   /** A file with a schedule, which then decides instead of the seed. */
   readonly schedule: string | undefined;
@@ -34,6 +36,7 @@ export interface ManyOptions {
   readonly count: number;
   readonly seconds: number;
   readonly nodes: number | undefined;
+  readonly ring: boolean;
   readonly jobs: number;
   readonly minimise: boolean;
 }
@@ -55,6 +58,7 @@ export function optionsOf(args: string[]): SimOptions {
       seed: { type: 'string' },
       seconds: { type: 'string' },
       nodes: { type: 'string' },
+      ring: { type: 'boolean', default: false },
       jobs: { type: 'string' },
       minimise: { type: 'boolean', default: false },
       schedule: { type: 'string' },
@@ -63,7 +67,7 @@ export function optionsOf(args: string[]): SimOptions {
     },
   });
   if (values.help) return { mode: 'help' };
-  const { minimise, scenario, schedule } = values;
+  const { minimise, ring, scenario, schedule } = values;
   const first = whole('seed', values.seed, 0, 0xffff_ffff) ?? 1;
   const count = whole('seeds', values.seeds, 1, 1e9) ?? (values.seed === undefined ? 100 : 1);
   const seconds = positive('seconds', values.seconds) ?? 60;
@@ -71,13 +75,20 @@ export function optionsOf(args: string[]): SimOptions {
   const jobs = whole('jobs', values.jobs, 1, 1024) ?? availableParallelism();
   if (scenario !== undefined) {
     refuse('--scenario', { '--schedule': schedule, '--seeds': values.seeds, '--seconds': values.seconds });
+    if (ring) throw new SimUsageError('--ring has no meaning with --scenario');
     if (minimise) throw new SimUsageError('--minimise has no meaning with --scenario');
     return { mode: 'scenario', name: scenario, seed: first, nodes };
   }
   if (schedule !== undefined)
-    refuse('--schedule', { '--seed': values.seed, '--seeds': values.seeds, '--nodes': values.nodes });
-  if (schedule !== undefined || count === 1) return { mode: 'single', seed: first, seconds, nodes, minimise, schedule };
-  return { mode: 'many', first, count, seconds, nodes, jobs: Math.min(jobs, count), minimise };
+    refuse('--schedule', {
+      '--seed': values.seed,
+      '--seeds': values.seeds,
+      '--nodes': values.nodes,
+      '--ring': ring ? 'on' : undefined,
+    });
+  if (schedule !== undefined || count === 1)
+    return { mode: 'single', seed: first, seconds, nodes, ring, minimise, schedule };
+  return { mode: 'many', first, count, seconds, nodes, ring, jobs: Math.min(jobs, count), minimise };
 }
 
 function refuse(option: string, others: Readonly<Record<string, string | undefined>>): void {

@@ -1,10 +1,11 @@
-import type { RunReport } from './run.ts';
+import type { RunOptions, RunReport } from './run.ts';
 
 const PROBLEMS_SHOWN = 20;
 
 /** The command that repeats the run of a seed. */
-export function replayOf(seed: number, seconds: number, nodes: number | undefined): string {
-  return `npm run sim -- --seed ${seed} --seconds ${seconds}${nodes === undefined ? '' : ` --nodes ${nodes}`}`;
+export function replayOf(seed: number, { seconds, nodes, ring }: RunOptions): string {
+  const others = `${nodes === undefined ? '' : ` --nodes ${nodes}`}${ring ? ' --ring' : ''}`;
+  return `npm run sim -- --seed ${seed} --seconds ${seconds}${others}`;
 }
 
 export function tell({ schedule, problems, faults, writes, acks }: RunReport, options: { withFaults: boolean }): void {

@@ -17,8 +17,15 @@ export interface RunReport {
   readonly cpuMs: number;
 }
 
-export function scheduleOf(seed: number, seconds: number, nodes: number | undefined): Schedule {
-  return drawSchedule(seed, { safetyMs: seconds * 1000, ...(nodes === undefined ? {} : { nodes }) });
+/** What decides a run, besides its seed. */
+export interface RunOptions {
+  readonly seconds: number;
+  readonly nodes: number | undefined;
+  readonly ring: boolean;
+}
+
+export function scheduleOf(seed: number, { seconds, nodes, ring }: RunOptions): Schedule {
+  return drawSchedule(seed, { safetyMs: seconds * 1000, ring, ...(nodes === undefined ? {} : { nodes }) });
 }
 
 /** Runs a schedule; an exception in it is a problem like any other. */

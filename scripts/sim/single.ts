@@ -10,12 +10,13 @@ import { run, scheduleOf } from './run.ts';
 const TRACE_LINES = 120;
 
 /** One run, told in full. Returns the exit status. */
-export function runSingle({ seed, seconds, nodes, minimise, schedule: file }: SingleOptions): number {
-  const schedule = file === undefined ? scheduleOf(seed, seconds, nodes) : scheduleIn(file);
+export function runSingle(options: SingleOptions): number {
+  const { seed, minimise, schedule: file } = options;
+  const schedule = file === undefined ? scheduleOf(seed, options) : scheduleIn(file);
   const report = run(schedule);
   tell(report, { withFaults: true });
   const { simulatedMs, elapsedMs } = report;
-  const replay = file === undefined ? replayOf(seed, seconds, nodes) : `npm run sim -- --schedule ${file}`;
+  const replay = file === undefined ? replayOf(seed, options) : `npm run sim -- --schedule ${file}`;
   if (report.problems.length === 0) {
     const speed = `${Math.round(simulatedMs / elapsedMs)}x real time`;
     process.stdout.write(

@@ -1,8 +1,10 @@
 import type { Failure } from '../lib/failure.ts';
 import type { BucketConfig } from '../protocol/catalog/record.ts';
+import type { Place, RingChange } from '../protocol/catalog/ring-record.ts';
 import type { ClientRequest, ReplyOf } from '../protocol/replication/request.ts';
 
 export type { BucketConfig } from '../protocol/catalog/record.ts';
+export type { RingChange } from '../protocol/catalog/ring-record.ts';
 
 import type { Entries } from '../protocol/causal/entry.ts';
 import type { MemberState } from '../protocol/membership/member.ts';
@@ -33,6 +35,8 @@ export interface NodeStatus {
   readonly level: 'connected' | 'degraded' | 'island';
   readonly members: Readonly<Record<MemberState, number>>;
   readonly ringEpoch: number;
+  /** This node's own place in the ring. */
+  readonly ringPlace: Place;
   readonly shards: { readonly owned: number; readonly complete: number; readonly transferring: number };
   readonly disk: { readonly usedBytes: number; readonly freeBytes: number; readonly readOnly: boolean };
   /** Writes waiting here for owners that are away. */
@@ -61,21 +65,29 @@ export interface MemberView {
   readonly self: boolean;
 }
 
+export interface RingMemberView {
+  readonly name: string;
+  readonly peerId: string;
+  /** Owns shards. */
+  readonly in: boolean;
+  /** What operators have decided; `removed` is out for good. */
+  readonly place: Place;
+  readonly weight: number;
+  readonly zone: string;
+  /** Shards of which it is an owner. */
+  readonly shards: number;
+}
+
 export interface RingView {
   readonly epoch: number;
   readonly shards: number;
   readonly replicas: number;
-  readonly members: readonly {
-    readonly name: string;
-    readonly peerId: string;
-    readonly in: boolean;
-    readonly weight: number;
-    readonly zone: string;
-    /** Shards of which it is an owner. */
-    readonly shards: number;
-  }[];
-  /** Shards in transfer to new owners; null when the ring is at rest. */
-  readonly changing: { readonly shards: number } | null;
+  readonly members: readonly RingMemberView[];
+  /**
+   * What this node has still to take over or to hand over, in shards, and how many it has done since the ring changed;
+   * null when it is at rest.
+   */
+  readonly changing: { readonly shards: number; readonly moved: number } | null;
 }
 
 export interface LocateView {
@@ -132,6 +144,11 @@ export interface NodeHandle {
   status(): Promise<NodeStatus>;
   members(): readonly MemberView[];
   ring(): RingView;
+  /**
+   * An operator's command about the member of this name or peer id. `by`: who asks, for events. Failures:
+   * `member-not-found`, `last-member`, `bad-request`.
+   */
+  changeRing(member: string, change: RingChange, by: string): Promise<RingMemberView>;
   locate(bucket: string, key: string): LocateView;
   buckets(): readonly BucketView[];
   /** Undefined when there is no such bucket. */

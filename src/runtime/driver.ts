@@ -5,7 +5,7 @@ import type { Storage } from '../ports/storage.ts';
 import type { Lane, Transport, TransportHandler } from '../ports/transport.ts';
 import type { Entries } from '../protocol/causal/entry.ts';
 import type { NodeId } from '../protocol/machine.ts';
-import type { BucketOutcome, NodeEffect, NodeEvent, NodeInput } from '../protocol/node/effect.ts';
+import type { BucketOutcome, NodeEffect, NodeEvent, NodeInput, RingOutcome } from '../protocol/node/effect.ts';
 import type { Node } from '../protocol/node/node.ts';
 import type { ClientReply } from '../protocol/replication/request.ts';
 import { DecodeError } from '../wire/codec.ts';
@@ -24,6 +24,7 @@ const LAG_REPORT_MS = 100;
 export interface DriverHooks {
   readonly onReply: (id: number, reply: ClientReply) => void;
   readonly onBucketReply: (id: number, outcome: BucketOutcome) => void;
+  readonly onRingReply: (id: number, outcome: RingOutcome) => void;
   readonly onChanged: (bucket: string, key: string, entries: Entries) => void;
   readonly onEvent: (event: NodeEvent) => void;
   readonly onPublication: (topic: string, from: NodeId, data: Uint8Array) => void;
@@ -249,6 +250,8 @@ export class Driver implements TransportHandler {
         return hooks.onReply(effect.id, effect.reply);
       case 'bucket-reply':
         return hooks.onBucketReply(effect.id, effect.outcome);
+      case 'ring-reply':
+        return hooks.onRingReply(effect.id, effect.outcome);
       case 'changed':
         return hooks.onChanged(effect.bucket, effect.key, effect.entries);
       case 'event':

@@ -11,26 +11,30 @@ import type {
   MemberView,
   NodeHandle,
   NodeStatus,
+  RingChange,
+  RingMemberView,
   RingView,
 } from '../ports/node-handle.ts';
 import type { Signer } from '../ports/signer.ts';
 import type { CorruptRecord, Storage } from '../ports/storage.ts';
 import type { SystemSampler } from '../ports/system.ts';
 import type { Transport } from '../ports/transport.ts';
-import type { BucketRecord } from '../protocol/catalog/record.ts';
 import type { NodeId } from '../protocol/machine.ts';
 import { isDegraded, isReachable, type Member } from '../protocol/membership/member.ts';
-import type { BucketOutcome, NodeEvent } from '../protocol/node/effect.ts';
+import type { BucketOutcome, NodeEvent, RingOutcome } from '../protocol/node/effect.ts';
 import { Node } from '../protocol/node/node.ts';
 import type { ClientReply, ClientRequest, ReplyOf } from '../protocol/replication/request.ts';
 import { WIRE_VERSION } from '../wire/message.ts';
 import { recordOf } from '../wire/record.ts';
 import { ChangeLog } from './change-log.ts';
 import { claimAuthority } from './claim-authority.ts';
+import { bucketView, findRingMember, memberView, nameOf, ringMemberViews } from './cluster-views.ts';
 import { Driver } from './driver.ts';
 import { EventLog } from './event-log.ts';
 import { type MetricsSnapshot, nodeMetrics } from './node-metrics.ts';
 import type { NodeState } from './node-state.ts';
+import { ringEventData } from './ring-events.ts';
+import { TransferProgress } from './transfer-progress.ts';
 
 /** Between two looks at the machine and the disk. */
 const SAMPLE_INTERVAL_MS = 5000;
@@ -77,6 +81,8 @@ export class LocalNode implements NodeHandle {
   private readonly driver: Driver;
   private readonly requests = new Map<number, Waiter<ClientReply>>();
   private readonly bucketRequests = new Map<number, Waiter<BucketOutcome>>();
+  private readonly ringRequests = new Map<number, Waiter<RingOutcome>>();
+  private readonly progress = new TransferProgress();
   private readonly degraded = new Set<NodeId>();
   private readonly refusals = new Map<string, number>();
   private readonly startedMs: number;
@@ -137,6 +143,7 @@ export class LocalNode implements NodeHandle {
       hooks: {
         onReply: (id, reply) => settle(this.requests, id, reply),
         onBucketReply: (id, outcome) => settle(this.bucketRequests, id, outcome),
+        onRingReply: (id, outcome) => settle(this.ringRequests, id, outcome),
         onChanged: (bucket, key, entries) => this.changes.append(bucket, key, entries),
         onEvent: (event) => this.record(event),
         onPublication: () => undefined,
@@ -153,6 +160,7 @@ export class LocalNode implements NodeHandle {
     this.driver.start();
     await this.sample();
     this.phase = 'serving';
+    this.logPlace();
   }
 
   /** Leaves the cluster, lets what is under way end, and syncs. */
@@ -168,10 +176,10 @@ export class LocalNode implements NodeHandle {
     const gone = failure('shutting-down', 'the node is shutting down; send the request to another node', {
       stateChanged: 'maybe',
     });
-    for (const { reject } of this.requests.values()) reject(new HoldfastError(gone));
-    for (const { reject } of this.bucketRequests.values()) reject(new HoldfastError(gone));
-    this.requests.clear();
-    this.bucketRequests.clear();
+    for (const waiters of [this.requests, this.bucketRequests, this.ringRequests]) {
+      for (const { reject } of waiters.values()) reject(new HoldfastError(gone));
+      waiters.clear();
+    }
     await this.options.transport.stop();
   }
 
@@ -222,6 +230,7 @@ export class LocalNode implements NodeHandle {
       level: this.level(),
       members,
       ringEpoch: node.ringEpoch,
+      ringPlace: this.ringPlace,
       shards,
       disk: { ...this.disk, readOnly: this.readOnly },
       hints,
@@ -236,22 +245,27 @@ export class LocalNode implements NodeHandle {
   }
 
   ring(): RingView {
-    const { ring } = this.node;
-    const { transferring } = this.node.replicationStats().shards;
+    const { ring, ringEpoch } = this.node;
     return {
-      epoch: this.node.ringEpoch,
+      epoch: ringEpoch,
       shards: ring.shards,
       replicas: ring.replicas,
-      members: ring.members.map(({ id, zone, weight, in: isIn }) => ({
-        name: this.nameOf(id),
-        peerId: id,
-        in: isIn,
-        weight,
-        zone,
-        shards: ring.shardsOf(id).length,
-      })),
-      changing: transferring === 0 ? null : { shards: transferring },
+      members: ringMemberViews(this.node),
+      changing: this.progress.observe(this.node.replicationStats().shards.transferring),
     };
+  }
+
+  async changeRing(member: string, change: RingChange, by: string): Promise<RingMemberView> {
+    const refusal = this.refusal();
+    if (refusal !== null) throw new HoldfastError(refusal);
+    const { peerId } = findRingMember(this.node, member);
+    const id = ++this.lastId;
+    const outcome = await new Promise<RingOutcome>((resolve, reject) => {
+      this.ringRequests.set(id, { resolve, reject });
+      this.driver.post({ type: 'change-ring', id, member: peerId, change, by });
+    });
+    if (!outcome.ok) throw new HoldfastError(outcome.failure);
+    return findRingMember(this.node, peerId);
   }
 
   locate(bucket: string, key: string): LocateView {
@@ -262,11 +276,8 @@ export class LocalNode implements NodeHandle {
     const owners = ring.owners(shard);
     return {
       shard,
-      owners: owners.map((id) => this.nameOf(id)),
-      fallbacks: ring
-        .preference(shard)
-        .slice(owners.length)
-        .map((id) => this.nameOf(id)),
+      owners: owners.map(this.nameOf),
+      fallbacks: ring.preference(shard).slice(owners.length).map(this.nameOf),
     };
   }
 
@@ -345,8 +356,11 @@ export class LocalNode implements NodeHandle {
     return reachable * 2 > all ? 'connected' : 'island';
   }
 
-  private nameOf(id: NodeId): string {
-    return this.node.member(id)?.profile.name ?? id;
+  private readonly nameOf = (id: NodeId): string => nameOf(this.node, id);
+
+  private get ringPlace(): NodeStatus['ringPlace'] {
+    const { self } = this.options.transport;
+    return this.node.ringPlaces.find(({ id }) => id === self)?.place ?? 'in';
   }
 
   private profile(): Member['profile'] {
@@ -421,10 +435,35 @@ export class LocalNode implements NodeHandle {
         // One a shard would drown everything else; progress is in `status` and `ring`.
         this.options.log.debug(event.type, { shard: event.shard });
         return;
+      case 'ring-changed':
+        this.recordRing(event);
+        return;
       default: {
         const { type, ...data } = event;
         this.appendEvent(type, data);
       }
+    }
+  }
+
+  private recordRing(event: Extract<NodeEvent, { type: 'ring-changed' }>): void {
+    for (const data of ringEventData(event, this.nameOf)) this.appendEvent('ring-changed', data);
+    const { self } = this.options.transport;
+    if (event.differences.some(({ id }) => id === self)) this.logPlace();
+  }
+
+  /** A node that owns nothing should not leave its operator wondering. */
+  private logPlace(): void {
+    const { log } = this.options;
+    switch (this.ringPlace) {
+      case 'in':
+        return;
+      case 'out':
+        log.warn('this node is out of the ring: it serves requests, and hands over the data it holds');
+        return;
+      case 'removed':
+        log.warn(
+          'this node was removed from the ring: it hands over the data it holds, and can then be stopped for good',
+        );
     }
   }
 
@@ -457,31 +496,4 @@ function settle<T>(waiters: Map<number, Waiter<T>>, id: number, value: T): void 
   const waiter = waiters.get(id);
   waiters.delete(id);
   waiter?.resolve(value);
-}
-
-function memberView(member: Member, self: boolean, estimatedRttMs: number | null): MemberView {
-  const { profile } = member;
-  const rttMs = self ? null : (member.rttMs ?? estimatedRttMs);
-  return {
-    name: profile.name,
-    peerId: member.id,
-    state: member.state,
-    health: member.health,
-    incarnation: member.incarnation,
-    zone: profile.zone,
-    labels: profile.labels,
-    addresses: profile.addresses,
-    score: Math.round(profile.score * 1000) / 1000,
-    rttMs: rttMs === null ? null : Math.round(rttMs * 100) / 100,
-    rttEstimated: rttMs !== null && member.rttMs === null,
-    missedProbes: member.missedProbes,
-    errorRate: Math.round(member.errorRate * 1000) / 1000,
-    since: new Date(member.sinceMs).toISOString(),
-    self,
-  };
-}
-
-function bucketView(record: BucketRecord): BucketView {
-  const { name, consistency, conflict, replicas, sync, ttlSeconds } = record;
-  return { name, consistency, conflict, replicas, sync, ttlSeconds };
 }

@@ -1,8 +1,9 @@
 import type { Failure, FailureCode } from '../lib/failure.ts';
 import { FAILURE_CODES } from '../lib/failure.ts';
 import { FRAME_BYTES_MAX, type Lane } from '../ports/transport.ts';
-import type { BucketRecord, CatalogState, RingMemberRecord } from '../protocol/catalog/record.ts';
-import { BUCKETS_MAX, RING_MEMBERS_MAX } from '../protocol/catalog/record.ts';
+import type { BucketRecord, CatalogState } from '../protocol/catalog/record.ts';
+import { BUCKETS_MAX } from '../protocol/catalog/record.ts';
+import { ASKER_LENGTH_MAX, RING_MEMBERS_MAX, type RingRecord } from '../protocol/catalog/ring-record.ts';
 import { VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
 import { FANOUT, LEAVES } from '../protocol/causal/fingerprint-tree.ts';
 import type { Mutation } from '../protocol/causal/mutation.ts';
@@ -204,12 +205,13 @@ const syncItem: Codec<SyncItem> = record<SyncItem>({
 const shards = list(shard, SHARDS_MAX);
 const digests = list(uint32, SHARDS_MAX);
 
-const member: Codec<RingMemberRecord> = record<RingMemberRecord>({
+const asker = text(ASKER_LENGTH_MAX * 4);
+const member: Codec<RingRecord> = record<RingRecord>({
   id: nodeId,
-  version: integer(),
-  in: boolean,
-  weight: number,
-  zone: shortText,
+  own: record({ version: integer(), weight: number, zone: shortText }),
+  place: record({ version: integer(), value: oneOf('in', 'out', 'removed'), by: asker }),
+  weight: record({ version: integer(), value: nullable(number), by: asker }),
+  zone: record({ version: integer(), value: nullable(shortText), by: asker }),
 });
 const bucketRecord: Codec<BucketRecord> = record<BucketRecord>({
   name: bucketName,

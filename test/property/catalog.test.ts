@@ -1,16 +1,25 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Catalog } from '../../src/protocol/catalog/catalog.ts';
-import type { BucketRecord, CatalogState, RingMemberRecord } from '../../src/protocol/catalog/record.ts';
+import type { BucketRecord, CatalogState } from '../../src/protocol/catalog/record.ts';
+import type { RingChange, RingRecord, Setting } from '../../src/protocol/catalog/ring-record.ts';
+import { Ring } from '../../src/protocol/ring/ring.ts';
 
 // Few names and versions, so that records meet and tie.
 const version = fc.integer({ min: 1, max: 3 });
-const member: fc.Arbitrary<RingMemberRecord> = fc.record({
-  id: fc.constantFrom('a', 'b', 'c', 'd'),
-  version,
-  in: fc.boolean(),
-  weight: fc.constantFrom(0.5, 1, 2),
-  zone: fc.constantFrom('', 'north', 'süd'),
+const changes = fc.integer({ min: 0, max: 2 });
+const by = fc.constantFrom('', 'ann', 'ben');
+const setting = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<Setting<T>> => fc.record({ version: changes, value, by });
+const id = fc.constantFrom('a', 'b', 'c', 'd');
+const weight = fc.constantFrom(0.5, 1, 2);
+const zone = fc.constantFrom('', 'north', 'süd');
+const place = fc.constantFrom('in' as const, 'out' as const, 'removed' as const);
+const member: fc.Arbitrary<RingRecord> = fc.record({
+  id,
+  own: fc.record({ version: changes, weight, zone }),
+  place: setting(place),
+  weight: setting(fc.option(weight)),
+  zone: setting(fc.option(zone)),
 });
 const bucket: fc.Arbitrary<BucketRecord> = fc.record({
   name: fc.constantFrom('default', 'x', 'y'),
@@ -86,6 +95,98 @@ describe('the catalog is a join semilattice', () => {
         expect(catalog.digest() === digest).toBe(equal(catalog.state(), before));
       }),
       { numRuns: 500 },
+    );
+  });
+});
+
+const change: fc.Arbitrary<RingChange> = fc.oneof(
+  fc.record({ place }),
+  fc.record({ weight: fc.option(weight) }),
+  fc.record({ zone: fc.option(zone) }),
+);
+const command = fc.record({ id, change, by: fc.constantFrom('ann', 'ben') });
+
+/** Four members that have spoken for themselves. */
+function cluster(): Catalog {
+  const catalog = new Catalog();
+  for (const each of ['a', 'b', 'c', 'd']) catalog.setOwn(each, { weight: 1, zone: '' });
+  return catalog;
+}
+
+describe('operators on both sides of a partition', () => {
+  it('agree afterwards, and every command holds that no other one of the same thing outranks', () => {
+    fc.assert(
+      fc.property(fc.array(command, { maxLength: 12 }), fc.array(command, { maxLength: 12 }), (here, there) => {
+        const sides = [cluster(), cluster()] as const;
+        const commands = [here, there] as const;
+        const touched = commands.map(
+          (list, side) =>
+            new Set(
+              list.flatMap((each) => {
+                const outcome = sides[side]?.changeMember(each.id, each.change, each.by);
+                return outcome?.ok === true && outcome.changed ? [`${each.id} ${Object.keys(each.change)[0]}`] : [];
+              }),
+            ),
+        );
+        const [a, b] = sides;
+        const said = sides.map((side) => new Map(side.state().members.map((record) => [record.id, record])));
+        const [stateA, stateB] = [a.state(), b.state()];
+        a.join(stateB);
+        b.join(stateA);
+        same(a, b);
+        for (const record of a.state().members) {
+          for (const field of ['place', 'weight', 'zone'] as const) {
+            const [left, right] = said.map((side) => side.get(record.id)?.[field]);
+            expect([left, right]).toContainEqual(record[field]);
+            // What only one side spoke of is as that side said.
+            if (touched[0]?.has(`${record.id} ${field}`) !== true) expect(record[field]).toEqual(right);
+            if (touched[1]?.has(`${record.id} ${field}`) !== true) expect(record[field]).toEqual(left);
+          }
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('never leave a ring of nobody', () => {
+    fc.assert(
+      fc.property(fc.array(command), fc.array(command), (here, there) => {
+        const sides = [cluster(), cluster()] as const;
+        for (const { id: to, change: what, by: who } of here) sides[0].changeMember(to, what, who);
+        for (const { id: to, change: what, by: who } of there) sides[1].changeMember(to, what, who);
+        for (const side of sides) expect(side.ringMembers.some((each) => each.place === 'in')).toBe(true);
+        sides[0].join(sides[1].state());
+        const members = sides[0].ringMembers;
+        expect(new Ring({ members }).memberCount).toBeGreaterThan(0);
+        // While anybody's place is in, those are in and nobody else.
+        const places = members.filter((each) => each.place === 'in');
+        if (places.length > 0) expect(members.filter((each) => each.in)).toEqual(places);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('outrank a member that restarts, whatever its configuration says then', () => {
+    fc.assert(
+      fc.property(fc.array(command), weight, zone, (commands, ownWeight, ownZone) => {
+        const catalog = cluster();
+        for (const { id: to, change: what, by: who } of commands) catalog.changeMember(to, what, who);
+        const restarted = new Catalog(catalog.state());
+        restarted.setOwn('a', { weight: ownWeight, zone: ownZone });
+        // A wiped one knows nothing of it at first.
+        const wiped = new Catalog();
+        wiped.setOwn('a', { weight: ownWeight, zone: ownZone });
+        wiped.join(restarted.state());
+        wiped.setOwn('a', { weight: ownWeight, zone: ownZone });
+        for (const each of [restarted, wiped]) {
+          const [before, after] = [catalog.ringRecord('a'), each.ringRecord('a')];
+          expect(after?.place).toEqual(before?.place);
+          const placed = each.ringMembers.find((one) => one.id === 'a');
+          expect(placed?.weight).toBe(before?.weight.value ?? ownWeight);
+          expect(placed?.zone).toBe(before?.zone.value ?? ownZone);
+        }
+      }),
+      { numRuns: 300 },
     );
   });
 });

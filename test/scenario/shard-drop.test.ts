@@ -36,7 +36,7 @@ const PLACEMENT: Placement = {
   owners: () => OWNERS,
   preference: () => [...OWNERS, SELF],
   isOwner: (_shard, node) => OWNERS.includes(node),
-  isMember: (node) => PLACEMENT.preference(0).includes(node),
+  knows: (node) => PLACEMENT.preference(0).includes(node),
 };
 
 /** A node that no longer owns its only shard, on a disk that answers when it is told to. */

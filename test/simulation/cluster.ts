@@ -1,5 +1,6 @@
 import { hashString } from '../../src/lib/hash.ts';
 import { Prng } from '../../src/lib/prng.ts';
+import type { RingChange } from '../../src/protocol/catalog/ring-record.ts';
 import type { NodeEffect, NodeInput } from '../../src/protocol/node/effect.ts';
 import { Node } from '../../src/protocol/node/node.ts';
 import type { ObjectName } from '../../src/protocol/replication/record.ts';
@@ -134,6 +135,7 @@ export class SimCluster {
       timer: null,
       inbox: [],
       replies: new Map(),
+      ringReplies: new Map(),
       turning: false,
       held: null,
       timerIsDue: false,
@@ -231,6 +233,19 @@ export class SimCluster {
     const id = ++this.lastRequest;
     node.running.replies.set(id, use);
     this.deliver(node, node.running, () => this.inputs(node, [{ type: 'request', id, request }]));
+  }
+
+  /** An operator's command to a node. False where it changes nothing as far as the node knows. */
+  changeRing(node: SimNode, member: SimNode, change: RingChange): boolean {
+    const { running } = node;
+    if (running === null || running.held !== null) return false;
+    const id = ++this.lastRequest;
+    let changed = false;
+    running.ringReplies.set(id, (outcome) => {
+      changed = outcome.ok && outcome.changed;
+    });
+    this.inputs(node, [{ type: 'change-ring', id, member: member.id, change, by: `an operator at ${node.name}` }]);
+    return changed;
   }
 
   /** The disk has given back a bad record; it has been set aside. */
@@ -443,6 +458,11 @@ export class SimCluster {
         const use = running.replies.get(effect.id);
         running.replies.delete(effect.id);
         return use?.(effect.reply);
+      }
+      case 'ring-reply': {
+        const use = running.ringReplies.get(effect.id);
+        running.ringReplies.delete(effect.id);
+        return use?.(effect.outcome);
       }
       case 'bucket-reply':
       case 'changed':

@@ -1,3 +1,4 @@
+import type { RingChange } from '../../src/protocol/catalog/ring-record.ts';
 import type { SimCluster } from './cluster.ts';
 import type { CopyLedger } from './copy-ledger.ts';
 import { type Fault, faultText } from './fault.ts';
@@ -115,6 +116,10 @@ export class FaultInjector {
       case 'other-version':
         this.otherVersion(node, fault);
         return true;
+      case 'ring-out':
+      case 'ring-in':
+      case 'ring-weight':
+        return cluster.changeRing(node, cluster.nodes[fault.member] as SimNode, changeOf(fault));
       default:
         this.trouble(node, fault);
         return true;
@@ -307,5 +312,16 @@ export class FaultInjector {
     };
     this.ends.add(once);
     this.cluster.clock.after(forMs, once);
+  }
+}
+
+function changeOf(fault: FaultOf<'ring-out' | 'ring-in' | 'ring-weight'>): RingChange {
+  switch (fault.type) {
+    case 'ring-out':
+      return { place: 'out' };
+    case 'ring-in':
+      return { place: 'in' };
+    case 'ring-weight':
+      return { weight: fault.weight };
   }
 }

@@ -10,8 +10,10 @@ export interface FaultContext {
   readonly movable: readonly number[];
 }
 
-/** All but `start`, which belongs to nodes that join late. */
-export type DrawnFaultType = Exclude<FaultType, 'start'>;
+/** Commands of operators, which a run has only where it is asked for them. */
+export type RingFaultType = 'ring-out' | 'ring-in' | 'ring-weight';
+/** All others but `start`, which belongs to nodes that join late. */
+export type DrawnFaultType = Exclude<FaultType, 'start' | RingFaultType>;
 
 const FORGED_CLAIMS: readonly ForgedClaim[] = ['left', 'dead', 'alive'];
 const MINUTE_MS = 60_000;
@@ -95,6 +97,19 @@ export const FAULT_KINDS: Readonly<Record<DrawnFaultType, (context: FaultContext
     const [liar, about] = row(context) as [number, number, ...number[]];
     return { type: 'forge', node: liar, about, claim: context.prng.pick(FORGED_CLAIMS) ?? 'left' };
   },
+};
+
+const WEIGHTS = [0.25, 0.5, 2, 4, null];
+
+export const RING_FAULT_KINDS: Readonly<Record<RingFaultType, (context: FaultContext) => Fault>> = {
+  'ring-out': (context) => ({ type: 'ring-out', node: node(context), member: node(context) }),
+  'ring-in': (context) => ({ type: 'ring-in', node: node(context), member: node(context) }),
+  'ring-weight': (context) => ({
+    type: 'ring-weight',
+    node: node(context),
+    member: node(context),
+    weight: context.prng.pick(WEIGHTS) ?? null,
+  }),
 };
 
 function node({ prng, nodes }: FaultContext): number {

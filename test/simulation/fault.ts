@@ -60,6 +60,12 @@ export type Fault =
   | { readonly type: 'new-address'; readonly node: number; readonly downMs: number }
   /** The node runs for a time in a version that shares no wire version with the others. */
   | ({ readonly type: 'other-version'; readonly node: number; readonly downMs: number } & Timed)
+  /** An operator asks `node` to take a member out of the ring. */
+  | { readonly type: 'ring-out'; readonly node: number; readonly member: number }
+  /** … or to put it in again. */
+  | { readonly type: 'ring-in'; readonly node: number; readonly member: number }
+  /** … or to give it another weight; null: its own. */
+  | { readonly type: 'ring-weight'; readonly node: number; readonly member: number; readonly weight: number | null }
   /** A member lies: it tells its peers what another has never said of itself. */
   | { readonly type: 'forge'; readonly node: number; readonly about: number; readonly claim: ForgedClaim };
 
@@ -92,6 +98,12 @@ export function faultText(fault: Fault): string {
       return `the wall clock of ${name(fault.node)} is off by ${seconds(fault.byMs)} for ${seconds(fault.forMs)}`;
     case 'forge':
       return `${name(fault.node)} forges "${name(fault.about)} ${fault.claim}"`;
+    case 'ring-out':
+      return `${name(fault.node)} is told that ${name(fault.member)} is out of the ring`;
+    case 'ring-in':
+      return `${name(fault.node)} is told that ${name(fault.member)} is in the ring`;
+    case 'ring-weight':
+      return `${name(fault.node)} is told that ${name(fault.member)} has weight ${fault.weight ?? 'of its own'}`;
     case 'clock-drift':
       return `the clocks of ${name(fault.node)} run at ${fault.rate} for ${seconds(fault.forMs)}`;
     default:

@@ -5,7 +5,7 @@ import { SimCluster, type SimNode } from './cluster.ts';
 import { CopyLedger } from './copy-ledger.ts';
 import type { Fault } from './fault.ts';
 import { FaultInjector } from './fault-injector.ts';
-import { FAULT_KINDS } from './fault-kinds.ts';
+import { FAULT_KINDS, RING_FAULT_KINDS } from './fault-kinds.ts';
 import { drawSchedule } from './schedule.ts';
 
 type Members = readonly [SimNode, SimNode, SimNode];
@@ -233,6 +233,62 @@ describe('faults', () => {
   });
 });
 
+describe('commands of operators', () => {
+  const placesSeenBy = ({ running }: SimNode): (readonly [string, number])[] | undefined =>
+    running?.node.ringPlaces.map(({ place, weight }) => [place, weight]);
+
+  test('reach everyone, and outlast a restart', () => {
+    const { cluster, nodes, inject, notes } = story();
+    inject({ type: 'ring-out', node: 1, member: 0 });
+    inject({ type: 'ring-weight', node: 1, member: 2, weight: 4 });
+    inject({ type: 'ring-out', node: 1, member: 0 });
+    cluster.run(1000);
+    inject({ type: 'crash', node: 0, downMs: 1000, torn: 0 });
+    cluster.run(8000);
+    const order = [...nodes].sort((a, b) => (a.id < b.id ? -1 : 1));
+    const places = order.map((node) => (node === nodes[0] ? ['out', 1] : ['in', node === nodes[2] ? 4 : 1]));
+    for (const node of nodes) {
+      expect(placesSeenBy(node)).toEqual(places);
+      expect(node.running?.node.ring.memberCount).toBe(2);
+    }
+    inject({ type: 'ring-in', node: 0, member: 0 });
+    inject({ type: 'ring-weight', node: 0, member: 2, weight: null });
+    cluster.run(1000);
+    for (const node of nodes) expect(placesSeenBy(node)).toEqual(order.map(() => ['in', 1]));
+    expect(notes.filter((text) => text.startsWith('passed over'))).toHaveLength(1);
+  });
+
+  test('on both sides of a partition come together', () => {
+    const { cluster, nodes, inject } = story();
+    inject({ type: 'partition', groups: [[0, 1], [2]], forMs: 5000 });
+    inject({ type: 'ring-out', node: 0, member: 0 });
+    inject({ type: 'ring-out', node: 2, member: 1 });
+    inject({ type: 'ring-out', node: 2, member: 2 });
+    cluster.run(2000);
+    expect(nodes[0].running?.node.ring.memberCount).toBe(2);
+    cluster.run(20_000);
+    // Each command left somebody in as far as its side knew. Together they leave nobody, and so all count as in.
+    for (const { running } of nodes) expect(running?.node.ring.memberCount).toBe(3);
+    for (const node of nodes) expect(placesSeenBy(node)).toEqual(placesSeenBy(nodes[0]));
+  });
+
+  test('a member that is out serves requests, and hands over what it holds', () => {
+    const cluster = new SimCluster({ seed: 2, nodes: 4 });
+    for (const node of cluster.nodes) cluster.start(node);
+    cluster.run(8000);
+    const [first, second] = cluster.nodes as [SimNode, SimNode];
+    for (let i = 0; i < 20; i++) expect(mutate(cluster, first, `k${i}`, put('value'), 'all')().type).toBe('mutate');
+    const injector = new FaultInjector(cluster, new CopyLedger(cluster.nodes), () => undefined);
+    injector.inject({ type: 'ring-out', node: 1, member: 0 });
+    cluster.run(500);
+    expect(mutate(cluster, first, 'k0', put('other'), 'quorum')()).toMatchObject({ type: 'mutate', quorum: 'strict' });
+    cluster.run(30_000);
+    expect(first.running?.node.replicationStats().shards).toEqual({ owned: 0, complete: 0, transferring: 0 });
+    expect(first.disk.objects.size).toBe(0);
+    expect(second.running?.node.replicationStats().shards.transferring).toBe(0);
+  });
+});
+
 describe('schedules', () => {
   test('differ in their kinds of faults, and all kinds occur', () => {
     const kinds = Array.from({ length: 60 }, (_, seed) => {
@@ -242,6 +298,20 @@ describe('schedules', () => {
     expect(new Set(kinds.flatMap((each) => [...each]))).toEqual(new Set([...Object.keys(FAULT_KINDS), 'start']));
     expect(kinds.some((each) => each.size > 8)).toBe(true);
     expect(kinds.some((each) => each.size < 4)).toBe(true);
+  });
+
+  test('have commands of operators where they are asked for, and are otherwise as without them', () => {
+    const kinds = new Set<string>();
+    for (let seed = 0; seed < 20; seed++) {
+      const { events, ...rest } = drawSchedule(seed, { safetyMs: 60_000, ring: true });
+      const { events: others, ...plain } = drawSchedule(seed, { safetyMs: 60_000 });
+      expect(rest).toEqual(plain);
+      const commands = events.filter(({ fault }) => fault.type in RING_FAULT_KINDS);
+      expect(events.filter((event) => !commands.includes(event))).toEqual(others);
+      for (const { fault } of commands) kinds.add(fault.type);
+      expect(commands.length).toBeGreaterThan(0);
+    }
+    expect(kinds).toEqual(new Set(Object.keys(RING_FAULT_KINDS)));
   });
 
   test('are plain data, and the same for the same seed', () => {

@@ -98,6 +98,10 @@ function withoutNode(fault: Fault, gone: number): Fault | null {
       return fault;
     case 'forge':
       return fault.node === gone || fault.about === gone ? null : fault;
+    case 'ring-out':
+    case 'ring-in':
+    case 'ring-weight':
+      return fault.node === gone || fault.member === gone ? null : fault;
     default:
       return fault.node === gone ? null : fault;
   }

@@ -1,12 +1,22 @@
 import { Prng } from '../../src/lib/prng.ts';
 import type { Fault } from './fault.ts';
-import { type DrawnFaultType, FAULT_KINDS, type FaultContext } from './fault-kinds.ts';
+import {
+  type DrawnFaultType,
+  FAULT_KINDS,
+  type FaultContext,
+  RING_FAULT_KINDS,
+  type RingFaultType,
+} from './fault-kinds.ts';
 import { FAIR_WEATHER, type Weather } from './weather.ts';
 
 export { type Fault, faultText } from './fault.ts';
 
 /** Latest end of the calm time in which a cluster forms, before clients work. */
 const CALM_MAX_MS = 3000;
+
+/** Until a member that was taken out is put in again. */
+const RING_AWAY_MAX_MS = 30_000;
+const RING_SEED = 0x72696e67;
 
 export interface FaultEvent {
   /** Since the start of the run. */
@@ -42,6 +52,8 @@ export interface DrawOptions {
   readonly safetyMs: number;
   /** Drawn from 3 to 6 when it is not given. */
   readonly nodes?: number;
+  /** Operators change the ring as well. The rest of the run is drawn as without them. */
+  readonly ring?: boolean;
 }
 
 /**
@@ -63,14 +75,19 @@ export function drawSchedule(seed: number, options: DrawOptions): Schedule {
     if (atMs < calmMs + safetyMs) events.push({ atMs, fault: { type: 'start', node } });
   }
   events.push(...drawFaults({ prng, nodes, movable }, calmMs, safetyMs));
+  const zones = prng.chance(0.3) ? 2 : 1;
+  const weather = drawWeather(prng);
+  if (options.ring === true) {
+    events.push(...drawRingChanges({ prng: new Prng(seed ^ RING_SEED), nodes, movable }, calmMs, safetyMs));
+  }
   events.sort((a, b) => a.atMs - b.atMs);
   return {
     seed,
     nodes,
-    zones: prng.chance(0.3) ? 2 : 1,
+    zones,
     late,
     discovery,
-    weather: drawWeather(prng),
+    weather,
     opIntervalMs: 20 + prng.below(60),
     calmMs,
     safetyMs,
@@ -109,6 +126,24 @@ function drawFaults(context: FaultContext, calmMs: number, safetyMs: number): Fa
     atMs += Math.ceil(prng.float() * 2 * intervalMs);
     if (atMs >= calmMs + safetyMs) return events;
     events.push({ atMs, fault: FAULT_KINDS[pickWeighted(prng, weighted, total)](context) });
+  }
+}
+
+/** Mostly there and back: a member that is out for good takes part in nothing any more. */
+function drawRingChanges(context: FaultContext, calmMs: number, safetyMs: number): FaultEvent[] {
+  const { prng } = context;
+  const kinds: readonly RingFaultType[] = ['ring-out', 'ring-out', 'ring-in', 'ring-in', 'ring-weight'];
+  const intervalMs = 2000 + prng.below(15_000);
+  const events: FaultEvent[] = [];
+  for (let atMs = calmMs; ; ) {
+    atMs += Math.ceil(prng.float() * 2 * intervalMs);
+    if (atMs >= calmMs + safetyMs) return events;
+    const kind = prng.pick(kinds) ?? 'ring-in';
+    const fault = RING_FAULT_KINDS[kind](context);
+    events.push({ atMs, fault });
+    if (fault.type !== 'ring-out' || !prng.chance(0.7)) continue;
+    const backMs = atMs + Math.ceil(prng.float() ** 2 * RING_AWAY_MAX_MS);
+    if (backMs < calmMs + safetyMs) events.push({ atMs: backMs, fault: { ...fault, type: 'ring-in' } });
   }
 }
 

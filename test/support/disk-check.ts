@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openLevelStorage } from '../../src/adapters/level/level-storage.ts';
 import type { Storage, StorageRange, StorageRow } from '../../src/ports/storage.ts';
+import { Catalog } from '../../src/protocol/catalog/catalog.ts';
 import type { CatalogState } from '../../src/protocol/catalog/record.ts';
 import type { DotRange } from '../../src/protocol/causal/context.ts';
 import type { Entries } from '../../src/protocol/causal/entry.ts';
@@ -121,7 +122,7 @@ function ownersOf(images: readonly DiskImage[], ring: Ring, shard: number): Disk
 }
 
 export function ringOf(image: DiskImage, shards = 256, replicas = 3): Ring {
-  return new Ring({ members: image.catalog.members, shards, replicas });
+  return new Ring({ members: new Catalog(image.catalog).ringMembers, shards, replicas });
 }
 
 const DIFFERENCES_MAX = 20;
@@ -142,7 +143,7 @@ export function replicaDifferences(images: readonly DiskImage[], replicas = 3): 
   const ring = ringOf(first, 256, replicas);
   for (let shard = 0; shard < ring.shards && differences.length < DIFFERENCES_MAX; shard++) {
     const owners = ownersOf(images, ring, shard);
-    const expected = Math.min(replicas, first.catalog.members.filter((member) => member.in).length);
+    const expected = Math.min(replicas, ring.memberCount);
     if (owners.length !== expected)
       differences.push(`shard ${shard}: ${owners.length} owners of ${expected} have a disk`);
     const [reference, ...others] = owners;

@@ -18,6 +18,8 @@ import type {
   Mutation,
   NodeHandle,
   NodeStatus,
+  RingChange,
+  RingMemberView,
   RingView,
 } from '../../src/ports/node-handle.ts';
 import { CausalContext } from '../../src/ports/node-handle.ts';
@@ -57,6 +59,12 @@ export class FakeNodeHandle implements NodeHandle {
   readonly changes: FakeChangeFeed;
 
   private readonly configs = new Map<string, BucketView>();
+  /** What operators asked for. */
+  readonly ringChanges: { readonly peerId: string; readonly change: RingChange; readonly by: string }[] = [];
+  private readonly ringMembers: RingMemberView[] = [
+    { name: 'fake', peerId: 'peer-fake', in: true, place: 'in', weight: 1, zone: 'zone-1', shards: 1 },
+    { name: 'other', peerId: 'peer-other', in: true, place: 'in', weight: 1, zone: 'zone-2', shards: 1 },
+  ];
   private readonly data = new Map<string, Map<string, Entries>>();
   private readonly covered = new CausalContext();
   private counter = 0;
@@ -115,6 +123,7 @@ export class FakeNodeHandle implements NodeHandle {
       level: 'connected',
       members: { alive: 1, suspect: 0, dead: 0, left: 0 },
       ringEpoch: 1,
+      ringPlace: 'in',
       shards: { owned: 1, complete: 1, transferring: 0 },
       disk: { usedBytes: 0, freeBytes: 1_000_000, readOnly: false },
       hints: { records: 0, bytes: 0, dropped: 0 },
@@ -144,8 +153,34 @@ export class FakeNodeHandle implements NodeHandle {
   }
 
   ring(): RingView {
-    const member = { name: 'fake', peerId: 'peer-fake', in: true, weight: 1, zone: 'zone-1', shards: 1 };
-    return { epoch: 1, shards: 1, replicas: 1, members: [member], changing: null };
+    return {
+      epoch: this.ringChanges.length + 1,
+      shards: 1,
+      replicas: 1,
+      members: [...this.ringMembers],
+      changing: null,
+    };
+  }
+
+  /** As a ring of two members, of which each may be put anywhere but the last. */
+  async changeRing(nameOrId: string, change: RingChange, by: string): Promise<RingMemberView> {
+    const at = this.ringMembers.findIndex(({ name, peerId }) => name === nameOrId || peerId === nameOrId);
+    const member = this.ringMembers[at];
+    if (member === undefined) throw new HoldfastError(failure('member-not-found', `no member ${nameOrId}`));
+    const place = change.place ?? member.place;
+    if (place !== 'in' && !this.ringMembers.some((other) => other !== member && other.in)) {
+      throw new HoldfastError(failure('last-member', 'the last member that is in'));
+    }
+    this.ringChanges.push({ peerId: member.peerId, change, by });
+    const changed = {
+      ...member,
+      place,
+      in: place === 'in',
+      weight: change.weight ?? member.weight,
+      zone: change.zone ?? member.zone,
+    };
+    this.ringMembers[at] = changed;
+    return changed;
   }
 
   locate(): LocateView {

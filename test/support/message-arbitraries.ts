@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { FAILURE_CODES, type Failure, type FailureCode } from '../../src/lib/failure.ts';
 import type { CatalogState } from '../../src/protocol/catalog/record.ts';
+import type { RingRecord, Setting } from '../../src/protocol/catalog/ring-record.ts';
 import { CausalContext } from '../../src/protocol/causal/context.ts';
 import { compareDots, type Dot } from '../../src/protocol/causal/dot.ts';
 import type { Entries, Entry, Payload } from '../../src/protocol/causal/entry.ts';
@@ -170,8 +171,18 @@ const syncItem: fc.Arbitrary<SyncItem> = fc.record({
 const shards = few(shard);
 const digests = few(uint32);
 
+const setting = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<Setting<T>> =>
+  fc.record({ version: count, value, by: text(512) });
+const ringRecord: fc.Arbitrary<RingRecord> = fc.record({
+  id: nodeId,
+  own: fc.record({ version: count, weight: finite, zone: text(128) }),
+  place: setting(fc.constantFrom('in' as const, 'out' as const, 'removed' as const)),
+  weight: setting(fc.option(finite)),
+  zone: setting(fc.option(text(128))),
+});
+
 export const catalog: fc.Arbitrary<CatalogState> = fc.record({
-  members: few(fc.record({ id: nodeId, version: count, in: fc.boolean(), weight: finite, zone: text(128) })),
+  members: few(ringRecord),
   buckets: few(
     fc.record({
       name: bucket,

@@ -128,6 +128,7 @@ export const STATUS_SCHEMA = object({
   level: { type: 'string', enum: ['connected', 'degraded', 'island'] },
   members: object({ alive: integer(), suspect: integer(), dead: integer(), left: integer() }),
   ringEpoch: integer(),
+  ringPlace: { type: 'string', enum: ['in', 'out', 'removed'], description: "This node's own place in the ring." },
   shards: object({ owned: integer(), complete: integer(), transferring: integer() }),
   disk: object({ usedBytes: integer(), freeBytes: integer(), readOnly: { type: 'boolean' } }),
   hints: {
@@ -166,22 +167,34 @@ export const MEMBERS_SCHEMA = object({
   },
 });
 
+const RING_MEMBER_SCHEMA = object({
+  name: { type: 'string' },
+  peerId: { type: 'string' },
+  in: { type: 'boolean', description: 'It owns shards.' },
+  place: {
+    type: 'string',
+    enum: ['in', 'out', 'removed'],
+    description: 'As operators have decided; `removed` is out for good.',
+  },
+  weight: { type: 'number' },
+  zone: { type: 'string' },
+  shards: integer('Shards that it owns.'),
+});
+
 export const RING_SCHEMA = object({
   epoch: integer(),
   shards: integer(),
   replicas: integer(),
-  members: {
-    type: 'array',
-    items: object({
-      name: { type: 'string' },
-      peerId: { type: 'string' },
-      in: { type: 'boolean' },
-      weight: { type: 'number' },
-      zone: { type: 'string' },
-      shards: integer('Shards that it owns.'),
-    }),
+  members: { type: 'array', items: RING_MEMBER_SCHEMA },
+  changing: {
+    ...nullable(
+      object({
+        shards: integer('Shards that this node has still to take over or to hand over.'),
+        moved: integer('Those it has done since the ring changed.'),
+      }),
+    ),
+    description: 'Null: this node is at rest. Each node speaks for itself.',
   },
-  changing: nullable(object({ shards: integer('Shards on their way to new owners.') })),
 });
 
 export const LOCATE_SCHEMA = object({

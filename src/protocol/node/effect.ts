@@ -1,11 +1,13 @@
 import type { Failure } from '../../lib/failure.ts';
 import type { BucketConfig, BucketRecord, CatalogState } from '../catalog/record.ts';
+import type { RingChange } from '../catalog/ring-record.ts';
 import type { Entries } from '../causal/entry.ts';
 import type { NodeId } from '../machine.ts';
 import type { DialFailure } from '../membership/input.ts';
 import type { Member, MemberProfile, MemberState } from '../membership/member.ts';
 import type { ReplicationEffect, ReplicationEvent, ReplicationInput } from '../replication/effect.ts';
 import type { PeerMessage } from './message.ts';
+import type { RingDifference } from './ring-difference.ts';
 
 /** What happened, as the node is told. */
 export type NodeInput =
@@ -16,6 +18,14 @@ export type NodeInput =
   | { readonly type: 'dial-failed'; readonly peer: NodeId; readonly reason: DialFailure }
   | { readonly type: 'incarnation-persisted'; readonly incarnation: number }
   | { readonly type: 'put-bucket'; readonly id: number; readonly name: string; readonly config: BucketConfig }
+  /** An operator's command about a member's place in the ring. `by`: who asks, for people. */
+  | {
+      readonly type: 'change-ring';
+      readonly id: number;
+      readonly member: NodeId;
+      readonly change: RingChange;
+      readonly by: string;
+    }
   /** Clients of this node watch these buckets now: all of them, each time. */
   | { readonly type: 'watch'; readonly buckets: readonly string[] }
   | { readonly type: 'lag'; readonly lagMs: number }
@@ -34,6 +44,7 @@ export type NodeEffect =
   | { readonly type: 'persist-member'; readonly member: Member }
   | { readonly type: 'forget-member'; readonly peer: NodeId }
   | { readonly type: 'bucket-reply'; readonly id: number; readonly outcome: BucketOutcome }
+  | { readonly type: 'ring-reply'; readonly id: number; readonly outcome: RingOutcome }
   /** A watched key changed somewhere in the cluster. */
   | { readonly type: 'changed'; readonly bucket: string; readonly key: string; readonly entries: Entries }
   | { readonly type: 'event'; readonly event: NodeEvent };
@@ -42,9 +53,20 @@ export type BucketOutcome =
   | { readonly ok: true; readonly bucket: BucketRecord }
   | { readonly ok: false; readonly failure: Failure };
 
+/** `changed`: false when it was so already. */
+export type RingOutcome =
+  | { readonly ok: true; readonly changed: boolean; readonly epoch: number }
+  | { readonly ok: false; readonly failure: Failure };
+
 /** What an operator may want to know. */
 export type NodeEvent =
   | ReplicationEvent
   | { readonly type: 'member-changed'; readonly member: Member; readonly previous: MemberState | null }
-  | { readonly type: 'ring-changed'; readonly epoch: number; readonly members: number }
+  | {
+      readonly type: 'ring-changed';
+      readonly epoch: number;
+      /** Members that are in. */
+      readonly members: number;
+      readonly differences: readonly RingDifference[];
+    }
   | { readonly type: 'bucket-created'; readonly bucket: string };

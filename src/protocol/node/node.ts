@@ -3,6 +3,7 @@ import { earlier } from '../../lib/deadline-queue.ts';
 import { Prng } from '../../lib/prng.ts';
 import { Catalog } from '../catalog/catalog.ts';
 import type { BucketRecord, CatalogState } from '../catalog/record.ts';
+import type { RingPlace } from '../catalog/ring-record.ts';
 import type { ActorId } from '../causal/dot.ts';
 import type { Instant, Machine, NodeId } from '../machine.ts';
 import type { ClaimAuthority } from '../membership/claim.ts';
@@ -16,8 +17,9 @@ import type { ReplicationEffect } from '../replication/effect.ts';
 import { Replication, type ReplicationStats, type RestoredReplication } from '../replication/replication.ts';
 import { Ring } from '../ring/ring.ts';
 import { CatalogExchanger } from './catalog-exchange.ts';
-import type { NodeEffect, NodeInput } from './effect.ts';
+import type { NodeEffect, NodeInput, RingOutcome } from './effect.ts';
 import type { PeerMessage, WatchExchange } from './message.ts';
+import { ringDifferences } from './ring-difference.ts';
 import { WatchRelay } from './watch-relay.ts';
 
 /** Between two reports to membership of how peers serve requests. */
@@ -49,6 +51,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   private readonly watches = new WatchRelay();
   private readonly replication: Replication;
   private readonly connected = new Set<NodeId>();
+  private places: readonly RingPlace[];
   private currentRing: Ring;
   private outcomesMs = Number.NEGATIVE_INFINITY;
   private effects: NodeEffect[] = [];
@@ -57,9 +60,10 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.options = options;
     const { self, profile, prng } = options;
     this.catalog = new Catalog(options.catalog);
-    if (this.catalog.setRingMember(self, { in: true, weight: profile.weight, zone: profile.zone })) {
+    if (this.catalog.setOwn(self, profile)) {
       this.effects.push({ type: 'persist-catalog', state: this.catalog.state() });
     }
+    this.places = this.catalog.ringMembers;
     this.currentRing = this.buildRing();
     this.membership = new Membership({
       self,
@@ -86,6 +90,11 @@ export class Node implements Machine<NodeInput, NodeEffect> {
 
   get ringEpoch(): number {
     return this.catalog.epoch();
+  }
+
+  /** Where everyone stands in the ring, sorted by id. */
+  get ringPlaces(): readonly RingPlace[] {
+    return this.places;
   }
 
   get buckets(): readonly BucketRecord[] {
@@ -160,6 +169,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
         return this.fromMembership(this.membership.handle(input, now), now);
       case 'put-bucket':
         return this.putBucket(input);
+      case 'change-ring':
+        return this.changeRing(input, now);
       case 'watch':
         return this.watches.handleWanted(input.buckets, this.send);
       case 'request':
@@ -213,16 +224,30 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   }
 
   private handleCatalogChange(from: NodeId, ringChanged: boolean, now: Instant): void {
-    // Only this node speaks for its own place in the ring, until the ring is changed by agreement.
-    const { weight, zone } = this.options.profile;
-    const restored = this.catalog.setRingMember(this.options.self, { in: true, weight, zone });
+    // An earlier life of this node may have said otherwise.
+    const restored = this.catalog.setOwn(this.options.self, this.options.profile);
     this.effects.push({ type: 'persist-catalog', state: this.catalog.state() });
     this.exchanger.announce(restored ? null : from, this.send);
     if (ringChanged) this.becomeRing(now);
   }
 
+  private changeRing({ id, member, change, by }: Extract<NodeInput, { type: 'change-ring' }>, now: Instant): void {
+    const result = this.catalog.changeMember(member, change, by);
+    if (result.ok && result.changed) {
+      this.effects.push({ type: 'persist-catalog', state: this.catalog.state() });
+      this.exchanger.announce(null, this.send);
+      this.becomeRing(now);
+    }
+    const outcome: RingOutcome = result.ok ? { ...result, epoch: this.catalog.epoch() } : result;
+    this.effects.push({ type: 'ring-reply', id, outcome });
+  }
+
   private becomeRing(now: Instant): void {
     const before = this.currentRing;
+    const places = this.catalog.ringMembers;
+    const differences = ringDifferences(this.places, places, (id) => this.catalog.ringRecord(id));
+    if (differences.length === 0) return;
+    this.places = places;
     const ring = this.buildRing();
     this.currentRing = ring;
     // Two clusters merge (often: a new node meets an old one). The larger one's copies are the cluster's;
@@ -231,14 +256,14 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     const trusted = joined.length <= before.memberCount;
     this.effects.push({
       type: 'event',
-      event: { type: 'ring-changed', epoch: this.catalog.epoch(), members: ring.memberCount },
+      event: { type: 'ring-changed', epoch: this.catalog.epoch(), members: ring.memberCount, differences },
     });
     this.fromReplication(this.replication.handleRing(ring, trusted, now));
   }
 
   private buildRing(): Ring {
     const { shards, replicas } = this.options;
-    return new Ring({ members: this.catalog.ringMembers, shards, replicas });
+    return new Ring({ members: this.places, shards, replicas });
   }
 
   private putBucket(input: Extract<NodeInput, { type: 'put-bucket' }>): void {

@@ -46,7 +46,7 @@ export class Forwarder {
 
   handleForward(from: NodeId, message: ForwardMessage): void {
     const { request } = message;
-    if (request.type !== 'list' && !this.core.ring.isMember(from)) {
+    if (request.type !== 'list' && !this.core.ring.knows(from)) {
       const other = failure('not-ready', 'the node has another ring than the sender; it catches up in a moment, retry');
       this.core.send(from, { type: 'forward-reply', id: message.id, reply: { type: 'failed', failure: other } });
       return;

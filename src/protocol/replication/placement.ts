@@ -15,8 +15,8 @@ export interface Placement {
   preference(shard: number): readonly NodeId[];
   isOwner(shard: number, node: NodeId): boolean;
   /**
-   * Whether the node is in. False for a peer whose ring is about to merge with this one: by its own ring a replica here
-   * may be far from complete, and alone in this one a node is a quorum by itself.
+   * Whether the node has a place in this ring, in or out. False for a peer whose ring is about to merge with this one:
+   * by its own ring a replica here may be far from complete, and alone in this one a node is a quorum by itself.
    */
-  isMember(node: NodeId): boolean;
+  knows(node: NodeId): boolean;
 }

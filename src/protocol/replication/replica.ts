@@ -52,7 +52,7 @@ export class Replica {
           events: message.events,
           past: message.context,
         });
-        const mayVote = this.core.ring.isMember(from);
+        const mayVote = this.core.ring.knows(from);
         this.core.journal.whenDurable(cell.persistId, () => {
           this.acknowledge(from, message.id, mayVote && shard.complete ? 'stored' : 'partial', null);
         });
@@ -67,7 +67,7 @@ export class Replica {
     this.core.cells.open(id, { bucket: message.bucket, key: message.key }, (cell) => {
       const copy = this.copyOf(cell);
       const { entries, context: live } = copy;
-      const mayVote = copy.counts && this.core.ring.isMember(from);
+      const mayVote = copy.counts && this.core.ring.knows(from);
       // Taken together, now: by the time this is synced the key may hold newer entries that are not.
       const context = live.clone();
       for (const entry of entries) context.add(entry.dot);

@@ -79,7 +79,7 @@ export class Ring {
       assert(Number.isFinite(member.weight) && member.weight > 0, 'a ring weight is above 0');
     });
     this.inside = this.members.filter((member) => member.in);
-    this.ids = new Set(this.inside.map((member) => member.id));
+    this.ids = new Set(this.members.map((member) => member.id));
     this.distances = new Float64Array(this.inside.length * this.shards);
     this.inside.forEach((member, row) => {
       vnodeDistances(member.id, member.weight, this.row(row));
@@ -116,7 +116,7 @@ export class Ring {
     return order;
   }
 
-  isMember(node: NodeId): boolean {
+  knows(node: NodeId): boolean {
     return this.ids.has(node);
   }
 

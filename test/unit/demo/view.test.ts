@@ -47,6 +47,7 @@ function status(name: string): NodeStatus {
     uptimeSeconds: 12.3,
     level: 'connected',
     members: { alive: 5, suspect: 0, dead: 0, left: 0 },
+    ringPlace: 'in',
     ringEpoch: 5,
     shards: { owned: 150, complete: 149, transferring: 1 },
     disk: { usedBytes: 1, freeBytes: 1, readOnly: false },
@@ -79,7 +80,7 @@ function stateOfOutage(nodes = 5): DemoState {
     epoch: 5,
     shards: 256,
     replicas: 3,
-    members: names.map((name) => ({ name, peerId: name, in: true, weight: 1, zone: '', shards: 150 })),
+    members: names.map((name) => ({ name, peerId: name, in: true, place: 'in', weight: 1, zone: '', shards: 150 })),
     changing: null,
   };
   Object.assign(state.chapters[0] ?? {}, { startMs: 0, endMs: 2000 });

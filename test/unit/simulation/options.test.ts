@@ -9,6 +9,7 @@ describe('the command line of the simulator', () => {
     expect(optionsOf(['--seeds', '3', '--jobs', '16'])).toMatchObject({ mode: 'many', jobs: 3 });
     expect(optionsOf(['--schedule', 'a.json', '--minimise'])).toMatchObject({ mode: 'single', schedule: 'a.json' });
     expect(optionsOf(['--scenario', 'list', '--nodes', '5000'])).toMatchObject({ mode: 'scenario', nodes: 5000 });
+    expect(optionsOf(['--seeds', '3', '--ring'])).toMatchObject({ mode: 'many', ring: true });
     expect(optionsOf(['--help'])).toEqual({ mode: 'help' });
   });
 
@@ -19,6 +20,8 @@ describe('the command line of the simulator', () => {
     [['--seconds', ''], '--seconds takes a number above 0'],
     [['--nodes', '1'], '--nodes takes a whole number from 2 to 16'],
     [['--scenario', 'list', '--seeds', '2'], '--seeds has no meaning with --scenario'],
+    [['--scenario', 'list', '--ring'], '--ring has no meaning'],
+    [['--schedule', 'a.json', '--ring'], '--ring has no meaning with --schedule'],
     [['--scenario', 'list', '--minimise'], '--minimise has no meaning'],
     [['--schedule', 'a.json', '--seed', '2'], '--seed has no meaning with --schedule'],
     [['--sedes', '1'], 'Unknown option'],

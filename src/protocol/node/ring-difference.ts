@@ -1,0 +1,35 @@
+import type { RingPlace, RingRecord } from '../catalog/ring-record.ts';
+import type { NodeId } from '../machine.ts';
+
+/** What became of one member's place in the ring. */
+export interface RingDifference {
+  readonly id: NodeId;
+  readonly what: 'joined' | 'in' | 'out' | 'removed' | 'weight' | 'zone';
+  readonly weight: number;
+  readonly zone: string;
+  /** Who asked for it; '' where the node's own configuration did. */
+  readonly by: string;
+}
+
+/** What tells two rings apart, both sorted by id: nothing when all own the same. */
+export function ringDifferences(
+  before: readonly RingPlace[],
+  after: readonly RingPlace[],
+  recordOf: (id: NodeId) => RingRecord | undefined,
+): RingDifference[] {
+  const olds = new Map(before.map((member) => [member.id, member]));
+  return after.flatMap(({ id, place, in: isIn, weight, zone }) => {
+    const old = olds.get(id);
+    // Who was taken out may be in all the same, while nobody else is.
+    const word = isIn ? 'in' : place;
+    const record = recordOf(id);
+    const settings = { id, weight, zone };
+    const asked = record?.place.by ?? '';
+    if (old === undefined) return [{ ...settings, what: isIn ? 'joined' : word, by: asked } as const];
+    const found: RingDifference[] = [];
+    if (old.place !== place || old.in !== isIn) found.push({ ...settings, what: word, by: asked });
+    if (old.weight !== weight) found.push({ ...settings, what: 'weight', by: record?.weight.by ?? '' });
+    if (old.zone !== zone) found.push({ ...settings, what: 'zone', by: record?.zone.by ?? '' });
+    return found;
+  });
+}

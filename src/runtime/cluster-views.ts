@@ -1,0 +1,66 @@
+import { failure, HoldfastError } from '../lib/failure.ts';
+import type { BucketView, MemberView, RingMemberView } from '../ports/node-handle.ts';
+import type { BucketRecord } from '../protocol/catalog/record.ts';
+import type { NodeId } from '../protocol/machine.ts';
+import type { Member } from '../protocol/membership/member.ts';
+import type { Node } from '../protocol/node/node.ts';
+
+/** The cluster's parts as interfaces show them. */
+
+export function memberView(member: Member, self: boolean, estimatedRttMs: number | null): MemberView {
+  const { profile } = member;
+  const rttMs = self ? null : (member.rttMs ?? estimatedRttMs);
+  return {
+    name: profile.name,
+    peerId: member.id,
+    state: member.state,
+    health: member.health,
+    incarnation: member.incarnation,
+    zone: profile.zone,
+    labels: profile.labels,
+    addresses: profile.addresses,
+    score: Math.round(profile.score * 1000) / 1000,
+    rttMs: rttMs === null ? null : Math.round(rttMs * 100) / 100,
+    rttEstimated: rttMs !== null && member.rttMs === null,
+    missedProbes: member.missedProbes,
+    errorRate: Math.round(member.errorRate * 1000) / 1000,
+    since: new Date(member.sinceMs).toISOString(),
+    self,
+  };
+}
+
+export function bucketView(record: BucketRecord): BucketView {
+  const { name, consistency, conflict, replicas, sync, ttlSeconds } = record;
+  return { name, consistency, conflict, replicas, sync, ttlSeconds };
+}
+
+/** A member's name; its id while nothing else is known of it. */
+export function nameOf(node: Node, id: NodeId): string {
+  return node.member(id)?.profile.name ?? id;
+}
+
+export function ringMemberViews(node: Node): RingMemberView[] {
+  return node.ringPlaces.map(({ id, in: isIn, place, weight, zone }) => ({
+    name: nameOf(node, id),
+    peerId: id,
+    in: isIn,
+    place,
+    weight,
+    zone,
+    shards: node.ring.shardsOf(id).length,
+  }));
+}
+
+/** The ring's member of this name or peer id. Throws `member-not-found`, or `bad-request` where a name is not clear. */
+export function findRingMember(node: Node, nameOrId: string): RingMemberView {
+  const members = ringMemberViews(node);
+  const named = members.filter(({ name }) => name === nameOrId);
+  const found = members.find(({ peerId }) => peerId === nameOrId) ?? named[0];
+  if (found === undefined) {
+    const message = `the ring has no member ${nameOrId}; GET /v1/ring lists names and peer ids`;
+    throw new HoldfastError(failure('member-not-found', message));
+  }
+  if (found.peerId === nameOrId || named.length === 1) return found;
+  const message = `${named.length} members are named ${nameOrId}; use the peer id, GET /v1/ring lists them`;
+  throw new HoldfastError(failure('bad-request', message));
+}
