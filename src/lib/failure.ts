@@ -17,6 +17,7 @@ export const FAILURE_CODES = {
   'route-not-found': 404,
   'method-not-allowed': 405,
   'wrong-type': 409,
+  'not-a-number': 409,
   'bucket-exists': 409,
   'last-member': 409,
   'precondition-failed': 412,

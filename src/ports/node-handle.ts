@@ -10,13 +10,14 @@ import type { Entries } from '../protocol/causal/entry.ts';
 import type { MemberState } from '../protocol/membership/member.ts';
 
 export type { Failure } from '../lib/failure.ts';
+export { collectionSize, hasMember, readField, readMap, readSet } from '../protocol/causal/collection.ts';
 export { CausalContext } from '../protocol/causal/context.ts';
 export type { Dot } from '../protocol/causal/dot.ts';
 export { dotText } from '../protocol/causal/dot.ts';
 export type { ConflictPolicy, Entries, Entry } from '../protocol/causal/entry.ts';
 export { VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
 export type { Mutation } from '../protocol/causal/mutation.ts';
-export { readCounter, readValue, winner } from '../protocol/causal/value.ts';
+export { readCounter, readValue, valueType, winner } from '../protocol/causal/value.ts';
 export type {
   ClientRequest,
   GetReply,

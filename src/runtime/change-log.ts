@@ -1,5 +1,6 @@
 import type { Clock } from '../ports/clock.ts';
 import type { ChangeEvent, ChangeFeed, Entries } from '../ports/node-handle.ts';
+import { payloadBytes } from '../protocol/causal/entry.ts';
 
 /** Changes kept for clients that come back, by number and by size. */
 const CHANGES_MAX = 16_384;
@@ -41,7 +42,7 @@ export class ChangeLog implements ChangeFeed {
   append(bucket: string, key: string, entries: Entries): void {
     const change = { seq: ++this.lastSeq, bucket, key, entries };
     let bytes = 200 + key.length * 2;
-    for (const { payload } of entries) bytes += 100 + (payload.kind === 'register' ? payload.value.length : 0);
+    for (const { payload } of entries) bytes += 100 + payloadBytes(payload);
     this.retained.push({ change, bytes });
     this.retainedBytes += bytes;
     while (this.retained.length > CHANGES_MAX || this.retainedBytes > CHANGE_BYTES_MAX) {

@@ -4,9 +4,9 @@ import { FRAME_BYTES_MAX, type Lane } from '../ports/transport.ts';
 import type { BucketRecord, CatalogState } from '../protocol/catalog/record.ts';
 import { BUCKETS_MAX } from '../protocol/catalog/record.ts';
 import { ASKER_LENGTH_MAX, RING_MEMBERS_MAX, type RingRecord } from '../protocol/catalog/ring-record.ts';
-import { VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
+import { COLLECTION_ENTRIES_MAX, VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
 import { FANOUT, LEAVES } from '../protocol/causal/fingerprint-tree.ts';
-import type { Mutation } from '../protocol/causal/mutation.ts';
+import type { MapField, Mutation } from '../protocol/causal/mutation.ts';
 import type { Claim } from '../protocol/membership/claim.ts';
 import type { Coordinate } from '../protocol/membership/coordinate.ts';
 import type { MemberProfile } from '../protocol/membership/member.ts';
@@ -43,6 +43,7 @@ import {
   bucketName,
   CONTENT_TYPE_BYTES_MAX,
   causalContext,
+  collectionBytes,
   dot,
   entries,
   eventSet,
@@ -150,6 +151,7 @@ const expiry: Codec<number | 'keep'> = mapped(
   (value: number | 'keep') => (value === 'keep' ? null : value),
   (value) => value ?? 'keep',
 );
+const collectionKeys = list(collectionBytes, COLLECTION_ENTRIES_MAX);
 const mutation: Codec<Mutation> = union<Mutation, 'type'>('type', {
   put: [
     0,
@@ -164,6 +166,16 @@ const mutation: Codec<Mutation> = union<Mutation, 'type'>('type', {
   expire: [2, record({ expiresAtMs: integer() })],
   append: [3, record({ value: bytes(VALUE_BYTES_MAX) })],
   increment: [4, record({ by: signed })],
+  add: [5, record({ members: collectionKeys })],
+  remove: [6, record({ members: collectionKeys })],
+  'put-fields': [
+    7,
+    record({
+      fields: list(record<MapField>({ field: collectionBytes, value: collectionBytes }), COLLECTION_ENTRIES_MAX),
+    }),
+  ],
+  'remove-fields': [8, record({ fields: collectionKeys })],
+  'increment-field': [9, record({ field: collectionBytes, by: signed })],
 });
 
 const level = oneOf('one', 'quorum', 'all');

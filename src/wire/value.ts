@@ -1,8 +1,14 @@
 import { CausalContext, type DotRange } from '../protocol/causal/context.ts';
 import type { ActorId, Dot } from '../protocol/causal/dot.ts';
-import { type Entries, type Entry, type Payload, VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
+import {
+  COLLECTION_ENTRIES_MAX,
+  type Entries,
+  type Entry,
+  type Payload,
+  VALUE_BYTES_MAX,
+} from '../protocol/causal/entry.ts';
 import type { ObjectName } from '../protocol/replication/record.ts';
-import { bytes, type Codec, DecodeError, list, mapped, record, signed, text, union } from './codec.ts';
+import { bytes, type Codec, DecodeError, integer, list, mapped, record, signed, text, union } from './codec.ts';
 
 /** Byte forms of what the wire and the disk share: dots, contexts, entries. */
 
@@ -133,9 +139,17 @@ const register: Codec<Register> = {
   decode: (reader) => ({ value: registerValue.decode(reader), contentType: contentType.decode(reader) }),
 };
 
+/** A member, a field, or the value in a field. */
+export const collectionBytes = bytes(VALUE_BYTES_MAX);
+
 const payload: Codec<Payload> = union<Payload, 'kind'>('kind', {
   register: [0, register],
   counter: [1, record({ total: signed, since: counter })],
+  set: [2, record({})],
+  'set-member': [3, record({ member: collectionBytes })],
+  map: [4, record({})],
+  'map-field': [5, record({ field: collectionBytes, hlc: integer(), value: collectionBytes })],
+  'map-counter': [6, record({ field: collectionBytes, hlc: integer(), total: signed, since: counter })],
 });
 
 const entry: Codec<Entry> = {
@@ -172,8 +186,8 @@ function interned(inner: Codec<string>): Codec<string> {
   };
 }
 
-/** Concurrent entries of one key. */
-const ENTRIES_MAX = 4096;
+/** Entries of one key: concurrent ones, or those of a set or map that grew on several sides of a partition. */
+const ENTRIES_MAX = 4 * COLLECTION_ENTRIES_MAX;
 
 export const entries: Codec<Entries> = mapped(
   list(entry, ENTRIES_MAX),

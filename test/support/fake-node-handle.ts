@@ -23,8 +23,10 @@ import type {
   RingView,
 } from '../../src/ports/node-handle.ts';
 import { CausalContext } from '../../src/ports/node-handle.ts';
+import { concerned } from '../../src/protocol/causal/collection.ts';
 import { VALUE_BYTES_MAX } from '../../src/protocol/causal/entry.ts';
-import { type MutationFailure, mutate } from '../../src/protocol/causal/mutate.ts';
+import { mutate } from '../../src/protocol/causal/mutate.ts';
+import type { MutationFailure } from '../../src/protocol/causal/outcome.ts';
 import { liveEntries } from '../../src/protocol/causal/value.ts';
 import type { GetRequest, ListRequest, MutateRequest, ReplyOf } from '../../src/protocol/replication/request.ts';
 
@@ -248,19 +250,20 @@ export class FakeNodeHandle implements NodeHandle {
     const { context } = request;
     const outcome = mutate(stored, request.mutation, { dot, hlc, wallMs: this.clockMs, context, conflict });
     const { acks, owners, quorum } = this;
-    const base = { type: 'mutate', acks, owners, quorum, before: live(stored) } as const;
+    const shown = (entries: Entries): Entries => concerned(live(entries), request.mutation);
+    const base = { type: 'mutate', acks, owners, quorum, before: shown(stored) } as const;
     if (!outcome.applied) {
       if (outcome.failure !== null) throw new HoldfastError(MUTATION_FAILURES[outcome.failure]);
       return { ...base, applied: false, dot: null, context: contextOf(stored), after: base.before };
     }
-    this.counter = dot.counter;
+    this.counter += outcome.dots.length;
     this.hlc = hlc;
-    this.covered.add(dot);
+    for (const each of outcome.dots) this.covered.add(each);
     if (outcome.after.length === 0) keys.delete(request.key);
     else keys.set(request.key, outcome.after);
     this.changes.emit(request.bucket, request.key, live(outcome.after));
-    const covered = CausalContext.fromDots([...outcome.replaced, dot]);
-    return { ...base, applied: true, dot, context: covered, after: live(outcome.after) };
+    const covered = CausalContext.fromDots([...outcome.replaced, ...outcome.dots]);
+    return { ...base, applied: true, dot, context: covered, after: shown(outcome.after) };
   }
 
   private read(request: GetRequest): GetReply {
@@ -289,7 +292,9 @@ export class FakeNodeHandle implements NodeHandle {
 }
 
 const MUTATION_FAILURES = {
-  'not-a-number': failure('wrong-type', 'the value is not an integer'),
+  'not-a-number': failure('not-a-number', 'the value is not an integer'),
+  'wrong-type': failure('wrong-type', 'the key holds a value of another type'),
+  'collection-too-large': failure('value-too-large', 'the set or map is too large'),
   overflow: failure('bad-value', 'the increment would leave the safe integers'),
   'value-too-large': failure('value-too-large', `a value is at most ${VALUE_BYTES_MAX} bytes`),
 } satisfies Record<MutationFailure, Failure>;

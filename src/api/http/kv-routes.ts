@@ -229,6 +229,7 @@ function incrementRoute(app: FastifyInstance, { node }: HttpContext): void {
           'bad-key',
           'bad-value',
           'wrong-type',
+          'not-a-number',
           'bucket-not-found',
           'quorum-unavailable',
           'not-ready',

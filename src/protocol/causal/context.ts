@@ -64,12 +64,7 @@ export class CausalContext {
 
   has(dot: Dot): boolean {
     const ranges = this.actors.get(dot.actor);
-    if (ranges === undefined) return false;
-    // Nearly always one range; a scan from the end finds recent dots first.
-    for (let i = ranges.length - 2; i >= 0; i -= 2) {
-      if (dot.counter >= (ranges[i] as number)) return dot.counter <= (ranges[i + 1] as number);
-    }
-    return false;
+    return ranges !== undefined && holdsRange(ranges, dot.counter, dot.counter);
   }
 
   add(dot: Dot): void {
@@ -235,11 +230,16 @@ export class CausalContext {
   }
 }
 
+/** Nearly always there is one range; the context of a delta that takes much out of a large set has thousands. */
 function holdsRange(ranges: Ranges, from: number, to: number): boolean {
-  for (let i = ranges.length - 2; i >= 0; i -= 2) {
-    if (from >= (ranges[i] as number)) return to <= (ranges[i + 1] as number);
+  let low = 0;
+  let high = ranges.length / 2;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((ranges[2 * middle] as number) <= from) low = middle + 1;
+    else high = middle;
   }
-  return false;
+  return low > 0 && to <= (ranges[2 * low - 1] as number);
 }
 
 function insertRange(ranges: Ranges, from: number, to: number): void {

@@ -1,5 +1,6 @@
+import { hlcWallMs } from '../../lib/hlc.ts';
 import { compareDots } from './dot.ts';
-import type { ConflictPolicy, Entries, Entry } from './entry.ts';
+import { type ConflictPolicy, type Entries, type Entry, type Family, familyOf, isHeader } from './entry.ts';
 
 export interface RegisterEntry extends Entry {
   readonly payload: { readonly kind: 'register'; readonly value: Uint8Array; readonly contentType: string };
@@ -17,39 +18,80 @@ function isCounter(entry: Entry): entry is CounterEntry {
   return entry.payload.kind === 'counter';
 }
 
+export function isCollection({ payload }: Entry): boolean {
+  return payload.kind !== 'register' && payload.kind !== 'counter';
+}
+
 /** Expired at a wall-clock time; the expiry instant itself counts as past. */
 function isExpired(entry: Entry, wallMs: number): boolean {
   return entry.expiresAtMs !== 0 && entry.expiresAtMs <= wallMs;
 }
 
 /**
- * The entry that decides what `lww` readers see; undefined of an absent key. A register: it is the value.
- * A counter: `readCounter` is. The highest stamp wins; at equal stamps a counter stands on top of the register
- * whose stamp it took over; then the dot decides.
+ * The entry that decides what `lww` readers see, and of which type it is; undefined of an absent key. A register: it is
+ * the value. Else the entries of its family are. The highest stamp wins; at equal stamps a counter stands on top of the
+ * register whose stamp it took over; then the dot decides.
  */
 export function winner(entries: Entries): Entry | undefined {
   let best: Entry | undefined;
-  for (const entry of entries) if (best === undefined || outbids(entry, best)) best = entry;
+  for (const entry of entries) {
+    if (best !== undefined && !outbids(entry, best)) continue;
+    if (!isHeader(entry) || isInhabited(entries, familyOf(entry.payload))) best = entry;
+  }
   return best;
 }
 
+const RANKS: Readonly<Record<Family, number>> = { register: 0, counter: 1, map: 2, set: 3 };
+
 function outbids(a: Entry, b: Entry): boolean {
   if (a.hlc !== b.hlc) return a.hlc > b.hlc;
-  if (a.payload.kind !== b.payload.kind) return a.payload.kind === 'counter';
-  return compareDots(a.dot, b.dot) > 0;
+  const rank = RANKS[familyOf(a.payload)] - RANKS[familyOf(b.payload)];
+  return rank !== 0 ? rank > 0 : compareDots(a.dot, b.dot) > 0;
+}
+
+function isInhabited(entries: Entries, family: Family): boolean {
+  return entries.some((entry) => !isHeader(entry) && familyOf(entry.payload) === family);
+}
+
+/** The type of a key's value. Both `register` and `counter` read as bytes (`readValue`). */
+export function valueType(entries: Entries): Family | 'absent' {
+  const best = winner(entries);
+  if (best === undefined) return 'absent';
+  const family = familyOf(best.payload);
+  // A counter on top of a register that is not a number reads as that register.
+  if (family !== 'counter' || readRegister(entries) === undefined) return family;
+  return readCounter(entries) === 'not-a-number' ? 'register' : 'counter';
 }
 
 /**
  * The entries that readers still see at a wall-clock time.
  *
  * `lww`: the winner's expiry is the key's, so a losing write never comes back when the winner expires.
- * `siblings`: each register lives by its own expiry, and the counter entries together by their winner's.
+ * `siblings`: each register lives by its own expiry, the entries of any other type together by their winner's.
  */
 export function liveEntries(entries: Entries, wallMs: number, conflict: ConflictPolicy): Entries {
-  if (!entries.some((entry) => isExpired(entry, wallMs))) return entries;
-  if (conflict === 'lww') return isExpired(winner(entries) as Entry, wallMs) ? [] : entries;
-  const counter = winner(entries.filter(isCounter));
-  return entries.filter((entry) => !isExpired(isCounter(entry) ? (counter as Entry) : entry, wallMs));
+  if (!entries.some((entry) => isExpired(entry, wallMs) || isHeader(entry))) return entries;
+  if (conflict === 'lww') {
+    const best = winner(entries);
+    return best === undefined || isExpired(best, wallMs) ? [] : entries;
+  }
+  const isLive = new Map<Family, boolean>();
+  for (const family of ['counter', 'set', 'map'] as const) {
+    const best = winner(entries.filter((entry) => familyOf(entry.payload) === family));
+    isLive.set(family, best !== undefined && !isExpired(best, wallMs));
+  }
+  return entries.filter((entry) => isLive.get(familyOf(entry.payload)) ?? !isExpired(entry, wallMs));
+}
+
+/** When entries go for good, Unix ms. The expiry of a set or map without members is due at once: nobody can see it. */
+export function expiriesOf(entries: Entries): ReadonlySet<number> {
+  const times = new Set<number>();
+  for (const entry of entries) {
+    const isOrphan = isHeader(entry) && !isInhabited(entries, familyOf(entry.payload));
+    const atMs = isOrphan ? hlcWallMs(entry.hlc) : entry.expiresAtMs;
+    if (atMs !== 0) times.add(atMs);
+  }
+  return times;
 }
 
 /** The winning register entry, undefined when there is none. */
@@ -88,10 +130,12 @@ const encoder = new TextEncoder();
 /**
  * The counter's value: the sum of all running totals, on top of a register that holds a decimal integer
  * (a counter that was started with a plain write). Null when the key is absent; 'not-a-number' when the
- * register holds something else or the sum leaves the safe integers.
+ * register holds something else, the sum leaves the safe integers, or the key is a set or map.
  */
 export function readCounter(entries: Entries): number | 'not-a-number' | null {
-  if (entries.length === 0) return null;
+  const best = winner(entries);
+  if (best === undefined) return null;
+  if (isCollection(best)) return 'not-a-number';
   let sum = 0;
   const base = readRegister(entries);
   if (base !== undefined) {
@@ -106,11 +150,11 @@ export function readCounter(entries: Entries): number | 'not-a-number' | null {
 
 /**
  * What an `lww` reader sees as bytes: the winning register, or a counter's value as decimal text. Undefined
- * when the key is absent. A counter on top of a register that is not a number reads as that register.
+ * when the key is absent or a set or map. A counter on top of a register that is not a number reads as that register.
  */
 export function readValue(entries: Entries): { value: Uint8Array; contentType: string } | undefined {
   const best = winner(entries);
-  if (best === undefined) return undefined;
+  if (best === undefined || isCollection(best)) return undefined;
   if (isRegister(best)) return { value: best.payload.value, contentType: best.payload.contentType };
   const sum = readCounter(entries);
   const base = readRegister(entries)?.payload;

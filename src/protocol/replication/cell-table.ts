@@ -1,4 +1,4 @@
-import type { Entries } from '../causal/entry.ts';
+import { type Entries, payloadBytes } from '../causal/entry.ts';
 import { ABSENT, type CausalObject } from '../causal/object.ts';
 import { type HintRecord, nameId, type ObjectName, type ReadResult, type RecordRead } from './record.ts';
 
@@ -26,9 +26,7 @@ const CELL_OVERHEAD_BYTES = 400;
 /** Estimated memory of entries, for cache accounting. */
 export function entriesBytes(entries: Entries): number {
   let bytes = 0;
-  for (const entry of entries) {
-    bytes += 160 + (entry.payload.kind === 'register' ? entry.payload.value.length : 8);
-  }
+  for (const { payload } of entries) bytes += 160 + payloadBytes(payload);
   return bytes;
 }
 

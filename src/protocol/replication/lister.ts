@@ -1,6 +1,6 @@
 import { DeadlineQueue } from '../../lib/deadline-queue.ts';
 import { compareUtf8 } from '../../lib/utf8.ts';
-import type { Entries } from '../causal/entry.ts';
+import { type Entries, sizeOf, withoutBytes } from '../causal/entry.ts';
 import { liveEntries } from '../causal/value.ts';
 import type { NodeId } from '../machine.ts';
 import type { ReplicationCore } from './core.ts';
@@ -133,8 +133,7 @@ export class Lister {
       const items: ListItem[] = [];
       let bytes = 0;
       for (const row of result.rows) {
-        bytes += 64 + row.name.key.length;
-        for (const entry of row.entries) if (entry.payload.kind === 'register') bytes += entry.payload.value.length;
+        bytes += 64 + row.name.key.length + sizeOf(row.entries);
         if (items.length > 0 && bytes > PAGE_BYTES_MAX) return use({ items, more: true, partial });
         items.push({ key: row.name.key, entries: row.entries });
       }
@@ -242,13 +241,6 @@ function sameEntries(a: Entries, b: Entries): boolean {
   );
 }
 
-const EMPTY = new Uint8Array(0);
-
-function withoutValues(item: ListItem): ListItem {
-  return {
-    key: item.key,
-    entries: item.entries.map((entry) =>
-      entry.payload.kind === 'register' ? { ...entry, payload: { ...entry.payload, value: EMPTY } } : entry,
-    ),
-  };
+function withoutValues({ key, entries }: ListItem): ListItem {
+  return { key, entries: entries.map((entry) => ({ ...entry, payload: withoutBytes(entry.payload) })) };
 }

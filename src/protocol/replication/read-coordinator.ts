@@ -1,7 +1,6 @@
 import { DeadlineQueue, earlier } from '../../lib/deadline-queue.ts';
 import { failure } from '../../lib/failure.ts';
-import type { CausalContext } from '../causal/context.ts';
-import { sameDot } from '../causal/dot.ts';
+import { CausalContext } from '../causal/context.ts';
 import type { Entries } from '../causal/entry.ts';
 import { joinEntries } from '../causal/join.ts';
 import { liveEntries } from '../causal/value.ts';
@@ -198,11 +197,12 @@ export class ReadCoordinator {
     const asked = read.copies.get(this.core.options.self)?.entries ?? [];
     if (asked === entries) return { entries, context };
     const shard = this.core.shards.find(cell.shard);
+    const askedDots = CausalContext.fromDots(asked.map((entry) => entry.dot));
     const joined = joinEntries(
       entries,
       (dot) => context.has(dot) || shard?.context.has(dot) === true,
       asked,
-      (dot) => asked.some((entry) => sameDot(entry.dot, dot)),
+      (dot) => askedDots.has(dot),
     );
     return { entries: joined.entries, context };
   }

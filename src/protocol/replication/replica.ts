@@ -2,10 +2,10 @@ import { type Failure, failure } from '../../lib/failure.ts';
 import { hlcWallMs } from '../../lib/hlc.ts';
 import { CausalContext } from '../causal/context.ts';
 import type { Dot } from '../causal/dot.ts';
-import type { Entries, Entry } from '../causal/entry.ts';
+import { type Entries, stampOf } from '../causal/entry.ts';
 import { joinEntries } from '../causal/join.ts';
 import { type CausalObject, joinObject, type RemoteObject, samePast, seenOf, stripPast } from '../causal/object.ts';
-import { liveEntries } from '../causal/value.ts';
+import { expiriesOf, liveEntries } from '../causal/value.ts';
 import type { NodeId } from '../machine.ts';
 import type { Cell } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
@@ -163,22 +163,18 @@ export class Replica {
       this.core.shards.noteReplaced(shard, lost, replaced);
     }
     const joined = joinObject(cell.object, shard.context, remote);
-    for (const dot of joined.applied) this.cover(shard, cell, dot);
+    this.cover(shard, cell, joined.applied);
     if (joined.changed) this.store(shard, cell, joined.object);
   }
 
-  /** Covers one event of the key, with its index entry. */
-  cover(shard: Shard, cell: Cell, dot: Dot): void {
-    if (shard.context.has(dot)) return;
-    shard.context.add(dot);
+  /** Covers events of the key that the shard does not cover yet, with their index entries. */
+  private cover(shard: Shard, cell: Cell, events: readonly Dot[]): void {
+    if (events.length === 0) return;
+    for (const { actor, counter } of events) {
+      shard.context.add({ actor, counter });
+      this.core.journal.write({ table: 'dot', shard: shard.id, actor, counter, value: cell.name });
+    }
     this.core.shards.touch(shard);
-    this.core.journal.write({
-      table: 'dot',
-      shard: shard.id,
-      actor: dot.actor,
-      counter: dot.counter,
-      value: cell.name,
-    });
     this.core.cells.noteChanged(cell, this.core.journal.turnId);
   }
 
@@ -225,7 +221,7 @@ export class Replica {
   /** A failure when some timestamp is too far ahead of the local clock, else null. */
   refuseDrift(from: NodeId, entries: Entries): Failure | null {
     for (const entry of entries) {
-      const aheadMs = hlcWallMs(entry.hlc) - this.core.now.wallMs;
+      const aheadMs = hlcWallMs(stampOf(entry)) - this.core.now.wallMs;
       if (aheadMs <= this.core.options.maxClockDriftMs) continue;
       this.core.counters.driftRefused++;
       this.core.emit({ type: 'notify', event: { type: 'clock-drift-refused', from, aheadMs } });
@@ -254,20 +250,14 @@ export class Replica {
   }
 
   private writeExpiries(cell: Cell, before: Entries, after: Entries): void {
-    for (const entry of before)
-      if (entry.expiresAtMs !== 0 && !holdsExpiry(after, entry)) this.expiry(cell, entry, null);
-    for (const entry of after)
-      if (entry.expiresAtMs !== 0 && !holdsExpiry(before, entry)) this.expiry(cell, entry, true);
+    const was = expiriesOf(before);
+    const is = expiriesOf(after);
+    for (const atMs of was) if (!is.has(atMs)) this.expiry(cell, atMs, null);
+    for (const atMs of is) if (!was.has(atMs)) this.expiry(cell, atMs, true);
   }
 
-  private expiry(cell: Cell, entry: Entry, value: true | null): void {
-    this.core.journal.write({
-      table: 'expiry',
-      atMs: entry.expiresAtMs,
-      shard: cell.shard,
-      name: cell.name,
-      value,
-    });
+  private expiry({ shard, name }: Cell, atMs: number, value: true | null): void {
+    this.core.journal.write({ table: 'expiry', atMs, shard, name, value });
   }
 
   private acknowledge(to: NodeId, id: number, status: AckStatus, reason: Failure | null): void {
@@ -292,10 +282,6 @@ function beyondFloor(remote: RemoteObject, floor: CausalContext): RemoteObject {
     events: remote.events.without(floor),
     past: past.isEmpty ? null : past,
   };
-}
-
-function holdsExpiry(entries: Entries, entry: Entry): boolean {
-  return entries.some((other) => other.expiresAtMs === entry.expiresAtMs);
 }
 
 function sameDots(entries: Entries, dots: readonly Dot[]): boolean {

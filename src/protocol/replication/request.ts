@@ -41,7 +41,7 @@ export interface MutateReply {
   readonly type: 'mutate';
   /** False when a condition of the mutation did not hold; nothing was written then. */
   readonly applied: boolean;
-  /** The event's name, null when nothing was written. */
+  /** The event's name (the first one, of an event that took several); null when nothing was written. */
   readonly dot: Dot | null;
   /** Covers the write and everything it replaced. */
   readonly context: CausalContext;
@@ -50,7 +50,10 @@ export interface MutateReply {
   readonly owners: number;
   /** `sloppy`: fewer than the asked level of the key's owners; fallbacks made up for the rest. */
   readonly quorum: 'strict' | 'sloppy';
-  /** The live entries before and after the mutation, as the coordinator saw them. */
+  /**
+   * The live entries before and after the mutation, as the coordinator saw them. Of a change of a set or map only those
+   * of the members or fields that it names.
+   */
   readonly before: Entries;
   readonly after: Entries;
 }

@@ -57,7 +57,8 @@ export class Sweeper {
     if (shard?.owned === true && first !== self) return false;
     this.core.cells.open(row.shard, row.name, (cell) => {
       const live = liveEntries(cell.object.entries, this.core.now.wallMs, this.core.conflictOf(row.name.bucket));
-      const expired = cell.object.entries.filter((entry) => !live.includes(entry));
+      const visible = new Set(live);
+      const expired = cell.object.entries.filter((entry) => !visible.has(entry));
       if (shard?.owned !== true || expired.length === 0) {
         // The value it spoke of is gone or no longer ours: so is the reminder.
         this.core.journal.write({ table: 'expiry', ...row, value: null });

@@ -1,10 +1,18 @@
 import { DeadlineQueue, earlier } from '../../lib/deadline-queue.ts';
 import { type Failure, failure } from '../../lib/failure.ts';
 import { type Hlc, hlcNext } from '../../lib/hlc.ts';
+import { concerned } from '../causal/collection.ts';
 import { CausalContext } from '../causal/context.ts';
 import type { Dot } from '../causal/dot.ts';
-import { type Entries, VALUE_BYTES_MAX } from '../causal/entry.ts';
-import { type MutationFailure, mutate } from '../causal/mutate.ts';
+import {
+  COLLECTION_BYTES_MAX,
+  COLLECTION_ENTRIES_MAX,
+  type Entries,
+  stampOf,
+  VALUE_BYTES_MAX,
+} from '../causal/entry.ts';
+import { mutate } from '../causal/mutate.ts';
+import type { MutationFailure } from '../causal/outcome.ts';
 import { liveEntries } from '../causal/value.ts';
 import type { NodeId } from '../machine.ts';
 import type { Cell } from './cell-table.ts';
@@ -106,6 +114,14 @@ export class WriteCoordinator {
         return context !== null && !this.replica.copyOf(cell).context.covers(context);
       case 'increment':
         return false;
+      // An addition takes over the key's expiry, must not make a set of a value of another type, and its acknowledgement
+      // must not be for one that such a value hides.
+      case 'add':
+      case 'remove':
+      case 'put-fields':
+      case 'remove-fields':
+      case 'increment-field':
+        return true;
     }
   }
 
@@ -162,7 +178,8 @@ export class WriteCoordinator {
     const owners = this.core.ring.owners(cell.shard);
     const shard = this.core.shards.find(cell.shard);
     const owner = shard?.owned === true ? shard : undefined;
-    const before = liveEntries(copy.entries, wallMs, conflict);
+    const shown = (entries: Entries): Entries => concerned(liveEntries(entries, wallMs, conflict), request.mutation);
+    const before = shown(copy.entries);
     const counter = this.core.shards.peekCounter(cell.shard);
     const dot: Dot = { actor, counter };
     const outcome = mutate(copy.entries, request.mutation, {
@@ -177,9 +194,10 @@ export class WriteCoordinator {
       this.core.journal.whenDurable(cell.persistId, () => respond(reply));
       return;
     }
-    for (const entry of outcome.added) this.lastHlc = Math.max(this.lastHlc, entry.hlc);
-    const events = CausalContext.fromDots([dot]);
-    const context = CausalContext.fromDots([dot, ...outcome.replaced]);
+    for (const entry of outcome.added) this.lastHlc = Math.max(this.lastHlc, stampOf(entry));
+    const events = CausalContext.fromDots(outcome.dots);
+    const context = CausalContext.fromDots([...outcome.dots, ...outcome.replaced]);
+    const last = counter + outcome.dots.length - 1;
     const problem = tooManyValues(outcome.after);
     if (problem !== null) {
       respond({ type: 'failed', failure: problem });
@@ -195,9 +213,8 @@ export class WriteCoordinator {
         respond({ type: 'failed', failure: failure('disk-full', message) });
         return;
       }
-      this.core.shards.takeCounter(cell.shard, counter);
+      this.core.shards.takeCounter(cell.shard, last);
     }
-    const after = liveEntries(outcome.after, wallMs, conflict);
     const write = this.open(cell, request, respond, {
       message: { type: 'replicate', bucket, key: request.key, entries: outcome.added, events, context },
       reply: {
@@ -207,12 +224,12 @@ export class WriteCoordinator {
         context: owner === undefined ? context : owner.context.clone(),
         owners: owners.length,
         before,
-        after,
+        after: shown(outcome.after),
       },
     });
     this.core.counters.writes++;
     this.core.journal.afterTurn(() => {
-      if (owner !== undefined) owner.durableCounter = Math.max(owner.durableCounter, counter);
+      if (owner !== undefined) owner.durableCounter = Math.max(owner.durableCounter, last);
       this.replicate(write, owner?.complete === true);
     });
   }
@@ -371,18 +388,32 @@ const SIBLINGS_MAX = 128;
 const SIBLING_BYTES_MAX = VALUE_BYTES_MAX + VALUE_BYTES_MAX / 2;
 
 function tooManyValues(entries: Entries): Failure | null {
-  if (entries.length <= 1) return null;
+  let values = 0;
   let bytes = 0;
-  for (const { payload } of entries) if (payload.kind === 'register') bytes += payload.value.length;
-  if (entries.length <= SIBLINGS_MAX && bytes <= SIBLING_BYTES_MAX) return null;
-  const message = `the key would hold ${entries.length} concurrent values of ${bytes} bytes; read it, and write with the context that came with it`;
-  return failure('value-too-large', message, { data: { values: entries.length, bytes } });
+  for (const { payload } of entries) {
+    // Sets and maps have bounds of their own.
+    if (payload.kind !== 'register' && payload.kind !== 'counter') continue;
+    values++;
+    if (payload.kind === 'register') bytes += payload.value.length;
+  }
+  if (values <= 1 || (values <= SIBLINGS_MAX && bytes <= SIBLING_BYTES_MAX)) return null;
+  const message = `the key would hold ${values} concurrent values of ${bytes} bytes; read it, and write with the context that came with it`;
+  return failure('value-too-large', message, { data: { values, bytes } });
 }
 
 const MUTATION_FAILURES: Readonly<Record<MutationFailure, Failure>> = {
-  'not-a-number': failure('wrong-type', 'the value is not a decimal integer; write a number first, or delete the key'),
+  'wrong-type': failure('wrong-type', 'the key holds a value of another type; use another key, or delete this one'),
+  'not-a-number': failure(
+    'not-a-number',
+    'the value is not a decimal integer; write a number first, or delete the key',
+  ),
   overflow: failure('bad-value', 'the counter would leave the range of ±9007199254740991; use a smaller step'),
   'value-too-large': failure('value-too-large', 'the value would exceed 1 MiB; split it over several keys'),
+  'collection-too-large': failure(
+    'value-too-large',
+    `a set or map is at most ${COLLECTION_ENTRIES_MAX} members or fields and ${COLLECTION_BYTES_MAX} bytes (1.5 MiB); split it over several keys`,
+    { data: { limit: 'collectionBytesMax', max: COLLECTION_BYTES_MAX, members: COLLECTION_ENTRIES_MAX } },
+  ),
 };
 
 function hasAnswered({ stored, extra, refused }: Write, peer: NodeId): boolean {

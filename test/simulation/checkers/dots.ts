@@ -1,5 +1,6 @@
+import { isDeepStrictEqual } from 'node:util';
 import { dotText } from '../../../src/protocol/causal/dot.ts';
-import type { Entry, Payload } from '../../../src/protocol/causal/entry.ts';
+import type { Entry } from '../../../src/protocol/causal/entry.ts';
 import type { PeerMessage } from '../../../src/protocol/node/message.ts';
 import { shardOf } from '../../../src/protocol/ring/shard.ts';
 import type { SimCluster } from '../cluster.ts';
@@ -94,10 +95,5 @@ function noteMessage(meanings: Meanings, message: PeerMessage): void {
 }
 
 function isSame(a: Entry, b: Entry): boolean {
-  return a === b || (a.hlc === b.hlc && a.expiresAtMs === b.expiresAtMs && isSamePayload(a.payload, b.payload));
-}
-
-function isSamePayload(a: Payload, b: Payload): boolean {
-  if (a.kind === 'register') return b.kind === 'register' && Buffer.compare(a.value, b.value) === 0;
-  return b.kind === 'counter' && a.total === b.total && a.since === b.since;
+  return a === b || (a.hlc === b.hlc && a.expiresAtMs === b.expiresAtMs && isDeepStrictEqual(a.payload, b.payload));
 }

@@ -35,6 +35,7 @@ function foreign(history: History, key: string, { payload }: Entry): string | nu
     const value = decoder.decode(payload.value);
     return history.sent.get(key)?.has(value) === true ? null : value;
   }
+  if (payload.kind !== 'counter') return `a ${payload.kind}`;
   const counter = history.counters.get(key);
   const most = counter === undefined ? 0 : counter.acknowledged + counter.unknown;
   return payload.total <= most ? null : `a total of ${payload.total}`;

@@ -49,7 +49,7 @@ async function increment(call: CommandCall, by: number): Promise<Reply> {
     const total = readCounter(after);
     return typeof total === 'number' ? total : COUNTER_OVERFLOW;
   } catch (error) {
-    if (error instanceof HoldfastError && error.code === 'wrong-type') return NOT_AN_INTEGER;
+    if (error instanceof HoldfastError && error.code === 'not-a-number') return NOT_AN_INTEGER;
     if (error instanceof HoldfastError && error.code === 'bad-value') return COUNTER_OVERFLOW;
     throw error;
   }

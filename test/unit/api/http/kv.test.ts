@@ -234,7 +234,7 @@ describe('increment', () => {
 
   it('refuses a value that is no number', async () => {
     await h.put('/v1/kv/default/n', 'text');
-    expect(await problemOf(await add('n'))).toBe('409 wrong-type');
+    expect(await problemOf(await add('n'))).toBe('409 not-a-number');
   });
 
   it('is the only action on a key', async () => {

@@ -3,8 +3,9 @@ import { hlcAt } from '../../../../src/lib/hlc.ts';
 import { CausalContext } from '../../../../src/protocol/causal/context.ts';
 import { compareDots, type Dot } from '../../../../src/protocol/causal/dot.ts';
 import { type Entries, type Entry, VALUE_BYTES_MAX } from '../../../../src/protocol/causal/entry.ts';
-import { type MutationContext, type MutationOutcome, mutate } from '../../../../src/protocol/causal/mutate.ts';
+import { mutate } from '../../../../src/protocol/causal/mutate.ts';
 import type { Mutation } from '../../../../src/protocol/causal/mutation.ts';
+import type { MutationContext, MutationOutcome } from '../../../../src/protocol/causal/outcome.ts';
 import { liveEntries, readCounter, readRegister, readValue, winner } from '../../../../src/protocol/causal/value.ts';
 
 const A = '000000000000000a';
