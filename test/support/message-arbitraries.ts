@@ -44,6 +44,17 @@ const payload: fc.Arbitrary<Payload> = fc.oneof(
     total: signed,
     since: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
   }),
+  fc.record({ kind: fc.constant('set' as const) }),
+  fc.record({ kind: fc.constant('set-member' as const), member: bytes }),
+  fc.record({ kind: fc.constant('map' as const) }),
+  fc.record({ kind: fc.constant('map-field' as const), field: bytes, hlc: count, value: bytes }),
+  fc.record({
+    kind: fc.constant('map-counter' as const),
+    field: bytes,
+    hlc: count,
+    total: signed,
+    since: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+  }),
 );
 const entry: fc.Arbitrary<Entry> = fc.record({ dot, hlc: count, expiresAtMs: count, payload });
 export const entries: fc.Arbitrary<Entries> = fc
@@ -114,6 +125,11 @@ const mutation: fc.Arbitrary<Mutation> = fc.oneof(
   fc.record({ type: fc.constant('expire' as const), expiresAtMs: count }),
   fc.record({ type: fc.constant('append' as const), value: bytes }),
   fc.record({ type: fc.constant('increment' as const), by: signed }),
+  fc.record({ type: fc.constant('add' as const), members: few(bytes) }),
+  fc.record({ type: fc.constant('remove' as const), members: few(bytes) }),
+  fc.record({ type: fc.constant('put-fields' as const), fields: few(fc.record({ field: bytes, value: bytes })) }),
+  fc.record({ type: fc.constant('remove-fields' as const), fields: few(bytes) }),
+  fc.record({ type: fc.constant('increment-field' as const), field: bytes, by: signed }),
 );
 const level = fc.constantFrom('one' as const, 'quorum' as const, 'all' as const);
 const request: fc.Arbitrary<ClientRequest> = fc.oneof(
