@@ -8,6 +8,7 @@ export type { RingChange } from '../protocol/catalog/ring-record.ts';
 
 import type { Entries } from '../protocol/causal/entry.ts';
 import type { MemberState } from '../protocol/membership/member.ts';
+import type { PubSub } from './pub-sub.ts';
 
 export type { Failure } from '../lib/failure.ts';
 export { collectionSize, hasMember, readField, readMap, readSet } from '../protocol/causal/collection.ts';
@@ -138,6 +139,9 @@ export interface ChangeFeed {
   subscribe(bucket: string, prefix: string, listener: (change: ChangeEvent) => void): () => void;
 }
 
+/** `protocol`: what came was not the protocol. `slow-client`: a client did not read what it was sent. */
+export type RefusalReason = Failure['code'] | 'protocol' | 'slow-client';
+
 /** What the interfaces (HTTP, RESP) may ask of the node. Failures are thrown as HoldfastError. */
 export interface NodeHandle {
   readonly ready: boolean;
@@ -158,10 +162,11 @@ export interface NodeHandle {
   createBucket(name: string, config: BucketConfig): Promise<BucketView>;
   readonly events: EventFeed;
   readonly changes: ChangeFeed;
+  readonly pubSub: PubSub;
   /** Prometheus text format. */
   metrics(): Promise<string>;
   /** Wall clock in Unix ms, for expiries. */
   wallMs(): number;
   /** Counts a refused or malformed request of an interface, for metrics. */
-  countRefusal(listener: 'http' | 'resp', reason: Failure['code'] | 'protocol'): void;
+  countRefusal(listener: 'http' | 'resp', reason: RefusalReason): void;
 }

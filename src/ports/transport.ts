@@ -9,6 +9,9 @@ export const LANES: readonly Lane[] = ['control', 'data', 'bulk'];
 /** Largest frame, in bytes, that a transport must carry; larger inbound ones are refused and counted. */
 export const FRAME_BYTES_MAX = 4 * 1024 * 1024;
 
+/** Largest publication, in bytes: a channel and a message of the size of a value. */
+export const PUBLICATION_BYTES_MAX = 1024 * 1024 + 4096;
+
 /**
  * `address-in-use`: another process listens there. `address-unavailable`: this machine has no such address, or may
  * not use the port. `bad-address`: not a multiaddr that can be listened on or dialled. `identity-corrupt`,

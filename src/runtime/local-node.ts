@@ -11,6 +11,7 @@ import type {
   MemberView,
   NodeHandle,
   NodeStatus,
+  RefusalReason,
   RingChange,
   RingMemberView,
   RingView,
@@ -31,6 +32,7 @@ import { claimAuthority } from './claim-authority.ts';
 import { bucketView, findRingMember, memberView, nameOf, ringMemberViews } from './cluster-views.ts';
 import { Driver } from './driver.ts';
 import { EventLog } from './event-log.ts';
+import { GossipPubSub } from './gossip-pub-sub.ts';
 import { type MetricsSnapshot, nodeMetrics } from './node-metrics.ts';
 import type { NodeState } from './node-state.ts';
 import { ringEventData } from './ring-events.ts';
@@ -76,6 +78,7 @@ interface Waiter<T> {
 export class LocalNode implements NodeHandle {
   readonly events: EventLog;
   readonly changes: ChangeLog;
+  readonly pubSub: GossipPubSub;
   private readonly options: LocalNodeOptions;
   private readonly node: Node;
   private readonly driver: Driver;
@@ -102,6 +105,7 @@ export class LocalNode implements NodeHandle {
     const { tuning } = config;
     this.startedMs = clock.now().monoMs;
     this.events = new EventLog(run);
+    this.pubSub = new GossipPubSub(transport, clock, log);
     this.changes = new ChangeLog(run, clock, (buckets) => this.driver.post({ type: 'watch', buckets }));
     this.node = new Node(
       {
@@ -146,7 +150,7 @@ export class LocalNode implements NodeHandle {
         onRingReply: (id, outcome) => settle(this.ringRequests, id, outcome),
         onChanged: (bucket, key, entries) => this.changes.append(bucket, key, entries),
         onEvent: (event) => this.record(event),
-        onPublication: () => undefined,
+        onPublication: (topic, from, data) => this.pubSub.handlePublication(topic, from, data),
         onWritable: (writable) => this.becomeWritable(writable),
         onFatal: options.onFatal,
       },
@@ -156,6 +160,7 @@ export class LocalNode implements NodeHandle {
   /** Connects to the cluster and serves. */
   async start(): Promise<void> {
     await this.options.transport.start(this.driver);
+    this.pubSub.start();
     this.driver.post({ type: 'update-profile', patch: { addresses: this.options.transport.addresses().slice(0, 16) } });
     this.driver.start();
     await this.sample();
@@ -168,6 +173,7 @@ export class LocalNode implements NodeHandle {
     const hasStarted = this.phase === 'serving';
     this.phase = 'stopping';
     this.cancelSample?.();
+    this.pubSub.stop();
     if (hasStarted) {
       this.driver.post({ type: 'leave' });
       await new Promise<void>((resolve) => this.options.clock.after(LEAVE_GRACE_MS, resolve));
@@ -306,6 +312,7 @@ export class LocalNode implements NodeHandle {
         transport: options.transport.counters(),
         refusals: this.refusals,
         corruptRecords: this.corruptRecords,
+        pubSub: this.pubSub.counters,
         process: options.processUsage(),
       }),
     );
@@ -315,7 +322,7 @@ export class LocalNode implements NodeHandle {
     return this.options.clock.now().wallMs;
   }
 
-  countRefusal(listener: 'http' | 'resp', reason: Failure['code'] | 'protocol'): void {
+  countRefusal(listener: 'http' | 'resp', reason: RefusalReason): void {
     const key = `${listener} ${reason}`;
     this.refusals.set(key, (this.refusals.get(key) ?? 0) + 1);
   }

@@ -3,6 +3,7 @@ import { isDegraded, type Member } from '../protocol/membership/member.ts';
 import type { MembershipStats } from '../protocol/membership/membership.ts';
 import type { ReplicationStats } from '../protocol/replication/replication.ts';
 import type { DriverCounters } from './driver.ts';
+import type { PubSubCounters } from './gossip-pub-sub.ts';
 
 export interface MetricsSnapshot {
   readonly version: string;
@@ -17,6 +18,7 @@ export interface MetricsSnapshot {
   readonly transport: Readonly<Record<string, number>>;
   readonly refusals: ReadonlyMap<string, number>;
   readonly corruptRecords: number;
+  readonly pubSub: Readonly<PubSubCounters>;
   readonly process: { readonly residentBytes: number; readonly cpuSeconds: number };
 }
 
@@ -45,6 +47,12 @@ export function nodeMetrics(snapshot: MetricsSnapshot): Metric[] {
       'Records that failed their checksum and were set aside.',
       snapshot.corruptRecords,
     ),
+    {
+      name: 'holdfast_publications_total',
+      help: 'Messages of pub/sub: sent to and received from other nodes, dropped on the way out, refused.',
+      type: 'counter',
+      values: Object.entries(snapshot.pubSub).map(([what, value]) => ({ labels: { what }, value })),
+    },
     counter('holdfast_turns_total', 'Turns of the node.', driver.turns),
     counter('holdfast_inputs_total', 'Inputs processed.', driver.inputs),
     counter(

@@ -146,6 +146,49 @@ describe('Redis clients on a cluster', () => {
     expect(values).toEqual(Array.from({ length: 1000 }, (_, i) => String(i)));
   });
 
+  test('pub/sub: a subscriber on any node hears every publisher once and in order', async () => {
+    const subscribers = cluster.nodes.map(connect);
+    const publishers = cluster.nodes.map(connect);
+    const heard: string[][] = subscribers.map(() => []);
+    for (const [i, client] of subscribers.entries()) {
+      const keep = (channel: string, message: string) => heard[i]?.push(`${channel} ${message}`);
+      client.on('message', keep);
+      client.on('pmessage', (_pattern, channel, message) => keep(channel, message));
+      // By name on half of the nodes, by pattern on the others.
+      if (i % 2 === 0) await client.subscribe('news', 'other');
+      else await client.psubscribe('new*');
+    }
+    // Word of a subscription takes a moment to reach the other nodes.
+    let attempt = 0;
+    await until('all subscriptions are known everywhere', async () => {
+      attempt++;
+      await Promise.all(publishers.map((client, i) => client.publish('news', `try-${attempt}-${i}`)));
+      return heard.every((own) => publishers.every((_, i) => own.includes(`news try-${attempt}-${i}`)));
+    });
+    await Promise.all(
+      publishers.map(async (client, i) => {
+        for (let n = 0; n < 50; n++) expect(await client.publish('news', `${i}-${n}`)).toBe(1);
+      }),
+    );
+    await Promise.all(
+      publishers.map((client, i) => {
+        const many = client.pipeline();
+        for (let n = 50; n < 250; n++) many.publish('news', `${i}-${n}`);
+        return many.exec();
+      }),
+    );
+    expect(await (publishers[1] as Redis).publish('other', 'x')).toBe(0);
+    for (const own of heard) {
+      for (let i = 0; i < publishers.length; i++) {
+        const expected = Array.from({ length: 250 }, (_, n) => `news ${i}-${n}`);
+        await until('all are heard', () => own.filter((line) => line.startsWith(`news ${i}-`)).length >= 250);
+        expect(own.filter((line) => line.startsWith(`news ${i}-`))).toEqual(expected);
+      }
+    }
+    for (const i of [0, 2]) await until('the other channel is heard', () => heard[i]?.includes('other x') === true);
+    expect(heard[1]).not.toContain('other x');
+  });
+
   test('a watch on any node sees every change once, wherever it was made', async () => {
     const watches = await Promise.all(
       cluster.nodes.map(({ httpPort }) =>
@@ -175,6 +218,19 @@ describe('Redis clients on a cluster', () => {
       }
       expect(keysOf(watch, 'put')).not.toContain('elsewhere');
     }
+  });
+
+  // The last: it ends the other nodes.
+  test('pub/sub goes on at a node that is alone', async () => {
+    const [a, ...others] = cluster.nodes as [LocalNodeProcess, ...LocalNodeProcess[]];
+    const [subscriber, publisher] = [connect(a), connect(a)];
+    const heard: string[] = [];
+    subscriber.on('message', (_channel, message) => heard.push(message));
+    await subscriber.subscribe('local');
+    await Promise.all(others.map((node) => node.kill()));
+    for (let n = 0; n < 20; n++) expect(await publisher.publish('local', String(n))).toBe(1);
+    await until('all are heard', () => heard.length === 20);
+    expect(heard).toEqual(Array.from({ length: 20 }, (_, n) => String(n)));
   });
 });
 

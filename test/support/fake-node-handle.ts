@@ -29,6 +29,10 @@ import { mutate } from '../../src/protocol/causal/mutate.ts';
 import type { MutationFailure } from '../../src/protocol/causal/outcome.ts';
 import { liveEntries } from '../../src/protocol/causal/value.ts';
 import type { GetRequest, ListRequest, MutateRequest, ReplyOf } from '../../src/protocol/replication/request.ts';
+import { GossipPubSub } from '../../src/runtime/gossip-pub-sub.ts';
+import { ManualClock } from './manual-clock.ts';
+import { MemoryNetwork } from './memory-transport.ts';
+import { RecordingLog } from './recording-log.ts';
 
 const ACTOR = '00000000000000aa';
 const LIST_LIMIT_MAX = 1000;
@@ -67,6 +71,8 @@ export class FakeNodeHandle implements NodeHandle {
     { name: 'fake', peerId: 'peer-fake', in: true, place: 'in', weight: 1, zone: 'zone-1', shards: 1 },
     { name: 'other', peerId: 'peer-other', in: true, place: 'in', weight: 1, zone: 'zone-2', shards: 1 },
   ];
+  /** Stays at this node: there are no others. */
+  readonly pubSub = new GossipPubSub(new MemoryNetwork().create('secret'), new ManualClock(), new RecordingLog());
   private readonly data = new Map<string, Map<string, Entries>>();
   private readonly covered = new CausalContext();
   private counter = 0;

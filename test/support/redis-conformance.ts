@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { decodeReply, RespClient, type RespValue } from './resp-client.ts';
+import { decodeReply, encodeCommand, RespClient, type RespValue } from './resp-client.ts';
 import { until } from './until.ts';
 
 /** Raw replies by session, and COMMAND INFO (without key specifications) by command, as a real Redis gave them. */
@@ -52,7 +52,7 @@ const GLOBS = [
 /** Sessions whose replies must be Redis' own, byte for byte. Each starts with an empty database on a new connection. */
 const SESSIONS: Readonly<Record<string, Session>> = {
   'strings: set and get': VALUES,
-  'strings: set and get in RESP3': [['HELLO', '3'], ...VALUES, ['MGET', 'a', 'none'], ['GETDEL', 'none']],
+  'strings: absent values': [...VALUES, ['MGET', 'a', 'none'], ['GETDEL', 'none']],
   'strings: conditions': [
     ['SET', 'k', '1', 'XX'],
     ['SET', 'k', '1', 'NX'],
@@ -305,6 +305,85 @@ const SESSIONS: Readonly<Record<string, Session>> = {
   ],
 };
 
+/** One client sends, then the given numbers of replies and messages are read from each. */
+type Step = readonly [sender: string, command: readonly string[], reads: Readonly<Record<string, number>>];
+
+/** Between several clients, by letter. */
+const CONVERSATIONS: Readonly<Record<string, readonly Step[]>> = {
+  'pub/sub: channels and patterns': [
+    ['a', ['SUBSCRIBE', 'x', 'y', 'x'], { a: 3 }],
+    ['a', ['PSUBSCRIBE', 'x*', '*'], { a: 2 }],
+    ['b', ['PUBLISH', 'x', 'one'], { a: 3, b: 1 }],
+    ['b', ['PUBLISH', 'z', 'two'], { a: 1, b: 1 }],
+    ['b', ['PUBLISH', 'y', 'bin\0\r\n\xff'], { a: 2, b: 1 }],
+    ['c', ['SUBSCRIBE', 'x'], { c: 1 }],
+    ['b', ['PUBSUB', 'NUMSUB', 'x', 'y', 'none'], { b: 1 }],
+    ['b', ['PUBSUB', 'NUMSUB'], { b: 1 }],
+    ['b', ['PUBSUB', 'NUMPAT'], { b: 1 }],
+    ['b', ['PUBSUB', 'CHANNELS', 'y*'], { b: 1 }],
+    ['b', ['PUBSUB', 'CHANNELS', 'n*'], { b: 1 }],
+    ['b', ['PUBLISH', 'x', 'three'], { a: 3, b: 1, c: 1 }],
+    ['a', ['UNSUBSCRIBE', 'y', 'none'], { a: 2 }],
+    ['a', ['PUNSUBSCRIBE', '*'], { a: 1 }],
+    ['b', ['PUBLISH', 'y', 'nobody'], { b: 1 }],
+    ['a', ['UNSUBSCRIBE'], { a: 1 }],
+    ['a', ['UNSUBSCRIBE'], { a: 1 }],
+    ['a', ['PUNSUBSCRIBE'], { a: 1 }],
+    ['a', ['PUNSUBSCRIBE'], { a: 1 }],
+    ['a', ['GET', 'none'], { a: 1 }],
+    ['b', ['PUBSUB', 'NUMPAT'], { b: 1 }],
+    ['b', ['PUBLISH', '', ''], { b: 1 }],
+    ['c', ['SUBSCRIBE', ''], { c: 1 }],
+    ['b', ['PUBLISH', '', ''], { b: 1, c: 1 }],
+    ['c', ['RESET'], { c: 1 }],
+    ['b', ['PUBLISH', 'x', 'nobody'], { b: 1 }],
+  ],
+  'pub/sub: what a subscriber may do': [
+    ['a', ['SUBSCRIBE', 'x'], { a: 1 }],
+    ['a', ['PING'], { a: 1 }],
+    ['a', ['PING', 'hi'], { a: 1 }],
+    ['a', ['GET', 'k'], { a: 1 }],
+    ['a', ['GET'], { a: 1 }],
+    ['a', ['NOSUCH'], { a: 1 }],
+    ['a', ['PUBSUB', 'NUMPAT'], { a: 1 }],
+    ['a', ['CLIENT', 'GETNAME'], { a: 1 }],
+    ['a', ['UNSUBSCRIBE', 'x'], { a: 1 }],
+    ['a', ['PING'], { a: 1 }],
+    ['a', ['GET', 'k'], { a: 1 }],
+    ['a', ['PSUBSCRIBE', 'x'], { a: 1 }],
+    ['a', ['GET', 'k'], { a: 1 }],
+    ['a', ['RESET'], { a: 1 }],
+    ['a', ['GET', 'k'], { a: 1 }],
+    ['a', ['SUBSCRIBE', 'x'], { a: 1 }],
+    ['a', ['QUIT'], { a: 1 }],
+  ],
+  'pub/sub: errors': [
+    ['a', ['SUBSCRIBE'], { a: 1 }],
+    ['a', ['PSUBSCRIBE'], { a: 1 }],
+    ['a', ['PUBLISH'], { a: 1 }],
+    ['a', ['PUBLISH', 'x'], { a: 1 }],
+    ['a', ['PUBLISH', 'x', 'y', 'z'], { a: 1 }],
+    ['a', ['PUBSUB'], { a: 1 }],
+    ['a', ['PUBSUB', 'FOO'], { a: 1 }],
+    ['a', ['PUBSUB', 'NUMPAT', 'x'], { a: 1 }],
+    ['a', ['PUBSUB', 'CHANNELS', 'x', 'y'], { a: 1 }],
+    ['a', ['PUBSUB', 'CHANNELS'], { a: 1 }],
+  ],
+};
+
+/** What a RESP3 client alone may do: everything, with messages in between. */
+const RESP3_CONVERSATIONS: Readonly<Record<string, readonly Step[]>> = {
+  'pub/sub: a subscriber that publishes to itself': [
+    ['a', ['SUBSCRIBE', 'x'], { a: 1 }],
+    ['a', ['PUBLISH', 'x', 'mine'], { a: 2 }],
+    ['a', ['SET', 'k', '1'], { a: 1 }],
+    ['a', ['HELLO', '2'], { a: 1 }],
+    ['a', ['GET', 'k'], { a: 1 }],
+    ['b', ['PUBLISH', 'x', 'again'], { a: 1, b: 1 }],
+    ['a', ['HELLO', '3'], { a: 1 }],
+  ],
+};
+
 /** Bytes that end with the connection closed; everything that came back before. */
 const FATAL_INPUTS: readonly string[] = [
   '*abc\r\n',
@@ -344,26 +423,49 @@ function sorted(items: readonly RespValue[]): RespValue[] {
 /** Runs every session; `empty` clears the database before each. */
 export async function runSessions(port: number, empty: () => Promise<void> | void): Promise<Record<string, string[]>> {
   const results: Record<string, string[]> = {};
-  for (const [name, session] of Object.entries(SESSIONS)) {
-    await empty();
-    const client = await RespClient.open(port);
-    results[name] = [];
-    for (const command of session) {
-      // Strings stand for bytes, except those beyond latin1.
-      const bytes = command.map((arg) =>
-        Buffer.from(arg, /[\u0080-\u00ff]/.test(arg) && !arg.includes('é') ? 'latin1' : 'utf8'),
-      );
-      const [reply] = await client.pipeline([bytes]);
-      results[name].push(normalised(command, reply as string));
+  for (const version of [2, 3]) {
+    for (const [name, session] of Object.entries(SESSIONS)) {
+      await empty();
+      const steps = session.map((command): Step => ['a', command, { a: 1 }]);
+      results[`${name} (RESP${version})`] = await converse(port, steps, version);
     }
-    client.close();
+    for (const [name, steps] of Object.entries(CONVERSATIONS)) {
+      await empty();
+      results[`${name} (RESP${version})`] = await converse(port, steps, version);
+    }
   }
+  for (const [name, steps] of Object.entries(RESP3_CONVERSATIONS)) results[name] = await converse(port, steps, 3);
   for (const input of FATAL_INPUTS) {
     const client = await RespClient.open(port);
     client.send(Buffer.from(input, 'latin1'));
     results[`fatal: ${JSON.stringify(input.slice(0, 40))}`] = [await client.closed];
   }
   return results;
+}
+
+async function converse(port: number, steps: readonly Step[], version: number): Promise<string[]> {
+  const clients = new Map<string, RespClient>();
+  const heard: string[] = [];
+  for (const [sender, command, reads] of steps) {
+    for (const name of [sender, ...Object.keys(reads)]) {
+      if (clients.has(name)) continue;
+      const client = await RespClient.open(port);
+      clients.set(name, client);
+      if (version === 3) await client.call('HELLO', '3');
+    }
+    clients.get(sender)?.send(encodeCommand(command.map(bytesOf)));
+    for (const [name, count] of Object.entries(reads)) {
+      const replies = (await clients.get(name)?.replies(count)) ?? [];
+      heard.push(...replies.map((reply) => (name === 'a' ? '' : `${name}: `) + normalised(command, reply)));
+    }
+  }
+  for (const client of clients.values()) client.close();
+  return heard;
+}
+
+/** Strings stand for bytes, except those beyond latin1. */
+function bytesOf(arg: string): Buffer {
+  return Buffer.from(arg, /[\u0080-\u00ff]/.test(arg) && !arg.includes('é') ? 'latin1' : 'utf8');
 }
 
 /** Name, arity, flags, first, last, step and ACL categories of commands. */

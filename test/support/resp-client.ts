@@ -103,7 +103,7 @@ function replyEnd(bytes: Buffer, at: number): number {
   const count = Number(bytes.toString('latin1', at + 1, lineEnd));
   let end = lineEnd + 2;
   if ((type === '$' || type === '=') && count >= 0) end += count + 2;
-  if (type === '*' || type === '~' || type === '%') {
+  if (type === '*' || type === '~' || type === '>' || type === '%') {
     const items = type === '%' ? count * 2 : count;
     for (let i = 0; i < items && end !== -1; i++) end = replyEnd(bytes, end);
   }

@@ -261,5 +261,6 @@ const EMPTY_SNAPSHOT: Parameters<typeof nodeMetrics>[0] = {
   transport: {},
   refusals: new Map(),
   corruptRecords: 0,
+  pubSub: { sent: 0, received: 0, dropped: 0, refused: 0 },
   process: { residentBytes: 0, cpuSeconds: 0 },
 };

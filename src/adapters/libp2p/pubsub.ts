@@ -2,10 +2,8 @@ import type { GossipSub, GossipSubComponents, Message } from '@libp2p/gossipsub'
 import { gossipsub } from '@libp2p/gossipsub';
 import type { Connection, PeerId, Stream, StreamHandler, Topology } from '@libp2p/interface';
 import type { NodeId } from '../../ports/transport.ts';
-import { TransportError } from '../../ports/transport.ts';
+import { PUBLICATION_BYTES_MAX, TransportError } from '../../ports/transport.ts';
 
-/** Largest publication, in bytes. */
-const PUBLICATION_BYTES_MAX = 1024 * 1024;
 /** Unsent bytes of one peer's gossip stream after which it is reset. */
 const OUTBOUND_BYTES_MAX = 8 * 1024 * 1024;
 const PROTOCOL_PREFIX = '/meshsub/';

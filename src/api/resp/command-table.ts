@@ -5,6 +5,7 @@ import { CONNECTION_COMMANDS } from './commands/connection.ts';
 import { COUNTER_COMMANDS } from './commands/counters.ts';
 import { EXPIRY_COMMANDS } from './commands/expiry.ts';
 import { KEY_COMMANDS } from './commands/keys.ts';
+import { PUBSUB_COMMANDS } from './commands/pubsub.ts';
 import { SCAN_COMMANDS } from './commands/scan.ts';
 import { SERVER_COMMANDS } from './commands/server.ts';
 import { STRING_COMMANDS } from './commands/strings.ts';
@@ -20,4 +21,5 @@ export const COMMANDS: CommandTable = commandTable([
   ...KEY_COMMANDS,
   ...EXPIRY_COMMANDS,
   ...SCAN_COMMANDS,
+  ...PUBSUB_COMMANDS,
 ]);

@@ -7,6 +7,7 @@ import type { Reply } from './reply.ts';
 import type { ScanCursors } from './scan-cursors.ts';
 import type { ScanReadAhead } from './scan-read-ahead.ts';
 import type { Session } from './session.ts';
+import type { Subscriptions } from './subscriptions.ts';
 
 /** Redis' own names, as COMMAND INFO reports them. */
 export type CommandFlag =
@@ -18,10 +19,11 @@ export type CommandFlag =
   | 'loading'
   | 'stale'
   | 'fast'
+  | 'pubsub'
   | 'no_auth'
   | 'allow_busy';
 
-export type CommandGroup = 'connection' | 'server' | 'generic' | 'string';
+export type CommandGroup = 'connection' | 'server' | 'generic' | 'string' | 'pubsub';
 
 /** Where the keys are: first argument, last (negative: from the end), step. Null: the command names none. */
 export type KeyPositions = readonly [first: number, last: number, step: number];
@@ -40,6 +42,7 @@ export interface RespServices {
   readonly keyspace: Keyspace;
   readonly cursors: ScanCursors;
   readonly readAhead: ScanReadAhead;
+  readonly subscriptions: Subscriptions;
   readonly limits: RespLimits;
   readonly log: Log;
   /** Of Holdfast. */

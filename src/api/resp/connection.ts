@@ -3,8 +3,8 @@ import process from 'node:process';
 import type { RespServices } from './command.ts';
 import { ProtocolFault, type Request, RequestParser } from './parser.ts';
 import { Pipeline } from './pipeline.ts';
-import { ErrorReply } from './reply.ts';
-import type { Session } from './session.ts';
+import { ErrorReply, type Reply } from './reply.ts';
+import { isSubscribed, type Session } from './session.ts';
 import { ReplyWriter } from './writer.ts';
 
 /**
@@ -28,12 +28,15 @@ export class Connection {
   /** Monotonic ms; 0: not so. */
   private endedAtMs = 0;
   private blockedAtMs = 0;
+  /** Since nothing was unsent: replies that the client asked for do not count against a subscriber. */
+  private pushedBytes = 0;
 
   constructor(socket: Socket, services: RespServices, session: Session, handleClosed: (self: Connection) => void) {
     this.socket = socket;
     this.services = services;
     this.session = session;
     this.pipeline = new Pipeline(services, session, this.writer, () => this.scheduleTurn());
+    session.push = (reply) => this.push(reply);
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.on('data', (chunk: Buffer) => this.handleData(chunk));
@@ -57,11 +60,34 @@ export class Connection {
 
   /** Drops a client that leaves its replies unread, or its end open after ours is closed. */
   handleSweep(nowMs: number): void {
-    const { slowClientMs, drainMs } = this.services.limits;
+    const { slowClientMs, drainMs, outputBytesMax } = this.services.limits;
     if (this.endedAtMs !== 0 && nowMs - this.endedAtMs > drainMs) this.destroy();
-    if (this.blockedAtMs === 0 || nowMs - this.blockedAtMs <= slowClientMs) return;
-    this.services.stats.slowClients++;
-    this.services.log.warn('dropped a Redis client that does not read its replies', {
+    if (this.blockedAtMs === 0) return;
+    // Under a steady stream of messages the socket is never quite empty, however well the client reads.
+    if (isSubscribed(this.session) && this.socket.writableLength < outputBytesMax) this.blockedAtMs = nowMs;
+    if (nowMs - this.blockedAtMs > slowClientMs) this.dropSlow();
+  }
+
+  /** Nothing holds publishers back for one subscriber: one that lags too far behind is dropped, as in Redis. */
+  private push(reply: Reply): void {
+    if (this.socket.destroyed || this.endedAtMs !== 0) return;
+    const before = this.unsentBytes;
+    this.writer.write(reply, this.session.version);
+    const after = this.unsentBytes;
+    this.pushedBytes = (before === 0 ? 0 : this.pushedBytes) + after - before;
+    if (Math.min(after, this.pushedBytes) > this.services.limits.subscriberBytesMax) this.dropSlow();
+    else this.scheduleTurn();
+  }
+
+  private get unsentBytes(): number {
+    return this.socket.writableLength + this.writer.bytes;
+  }
+
+  private dropSlow(): void {
+    const { stats, node, log } = this.services;
+    stats.slowClients++;
+    node.countRefusal('resp', 'slow-client');
+    log.warn('dropped a Redis client that does not read its replies', {
       client: this.session.address,
       unreadBytes: this.socket.writableLength,
     });

@@ -17,8 +17,19 @@ export function invalidExpireTime(command: string): ErrorReply {
   return new ErrorReply(`ERR invalid expire time in '${command}' command`);
 }
 
+export function wrongSubcommandArity(command: string, subcommand: Buffer): ErrorReply {
+  return new ErrorReply(
+    `ERR unknown subcommand or wrong number of arguments for '${echo(subcommand)}'. Try ${command.toUpperCase()} HELP.`,
+  );
+}
+
 export function unknownSubcommand(command: string, subcommand: Buffer): ErrorReply {
   return new ErrorReply(`ERR unknown subcommand '${echo(subcommand)}'. Try ${command.toUpperCase()} HELP.`);
+}
+
+export function notWhileSubscribed(command: string): ErrorReply {
+  const allowed = '(P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET';
+  return new ErrorReply(`ERR Can't execute '${command}': only ${allowed} are allowed in this context`);
 }
 
 /** How much of what a client sent an error repeats; as in Redis. */

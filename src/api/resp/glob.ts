@@ -6,7 +6,7 @@ const CARET = 0x5e;
 const DASH = 0x2d;
 const BACKSLASH = 0x5c;
 
-/** A pattern of KEYS and SCAN MATCH: `*`, `?`, `[abc]`, `[^a-c]`, `\` takes the next byte as it is. Works on bytes. */
+/** A pattern of KEYS, SCAN MATCH and PSUBSCRIBE: `*`, `?`, `[abc]`, `[^a-c]`, `\` takes the next byte as it is. Works on bytes. */
 export class Glob {
   private readonly pattern: Buffer;
   /** The bytes that every match starts with. */
@@ -34,9 +34,9 @@ export class Glob {
   }
 
   /** Two cursors that go back to the last star: at most pattern × text steps, however many stars there are. */
-  matches(key: string): boolean {
+  matches(key: string | Uint8Array): boolean {
     const { pattern } = this;
-    const text = Buffer.from(key);
+    const text = typeof key === 'string' ? Buffer.from(key) : key;
     let p = 0;
     let t = 0;
     let starP = -1;

@@ -8,6 +8,8 @@ export interface RespLimits {
   readonly inFlightBytesMax: number;
   /** Unsent reply bytes at which a connection is no longer read from. */
   readonly outputBytesMax: number;
+  /** Unsent bytes at which a connection with subscriptions is dropped: nothing holds its publishers back. */
+  readonly subscriberBytesMax: number;
   /** How long a client may leave its replies unread before it is dropped. */
   readonly slowClientMs: number;
   /** How long `close()` waits for commands in flight, and an ended connection for its peer. */
@@ -19,6 +21,7 @@ export const RESP_LIMITS: RespLimits = {
   inFlightMax: 256,
   inFlightBytesMax: 8 * 1024 * 1024,
   outputBytesMax: 1024 * 1024,
+  subscriberBytesMax: 8 * 1024 * 1024,
   slowClientMs: 60_000,
   drainMs: 5_000,
 };
@@ -43,6 +46,11 @@ export const REPLY_BYTES_MAX = 32 * 1024 * 1024;
 export const FAN_OUT_MAX = 64;
 /** Keys of one page of a listing; what the node allows. */
 export const LIST_LIMIT_MAX = 1000;
+/** Channels and patterns of one connection, and of all connections. */
+export const SUBSCRIPTIONS_MAX = 10_000;
+export const SUBSCRIPTIONS_TOTAL_MAX = 100_000;
+/** Distinct patterns: every message is matched against each. */
+export const PATTERNS_MAX = 1000;
 /** Positions of unfinished scans that are remembered. */
 export const SCAN_CURSORS_MAX = 10_000;
 /** Pages that scans have read ahead, of up to `LIST_LIMIT_MAX` keys each, and for how long they are used. */

@@ -1,12 +1,12 @@
 import { failure, HoldfastError } from '../../lib/failure.ts';
 import { VALUE_BYTES_MAX } from '../../ports/node-handle.ts';
 import { type CommandSpec, hasArity, keysOf, lookUp, type RespServices } from './command.ts';
-import { failureReply, unknownCommand, unknownSubcommand, wrongArity } from './errors.ts';
+import { failureReply, notWhileSubscribed, unknownCommand, unknownSubcommand, wrongArity } from './errors.ts';
 import { type KeyJob, KeyLocks } from './key-locks.ts';
 import { ARGUMENTS_MAX, COMMAND_BYTES_MAX } from './limits.ts';
 import type { Request } from './parser.ts';
-import { ErrorReply, type Reply } from './reply.ts';
-import type { Session } from './session.ts';
+import { ErrorReply, Replies, type Reply } from './reply.ts';
+import { isSubscribed, type Session } from './session.ts';
 import type { ReplyWriter } from './writer.ts';
 
 /** One command from its arrival until its reply is written. */
@@ -29,6 +29,17 @@ const TOO_LARGE = failure(
   `a command is at most ${COMMAND_BYTES_MAX} bytes in ${ARGUMENTS_MAX} arguments, a value at most ${VALUE_BYTES_MAX} bytes`,
 );
 const NOT_READY = failure('not-ready', 'the node has not joined its cluster yet');
+
+/** What a RESP2 client may send while it is subscribed. */
+const SUBSCRIBER_COMMANDS: ReadonlySet<string> = new Set([
+  'subscribe',
+  'psubscribe',
+  'unsubscribe',
+  'punsubscribe',
+  'ping',
+  'quit',
+  'reset',
+]);
 
 /** What a key's reply is taken to weigh before anything is known. */
 const REPLY_BYTES_GUESS = 256 * 1024;
@@ -115,6 +126,9 @@ export class Pipeline {
         return slotOf(args, bytes, null, NO_KEYS, spec);
       }
       this.session.lastCommand = spec.name;
+      if (this.session.version === 2 && isSubscribed(this.session) && !SUBSCRIBER_COMMANDS.has(spec.name)) {
+        return slotOf(args, bytes, null, NO_KEYS, notWhileSubscribed(spec.name));
+      }
       if (!this.services.node.ready && !spec.flags.includes('loading')) throw new HoldfastError(NOT_READY);
       return slotOf(args, bytes, spec, keysOf(spec, args), undefined);
     } catch (error) {
@@ -213,8 +227,9 @@ function weightOf(slot: Slot): number {
 /** Roughly; only what can be large is counted. */
 function bytesOf(reply: Reply): number {
   if (reply instanceof Uint8Array) return reply.length;
-  if (!Array.isArray(reply)) return 0;
+  const items = reply instanceof Replies ? reply.list : reply;
+  if (!Array.isArray(items)) return 0;
   let bytes = 0;
-  for (const item of reply as readonly Reply[]) bytes += bytesOf(item);
+  for (const item of items as readonly Reply[]) bytes += bytesOf(item);
   return bytes;
 }

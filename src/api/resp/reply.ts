@@ -43,6 +43,24 @@ export class VerbatimReply {
   }
 }
 
+/** Something the client did not ask for just now: a push in RESP3, an array in RESP2. */
+export class PushReply {
+  readonly items: readonly Reply[];
+
+  constructor(items: readonly Reply[]) {
+    this.items = items;
+  }
+}
+
+/** Several replies to one command, one after the other. */
+export class Replies {
+  readonly list: readonly Reply[];
+
+  constructor(list: readonly Reply[]) {
+    this.list = list;
+  }
+}
+
 /** Numbers are integers, strings and bytes are bulk strings, null is nil. */
 export type Reply =
   | number
@@ -54,7 +72,9 @@ export type Reply =
   | ErrorReply
   | MapReply
   | SetReply
-  | VerbatimReply;
+  | VerbatimReply
+  | PushReply
+  | Replies;
 
 export type RespVersion = 2 | 3;
 

@@ -11,6 +11,7 @@ import { RESP_LIMITS, type RespLimits } from './limits.ts';
 import { ScanCursors } from './scan-cursors.ts';
 import { ScanReadAhead } from './scan-read-ahead.ts';
 import { createSession } from './session.ts';
+import { Subscriptions } from './subscriptions.ts';
 
 export interface RespServerOptions {
   readonly node: NodeHandle;
@@ -67,6 +68,7 @@ class RespListener implements RespServer {
       keyspace: new Keyspace(options.node),
       cursors: new ScanCursors(),
       readAhead: new ScanReadAhead(),
+      subscriptions: new Subscriptions(options.node.pubSub),
       limits: this.limits,
       log: options.log,
       version: options.version,
@@ -143,6 +145,7 @@ class RespListener implements RespServer {
 
   private handleClosed(connection: Connection): void {
     this.connections.delete(connection);
+    this.services.subscriptions.removeAll(connection.session);
     if (this.connections.size === 0) this.handleEmpty();
   }
 

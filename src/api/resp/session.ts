@@ -1,4 +1,4 @@
-import type { RespVersion } from './reply.ts';
+import type { Reply, RespVersion } from './reply.ts';
 
 /** What one connection has told the server about itself. */
 export interface Session {
@@ -19,6 +19,16 @@ export interface Session {
   lastCommand: string;
   /** Set by QUIT: the connection ends after the reply. */
   quitting: boolean;
+  /** What it is subscribed to, as one character a byte; kept by `Subscriptions`. */
+  readonly channels: Set<string>;
+  readonly patterns: Set<string>;
+  /** Sends something that no command asked for; set by the connection. */
+  push: (reply: Reply) => void;
+}
+
+/** In RESP2 a subscribed client may do little else: what comes could not be told from replies. */
+export function isSubscribed({ channels, patterns }: Session): boolean {
+  return channels.size + patterns.size > 0;
 }
 
 export function createSession(id: number, address: string, localAddress: string, nowMs: number): Session {
@@ -35,5 +45,8 @@ export function createSession(id: number, address: string, localAddress: string,
     noEvict: false,
     lastCommand: 'NULL',
     quitting: false,
+    channels: new Set(),
+    patterns: new Set(),
+    push: () => undefined,
   };
 }

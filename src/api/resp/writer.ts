@@ -1,4 +1,14 @@
-import { ErrorReply, MapReply, type Reply, type RespVersion, SetReply, SimpleReply, VerbatimReply } from './reply.ts';
+import {
+  ErrorReply,
+  MapReply,
+  PushReply,
+  Replies,
+  type Reply,
+  type RespVersion,
+  SetReply,
+  SimpleReply,
+  VerbatimReply,
+} from './reply.ts';
 
 const CHUNK_BYTES = 16 * 1024;
 /** Values from this size on are sent as they are instead of being copied. */
@@ -15,9 +25,15 @@ export class ReplyWriter {
   private start = 0;
   private offset = 0;
   private segments: Uint8Array[] = [];
+  private segmentBytes = 0;
 
   get isEmpty(): boolean {
     return this.segments.length === 0 && this.offset === this.start;
+  }
+
+  /** Encoded and not yet taken. */
+  get bytes(): number {
+    return this.segmentBytes + this.offset - this.start;
   }
 
   /** The encoded bytes since the last call, in order. */
@@ -25,6 +41,7 @@ export class ReplyWriter {
     this.cut();
     const segments = this.segments;
     this.segments = [];
+    this.segmentBytes = 0;
     return segments;
   }
 
@@ -38,7 +55,13 @@ export class ReplyWriter {
     if (reply instanceof MapReply) return this.map(reply, version);
     if (reply instanceof SetReply) return this.items(version === 3 ? '~' : '*', reply.items, version);
     if (reply instanceof VerbatimReply) return this.verbatim(reply, version);
+    if (reply instanceof PushReply) return this.items(version === 3 ? '>' : '*', reply.items, version);
+    if (reply instanceof Replies) return this.all(reply, version);
     return this.items('*', reply, version);
+  }
+
+  private all({ list }: Replies, version: RespVersion): void {
+    for (const reply of list) this.write(reply, version);
   }
 
   private map(reply: MapReply, version: RespVersion): void {
@@ -59,13 +82,13 @@ export class ReplyWriter {
     if (version === 2) return this.bulk(Buffer.from(reply.text));
     const bytes = Buffer.from(`txt:${reply.text}`);
     this.line('=', String(bytes.length));
-    this.bytes(bytes);
+    this.raw(bytes);
     this.text('\r\n');
   }
 
   private bulk(value: Uint8Array): void {
     this.line('$', String(value.length));
-    this.bytes(value);
+    this.raw(value);
     this.text('\r\n');
   }
 
@@ -78,7 +101,7 @@ export class ReplyWriter {
   /** Characters below 256, one byte each. */
   private text(text: string): void {
     const length = text.length;
-    if (length > COPY_BYTES_MAX) return this.bytes(Buffer.from(text, 'latin1'));
+    if (length > COPY_BYTES_MAX) return this.raw(Buffer.from(text, 'latin1'));
     this.reserve(length);
     if (length < SHORT_TEXT) {
       for (let i = 0; i < length; i++) this.chunk[this.offset + i] = text.charCodeAt(i);
@@ -88,10 +111,10 @@ export class ReplyWriter {
     this.offset += length;
   }
 
-  private bytes(value: Uint8Array): void {
+  private raw(value: Uint8Array): void {
     if (value.length > COPY_BYTES_MAX) {
       this.cut();
-      this.segments.push(value);
+      this.append(value);
       return;
     }
     this.reserve(value.length);
@@ -109,7 +132,12 @@ export class ReplyWriter {
 
   private cut(): void {
     if (this.offset === this.start) return;
-    this.segments.push(this.chunk.subarray(this.start, this.offset));
+    this.append(this.chunk.subarray(this.start, this.offset));
     this.start = this.offset;
+  }
+
+  private append(segment: Uint8Array): void {
+    this.segments.push(segment);
+    this.segmentBytes += segment.length;
   }
 }

@@ -2,7 +2,7 @@ import { parseInteger, parseWord } from '../arguments.ts';
 import { type CommandCall, type CommandFlag, type CommandSpec, command, commandTable } from '../command.ts';
 import { echo, SYNTAX_ERROR } from '../errors.ts';
 import { ErrorReply, OK, type Reply, VerbatimReply } from '../reply.ts';
-import type { Session } from '../session.ts';
+import { isSubscribed, type Session } from '../session.ts';
 import { BAD_CLIENT_NAME, parseClientName } from './connection.ts';
 import { container, helpOf } from './container.ts';
 
@@ -78,7 +78,7 @@ function handleList({ services, args }: CommandCall): Reply {
     if (!/^(?:normal|master|replica|slave|pubsub)$/i.test(type)) {
       return new ErrorReply(`ERR Unknown client type '${type}'`);
     }
-    if (type.toLowerCase() !== 'normal') sessions = [];
+    sessions = sessions.filter((session) => clientType(session) === type.toLowerCase());
   } else if (option === 'ID' && args.length > 3) {
     const ids = args.slice(3).map(parseInteger);
     if (ids.includes(null)) return new ErrorReply('ERR Invalid client ID');
@@ -87,6 +87,15 @@ function handleList({ services, args }: CommandCall): Reply {
     return SYNTAX_ERROR;
   }
   return new VerbatimReply(sessions.map((session) => `${sessionLine(session)}\n`).join(''));
+}
+
+function clientType(session: Session): 'normal' | 'pubsub' {
+  return isSubscribed(session) ? 'pubsub' : 'normal';
+}
+
+function flagsOf(session: Session): string {
+  const flags = `${isSubscribed(session) ? 'P' : ''}${session.noEvict ? 'e' : ''}`;
+  return flags === '' ? 'N' : flags;
 }
 
 function sessionLine(session: Session): string {
@@ -99,10 +108,10 @@ function sessionLine(session: Session): string {
     `name=${session.name}`,
     `age=${seconds(session.openedAtMs)}`,
     `idle=${seconds(session.lastActiveAtMs)}`,
-    `flags=${session.noEvict ? 'e' : 'N'}`,
+    `flags=${flagsOf(session)}`,
     'db=0',
-    'sub=0',
-    'psub=0',
+    `sub=${session.channels.size}`,
+    `psub=${session.patterns.size}`,
     'multi=-1',
     `cmd=${session.lastCommand}`,
     'user=default',

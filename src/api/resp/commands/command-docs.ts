@@ -81,13 +81,25 @@ function infoOf(spec: CommandSpec): Reply {
 }
 
 /** In Redis' order. */
-const CATEGORIES = ['@keyspace', '@read', '@write', '@string', '@admin', '@fast', '@slow', '@dangerous', '@connection'];
+const CATEGORIES = [
+  '@keyspace',
+  '@read',
+  '@write',
+  '@string',
+  '@pubsub',
+  '@admin',
+  '@fast',
+  '@slow',
+  '@dangerous',
+  '@connection',
+];
 
 function categoriesOf(spec: CommandSpec): readonly string[] {
   const set = new Set<string>(spec.categories);
   if (spec.group === 'generic') set.add('@keyspace');
   if (spec.group === 'string') set.add('@string');
   if (spec.group === 'connection' && spec.subcommands === null) set.add('@connection');
+  if (spec.flags.includes('pubsub')) set.add('@pubsub');
   if (spec.flags.includes('readonly')) set.add('@read');
   if (spec.flags.includes('write')) set.add('@write');
   if (spec.flags.includes('admin')) set.add('@admin').add('@dangerous');

@@ -2,7 +2,7 @@ import { parseInteger, parseWord } from '../arguments.ts';
 import { type CommandCall, type CommandFlag, type CommandSpec, command } from '../command.ts';
 import { echo, NOT_AN_INTEGER, SYNTAX_ERROR, wrongArity } from '../errors.ts';
 import { ErrorReply, MapReply, OK, type Reply, SimpleReply } from '../reply.ts';
-import type { Session } from '../session.ts';
+import { isSubscribed } from '../session.ts';
 
 const PONG = new SimpleReply('PONG');
 const RESET = new SimpleReply('RESET');
@@ -83,8 +83,10 @@ export const CONNECTION_COMMANDS: readonly CommandSpec[] = [
   }),
 ];
 
-function handlePing({ args }: CommandCall): Reply {
+/** To a RESP2 subscriber in the form of a message, so that it can be told from one. */
+function handlePing({ session, args }: CommandCall): Reply {
   if (args.length > 2) return wrongArity('ping');
+  if (session.version === 2 && isSubscribed(session)) return ['pong', args[1] ?? ''];
   return args[1] ?? PONG;
 }
 
@@ -153,15 +155,12 @@ function handleQuit({ session }: CommandCall): Reply {
   return OK;
 }
 
-function handleReset({ session }: CommandCall): Reply {
-  resetSession(session);
-  return RESET;
-}
-
-function resetSession(session: Session): void {
+function handleReset({ services, session }: CommandCall): Reply {
+  services.subscriptions.removeAll(session);
   session.version = 2;
   session.name = '';
   session.noEvict = false;
+  return RESET;
 }
 
 export const BAD_CLIENT_NAME = new ErrorReply(

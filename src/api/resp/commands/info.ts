@@ -1,6 +1,7 @@
 import process from 'node:process';
 import type { CommandCall, RespServices } from '../command.ts';
 import { type Reply, VerbatimReply } from '../reply.ts';
+import { isSubscribed } from '../session.ts';
 import { REDIS_VERSION } from './connection.ts';
 
 type Fields = readonly (readonly [string, string | number])[];
@@ -60,6 +61,7 @@ function clientsFields(services: RespServices): Fields {
     ['connected_clients', [...services.sessions()].length],
     ['maxclients', services.limits.clientsMax],
     ['blocked_clients', 0],
+    ['pubsub_clients', [...services.sessions()].filter(isSubscribed).length],
   ];
 }
 
@@ -80,11 +82,13 @@ function persistenceFields(services: RespServices): Fields {
   return [['loading', loading], ...eta, ['aof_enabled', 1]];
 }
 
-function statsFields({ stats }: RespServices): Fields {
+function statsFields({ stats, subscriptions }: RespServices): Fields {
   return [
     ['total_connections_received', stats.connections],
     ['total_commands_processed', stats.commands],
     ['rejected_connections', stats.rejectedConnections],
+    ['pubsub_channels', subscriptions.channelCount],
+    ['pubsub_patterns', subscriptions.patternCount],
     ['client_output_buffer_limit_disconnections', stats.slowClients],
   ];
 }
