@@ -2,6 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { LocalCluster, type LocalNodeProcess } from '../support/local-cluster.ts';
+import { recordedExpectations, runSessions } from '../support/redis-conformance.ts';
 import { SseClient } from '../support/sse-client.ts';
 import { until } from '../support/until.ts';
 
@@ -114,6 +115,53 @@ describe('Redis clients on a cluster', () => {
     expect(await c.del('io:a', 'io:b', 'io:none')).toBe(2);
     expect(await d.exists('io:a', 'io:b', 'io:c')).toBe(1);
     expect(await a.getBuffer('io:c')).toEqual(Buffer.from('3'));
+  });
+
+  test('ioredis: sets and hashes that all nodes write at once', async () => {
+    const clients = cluster.nodes.map(connect);
+    const [a, b, c, d] = clients as [Redis, Redis, Redis, Redis];
+    const names = Array.from({ length: 40 }, (_, i) => `m${i}`);
+    await Promise.all(clients.flatMap((client, i) => names.map((name) => client.sadd('col:s', `${i}:${name}`, name))));
+    for (const client of clients) expect(await client.scard('col:s')).toBe(200);
+    expect((await b.smembers('col:s')).filter((member) => !member.includes(':')).toSorted()).toEqual(names.toSorted());
+    expect(await c.srem('col:s', 'm0', '0:m0', 'none')).toBe(2);
+    expect(await d.smismember('col:s', 'm0', 'm1')).toEqual([0, 1]);
+
+    await Promise.all(clients.flatMap((client, i) => names.map((name) => client.hset('col:h', `${i}:${name}`, i))));
+    await Promise.all(clients.flatMap((client) => names.map(() => client.hincrby('col:h', 'n', 1))));
+    for (const client of clients) {
+      expect(await client.hlen('col:h')).toBe(161);
+      expect(await client.hget('col:h', 'n')).toBe('160');
+    }
+    expect(await b.hmget('col:h', '0:m1', '3:m39', 'none')).toEqual(['0', '3', null]);
+    expect(await c.hdel('col:h', '0:m1', 'none')).toBe(1);
+    expect(Object.keys(await d.hgetall('col:h'))).toHaveLength(160);
+
+    expect(await Promise.all(['col:s', 'col:h', 'col:none'].map((key) => a.type(key)))).toEqual([
+      'set',
+      'hash',
+      'none',
+    ]);
+    await expect(b.get('col:s')).rejects.toThrow('WRONGTYPE Operation against a key holding the wrong kind of value');
+    await expect(b.sadd('col:h', 'x')).rejects.toThrow('WRONGTYPE');
+    await expect(c.hset('col:s', 'x', '1')).rejects.toThrow('WRONGTYPE');
+    await expect(d.incr('col:s')).rejects.toThrow('WRONGTYPE');
+    expect(await a.expire('col:s', 500)).toBe(1);
+    expect(await b.ttl('col:s')).toBeGreaterThan(490);
+    expect(await c.set('col:s', 'text')).toBe('OK');
+    expect(await d.get('col:s')).toBe('text');
+    expect(await a.del('col:s', 'col:h')).toBe(2);
+    expect(await b.exists('col:s', 'col:h')).toBe(0);
+  });
+
+  test('a real node answers as Redis does', async () => {
+    const [, node] = cluster.nodes as [LocalNodeProcess, LocalNodeProcess];
+    const client = connect(node);
+    const sessions = await runSessions(node.respPort, async () => {
+      const keys = await client.keys('*');
+      if (keys.length > 0) await client.del(keys);
+    });
+    expect(sessions).toEqual(recordedExpectations().sessions);
   });
 
   test('ioredis: a pipeline keeps its order and reports errors in their place', async () => {

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +12,12 @@ export interface RedisExpectations {
   readonly redisVersion: string;
   readonly sessions: Readonly<Record<string, readonly string[]>>;
   readonly commands: Readonly<Record<string, RespValue>>;
+}
+
+export const EXPECTATIONS_FILE = join(import.meta.dirname, 'redis-expectations.json');
+
+export function recordedExpectations(): RedisExpectations {
+  return JSON.parse(readFileSync(EXPECTATIONS_FILE, 'utf8')) as RedisExpectations;
 }
 
 type Session = readonly (readonly string[])[];
@@ -47,6 +53,49 @@ const GLOBS = [
   '*[*]',
   'é',
   '??',
+];
+
+/** Whatever needs a type, on key `k`; in the wrong one each fails and changes nothing. */
+const STRING_COMMANDS_ON_K: Session = [
+  ['GET', 'k'],
+  ['STRLEN', 'k'],
+  ['APPEND', 'k', 'x'],
+  ['INCR', 'k'],
+  ['DECR', 'k'],
+  ['INCRBY', 'k', '2'],
+  ['INCRBY', 'k', 'x'],
+  ['DECRBY', 'k', '2'],
+  ['GETSET', 'k', 'v'],
+  ['GETDEL', 'k'],
+  ['SET', 'k', 'v', 'GET'],
+  ['SET', 'k', 'v', 'NX', 'GET'],
+];
+const SET_COMMANDS_ON_K: Session = [
+  ['SADD', 'k', 'a'],
+  ['SREM', 'k', 'a'],
+  ['SMEMBERS', 'k'],
+  ['SISMEMBER', 'k', 'a'],
+  ['SMISMEMBER', 'k', 'a', 'b'],
+  ['SCARD', 'k'],
+  ['SSCAN', 'k', '0'],
+  ['SSCAN', 'k', '0', 'FOO'],
+];
+const HASH_COMMANDS_ON_K: Session = [
+  ['HSET', 'k', 'f', 'v'],
+  ['HSET', 'k', 'f', 'v', 'g'],
+  ['HMSET', 'k', 'f', 'v'],
+  ['HGET', 'k', 'f'],
+  ['HMGET', 'k', 'f', 'g'],
+  ['HGETALL', 'k'],
+  ['HDEL', 'k', 'f'],
+  ['HKEYS', 'k'],
+  ['HVALS', 'k'],
+  ['HLEN', 'k'],
+  ['HEXISTS', 'k', 'f'],
+  ['HSTRLEN', 'k', 'f'],
+  ['HINCRBY', 'k', 'f', '1'],
+  ['HINCRBY', 'k', 'f', 'x'],
+  ['HSCAN', 'k', '0'],
 ];
 
 /** Sessions whose replies must be Redis' own, byte for byte. Each starts with an empty database on a new connection. */
@@ -236,6 +285,246 @@ const SESSIONS: Readonly<Record<string, Session>> = {
     ['KEYS'],
     ['DBSIZE', 'x'],
   ],
+  sets: [
+    ['SADD', 's', 'a', 'b', 'a', 'c'],
+    ['SADD', 's', 'a', 'd'],
+    ['SADD', 's', 'a'],
+    ['SCARD', 's'],
+    ['SCARD', 'none'],
+    ['SMEMBERS', 's'],
+    ['SMEMBERS', 'none'],
+    ['SISMEMBER', 's', 'a'],
+    ['SISMEMBER', 's', 'x'],
+    ['SISMEMBER', 'none', 'a'],
+    ['SMISMEMBER', 's', 'a', 'x', 'a', 'c'],
+    ['SMISMEMBER', 'none', 'a', 'b'],
+    ['SREM', 's', 'a', 'x', 'a'],
+    ['SREM', 's', 'x'],
+    ['SREM', 'none', 'x'],
+    ['SMEMBERS', 's'],
+    ['SADD', 's', '', 'bin\0\r\n\xff', '7'],
+    ['SISMEMBER', 's', ''],
+    ['SISMEMBER', 's', 'bin\0\r\n\xff'],
+    ['SMEMBERS', 's'],
+    ['TYPE', 's'],
+    ['EXISTS', 's'],
+    ['EXPIRE', 's', '100'],
+    ['TTL', 's'],
+    ['SADD', 's', 'later'],
+    ['TTL', 's'],
+    ['PERSIST', 's'],
+    ['TTL', 's'],
+    ['SREM', 's', 'b', 'c', 'd', '', 'bin\0\r\n\xff', '7'],
+    ['SREM', 's', 'later'],
+    ['EXISTS', 's'],
+    ['TYPE', 's'],
+    ['DBSIZE'],
+    ['SADD', 's', 'again'],
+    ['TTL', 's'],
+    ['DEL', 's'],
+    ['SMEMBERS', 's'],
+    ['SADD', 's', 'x'],
+    ['PEXPIREAT', 's', '1'],
+    ['SMEMBERS', 's'],
+  ],
+  'sets: scan and syntax': [
+    ['SADD', 's', 'aa', 'ab', 'bb'],
+    ['SSCAN', 's', '0'],
+    ['SSCAN', 's', '0', 'COUNT', '100'],
+    ['SSCAN', 's', '0', 'MATCH', 'a*', 'COUNT', '100'],
+    ['SSCAN', 's', '0', 'MATCH', 'x*'],
+    ['SSCAN', 'none', '0'],
+    ['SSCAN', 'none', '0', 'FOO'],
+    ['SSCAN', 's', 'x'],
+    ['SSCAN', 'none', 'x'],
+    ['SSCAN', 's', '0', 'COUNT', '0'],
+    ['SSCAN', 's', '0', 'COUNT', 'x'],
+    ['SSCAN', 's', '0', 'MATCH'],
+    ['SSCAN', 's', '0', 'TYPE', 'string'],
+    ['SSCAN', 's'],
+    ['SADD', 's'],
+    ['SADD'],
+    ['SREM', 's'],
+    ['SMEMBERS'],
+    ['SMEMBERS', 's', 'x'],
+    ['SCARD'],
+    ['SCARD', 's', 'x'],
+    ['SISMEMBER', 's'],
+    ['SISMEMBER', 's', 'a', 'b'],
+    ['SMISMEMBER', 's'],
+  ],
+  hashes: [
+    ['HSET', 'h', 'a', '1', 'b', '2'],
+    ['HSET', 'h', 'a', '3', 'c', '4', 'c', '5'],
+    ['HGET', 'h', 'a'],
+    ['HGET', 'h', 'x'],
+    ['HGET', 'none', 'a'],
+    ['HMGET', 'h', 'a', 'x', 'c', 'a'],
+    ['HMGET', 'none', 'a', 'b'],
+    ['HGETALL', 'h'],
+    ['HGETALL', 'none'],
+    ['HKEYS', 'h'],
+    ['HKEYS', 'none'],
+    ['HVALS', 'h'],
+    ['HVALS', 'none'],
+    ['HLEN', 'h'],
+    ['HLEN', 'none'],
+    ['HEXISTS', 'h', 'a'],
+    ['HEXISTS', 'h', 'x'],
+    ['HEXISTS', 'none', 'a'],
+    ['HSTRLEN', 'h', 'a'],
+    ['HSTRLEN', 'h', 'x'],
+    ['HSTRLEN', 'none', 'a'],
+    ['HMSET', 'h', 'd', 'four', 'e', ''],
+    ['HSTRLEN', 'h', 'd'],
+    ['HGET', 'h', 'e'],
+    ['HDEL', 'h', 'a', 'x', 'a'],
+    ['HDEL', 'h', 'x'],
+    ['HDEL', 'none', 'x'],
+    ['HGETALL', 'h'],
+    ['HSET', 'h', '', 'empty', 'bin\0\r\n\xff', 'bin\0\r\n\xff'],
+    ['HGET', 'h', ''],
+    ['HGET', 'h', 'bin\0\r\n\xff'],
+    ['HGETALL', 'h'],
+    ['TYPE', 'h'],
+    ['EXISTS', 'h'],
+    ['EXPIRE', 'h', '100'],
+    ['TTL', 'h'],
+    ['HSET', 'h', 'later', '1'],
+    ['TTL', 'h'],
+    ['PERSIST', 'h'],
+    ['TTL', 'h'],
+    ['HDEL', 'h', 'b', 'c', 'd', 'e', '', 'bin\0\r\n\xff'],
+    ['HDEL', 'h', 'later'],
+    ['EXISTS', 'h'],
+    ['TYPE', 'h'],
+    ['DBSIZE'],
+    ['HSET', 'h', 'again', '1'],
+    ['TTL', 'h'],
+    ['UNLINK', 'h'],
+    ['HGETALL', 'h'],
+  ],
+  'hashes: counters': [
+    ['HINCRBY', 'h', 'n', '5'],
+    ['HINCRBY', 'h', 'n', '-7'],
+    ['HGET', 'h', 'n'],
+    ['HSET', 'h', 'n', '10'],
+    ['HINCRBY', 'h', 'n', '1'],
+    ['HINCRBY', 'h', 'm', '0'],
+    ['HGETALL', 'h'],
+    ['HSTRLEN', 'h', 'n'],
+    ['HSET', 'h', 's', 'abc', 'f', '1.5', 'e', ''],
+    ['HINCRBY', 'h', 's', '1'],
+    ['HINCRBY', 'h', 'f', '1'],
+    ['HINCRBY', 'h', 'e', '1'],
+    ['HINCRBY', 'h', 'n', 'x'],
+    ['HINCRBY', 'h', 'n', '1.5'],
+    ['HINCRBY', 'h', 'n', '9223372036854775808'],
+    ['HDEL', 'h', 'n'],
+    ['HINCRBY', 'h', 'n', '2'],
+    ['HINCRBY', 'h', 'n'],
+    ['HINCRBY', 'h', 'n', '1', '2'],
+  ],
+  'hashes: scan and syntax': [
+    ['HSET', 'h', 'aa', '1', 'ab', '2', 'bb', '3'],
+    ['HSCAN', 'h', '0'],
+    ['HSCAN', 'h', '0', 'MATCH', 'a*', 'COUNT', '100'],
+    ['HSCAN', 'h', '0', 'MATCH', 'x*'],
+    ['HSCAN', 'none', '0'],
+    ['HSCAN', 'none', '0', 'FOO'],
+    ['HSCAN', 'h', 'x'],
+    ['HSCAN', 'h', '0', 'COUNT', '0'],
+    ['HSCAN', 'h', '0', 'COUNT', 'x'],
+    ['HSCAN', 'h', '0', 'MATCH'],
+    ['HSCAN', 'h', '0', 'TYPE', 'string'],
+    ['HSCAN', 'h'],
+    ['HSET', 'h'],
+    ['HSET', 'h', 'a'],
+    ['HSET', 'h', 'a', '1', 'b'],
+    ['HMSET', 'h', 'a'],
+    ['HMSET', 'h', 'a', '1', 'b'],
+    ['HGET', 'h'],
+    ['HGET', 'h', 'a', 'b'],
+    ['HMGET', 'h'],
+    ['HDEL', 'h'],
+    ['HLEN'],
+    ['HKEYS'],
+    ['HVALS'],
+    ['HGETALL'],
+    ['HGETALL', 'h', 'x'],
+    ['HEXISTS', 'h'],
+    ['HSTRLEN', 'h'],
+    ['HLEN', 'h'],
+  ],
+  'wrong types: strings': [
+    ['SET', 'k', '1'],
+    ...SET_COMMANDS_ON_K,
+    ...HASH_COMMANDS_ON_K,
+    ['INCR', 'k'],
+    ...SET_COMMANDS_ON_K,
+    ...HASH_COMMANDS_ON_K,
+    ['GET', 'k'],
+  ],
+  'wrong types: sets': [
+    ['SADD', 'k', '1'],
+    ...STRING_COMMANDS_ON_K,
+    ...HASH_COMMANDS_ON_K,
+    ['SMEMBERS', 'k'],
+    ['MGET', 'k', 'none'],
+    ['SETNX', 'k', 'v'],
+    ['SET', 'k', 'v', 'NX'],
+    ['SMEMBERS', 'k'],
+    ['SET', 'k', 'v', 'XX'],
+    ['GET', 'k'],
+    ['DEL', 'k'],
+    ['SADD', 'k', '1'],
+    ['SET', 'k', 'v'],
+    ['TYPE', 'k'],
+    ['DEL', 'k'],
+    ['SADD', 'k', '1'],
+    ['MSET', 'k', 'v', 'l', 'w'],
+    ['TYPE', 'k'],
+    ['DEL', 'k'],
+    ['SADD', 'k', '1'],
+    ['EXPIRE', 'k', '100'],
+    ['SET', 'k', 'v', 'KEEPTTL'],
+    ['TTL', 'k'],
+    ['SADD', 'k', '1'],
+    ['DEL', 'k'],
+    ['SADD', 'k', '1'],
+    ['SETEX', 'k', '100', 'v'],
+    ['TYPE', 'k'],
+  ],
+  'wrong types: hashes': [
+    ['HSET', 'k', 'f', '1'],
+    ...STRING_COMMANDS_ON_K,
+    ...SET_COMMANDS_ON_K,
+    ['HGETALL', 'k'],
+    ['MGET', 'k', 'none'],
+    ['SETNX', 'k', 'v'],
+    ['SET', 'k', 'v'],
+    ['TYPE', 'k'],
+    ['GET', 'k'],
+    ['DEL', 'k'],
+    ['HSET', 'k', 'f', '1'],
+    ['TYPE', 'k'],
+  ],
+  'keys of every type': [
+    ['MSET', 'a', '1', 'b', 'x'],
+    ['INCR', 'n'],
+    ['SADD', 's', '1'],
+    ['HSET', 'h', 'f', '1'],
+    ['EXISTS', 'a', 'n', 's', 'h', 'none'],
+    ['DBSIZE'],
+    ['KEYS', '*'],
+    ['SCAN', '0', 'COUNT', '100'],
+    ['SCAN', '0', 'COUNT', '100', 'TYPE', 'string'],
+    ['SCAN', '0', 'COUNT', '100', 'TYPE', 'set'],
+    ['SCAN', '0', 'COUNT', '100', 'TYPE', 'HASH'],
+    ['SCAN', '0', 'COUNT', '100', 'TYPE', 'zset', 'MATCH', '*'],
+    ['DEL', 'a', 'n', 's', 'h', 'none'],
+    ['KEYS', '*'],
+  ],
   connection: [
     ['PING'],
     ['PING', 'hi'],
@@ -403,16 +692,47 @@ const FATAL_INPUTS: readonly string[] = [
   'ECHO "\\x41\\n\\q"\r\nQUIT\r\n',
   "\r\nECHO 'a\\'b\\n'\nQUIT\r\n",
   '*-1\r\n*0\r\nPING\r\nquit\r\n',
+  // Pipelines, with lines in between and changes of the protocol on the way.
+  'SADD s "a b" c\r\nSISMEMBER s "a b"\r\nHSET h f \'v w\' g 1\r\nHINCRBY h g 4\r\nHGET h f\r\nGET s\r\nQUIT\r\nGET s\r\n',
+  'SUBSCRIBE x\r\nPING\r\nGET k\r\nUNSUBSCRIBE\r\nGET k\r\nSUBSCRIBE x\r\nRESET\r\nGET k\r\nQUIT\r\n',
+  'HSET h f v\r\nHELLO 3 SETNAME me\r\nHGETALL h\r\n*2\r\n$7\r\nHGETALL\r\n$4\r\nnone\r\nSUBSCRIBE x\r\nPUBLISH x hi\r\nPING\r\nHELLO 2\r\nQUIT\r\n',
 ];
+
+function withoutId(reply: string): string {
+  return reply.replaceAll(/(\$2\r\nid\r\n):\d+/g, '$1:1');
+}
+
+/** Commands that answer in the order in which Redis happens to hold things. */
+const UNORDERED: ReadonlySet<string> = new Set([
+  'KEYS',
+  'SCAN',
+  'SMEMBERS',
+  'SSCAN',
+  'HGETALL',
+  'HKEYS',
+  'HVALS',
+  'HSCAN',
+]);
 
 /** Fields of the replies that differ from run to run. */
 function normalised(command: readonly string[], reply: string): string {
   const name = command[0]?.toUpperCase();
-  if (name === 'HELLO') return reply.replace(/(\$2\r\nid\r\n):\d+/, '$1:1');
-  if (name !== 'KEYS' && name !== 'SCAN') return reply;
+  if (name === 'HELLO') return withoutId(reply);
+  if (name === undefined || !UNORDERED.has(name)) return reply;
   const value = decodeReply(Buffer.from(reply, 'latin1'));
+  const type = reply.slice(0, reply.indexOf('\n') + 1);
+  if (value instanceof Map) return type + JSON.stringify(sorted([...value]));
   if (!Array.isArray(value)) return reply;
-  return JSON.stringify(sorted(value.map((item) => (Array.isArray(item) ? sorted(item) : item))));
+  const items = name === 'HGETALL' ? pairsOf(value) : value;
+  return type + JSON.stringify(sorted(items.map((item) => (Array.isArray(item) ? sortedItems(name, item) : item))));
+}
+
+function sortedItems(name: string, items: readonly RespValue[]): RespValue[] {
+  return sorted(name === 'HSCAN' ? pairsOf(items) : items);
+}
+
+function pairsOf(items: readonly RespValue[]): RespValue[] {
+  return items.flatMap((item, i) => (i % 2 === 0 ? [[item, items[i + 1] ?? null]] : []));
 }
 
 /** By their text, so that the order in which Redis happens to hold its keys does not matter. */
@@ -436,9 +756,10 @@ export async function runSessions(port: number, empty: () => Promise<void> | voi
   }
   for (const [name, steps] of Object.entries(RESP3_CONVERSATIONS)) results[name] = await converse(port, steps, 3);
   for (const input of FATAL_INPUTS) {
+    await empty();
     const client = await RespClient.open(port);
     client.send(Buffer.from(input, 'latin1'));
-    results[`fatal: ${JSON.stringify(input.slice(0, 40))}`] = [await client.closed];
+    results[`to the end: ${JSON.stringify(input.slice(0, 40))}`] = [withoutId(await client.closed)];
   }
   return results;
 }
@@ -456,11 +777,20 @@ async function converse(port: number, steps: readonly Step[], version: number): 
     clients.get(sender)?.send(encodeCommand(command.map(bytesOf)));
     for (const [name, count] of Object.entries(reads)) {
       const replies = (await clients.get(name)?.replies(count)) ?? [];
-      heard.push(...replies.map((reply) => (name === 'a' ? '' : `${name}: `) + normalised(command, reply)));
+      heard.push(
+        ...patternsSorted(replies).map((reply) => (name === 'a' ? '' : `${name}: `) + normalised(command, reply)),
+      );
     }
   }
   for (const client of clients.values()) client.close();
   return heard;
+}
+
+/** Matching patterns are told of a message in the order in which Redis happens to hold them. */
+function patternsSorted(replies: readonly string[]): string[] {
+  const isPattern = (reply: string): boolean => reply.includes('pmessage');
+  const sortedPatterns = replies.filter(isPattern).sort();
+  return replies.map((reply) => (isPattern(reply) ? (sortedPatterns.shift() as string) : reply));
 }
 
 /** Strings stand for bytes, except those beyond latin1. */

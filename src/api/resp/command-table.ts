@@ -4,10 +4,12 @@ import { COMMAND_COMMANDS } from './commands/command-docs.ts';
 import { CONNECTION_COMMANDS } from './commands/connection.ts';
 import { COUNTER_COMMANDS } from './commands/counters.ts';
 import { EXPIRY_COMMANDS } from './commands/expiry.ts';
+import { HASH_COMMANDS } from './commands/hashes.ts';
 import { KEY_COMMANDS } from './commands/keys.ts';
 import { PUBSUB_COMMANDS } from './commands/pubsub.ts';
 import { SCAN_COMMANDS } from './commands/scan.ts';
 import { SERVER_COMMANDS } from './commands/server.ts';
+import { SET_COMMANDS } from './commands/sets.ts';
 import { STRING_COMMANDS } from './commands/strings.ts';
 
 /** Every command, by name. A new family is a file in `commands/` and a line here. */
@@ -18,6 +20,8 @@ export const COMMANDS: CommandTable = commandTable([
   ...SERVER_COMMANDS,
   ...STRING_COMMANDS,
   ...COUNTER_COMMANDS,
+  ...SET_COMMANDS,
+  ...HASH_COMMANDS,
   ...KEY_COMMANDS,
   ...EXPIRY_COMMANDS,
   ...SCAN_COMMANDS,

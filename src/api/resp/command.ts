@@ -23,7 +23,7 @@ export type CommandFlag =
   | 'no_auth'
   | 'allow_busy';
 
-export type CommandGroup = 'connection' | 'server' | 'generic' | 'string' | 'pubsub';
+export type CommandGroup = 'connection' | 'server' | 'generic' | 'string' | 'set' | 'hash' | 'pubsub';
 
 /** Where the keys are: first argument, last (negative: from the end), step. Null: the command names none. */
 export type KeyPositions = readonly [first: number, last: number, step: number];

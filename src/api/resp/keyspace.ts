@@ -1,3 +1,4 @@
+import { failure, HoldfastError } from '../../lib/failure.ts';
 import {
   type Entries,
   type ListReply,
@@ -5,6 +6,7 @@ import {
   type Mutation,
   type NodeHandle,
   readValue,
+  valueType,
   winner,
 } from '../../ports/node-handle.ts';
 import { FAN_OUT_MAX } from './limits.ts';
@@ -39,9 +41,39 @@ export class Keyspace {
   }
 }
 
-/** A key's value as Redis shows it; null when it is absent. */
-export function stringOf(entries: Entries): Uint8Array | null {
+/** The types of Redis' TYPE. */
+export type RedisType = 'none' | 'string' | 'set' | 'hash';
+
+export function typeOf(entries: Entries): RedisType {
+  switch (valueType(entries)) {
+    case 'absent':
+      return 'none';
+    case 'register':
+    case 'counter':
+      return 'string';
+    case 'set':
+      return 'set';
+    case 'map':
+      return 'hash';
+  }
+}
+
+/** A string as Redis shows it; null when the key is absent. Throws `wrong-type` for a set or hash. */
+export function stringOf(entries: Entries, stateChanged: 'no' | 'maybe' = 'no'): Uint8Array | null {
+  const type = typeOf(entries);
+  if (type === 'set' || type === 'hash') throw wrongType(stateChanged);
   return readValue(entries)?.value ?? null;
+}
+
+/** The entries of a set or map, none when the key is absent. Throws `wrong-type` for anything else. */
+export function collectionOf(entries: Entries, wanted: 'set' | 'map'): Entries {
+  const type = valueType(entries);
+  if (type !== 'absent' && type !== wanted) throw wrongType('no');
+  return entries;
+}
+
+function wrongType(stateChanged: 'no' | 'maybe'): HoldfastError {
+  return new HoldfastError(failure('wrong-type', 'the key holds a value of another type', { stateChanged }));
 }
 
 /** Unix ms; 0 is never. */

@@ -1,8 +1,14 @@
+import type { RedisType } from './keyspace.ts';
 import { SCAN_READ_AHEAD_MS, SCAN_READ_AHEADS_MAX } from './limits.ts';
+
+export interface ScannedKey {
+  readonly key: string;
+  readonly type: RedisType;
+}
 
 /** Keys of a listing that a scan has not handed out yet. */
 export interface KeyPage {
-  readonly keys: readonly string[];
+  readonly keys: readonly ScannedKey[];
   /** Where the listing goes on after these keys; '' at its end. */
   readonly resumeAfter: string;
   /** Monotonic ms. */

@@ -1,5 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { COMMANDS } from '../../../src/api/resp/command-table.ts';
 import { startRespServer } from '../../../src/api/resp/server.ts';
@@ -7,16 +6,17 @@ import { FakeNodeHandle } from '../../support/fake-node-handle.ts';
 import { RecordingLog } from '../../support/recording-log.ts';
 import {
   commandInfo,
+  EXPECTATIONS_FILE,
   installedRedis,
   type RedisExpectations,
+  recordedExpectations,
   runSessions,
   startRedis,
 } from '../../support/redis-conformance.ts';
 import { RespClient } from '../../support/resp-client.ts';
 
-/** Rewritten from a real Redis 7.0 with `UPDATE_REDIS_EXPECTATIONS=1`. */
-const FILE = fileURLToPath(new URL('../../support/redis-expectations.json', import.meta.url));
 const REDIS = installedRedis();
+/** Writes what the installed Redis 7.0 answers to the file of expectations. */
 const UPDATE = process.env['UPDATE_REDIS_EXPECTATIONS'] === '1';
 
 /** Ours that Redis 7.0 has as well. */
@@ -39,8 +39,8 @@ describe('answers as Redis 7.0 does', () => {
     const redis = await startRedis();
     try {
       const answers = await ask(redis.port);
-      if (UPDATE) writeFileSync(FILE, `${JSON.stringify({ redisVersion: REDIS, ...answers }, null, 2)}\n`);
-      const recorded = JSON.parse(readFileSync(FILE, 'utf8')) as RedisExpectations;
+      if (UPDATE) writeFileSync(EXPECTATIONS_FILE, `${JSON.stringify({ redisVersion: REDIS, ...answers }, null, 2)}\n`);
+      const recorded = recordedExpectations();
       expect(answers.sessions).toEqual(recorded.sessions);
       expect(answers.commands).toEqual(recorded.commands);
     } finally {
@@ -49,7 +49,7 @@ describe('answers as Redis 7.0 does', () => {
   });
 
   test('byte for byte, command by command', async () => {
-    const recorded = JSON.parse(readFileSync(FILE, 'utf8')) as RedisExpectations;
+    const recorded = recordedExpectations();
     const node = new FakeNodeHandle();
     const server = await startRespServer({
       node,

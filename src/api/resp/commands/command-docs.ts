@@ -85,6 +85,8 @@ const CATEGORIES = [
   '@keyspace',
   '@read',
   '@write',
+  '@set',
+  '@hash',
   '@string',
   '@pubsub',
   '@admin',
@@ -97,7 +99,7 @@ const CATEGORIES = [
 function categoriesOf(spec: CommandSpec): readonly string[] {
   const set = new Set<string>(spec.categories);
   if (spec.group === 'generic') set.add('@keyspace');
-  if (spec.group === 'string') set.add('@string');
+  if (spec.group === 'string' || spec.group === 'set' || spec.group === 'hash') set.add(`@${spec.group}`);
   if (spec.group === 'connection' && spec.subcommands === null) set.add('@connection');
   if (spec.flags.includes('pubsub')) set.add('@pubsub');
   if (spec.flags.includes('readonly')) set.add('@read');

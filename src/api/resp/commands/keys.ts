@@ -1,9 +1,6 @@
 import { type CommandCall, type CommandSpec, command } from '../command.ts';
-import { fanOut } from '../keyspace.ts';
+import { fanOut, typeOf } from '../keyspace.ts';
 import { type Reply, SimpleReply } from '../reply.ts';
-
-const NONE = new SimpleReply('none');
-const STRING = new SimpleReply('string');
 
 /** Keys, whatever they hold. A failure of DEL may leave some of several keys deleted. */
 export const KEY_COMMANDS: readonly CommandSpec[] = [
@@ -69,5 +66,5 @@ async function handleExists(call: CommandCall): Promise<Reply> {
 }
 
 async function handleType(call: CommandCall): Promise<Reply> {
-  return (await call.services.keyspace.read(call.keys[0] as string)).length > 0 ? STRING : NONE;
+  return new SimpleReply(typeOf(await call.services.keyspace.read(call.keys[0] as string)));
 }

@@ -1,10 +1,11 @@
 import { failure, HoldfastError } from '../../../lib/failure.ts';
-import { parseInteger, parseWord } from '../arguments.ts';
 import { type CommandCall, type CommandSpec, command } from '../command.ts';
-import { NOT_AN_INTEGER, SYNTAX_ERROR } from '../errors.ts';
 import { Glob } from '../glob.ts';
+import { typeOf } from '../keyspace.ts';
 import { KEY_BYTES_MAX, LIST_LIMIT_MAX, REPLY_BYTES_MAX } from '../limits.ts';
 import { ErrorReply, type Reply } from '../reply.ts';
+import type { ScannedKey } from '../scan-read-ahead.ts';
+import { parseCursor, parseScanOptions, type ScanOptions } from './scan-options.ts';
 
 /**
  * Listings of the whole cluster, in byte order of the keys. A key that is there from start to end is returned exactly
@@ -50,30 +51,21 @@ export const SCAN_COMMANDS: readonly CommandSpec[] = [
   }),
 ];
 
-const COUNT_DEFAULT = 10;
-const CURSOR_MAX = 2n ** 64n - 1n;
-const INVALID_CURSOR = new ErrorReply('ERR invalid cursor');
 const UNKNOWN_CURSOR = new ErrorReply('ERR invalid cursor: it is not, or no longer, known to this node; scan from 0');
-
-interface ScanOptions {
-  readonly glob: Glob | null;
-  readonly count: number;
-  /** Lower case; null: every type. */
-  readonly type: string | null;
-}
 
 async function handleScan(call: CommandCall): Promise<Reply> {
   const { services, args } = call;
-  const cursor = (args[1] as Buffer).toString('latin1', 0, 21);
-  if (!/^[0-9]{1,20}$/.test(cursor) || BigInt(cursor) > CURSOR_MAX) return INVALID_CURSOR;
-  const options = parseScanOptions(args);
+  const cursor = parseCursor(args[1] as Buffer);
+  if (cursor instanceof ErrorReply) return cursor;
+  const options = parseScanOptions(args.slice(2), true);
   if (options instanceof ErrorReply) return options;
   const after = /^0+$/.test(cursor) ? '' : services.cursors.recall(cursor);
   if (after === undefined) return UNKNOWN_CURSOR;
   const { keys, resumeAfter } = await readStep(call, options, after);
   const next = resumeAfter === '' ? '0' : services.cursors.remember(resumeAfter);
-  const shown = options.type === null || options.type === 'string' ? keys : [];
-  return [next, shown.filter((key) => options.glob?.matches(key) !== false)];
+  const { type, glob } = options;
+  const shown = keys.filter((found) => (type === null || type === found.type) && glob?.matches(found.key) !== false);
+  return [next, shown.map(({ key }) => key)];
 }
 
 /** The next `count` keys of the listing, from what was read ahead where there is some. */
@@ -85,40 +77,12 @@ async function readStep(call: CommandCall, { glob, count }: ScanOptions, after: 
   const page = ahead ?? { ...(await readPage(call, glob, after)), fetchedAtMs: nowMs };
   const last = page.keys[count - 1];
   if (last === undefined || count >= page.keys.length) return page;
-  readAhead.put(prefix, last, { ...page, keys: page.keys.slice(count) });
-  return { keys: page.keys.slice(0, count), resumeAfter: last };
-}
-
-function parseScanOptions(args: readonly Buffer[]): ScanOptions | ErrorReply {
-  let glob: Glob | null = null;
-  let count = COUNT_DEFAULT;
-  let type: string | null = null;
-  for (let i = 2; i < args.length; i += 2) {
-    const value = args[i + 1];
-    if (value === undefined) return SYNTAX_ERROR;
-    switch (parseWord(args[i])) {
-      case 'MATCH':
-        glob = new Glob(value);
-        break;
-      case 'COUNT': {
-        const parsed = parseInteger(value);
-        if (parsed === null) return NOT_AN_INTEGER;
-        if (parsed < 1) return SYNTAX_ERROR;
-        count = parsed;
-        break;
-      }
-      case 'TYPE':
-        type = value.toString('latin1').toLowerCase();
-        break;
-      default:
-        return SYNTAX_ERROR;
-    }
-  }
-  return { glob, count, type };
+  readAhead.put(prefix, last.key, { ...page, keys: page.keys.slice(count) });
+  return { keys: page.keys.slice(0, count), resumeAfter: last.key };
 }
 
 interface Page {
-  readonly keys: readonly string[];
+  readonly keys: readonly ScannedKey[];
   /** '' after the last page. */
   readonly resumeAfter: string;
 }
@@ -131,7 +95,10 @@ async function readPage(call: CommandCall, glob: Glob | null, after: string): Pr
   if (Buffer.byteLength(prefix) > KEY_BYTES_MAX || (literal && prefix === '')) return { keys: [], resumeAfter: '' };
   const limit = literal ? 1 : LIST_LIMIT_MAX;
   const { items, more, resumeAfter } = await call.services.keyspace.list(prefix, after, limit);
-  return { keys: items.map((item) => item.key), resumeAfter: more && !literal ? resumeAfter : '' };
+  return {
+    keys: items.map(({ key, entries }) => ({ key, type: typeOf(entries) })),
+    resumeAfter: more && !literal ? resumeAfter : '',
+  };
 }
 
 async function handleKeys(call: CommandCall): Promise<Reply> {
@@ -141,7 +108,7 @@ async function handleKeys(call: CommandCall): Promise<Reply> {
   let after = '';
   do {
     const page = await readPage(call, glob, after);
-    for (const key of page.keys) {
+    for (const { key } of page.keys) {
       if (!glob.matches(key)) continue;
       bytes += Buffer.byteLength(key);
       found.push(key);

@@ -2,7 +2,7 @@ import { failure, HoldfastError } from '../../../lib/failure.ts';
 import { parseInteger, parseValue, parseWord } from '../arguments.ts';
 import { type CommandCall, type CommandSpec, command } from '../command.ts';
 import { invalidExpireTime, NOT_AN_INTEGER, SYNTAX_ERROR, wrongArity } from '../errors.ts';
-import { fanOut, stringOf } from '../keyspace.ts';
+import { fanOut, stringOf, typeOf } from '../keyspace.ts';
 import { REPLY_BYTES_MAX } from '../limits.ts';
 import { ErrorReply, OK, type Reply } from '../reply.ts';
 import { type ExpiryUnit, expiryAt } from './expiry-time.ts';
@@ -153,9 +153,18 @@ async function handleSet(call: CommandCall): Promise<Reply> {
     if (time instanceof ErrorReply) return time;
     expiresAtMs = time;
   }
+  if (options.returnsOld) await refuseOtherTypes(call);
   const { applied, before } = await services.keyspace.put(keyOf(call), value, expiresAtMs, options.onlyIf);
-  if (options.returnsOld) return stringOf(before);
+  if (options.returnsOld) return stringOf(before, 'maybe');
   return applied ? OK : null;
+}
+
+/**
+ * For commands that replace the value and answer with the old one: without it a set or hash would be replaced before
+ * the answer could say that it has no such answer.
+ */
+async function refuseOtherTypes(call: CommandCall): Promise<void> {
+  stringOf(await call.services.keyspace.read(keyOf(call)));
 }
 
 /** Null on a syntax error: options that are unknown, contradict each other or lack their argument. */
@@ -217,11 +226,14 @@ async function handleSetnx(call: CommandCall): Promise<Reply> {
 
 async function handleGetset(call: CommandCall): Promise<Reply> {
   const { services, args } = call;
-  return stringOf((await services.keyspace.put(keyOf(call), parseValue(args[2] as Buffer), 0)).before);
+  const value = parseValue(args[2] as Buffer);
+  await refuseOtherTypes(call);
+  return stringOf((await services.keyspace.put(keyOf(call), value, 0)).before, 'maybe');
 }
 
 async function handleGetdel(call: CommandCall): Promise<Reply> {
-  return stringOf((await call.services.keyspace.mutate(keyOf(call), { type: 'delete' })).before);
+  await refuseOtherTypes(call);
+  return stringOf((await call.services.keyspace.mutate(keyOf(call), { type: 'delete' })).before, 'maybe');
 }
 
 async function handleMget(call: CommandCall): Promise<Reply> {
@@ -230,7 +242,8 @@ async function handleMget(call: CommandCall): Promise<Reply> {
   let bytes = 0;
   const values = new Map<string, Uint8Array | null>();
   await fanOut([...counts], async ([key, count]) => {
-    const value = stringOf(await call.services.keyspace.read(key));
+    const entries = await call.services.keyspace.read(key);
+    const value = typeOf(entries) === 'string' ? stringOf(entries) : null;
     bytes += (value?.length ?? 0) * count;
     if (bytes > REPLY_BYTES_MAX) {
       throw new HoldfastError(
