@@ -126,7 +126,7 @@ export async function openNodeState(storage: Storage, expected: ExpectedState): 
     incarnation: read(meta, 'incarnation', number) ?? 0,
     catalog: read(meta, 'catalog', catalogState) ?? { members: [], buckets: [] },
     known,
-    replication,
+    replication: { ...replication, isNew: actor !== storedActor },
   };
 }
 
@@ -150,7 +150,7 @@ async function openReplication(
   storage: Storage,
   shardCount: number,
   corrupt: ExpectedState['corrupt'],
-): Promise<RestoredReplication> {
+): Promise<Omit<RestoredReplication, 'isNew'>> {
   const shards = new Map<number, ReturnType<typeof decodeShardRow>['record']>();
   await eachRow(storage, tableRange('shard'), (row) => {
     const { shard, record } = decodeShardRow(row);

@@ -40,6 +40,7 @@ import {
   Writer,
 } from './codec.ts';
 import {
+  actorId,
   bucketName,
   CONTENT_TYPE_BYTES_MAX,
   causalContext,
@@ -307,6 +308,14 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
     }),
   ],
   'list-reply': [27, record({ id, items: list(listItem, ITEMS_MAX), more: boolean, partial: shards })],
+  'counter-check': [28, record({ actor: actorId })],
+  'counter-report': [
+    29,
+    record({
+      actor: actorId,
+      counters: list(record<{ shard: number; counter: number }>({ shard, counter: integer() }), SHARDS_MAX),
+    }),
+  ],
   'sync-digest': [30, record({ shards, combined: uint32 })],
   'sync-digests': [31, record({ shards, digests })],
   'sync-equal': [32, record({ shards, digests })],
@@ -370,6 +379,8 @@ export function laneOf(message: PeerMessage): Lane {
     case 'read':
     case 'read-reply':
     case 'change':
+    case 'counter-check':
+    case 'counter-report':
     case 'sync-digest':
     case 'sync-digests':
     case 'sync-equal':

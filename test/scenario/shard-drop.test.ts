@@ -66,6 +66,7 @@ class Leaver {
         floors: new Map(),
         lost: [],
         orphans: [],
+        isNew: true,
         counters: new Map(),
         hints: [],
         hasExpiries: false,

@@ -171,8 +171,8 @@ export class SimCluster {
   }
 
   /** A new disk, with nothing on it, in a machine that is down. */
-  replaceDisk(node: SimNode): void {
-    node.disk = this.newDisk();
+  replaceDisk(node: SimNode, disk: VirtualDisk = this.newDisk()): void {
+    node.disk = disk;
   }
 
   /** Stops the process where it is (SIGSTOP, or something synchronous that takes long). */

@@ -96,6 +96,9 @@ export class FaultInjector {
         return true;
       case 'wipe':
         return this.wipe(node, fault.downMs);
+      case 'rollback':
+        this.rollback(node, fault);
+        return true;
       case 'corrupt':
         return this.corrupt(node, fault);
       case 'pause':
@@ -188,6 +191,28 @@ export class FaultInjector {
     this.ledger.lose(disk);
     this.wiped.add(node);
     return true;
+  }
+
+  private rollback(node: SimNode, { afterMs, downMs }: FaultOf<'rollback'>): void {
+    const { cluster } = this;
+    const copy = node.disk.clone();
+    let isOver = false;
+    const once = (): void => {
+      const { disk } = node;
+      // Where the disk is another one by now, the copy is not of its past. And who has joined since is not asked.
+      const joined = disk.catalog.members.length !== copy.catalog.members.length;
+      const isSame = disk.actor === copy.actor && !joined && node.running !== null;
+      if (isOver || !isSame || this.isRecovering(node) || this.ledger.isLastHolder(disk)) return;
+      this.crashFor(node, downMs, 0);
+      cluster.replaceDisk(node, copy);
+      this.ledger.lose(disk);
+      this.wiped.add(node);
+      this.note(`the disk of ${node.name} goes back`);
+    };
+    this.ends.add(() => {
+      isOver = true;
+    });
+    cluster.clock.after(afterMs, once);
   }
 
   private corrupt(node: SimNode, fault: FaultOf<'corrupt'>): boolean {

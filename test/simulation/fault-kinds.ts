@@ -31,6 +31,13 @@ export const FAULT_KINDS: Readonly<Record<DrawnFaultType, (context: FaultContext
     torn: part(context),
   }),
   wipe: (context) => ({ type: 'wipe', node: node(context), downMs: span(context, 10_000) }),
+  rollback: (context) => ({
+    type: 'rollback',
+    node: node(context),
+    afterMs: span(context, 15_000),
+    // Restoring a disk takes longer than a message stays under way.
+    downMs: 5000 + span(context, 5000),
+  }),
   corrupt: (context) => ({
     type: 'corrupt',
     node: node(context),

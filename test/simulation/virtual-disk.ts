@@ -50,6 +50,25 @@ export class VirtualDisk {
     this.actor = actor;
   }
 
+  /** An independent copy of what is on it now. */
+  clone(): VirtualDisk {
+    const copy = new VirtualDisk(this.actor);
+    copy.bootEpoch = this.bootEpoch;
+    copy.incarnation = this.incarnation;
+    copy.catalog = this.catalog;
+    copyInto(copy.members, this.members);
+    for (const [shard, rows] of this.objects) copy.objects.set(shard, new Map(rows));
+    for (const [shard, rows] of this.dots) copy.dots.set(shard, new Map(rows));
+    for (const [shard, record] of this.shards) copy.shards.set(shard, copyShard(record));
+    for (const [shard, floor] of this.floors) copy.floors.set(shard, floor.clone());
+    copyInto(copy.lost, this.lost);
+    copyInto(copy.counters, this.counters);
+    copyInto(copy.hints, this.hints);
+    copyInto(copy.expiries, this.expiries);
+    for (const [record, told] of this.corrupt) copy.corrupt.set(record, told);
+    return copy;
+  }
+
   apply(write: RecordWrite): void {
     switch (write.table) {
       case 'object': {
@@ -72,7 +91,7 @@ export class VirtualDisk {
         else this.shards.set(write.shard, write.value);
         return;
       case 'floor':
-        this.floors.set(write.shard, write.value.clone());
+        this.floors.set(write.shard, write.value);
         return;
       case 'lost': {
         const id = `${write.shard}/${nameId(write.name)}`;
@@ -158,6 +177,15 @@ export class VirtualDisk {
     return this.shards.get(shard)?.context.has(dot) === true && !this.isDamaged(shard, name);
   }
 
+  /** The highest counter of this disk's own actor that is known with a key: of its object, its past, or a hint. */
+  highestOf(shard: number, name: ObjectName): number {
+    const object = this.objects.get(shard)?.get(nameId(name))?.object;
+    const own = (object?.entries ?? []).filter(({ dot }) => dot.actor === this.actor);
+    const hint = this.hints.get(`${shard}/${nameId(name)}`)?.hint;
+    const contexts = [object?.past, hint?.context].map((context) => context?.highest(this.actor) ?? 0);
+    return Math.max(...contexts, ...own.map(({ dot }) => dot.counter));
+  }
+
   entriesOf(shard: number, name: ObjectName): Entries | null {
     return this.objects.get(shard)?.get(nameId(name))?.object.entries ?? null;
   }
@@ -237,8 +265,13 @@ export class VirtualDisk {
       counters: new Map(this.counters),
       hints: [...this.hints.values()],
       hasExpiries: this.expiries.size > 0,
+      isNew: this.bootEpoch <= 1,
     };
   }
+}
+
+function copyInto<K, V>(to: Map<K, V>, from: ReadonlyMap<K, V>): void {
+  for (const [key, value] of from) to.set(key, value);
 }
 
 function copyShard(record: ShardRecord): ShardRecord {

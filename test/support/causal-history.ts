@@ -56,7 +56,7 @@ const THEMES: readonly (readonly Weighted[])[] = [
   [...REGISTERS, ...COUNTERS, ...EXPIRIES, ...SETS, ...MAPS],
 ];
 
-export function bytes(text: string): Uint8Array {
+function bytes(text: string): Uint8Array {
   return new TextEncoder().encode(text);
 }
 

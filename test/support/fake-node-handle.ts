@@ -254,7 +254,14 @@ export class FakeNodeHandle implements NodeHandle {
     const dot = { actor: ACTOR, counter: this.counter + 1 };
     const hlc = hlcNext(this.hlc, this.clockMs);
     const { context } = request;
-    const outcome = mutate(stored, request.mutation, { dot, hlc, wallMs: this.clockMs, context, conflict });
+    const outcome = mutate(stored, request.mutation, {
+      dot,
+      ownFrom: 1,
+      hlc,
+      wallMs: this.clockMs,
+      context,
+      conflict,
+    });
     const { acks, owners, quorum } = this;
     const shown = (entries: Entries): Entries => concerned(live(entries), request.mutation);
     const base = { type: 'mutate', acks, owners, quorum, before: shown(stored) } as const;

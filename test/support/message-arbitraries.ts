@@ -242,6 +242,8 @@ const FIELDS: {
   }),
   list: fc.record({ id: count, bucket, prefix, after: prefix, limit: fc.nat(4096), values: fc.boolean(), shards }),
   'list-reply': fc.record({ id: count, items: listItems, more: fc.boolean(), partial: shards }),
+  'counter-check': fc.record({ actor }),
+  'counter-report': fc.record({ actor, counters: few(fc.record({ shard, counter: count })) }),
   'sync-digest': fc.record({ shards, combined: uint32 }),
   'sync-digests': fc.record({ shards, digests }),
   'sync-equal': fc.record({ shards, digests }),

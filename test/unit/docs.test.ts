@@ -218,6 +218,7 @@ const EVENTS: Readonly<Record<EventName, true>> = {
   'bucket-created': true,
   'object-lost': true,
   'hint-dropped': true,
+  'disk-rolled-back': true,
   'clock-drift-refused': true,
   'record-corrupt': true,
   'disk-full': true,

@@ -51,6 +51,10 @@ export class CausalContext {
     return count;
   }
 
+  actorIds(): IterableIterator<ActorId> {
+    return this.actors.keys();
+  }
+
   /** The highest counter of an actor, 0 when it has none. */
   highest(actor: ActorId): number {
     return this.actors.get(actor)?.at(-1) ?? 0;

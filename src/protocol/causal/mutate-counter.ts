@@ -33,7 +33,7 @@ interface OwnTotal {
 /** This actor's share of a live counter, and the entries that its next entry replaces. */
 export function ownTotal(before: Entries, live: Entries, at: MutationContext): OwnTotal {
   const { counted, overridden } = countedEntries(live);
-  const own = counted.find((entry) => entry.dot.actor === at.dot.actor);
+  const own = counted.find(({ dot }) => dot.actor === at.dot.actor && dot.counter >= at.ownFrom);
   // A set or map that lost against the counter must not come back when the counter goes.
   const kept = new Set(at.conflict === 'lww' ? live.filter((entry) => !isCollection(entry)) : live);
   for (const entry of overridden) kept.delete(entry);

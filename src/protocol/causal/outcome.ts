@@ -9,6 +9,11 @@ export interface MutationContext {
    * as many, counting on from here. Free again when nothing is applied.
    */
   readonly dot: Dot;
+  /**
+   * The writing actor has all of its own events from this counter on. Of earlier ones it may have forgotten the latest,
+   * with a disk that was rolled back: it goes on with none of its running totals from then.
+   */
+  readonly ownFrom: number;
   /** The writer's clock. Raised where needed, so that a write is always later than what it was shown. */
   readonly hlc: Hlc;
   readonly wallMs: number;

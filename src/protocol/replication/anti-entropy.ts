@@ -25,6 +25,8 @@ const FETCH_MAX = 64;
 
 export interface AntiEntropyHooks {
   readonly onComplete: (shard: Shard) => void;
+  /** A round begins. */
+  readonly onRound: () => void;
   /** A holder was heard to cover more of the shard. */
   readonly onKnown: (shard: Shard) => void;
 }
@@ -168,6 +170,7 @@ export class AntiEntropy {
     this.sender.handleTimeout();
     if (this.nextRoundMs === undefined || this.nextRoundMs > nowMs) return;
     this.nextRoundMs = undefined;
+    this.hooks.onRound();
     const peers = this.peers();
     const peer = this.core.options.prng.pick([...peers]);
     if (peer !== undefined) this.open(peer);

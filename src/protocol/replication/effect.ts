@@ -36,5 +36,7 @@ export type ReplicationEvent =
   | { readonly type: 'shard-complete'; readonly shard: number }
   | { readonly type: 'shard-dropped'; readonly shard: number }
   | { readonly type: 'object-lost'; readonly bucket: string; readonly shard: number }
+  /** The disk was restored from an older copy. */
+  | { readonly type: 'disk-rolled-back' }
   | { readonly type: 'hint-dropped'; readonly bucket: string }
   | { readonly type: 'clock-drift-refused'; readonly from: NodeId; readonly aheadMs: number };

@@ -1,6 +1,6 @@
 import type { Failure } from '../../lib/failure.ts';
 import type { CausalContext } from '../causal/context.ts';
-import type { Dot } from '../causal/dot.ts';
+import type { ActorId, Dot } from '../causal/dot.ts';
 import type { Entries } from '../causal/entry.ts';
 import type { NodeId } from '../machine.ts';
 import type { ObjectName } from './record.ts';
@@ -94,6 +94,19 @@ export interface ListReplyMessage {
   readonly more: boolean;
   /** Shards asked for that the sender does not own or has not complete: its answer does not count for them. */
   readonly partial: readonly number[];
+}
+
+/** "Which of my events do you know?" */
+export interface CounterCheckMessage {
+  readonly type: 'counter-check';
+  readonly actor: ActorId;
+}
+
+/** The highest counters of the actor that the sender knows, of shards where it knows any. */
+export interface CounterReportMessage {
+  readonly type: 'counter-report';
+  readonly actor: ActorId;
+  readonly counters: readonly { readonly shard: number; readonly counter: number }[];
 }
 
 /** Opens anti-entropy: one digest over the contexts of all named shards. */
@@ -231,6 +244,8 @@ export type ReplicationMessage =
   | ReadReplyMessage
   | ListMessage
   | ListReplyMessage
+  | CounterCheckMessage
+  | CounterReportMessage
   | SyncDigestMessage
   | SyncDigestsMessage
   | SyncEqualMessage

@@ -173,6 +173,7 @@ export class Replica {
     for (const { actor, counter } of events) {
       shard.context.add({ actor, counter });
       this.core.journal.write({ table: 'dot', shard: shard.id, actor, counter, value: cell.name });
+      if (actor === this.core.options.actor) this.core.shards.noteReturned(shard);
     }
     this.core.shards.touch(shard);
     this.core.cells.noteChanged(cell, this.core.journal.turnId);

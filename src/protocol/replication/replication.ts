@@ -17,6 +17,7 @@ import {
   type ReplicationOptions,
   type ScanResultOf,
 } from './core.ts';
+import { CounterCheck } from './counter-check.ts';
 import type { ReplicationEffect, ReplicationInput } from './effect.ts';
 import { Forwarder } from './forwarder.ts';
 import { HintStore } from './hint-store.ts';
@@ -37,12 +38,17 @@ import { WriteCoordinator } from './write-coordinator.ts';
 /** Index rows read at once for a lost record. */
 const INDEX_ROWS = 4096;
 
+/** Gaps are a multiple of it, up to 2^36: room for a quarter of a million starts in the 2^53 that a counter can be. */
+const GAP_STEP = 16;
+
 /** What an earlier run left on this disk. */
 export interface RestoredReplication extends RestoredShards {
   readonly hints: readonly HintRow[];
   /** Shards that are not held but have left something on the disk: a crash came between the steps of a clear. */
   readonly orphans: readonly number[];
   readonly hasExpiries: boolean;
+  /** The actor has never run before. */
+  readonly isNew: boolean;
 }
 
 export interface ReplicationStats {
@@ -65,6 +71,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private readonly reader: ReadCoordinator;
   private readonly writer: WriteCoordinator;
   private readonly forwarder: Forwarder;
+  private readonly counterCheck: CounterCheck;
   private readonly lister: Lister;
   private readonly antiEntropy: AntiEntropy;
   private readonly stripper: IndexStripper;
@@ -91,7 +98,10 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.lastId = firstId(options.prng);
     this.admissions = new DeadlineQueue(options.requestTimeoutMs * 1.5);
     this.up.add(options.self);
-    const shards = new ShardTable(options.self, options.actor, journal, restored);
+    const shards = new ShardTable(options.self, options.actor, journal, restored, {
+      isConfirmed: () => this.counterCheck.isConfirmed,
+      gap: (1 + options.prng.uint32()) * GAP_STEP,
+    });
     const cells = new CellTable({
       cacheBytes: options.cacheBytes,
       read: (id, key) => this.effects.push({ type: 'read', id, key }),
@@ -129,6 +139,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     const repairWith = (node: NodeId, shard: Shard): void => this.antiEntropy.ask(node, shard);
     this.reader = new ReadCoordinator(this.core, { replica, nextId, repairWith });
     this.writer = new WriteCoordinator(this.core, { replica, hints, reader: this.reader, nextId, repairWith });
+    this.counterCheck = new CounterCheck(this.core, restored.isNew, () => this.becomeRolledBack());
     this.lister = new Lister(this.core, this.reader, nextId);
     this.forwarder = new Forwarder(this.core, nextId, {
       execute: (request, respond) => this.execute(request, respond),
@@ -139,6 +150,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     });
     this.antiEntropy = new AntiEntropy(this.core, this.replica, {
       onComplete: (shard) => this.becomeComplete(shard),
+      onRound: () => this.counterCheck.askAgain(),
       onKnown: (shard) => {
         this.dropIfCovered(shard);
         this.stripper.note(shard);
@@ -147,6 +159,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.stripper = new IndexStripper(this.core);
     this.sweeper = new Sweeper(this.core, this.writer);
     this.hints.restore(restored.hints);
+    for (const { shard, hint } of restored.hints) this.counterCheck.note(shard, hint.events);
     if (restored.hasExpiries) this.sweeper.wake();
     for (const shard of restored.orphans) this.clear(shard);
     shards.handleRing(ring, null, true);
@@ -329,6 +342,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       case 'forward-reply':
         return this.forwarder.handleReply(from, message);
       case 'replicate':
+        this.counterCheck.note(this.core.shardOf(message.bucket, message.key), message.events);
         if (!this.writable && message.entries.length > 0) {
           const full = failure('disk-full', 'the disk of the replica is full; free space or grow the volume');
           this.core.send(from, { type: 'replicate-ack', id: message.id, status: 'refused', failure: full });
@@ -347,6 +361,10 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
         return this.lister.handleList(from, message);
       case 'list-reply':
         return this.lister.handleListReply(from, message);
+      case 'counter-check':
+        return this.counterCheck.handleCheck(from, message);
+      case 'counter-report':
+        return this.counterCheck.handleReport(from, message);
       case 'sync-digest':
         return this.antiEntropy.handleDigest(from, message);
       case 'sync-digests':
@@ -364,6 +382,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private handlePeerUp(peer: NodeId): void {
     if (this.up.has(peer)) return;
     this.up.add(peer);
+    this.counterCheck.handlePeerUp(peer);
     this.hints.handlePeerUp(peer);
     this.antiEntropy.handlePeerUp(peer);
   }
@@ -431,6 +450,16 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       const left = isCut ? [{ ...range, from: last.counter + 1 }, ...rest] : rest;
       this.findEvents(shard, name, left, found, use);
     });
+  }
+
+  /** The disk is an older one than it was: what it had acknowledged since is missing until the others have sent it. */
+  private becomeRolledBack(): void {
+    this.effects.push({ type: 'notify', event: { type: 'disk-rolled-back' } });
+    for (const shard of this.core.shards.all()) {
+      if (!shard.owned) continue;
+      this.core.shards.becomeIncomplete(shard, this.core.ring.owners(shard.id));
+      for (const source of shard.sources) this.antiEntropy.ask(source, shard);
+    }
   }
 
   private becomeComplete(shard: Shard): void {

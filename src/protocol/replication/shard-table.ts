@@ -47,6 +47,14 @@ export interface Comparison {
   atMs: number;
 }
 
+/** Where a run begins to count. */
+export interface FirstCounters {
+  /** Other members confirm that this disk has not forgotten events of its own. */
+  readonly isConfirmed: () => boolean;
+  /** Otherwise so much is left out: earlier runs cannot have come so far. */
+  readonly gap: number;
+}
+
 /** What the disk knew at start. */
 export interface RestoredShards {
   readonly shards: ReadonlyMap<number, ShardRecord>;
@@ -66,8 +74,14 @@ export class ShardTable {
   private readonly shards = new Map<number, Shard>();
   private readonly counters: Map<number, number>;
   private readonly dirty = new Set<Shard>();
+  private readonly first: FirstCounters;
+  /** In the shards where this run has looked for one: beyond which its counters begin. */
+  private readonly bases = new Map<number, number>();
+  /** Where they begin after a gap. */
+  private readonly gaps = new Map<number, number>();
 
-  constructor(self: NodeId, actor: ActorId, journal: Journal, restored: RestoredShards) {
+  constructor(self: NodeId, actor: ActorId, journal: Journal, restored: RestoredShards, first: FirstCounters) {
+    this.first = first;
     this.self = self;
     this.actor = actor;
     this.journal = journal;
@@ -104,7 +118,26 @@ export class ShardTable {
 
   /** The next counter of this node's actor in a shard; free until `takeCounter`. */
   peekCounter(id: number): number {
-    return Math.max(this.shards.get(id)?.context.highest(this.actor) ?? 0, this.counters.get(id) ?? 0) + 1;
+    const last = this.lastCounter(id);
+    let base = this.bases.get(id);
+    if (base === undefined) {
+      base = this.first.isConfirmed() ? last : last + this.first.gap;
+      if (base > last) this.gaps.set(id, base + 1);
+      this.bases.set(id, base);
+    }
+    return Math.max(last, base) + 1;
+  }
+
+  /** This actor has all of its events in the shard from this counter on. To be asked after `peekCounter`. */
+  ownFrom(id: number): number {
+    return this.gaps.get(id) ?? 1;
+  }
+
+  /** Another node knows an event of this actor. True when this disk does not: it was rolled back. */
+  noteOwnCounter(id: number, counter: number): boolean {
+    if (counter <= this.lastCounter(id)) return false;
+    this.saveCounter(id, counter);
+    return true;
   }
 
   /**
@@ -127,6 +160,15 @@ export class ShardTable {
   /** To be called when a shard's context or state changed; it joins the turn's batch. */
   touch(shard: Shard): void {
     this.dirty.add(shard);
+  }
+
+  /** Events of this actor that a rolled back disk had forgotten are back: once synced, others may be told of them. */
+  noteReturned(shard: Shard): void {
+    const counter = shard.context.highest(this.actor);
+    if (counter <= shard.durableCounter) return;
+    this.journal.afterTurn(() => {
+      shard.durableCounter = Math.max(shard.durableCounter, counter);
+    });
   }
 
   /** Writes the records of all shards touched since the last call. */
@@ -184,7 +226,7 @@ export class ShardTable {
    * twice.
    */
   forget(shard: Shard, name: ObjectName, dots: readonly Dot[], owners: readonly NodeId[]): void {
-    const last = this.peekCounter(shard.id) - 1;
+    const last = this.lastCounter(shard.id);
     if (last > (this.counters.get(shard.id) ?? 0)) this.saveCounter(shard.id, last);
     for (const { actor, counter } of dots) {
       shard.context.remove({ actor, counter });
@@ -214,7 +256,7 @@ export class ShardTable {
 
   /** To be called when the floor was raised. */
   saveFloor(shard: Shard): void {
-    this.journal.write({ table: 'floor', shard: shard.id, value: shard.floor });
+    this.journal.write({ table: 'floor', shard: shard.id, value: shard.floor.clone() });
   }
 
   private saveLost(shard: Shard, name: ObjectName, record: LostRecord): void {
@@ -248,6 +290,10 @@ export class ShardTable {
     this.shards.set(id, shard);
     this.touch(shard);
     return shard;
+  }
+
+  private lastCounter(id: number): number {
+    return Math.max(this.shards.get(id)?.context.highest(this.actor) ?? 0, this.counters.get(id) ?? 0);
   }
 
   private saveCounter(id: number, counter: number): void {

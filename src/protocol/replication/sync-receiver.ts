@@ -138,6 +138,7 @@ export class SyncReceiver {
     shard.comparison = null;
     for (const range of floor.minus(shard.context)) shard.floor.addRange(range);
     shard.context.union(floor);
+    this.core.shards.noteReturned(shard);
     this.core.shards.saveFloor(shard);
     this.core.shards.touch(shard);
   }

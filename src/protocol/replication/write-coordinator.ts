@@ -184,6 +184,7 @@ export class WriteCoordinator {
     const dot: Dot = { actor, counter };
     const outcome = mutate(copy.entries, request.mutation, {
       dot,
+      ownFrom: this.core.shards.ownFrom(cell.shard),
       hlc: hlcNext(this.lastHlc, wallMs),
       wallMs,
       context: request.context,

@@ -21,6 +21,21 @@ export function dotsChecker(cluster: Pick<SimCluster, 'nodes'>): Checker {
       meanings.shards ??= from.running?.node.ring.shards;
       noteMessage(meanings, message);
     },
+    fault: (text) => {
+      // What was lost with a disk, and had reached no other, never was: its name is free.
+      const name = /^the disk of (\w+) goes back$/.exec(text)?.[1];
+      const actor = cluster.nodes.find((node) => node.name === name)?.disk.actor;
+      if (actor === undefined) return;
+      meanings.forget(actor, (shard, counter) =>
+        cluster.nodes.every(({ disk }) => {
+          const isCovered = disk.shards.get(shard)?.context.has({ actor, counter }) === true;
+          const isHinted = [...disk.hints.values()].some(
+            (row) => row.shard === shard && row.hint.events.has({ actor, counter }),
+          );
+          return !isCovered && !isHinted;
+        }),
+      );
+    },
     check: () => {
       for (const { disk } of cluster.nodes) {
         for (const rows of disk.objects.values()) {
@@ -68,6 +83,15 @@ class Meanings {
       this.problems.add(`${dot} of shard ${shard} names two events of ${key}`);
     }
     before.entry ??= entry;
+  }
+
+  /** Frees the names that `isGone` says nobody knows. */
+  forget(actor: string, isGone: (shard: number, counter: number) => boolean): void {
+    for (const [id, byCounter] of this.seen) {
+      const [shard, by] = id.split('/');
+      if (by !== actor) continue;
+      for (const counter of byCounter.keys()) if (isGone(Number(shard), counter)) byCounter.delete(counter);
+    }
   }
 
   private shardOf(key: string): number {

@@ -2,6 +2,7 @@ import type { NodeId } from '../../../src/protocol/machine.ts';
 import type { Member } from '../../../src/protocol/membership/member.ts';
 import type { PeerMessage } from '../../../src/protocol/node/message.ts';
 import type { SimNode } from '../sim-node.ts';
+import type { VirtualDisk } from '../virtual-disk.ts';
 import { type Checker, Problems } from './checker.ts';
 
 /** One observer's view of one member, in one run of the observer's process. */
@@ -14,7 +15,7 @@ interface Seen {
 interface Announced {
   readonly incarnation: number;
   readonly runs: number;
-  readonly actor: string;
+  readonly disk: VirtualDisk;
 }
 
 interface View {
@@ -56,11 +57,11 @@ export function incarnationsChecker(): Checker {
       const incarnation = ownClaim(from.id, message);
       if (incarnation === undefined) return;
       const { runs } = from;
-      const { actor } = from.disk;
+      const { disk } = from;
       const before = announced.get(from.id);
       // Of a disk that is lost nothing can be remembered; the others tell.
-      if (before === undefined || before.actor !== actor || incarnation > before.incarnation) {
-        announced.set(from.id, { incarnation, runs, actor });
+      if (before === undefined || before.disk !== disk || incarnation > before.incarnation) {
+        announced.set(from.id, { incarnation, runs, disk });
       } else if (before.runs !== runs) {
         problems.add(`${from.name} announces ${incarnation} after a restart, and had announced ${before.incarnation}`);
       }

@@ -16,11 +16,13 @@ export function promisesChecker(): Checker {
   const problems = new Problems('promises');
   const keys = new Map<string, string>();
 
-  const compare = (from: SimNode, type: string, shard: number, context: CausalContext): void => {
+  const compare = (from: SimNode, type: string, shard: number, context: CausalContext, key?: string): void => {
     const { disk, name } = from;
     const said = context.highest(disk.actor);
     if (said === 0) return;
-    const held = Math.max(disk.shards.get(shard)?.context.highest(disk.actor) ?? 0, disk.counters.get(shard) ?? 0);
+    const synced = Math.max(disk.shards.get(shard)?.context.highest(disk.actor) ?? 0, disk.counters.get(shard) ?? 0);
+    // An event that a rolled back disk had forgotten may be back with its key before the shard covers it.
+    const held = key === undefined ? synced : Math.max(synced, disk.highestOf(shard, { bucket: 'default', key }));
     if (said > held)
       problems.add(`${name} speaks of its event ${said} of shard ${shard} in a ${type}, synced are ${held}`);
   };
@@ -40,7 +42,7 @@ export function promisesChecker(): Checker {
           return compare(from, message.type, shardOf(message.bucket, message.key, shards), message.context);
         case 'read-reply': {
           const key = keys.get(`${to} ${from.id} ${message.id}`);
-          if (key !== undefined) compare(from, message.type, shardOf('default', key, shards), message.context);
+          if (key !== undefined) compare(from, message.type, shardOf('default', key, shards), message.context, key);
           break;
         }
         default:

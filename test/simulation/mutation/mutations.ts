@@ -109,6 +109,20 @@ const WIPED_HALF: Partial<Schedule> = {
   ],
 };
 
+/** A disk that goes back again and again, while the others remember. */
+const ROLLED_BACK: Partial<Schedule> = {
+  nodes: 3,
+  zones: 1,
+  late: [],
+  weather: FAIR_WEATHER,
+  opIntervalMs: 10,
+  calmMs: 4000,
+  safetyMs: 40_000,
+  events: [5000, 20_000, 32_000].map(
+    (atMs, index): FaultEvent => ({ atMs, fault: { type: 'rollback', node: index, afterMs: 4000, downMs: 5000 } }),
+  ),
+};
+
 const REPLICATION: readonly Mutation[] = [
   {
     name: 'nothing waits for the sync',
@@ -149,19 +163,20 @@ const REPLICATION: readonly Mutation[] = [
     seed: 2,
   },
   {
-    name: 'a counter is not restored',
+    name: 'a rolled back disk counts on where it stands',
     file: 'protocol/replication/shard-table.ts',
-    find: 'this.counters = new Map(restored.counters);',
-    replace: 'this.counters = new Map();',
+    find: 'base = this.first.isConfirmed() ? last : last + this.first.gap;',
+    replace: 'base = last;',
     caughtBy: 'dots',
-    seed: 6,
+    seed: 7,
+    schedule: ROLLED_BACK,
   },
   {
     name: 'a delete has no dot',
     file: 'protocol/replication/write-coordinator.ts',
-    find: `    const events = CausalContext.fromDots([dot]);
-    const context = CausalContext.fromDots([dot, ...outcome.replaced]);`,
-    replace: `    const own = outcome.added.length === 0 ? [] : [dot];
+    find: `    const events = CausalContext.fromDots(outcome.dots);
+    const context = CausalContext.fromDots([...outcome.dots, ...outcome.replaced]);`,
+    replace: `    const own = outcome.added.length === 0 ? [] : outcome.dots;
     const events = CausalContext.fromDots(own);
     const context = CausalContext.fromDots([...own, ...outcome.replaced]);`,
     caughtBy: 'convergence',
@@ -170,8 +185,9 @@ const REPLICATION: readonly Mutation[] = [
   {
     name: 'a delete does not remember what it replaced',
     file: 'protocol/replication/write-coordinator.ts',
-    find: 'const context = CausalContext.fromDots([dot, ...outcome.replaced]);',
-    replace: 'const context = CausalContext.fromDots(outcome.added.length === 0 ? [dot] : [dot, ...outcome.replaced]);',
+    find: 'const context = CausalContext.fromDots([...outcome.dots, ...outcome.replaced]);',
+    replace: `const gone = outcome.added.length === 0 ? [] : outcome.replaced;
+    const context = CausalContext.fromDots([...outcome.dots, ...gone]);`,
     caughtBy: 'durability',
     seed: 1,
   },

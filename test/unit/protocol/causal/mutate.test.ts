@@ -35,7 +35,15 @@ function sorted(...entries: Entry[]): Entries {
 }
 
 function at(rest: Partial<MutationContext> = {}): MutationContext {
-  return { dot: { actor: A, counter: 9 }, hlc: hlcAt(NOW), wallMs: NOW, context: null, conflict: 'lww', ...rest };
+  return {
+    dot: { actor: A, counter: 9 },
+    ownFrom: 1,
+    hlc: hlcAt(NOW),
+    wallMs: NOW,
+    context: null,
+    conflict: 'lww',
+    ...rest,
+  };
 }
 
 function applied(outcome: MutationOutcome): Extract<MutationOutcome, { applied: true }> {
