@@ -21,6 +21,7 @@ export type { Mutation } from '../protocol/causal/mutation.ts';
 export { readCounter, readValue, valueType, winner } from '../protocol/causal/value.ts';
 export type {
   ClientRequest,
+  ConfirmReply,
   GetReply,
   Level,
   ListReply,

@@ -186,6 +186,7 @@ const request: Codec<ClientRequest> = union<ClientRequest, 'type'>('type', {
   mutate: [0, record({ bucket: bucketName, key: keyText, mutation, level, context: nullable(causalContext) })],
   get: [1, record({ bucket: bucketName, key: keyText, level })],
   list: [2, record({ bucket: bucketName, prefix, after: prefix, limit: integer(LIST_LIMIT_MAX), values: boolean })],
+  confirm: [3, record({ bucket: bucketName, key: keyText, dot })],
 });
 
 const listItem: Codec<ListItem> = record<ListItem>({ key: keyText, entries });
@@ -206,6 +207,7 @@ const reply: Codec<ClientReply> = union<ClientReply, 'type'>('type', {
   get: [1, record({ entries, context: causalContext, complete: boolean })],
   list: [2, record({ items: list(listItem, ITEMS_MAX), more: boolean, resumeAfter: prefix, complete: boolean })],
   failed: [3, record({ failure })],
+  confirm: [4, record({ nodes: integer(), owners: integer() })],
 });
 
 const syncItem: Codec<SyncItem> = record<SyncItem>({

@@ -63,6 +63,20 @@ describe('Redis clients on a cluster', () => {
       expect(await cli(a, ['GET', 'cli:one'])).toBe('');
     });
 
+    test('sets and hashes in both versions of the protocol', async () => {
+      const [a, b] = cluster.nodes as [LocalNodeProcess, LocalNodeProcess];
+      expect(await cli(a, ['HSET', 'cli:h', 'f', 'v', 'n', '1'])).toBe('2');
+      expect(await cli(b, ['HINCRBY', 'cli:h', 'n', '41'])).toBe('42');
+      expect(await cli(b, ['--no-raw', 'HGETALL', 'cli:h'])).toBe('1) "f"\n2) "v"\n3) "n"\n4) "42"');
+      expect(await cli(b, ['-3', '--no-raw', 'HGETALL', 'cli:h'])).toBe('1# "f" => "v"\n2# "n" => "42"');
+      expect(await cli(b, ['-3', '--json', 'HGETALL', 'cli:h'])).toBe('{"f":"v","n":"42"}');
+      expect(await cli(a, ['SADD', 'cli:s', 'a', 'b', 'a'])).toBe('2');
+      expect(await cli(b, ['-3', '--no-raw', 'SMEMBERS', 'cli:s'])).toBe('1~ "a"\n2~ "b"');
+      expect(await cli(b, ['GET', 'cli:s'])).toContain('WRONGTYPE');
+      expect(await cli(b, ['--scan', '--pattern', 'cli:*'])).toContain('cli:h');
+      expect(await cli(a, ['DEL', 'cli:h', 'cli:s'])).toBe('2');
+    });
+
     test('an expired key is gone on every node', async () => {
       const [a] = cluster.nodes as [LocalNodeProcess];
       expect(await cli(a, ['SET', 'cli:brief', 'x', 'PX', '300'])).toBe('OK');
@@ -152,6 +166,18 @@ describe('Redis clients on a cluster', () => {
     expect(await d.get('col:s')).toBe('text');
     expect(await a.del('col:s', 'col:h')).toBe(2);
     expect(await b.exists('col:s', 'col:h')).toBe(0);
+  });
+
+  test('WAIT tells on how many nodes the writes of the connection are', async () => {
+    const [a, , c] = cluster.nodes.map(connect) as [Redis, Redis, Redis];
+    for (const client of [a, c]) {
+      const many = client.pipeline();
+      for (let i = 0; i < 50; i++) many.set(`wait:${i}`, 'x');
+      await many.sadd('wait:s', 'x').del('wait:0').exec();
+      expect(await client.wait(1, 0)).toBeGreaterThanOrEqual(2);
+      expect(await client.wait(3, 5000)).toBe(3);
+      expect(await client.wait(9, 5000)).toBe(3);
+    }
   });
 
   test('a real node answers as Redis does', async () => {

@@ -88,6 +88,8 @@ function replyText(reply: Extract<PeerMessage, { type: 'forward-reply' }>['reply
       return `failed: ${reply.failure.code}`;
     case 'get':
       return `${reply.entries.length} entries${reply.complete ? '' : ', incomplete'}`;
+    case 'confirm':
+      return `on ${reply.nodes} nodes`;
     case 'list':
       return `${reply.items.length} items`;
   }

@@ -60,6 +60,8 @@ export class FakeNodeHandle implements NodeHandle {
   complete = true;
   /** Runs before each request: throw a HoldfastError to fail it, await something to hold it. */
   before: ((request: ClientRequest) => Promise<void> | void) | null = null;
+  /** Nodes that have synced any write by now. */
+  confirmed = 1;
   readonly refusals: string[] = [];
   readonly events: FakeEventFeed;
   readonly changes: FakeChangeFeed;
@@ -94,8 +96,10 @@ export class FakeNodeHandle implements NodeHandle {
     return this.answer(request) as ReplyOf<R>;
   }
 
-  private answer(request: ClientRequest): MutateReply | GetReply | ListReply {
+  private answer(request: ClientRequest): ReplyOf<ClientRequest> {
     switch (request.type) {
+      case 'confirm':
+        return { type: 'confirm', nodes: this.confirmed, owners: this.owners };
       case 'mutate':
         return this.mutate(request);
       case 'get':

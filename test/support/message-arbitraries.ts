@@ -150,6 +150,7 @@ const request: fc.Arbitrary<ClientRequest> = fc.oneof(
     limit: fc.nat(4096),
     values: fc.boolean(),
   }),
+  fc.record({ type: fc.constant('confirm' as const), bucket, key, dot }),
 );
 const listItems = few(fc.record({ key, entries }));
 const reply: fc.Arbitrary<ClientReply> = fc.oneof(
@@ -172,6 +173,7 @@ const reply: fc.Arbitrary<ClientReply> = fc.oneof(
     resumeAfter: prefix,
     complete: fc.boolean(),
   }),
+  fc.record({ type: fc.constant('confirm' as const), nodes: count, owners: count }),
   fc.record({ type: fc.constant('failed' as const), failure }),
 );
 

@@ -11,6 +11,7 @@ import { SCAN_COMMANDS } from './commands/scan.ts';
 import { SERVER_COMMANDS } from './commands/server.ts';
 import { SET_COMMANDS } from './commands/sets.ts';
 import { STRING_COMMANDS } from './commands/strings.ts';
+import { WAIT_COMMANDS } from './commands/wait.ts';
 
 /** Every command, by name. A new family is a file in `commands/` and a line here. */
 export const COMMANDS: CommandTable = commandTable([
@@ -26,4 +27,5 @@ export const COMMANDS: CommandTable = commandTable([
   ...EXPIRY_COMMANDS,
   ...SCAN_COMMANDS,
   ...PUBSUB_COMMANDS,
+  ...WAIT_COMMANDS,
 ]);

@@ -36,10 +36,9 @@ export interface RespStats {
   slowClients: number;
 }
 
-/** What every command of a listener shares. */
-export interface RespServices {
+/** What all connections of a listener share. */
+export interface SharedServices {
   readonly node: NodeHandle;
-  readonly keyspace: Keyspace;
   readonly cursors: ScanCursors;
   readonly readAhead: ScanReadAhead;
   readonly subscriptions: Subscriptions;
@@ -52,6 +51,11 @@ export interface RespServices {
   readonly startedAtMs: number;
   port(): number;
   sessions(): Iterable<Session>;
+}
+
+/** What every command of a connection shares. */
+export interface RespServices extends SharedServices {
+  readonly keyspace: Keyspace;
 }
 
 export interface CommandCall {

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import process from 'node:process';
-import type { RespServices } from './command.ts';
+import type { RespServices, SharedServices } from './command.ts';
+import { Keyspace } from './keyspace.ts';
 import { ProtocolFault, type Request, RequestParser } from './parser.ts';
 import { Pipeline } from './pipeline.ts';
 import { ErrorReply, type Reply } from './reply.ts';
@@ -31,8 +32,9 @@ export class Connection {
   /** Since nothing was unsent: replies that the client asked for do not count against a subscriber. */
   private pushedBytes = 0;
 
-  constructor(socket: Socket, services: RespServices, session: Session, handleClosed: (self: Connection) => void) {
+  constructor(socket: Socket, shared: SharedServices, session: Session, handleClosed: (self: Connection) => void) {
     this.socket = socket;
+    const services = { ...shared, keyspace: new Keyspace(shared.node, session.writes) };
     this.services = services;
     this.session = session;
     this.pipeline = new Pipeline(services, session, this.writer, () => this.scheduleTurn());

@@ -1,5 +1,7 @@
 import { failure, HoldfastError } from '../../lib/failure.ts';
 import {
+  type ConfirmReply,
+  type Dot,
   type Entries,
   type ListReply,
   type MutateReply,
@@ -10,6 +12,7 @@ import {
   winner,
 } from '../../ports/node-handle.ts';
 import { FAN_OUT_MAX } from './limits.ts';
+import type { WriteLog } from './write-log.ts';
 
 /** The bucket that Redis clients see. */
 const BUCKET = 'default';
@@ -17,17 +20,28 @@ const BUCKET = 'default';
 /** Bucket `default` as Redis' one database: every read and write at quorum. */
 export class Keyspace {
   private readonly node: NodeHandle;
+  private readonly writes: WriteLog;
 
-  constructor(node: NodeHandle) {
+  /** `writes` is told of every write. */
+  constructor(node: NodeHandle, writes: WriteLog) {
     this.node = node;
+    this.writes = writes;
   }
 
   async read(key: string): Promise<Entries> {
     return (await this.node.request({ type: 'get', bucket: BUCKET, key, level: 'quorum' })).entries;
   }
 
-  mutate(key: string, mutation: Mutation): Promise<MutateReply> {
-    return this.node.request({ type: 'mutate', bucket: BUCKET, key, mutation, level: 'quorum', context: null });
+  async mutate(key: string, mutation: Mutation): Promise<MutateReply> {
+    const request = { type: 'mutate', bucket: BUCKET, key, mutation, level: 'quorum', context: null } as const;
+    const reply = await this.node.request(request);
+    this.writes.noteWrite(key, reply);
+    return reply;
+  }
+
+  /** How many nodes have synced a write of the key by now. */
+  confirm(key: string, dot: Dot): Promise<ConfirmReply> {
+    return this.node.request({ type: 'confirm', bucket: BUCKET, key, dot });
   }
 
   /** Writes a value and clears its expiry or sets it to Unix ms. */

@@ -46,6 +46,8 @@ export const REPLY_BYTES_MAX = 32 * 1024 * 1024;
 export const FAN_OUT_MAX = 64;
 /** Keys of one page of a listing; what the node allows. */
 export const LIST_LIMIT_MAX = 1000;
+/** Writes of one connection whose spread is followed for WAIT. */
+export const UNCONFIRMED_WRITES_MAX = 128;
 /** Channels and patterns of one connection, and of all connections. */
 export const SUBSCRIPTIONS_MAX = 10_000;
 export const SUBSCRIPTIONS_TOTAL_MAX = 100_000;

@@ -3,10 +3,9 @@ import type { Log } from '../../ports/log.ts';
 import type { NodeHandle } from '../../ports/node-handle.ts';
 import { endpointText } from '../endpoint.ts';
 import { listenErrorOf } from '../listen-error.ts';
-import type { RespServices } from './command.ts';
+import type { SharedServices } from './command.ts';
 import { COMMANDS } from './command-table.ts';
 import { Connection } from './connection.ts';
-import { Keyspace } from './keyspace.ts';
 import { RESP_LIMITS, type RespLimits } from './limits.ts';
 import { ScanCursors } from './scan-cursors.ts';
 import { ScanReadAhead } from './scan-read-ahead.ts';
@@ -51,7 +50,7 @@ class RespListener implements RespServer {
   private readonly server: Server;
   private readonly connections = new Set<Connection>();
   private readonly limits: RespLimits;
-  private readonly services: RespServices;
+  private readonly services: SharedServices;
   private sweeper: NodeJS.Timeout | undefined;
   private nextId = 1;
   private closing: Promise<void> | null = null;
@@ -65,7 +64,6 @@ class RespListener implements RespServer {
     const { connections } = this;
     this.services = {
       node: options.node,
-      keyspace: new Keyspace(options.node),
       cursors: new ScanCursors(),
       readAhead: new ScanReadAhead(),
       subscriptions: new Subscriptions(options.node.pubSub),
@@ -145,6 +143,7 @@ class RespListener implements RespServer {
 
   private handleClosed(connection: Connection): void {
     this.connections.delete(connection);
+    connection.session.closed = true;
     this.services.subscriptions.removeAll(connection.session);
     if (this.connections.size === 0) this.handleEmpty();
   }

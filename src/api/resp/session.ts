@@ -1,4 +1,5 @@
 import type { Reply, RespVersion } from './reply.ts';
+import { WriteLog } from './write-log.ts';
 
 /** What one connection has told the server about itself. */
 export interface Session {
@@ -19,6 +20,9 @@ export interface Session {
   lastCommand: string;
   /** Set by QUIT: the connection ends after the reply. */
   quitting: boolean;
+  /** The connection is gone. */
+  closed: boolean;
+  readonly writes: WriteLog;
   /** What it is subscribed to, as one character a byte; kept by `Subscriptions`. */
   readonly channels: Set<string>;
   readonly patterns: Set<string>;
@@ -45,6 +49,8 @@ export function createSession(id: number, address: string, localAddress: string,
     noEvict: false,
     lastCommand: 'NULL',
     quitting: false,
+    closed: false,
+    writes: new WriteLog(),
     channels: new Set(),
     patterns: new Set(),
     push: () => undefined,

@@ -9,7 +9,7 @@ import type { Cell } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
 import type { ReadReplyMessage } from './message.ts';
 import type { Replica } from './replica.ts';
-import type { GetRequest, Level, Respond } from './request.ts';
+import type { ConfirmRequest, GetRequest, Level, Respond } from './request.ts';
 import { needed } from './request.ts';
 import type { Shard } from './shard-table.ts';
 
@@ -19,7 +19,8 @@ export interface MergedCopy {
   readonly context: CausalContext;
 }
 
-type UseCopies = (merged: MergedCopy, complete: boolean, cell: Cell) => void;
+/** `contexts`: what each node that answered covers, this one included. */
+type UseCopies = (merged: MergedCopy, complete: boolean, cell: Cell, contexts: readonly CausalContext[]) => void;
 
 /** A read that waits for R replicas. */
 interface Read {
@@ -79,6 +80,17 @@ export class ReadCoordinator {
     });
   }
 
+  /** Asks all owners, which also sets those right that lack the event. */
+  handleConfirm({ bucket, key, dot }: ConfirmRequest, respond: Respond): void {
+    this.core.cells.open(this.core.shardOf(bucket, key), { bucket, key }, (opened) => {
+      this.collect(opened, 'all', (_merged, _complete, cell, contexts) => {
+        const nodes = contexts.filter((context) => context.has(dot)).length;
+        const owners = this.core.ring.owners(cell.shard).length;
+        this.core.journal.whenDurable(cell.persistId, () => respond({ type: 'confirm', nodes, owners }));
+      });
+    });
+  }
+
   /** Brings together what the level's replicas know of a key; `complete` is false where too few could be asked. */
   collect(cell: Cell, level: Level, use: UseCopies): void {
     const { self } = this.core.options;
@@ -96,7 +108,7 @@ export class ReadCoordinator {
       ended: false,
     };
     if (read.counted >= read.needed) {
-      use({ entries: own.entries, context: own.context }, true, cell);
+      use({ entries: own.entries, context: own.context }, true, cell, [own.context]);
       return;
     }
     this.reads.set(read.id, read);
@@ -164,7 +176,8 @@ export class ReadCoordinator {
     this.core.cells.open(read.cell.shard, read.cell.name, (cell) => {
       const { merged, divergent } = this.merge(read, cell);
       if (divergent) this.repair(read, cell);
-      read.use(merged, complete, cell);
+      const contexts = [...read.copies.values()].map(({ context }) => context);
+      read.use(merged, complete, cell, contexts);
     });
   }
 

@@ -328,6 +328,8 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
         return this.writer.handleMutate(request, respond);
       case 'get':
         return this.reader.handleGet(request, respond);
+      case 'confirm':
+        return this.reader.handleConfirm(request, respond);
       case 'list':
         return this.lister.handleRequest(request, respond);
       default:

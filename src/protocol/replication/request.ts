@@ -35,7 +35,16 @@ export interface ListRequest {
   readonly values: boolean;
 }
 
-export type ClientRequest = MutateRequest | GetRequest | ListRequest;
+/** How many nodes have synced an event by now? Its reply was given as soon as the level was met. */
+export interface ConfirmRequest {
+  readonly type: 'confirm';
+  readonly bucket: string;
+  readonly key: string;
+  /** From the reply of the write. */
+  readonly dot: Dot;
+}
+
+export type ClientRequest = MutateRequest | GetRequest | ListRequest | ConfirmRequest;
 
 export interface MutateReply {
   readonly type: 'mutate';
@@ -84,18 +93,27 @@ export interface ListReply {
   readonly complete: boolean;
 }
 
+export interface ConfirmReply {
+  readonly type: 'confirm';
+  /** Nodes that answered and have it on disk: owners of the key, and fallbacks that keep it for them. */
+  readonly nodes: number;
+  readonly owners: number;
+}
+
 export interface FailedReply {
   readonly type: 'failed';
   readonly failure: Failure;
 }
 
-export type ClientReply = MutateReply | GetReply | ListReply | FailedReply;
+export type ClientReply = MutateReply | GetReply | ListReply | ConfirmReply | FailedReply;
 
 export type ReplyOf<R extends ClientRequest> = R extends MutateRequest
   ? MutateReply
   : R extends GetRequest
     ? GetReply
-    : ListReply;
+    : R extends ListRequest
+      ? ListReply
+      : ConfirmReply;
 
 /** Takes the reply of a request; called once. */
 export type Respond = (reply: ClientReply) => void;

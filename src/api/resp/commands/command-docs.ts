@@ -98,7 +98,8 @@ const CATEGORIES = [
 
 function categoriesOf(spec: CommandSpec): readonly string[] {
   const set = new Set<string>(spec.categories);
-  if (spec.group === 'generic') set.add('@keyspace');
+  // WAIT is among the generic commands and is about the connection.
+  if (spec.group === 'generic' && !set.has('@connection')) set.add('@keyspace');
   if (spec.group === 'string' || spec.group === 'set' || spec.group === 'hash') set.add(`@${spec.group}`);
   if (spec.group === 'connection' && spec.subcommands === null) set.add('@connection');
   if (spec.flags.includes('pubsub')) set.add('@pubsub');

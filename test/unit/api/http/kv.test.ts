@@ -73,12 +73,7 @@ describe('put and get', () => {
     await h.put('/v1/kv/default/k?w=all', '1');
     await h.fetch('/v1/kv/default/k?r=one');
     await h.fetch('/v1/kv/default/k', { method: 'DELETE' });
-    expect(requests.map((request) => request.type !== 'list' && request.level)).toEqual([
-      'quorum',
-      'all',
-      'one',
-      'quorum',
-    ]);
+    expect(requests.map((request) => 'level' in request && request.level)).toEqual(['quorum', 'all', 'one', 'quorum']);
   });
 
   it('expires by ttl, else by the default of the bucket', async () => {
