@@ -1,4 +1,6 @@
+import { failure, HoldfastError } from '../../lib/failure.ts';
 import type { Failure } from '../../ports/node-handle.ts';
+import { REPLY_BYTES_MAX } from './limits.ts';
 import { ErrorReply } from './reply.ts';
 
 export const SYNTAX_ERROR = new ErrorReply('ERR syntax error');
@@ -30,6 +32,11 @@ export function unknownSubcommand(command: string, subcommand: Buffer): ErrorRep
 export function notWhileSubscribed(command: string): ErrorReply {
   const allowed = '(P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET';
   return new ErrorReply(`ERR Can't execute '${command}': only ${allowed} are allowed in this context`);
+}
+
+/** `advice`: what to do instead. */
+export function replyTooLarge(advice: string): HoldfastError {
+  return new HoldfastError(failure('batch-too-large', `a reply is at most ${REPLY_BYTES_MAX} bytes; ${advice}`));
 }
 
 /** How much of what a client sent an error repeats; as in Redis. */

@@ -5,7 +5,7 @@ import { failureReply, notWhileSubscribed, unknownCommand, unknownSubcommand, wr
 import { type KeyJob, KeyLocks } from './key-locks.ts';
 import { ARGUMENTS_MAX, COMMAND_BYTES_MAX } from './limits.ts';
 import type { Request } from './parser.ts';
-import { ErrorReply, Replies, type Reply } from './reply.ts';
+import { ErrorReply, MapReply, Replies, type Reply, SetReply } from './reply.ts';
 import { isSubscribed, type Session } from './session.ts';
 import type { ReplyWriter } from './writer.ts';
 
@@ -227,9 +227,16 @@ function weightOf(slot: Slot): number {
 /** Roughly; only what can be large is counted. */
 function bytesOf(reply: Reply): number {
   if (reply instanceof Uint8Array) return reply.length;
-  const items = reply instanceof Replies ? reply.list : reply;
-  if (!Array.isArray(items)) return 0;
   let bytes = 0;
-  for (const item of items as readonly Reply[]) bytes += bytesOf(item);
+  for (const item of itemsOf(reply)) bytes += bytesOf(item);
   return bytes;
 }
+
+function itemsOf(reply: Reply): readonly Reply[] {
+  if (reply instanceof Replies) return reply.list;
+  if (reply instanceof SetReply) return reply.items;
+  if (reply instanceof MapReply) return reply.pairs.flat();
+  return Array.isArray(reply) ? (reply as readonly Reply[]) : NO_ITEMS;
+}
+
+const NO_ITEMS: readonly Reply[] = [];

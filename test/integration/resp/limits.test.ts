@@ -39,6 +39,26 @@ describe('limits', () => {
     expect(fixture.node.refusals).toEqual(['resp bad-key', 'resp bad-key', 'resp bad-key']);
   });
 
+  test('members, fields and their values are as large as values; sets and hashes have a size', async () => {
+    await using fixture = await RespFixture.start();
+    const { client } = fixture;
+    const tooLarge = new Error('ERR a value is at most 1048576 bytes, not 1048577');
+    expect(await client.call('SADD', 's', 'v'.repeat(MEBIBYTE + 1))).toEqual(tooLarge);
+    expect(await client.call('HSET', 'h', 'v'.repeat(MEBIBYTE + 1), 'v')).toEqual(tooLarge);
+    expect(await client.call('HSET', 'h', 'f', 'v'.repeat(MEBIBYTE + 1))).toEqual(tooLarge);
+    expect(await client.call('HSET', 'h', 'f', 'v'.repeat(MEBIBYTE))).toBe(1);
+    expect(await client.call('HSET', 'h', 'g', 'v'.repeat(MEBIBYTE))).toEqual(
+      new Error('ERR the set or map is too large'),
+    );
+    const members = Array.from({ length: 16_384 }, (_, i) => String(i));
+    expect(await client.call('SADD', 's', ...members)).toBe(16_384);
+    expect(await client.call('SADD', 's', ...members)).toBe(0);
+    expect(await client.call('SADD', 's', 'one more')).toEqual(new Error('ERR the set or map is too large'));
+    expect(await client.call('SSCAN', 's', '0')).toEqual(['0', [...members].sort()]);
+    expect(await client.call('SREM', 's', ...members)).toBe(16_384);
+    expect(await client.call('EXISTS', 's', 'h')).toBe(1);
+  });
+
   test('a reply of many values is bounded', async () => {
     await using fixture = await RespFixture.start();
     const { client } = fixture;
@@ -46,6 +66,31 @@ describe('limits', () => {
     expect(await client.call('MGET', ...Array.from({ length: 33 }, () => 'k'))).toEqual(
       new Error('ERR a reply is at most 33554432 bytes; ask for fewer keys at a time'),
     );
+    await client.call('HSET', 'h', 'f', 'v'.repeat(MEBIBYTE));
+    expect(await client.call('HMGET', 'h', ...Array.from({ length: 33 }, () => 'f'))).toEqual(
+      new Error('ERR a reply is at most 33554432 bytes; ask for fewer fields at a time'),
+    );
+  });
+
+  test('large sets and hashes in a pipeline are read a few at a time', async () => {
+    await using fixture = await RespFixture.start();
+    const { node, client } = fixture;
+    await client.call('HSET', 'h', 'f', 'v'.repeat(MEBIBYTE));
+    await client.call('SADD', 's', 'v'.repeat(MEBIBYTE));
+    for (const command of [
+      ['HGETALL', 'h'],
+      ['SMEMBERS', 's'],
+    ]) {
+      await client.call(...command);
+      const gate = new RequestGate(node);
+      client.send(Buffer.concat(Array.from({ length: 100 }, () => encodeCommand(command))));
+      await until('some have started', () => gate.started.length > 0);
+      await (await fixture.connect()).call('PING');
+      expect(gate.started.length).toBeLessThanOrEqual(8);
+      node.before = null;
+      gate.releaseAll();
+      expect(await client.replies(100)).toHaveLength(100);
+    }
   });
 
   test('one client too many is told so', async () => {

@@ -2,8 +2,9 @@ import { HoldfastError } from '../../../lib/failure.ts';
 import { collectionSize, type Entries, readField, readMap } from '../../../ports/node-handle.ts';
 import { parseInteger, parseValue } from '../arguments.ts';
 import { type CommandCall, type CommandFlag, type CommandSpec, command } from '../command.ts';
-import { COUNTER_OVERFLOW, NOT_AN_INTEGER, wrongArity } from '../errors.ts';
+import { COUNTER_OVERFLOW, NOT_AN_INTEGER, replyTooLarge, wrongArity } from '../errors.ts';
 import { collectionOf } from '../keyspace.ts';
+import { REPLY_BYTES_MAX } from '../limits.ts';
 import { ErrorReply, MapReply, OK, type Reply } from '../reply.ts';
 import { parseCursor, parseScanOptions } from './scan-options.ts';
 
@@ -83,7 +84,11 @@ async function hashOf({ services, keys }: CommandCall): Promise<Entries> {
 /** One pass over the hash, however many fields are asked for. */
 function valuesOf(entries: Entries, fields: readonly Buffer[]): Reply {
   const values = new Map(readMap(entries).map(({ field, value }) => [nameOf(field), value]));
-  return fields.map((field) => values.get(nameOf(field)) ?? null);
+  const found = fields.map((field) => values.get(nameOf(field)) ?? null);
+  let bytes = 0;
+  for (const value of found) bytes += value?.length ?? 0;
+  if (bytes > REPLY_BYTES_MAX) throw replyTooLarge('ask for fewer fields at a time');
+  return found;
 }
 
 function nameOf(field: Uint8Array): string {

@@ -1,5 +1,5 @@
-import { failure, HoldfastError } from '../../../lib/failure.ts';
 import { type CommandCall, type CommandSpec, command } from '../command.ts';
+import { replyTooLarge } from '../errors.ts';
 import { Glob } from '../glob.ts';
 import { typeOf } from '../keyspace.ts';
 import { KEY_BYTES_MAX, LIST_LIMIT_MAX, REPLY_BYTES_MAX } from '../limits.ts';
@@ -113,14 +113,7 @@ async function handleKeys(call: CommandCall): Promise<Reply> {
       bytes += Buffer.byteLength(key);
       found.push(key);
     }
-    if (bytes > REPLY_BYTES_MAX) {
-      throw new HoldfastError(
-        failure(
-          'batch-too-large',
-          `a reply is at most ${REPLY_BYTES_MAX} bytes; use SCAN to go through that many keys`,
-        ),
-      );
-    }
+    if (bytes > REPLY_BYTES_MAX) throw replyTooLarge('use SCAN to go through that many keys');
     after = page.resumeAfter;
   } while (after !== '');
   return found;

@@ -1,7 +1,6 @@
-import { failure, HoldfastError } from '../../../lib/failure.ts';
 import { parseInteger, parseValue, parseWord } from '../arguments.ts';
 import { type CommandCall, type CommandSpec, command } from '../command.ts';
-import { invalidExpireTime, NOT_AN_INTEGER, SYNTAX_ERROR, wrongArity } from '../errors.ts';
+import { invalidExpireTime, NOT_AN_INTEGER, replyTooLarge, SYNTAX_ERROR, wrongArity } from '../errors.ts';
 import { fanOut, stringOf, typeOf } from '../keyspace.ts';
 import { REPLY_BYTES_MAX } from '../limits.ts';
 import { ErrorReply, OK, type Reply } from '../reply.ts';
@@ -246,9 +245,7 @@ async function handleMget(call: CommandCall): Promise<Reply> {
     const value = typeOf(entries) === 'string' ? stringOf(entries) : null;
     bytes += (value?.length ?? 0) * count;
     if (bytes > REPLY_BYTES_MAX) {
-      throw new HoldfastError(
-        failure('batch-too-large', `a reply is at most ${REPLY_BYTES_MAX} bytes; ask for fewer keys at a time`),
-      );
+      throw replyTooLarge('ask for fewer keys at a time');
     }
     values.set(key, value);
   });
