@@ -67,7 +67,18 @@ export const CLUSTER_EVENT = z.object({
   data: z.record(z.string(), z.union([z.string(), count, z.boolean()])),
 });
 
-const VARIANT = z.object({ value: z.base64().optional() });
+/** Text, or bytes that are none. */
+const BYTES = z.union([z.string(), z.object({ base64: z.base64() })]);
+
+/** A value: bytes in base64, or what a set or map holds. */
+const VARIANT = z.object({
+  value: z.base64().optional(),
+  members: z.array(BYTES).optional(),
+  fields: z.record(z.string(), BYTES).optional(),
+  binaryFields: z.array(z.object({ field: BYTES, value: BYTES })).optional(),
+});
+export type ItemValue = z.infer<typeof VARIANT>;
+export type ItemBytes = z.infer<typeof BYTES>;
 
 /** A line of a listing, a change of a watch, or one of several concurrent values. */
 export const ITEM = VARIANT.extend({ key: z.string(), siblings: z.array(VARIANT).optional() });

@@ -15,8 +15,8 @@ export { collectionSize, hasMember, readField, readMap, readSet } from '../proto
 export { CausalContext } from '../protocol/causal/context.ts';
 export type { Dot } from '../protocol/causal/dot.ts';
 export { dotText } from '../protocol/causal/dot.ts';
-export type { ConflictPolicy, Entries, Entry } from '../protocol/causal/entry.ts';
-export { VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
+export type { ConflictPolicy, Entries, Entry, Family } from '../protocol/causal/entry.ts';
+export { COLLECTION_BYTES_MAX, COLLECTION_ENTRIES_MAX, familyOf, VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
 export type { Mutation } from '../protocol/causal/mutation.ts';
 export { readCounter, readValue, valueType, winner } from '../protocol/causal/value.ts';
 export type {

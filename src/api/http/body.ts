@@ -59,12 +59,21 @@ function brokenOff(): HoldfastError {
   return new HoldfastError(failure('bad-request', 'the request broke off before its body was complete'));
 }
 
-/** A JSON body that fits a schema; an empty body reads as `{}`. Throws `bad-request`. */
-export async function readJson<T>(request: IncomingMessage, schema: z.ZodType<T>): Promise<T> {
-  const tooLarge = failure('bad-request', `the body is longer than ${JSON_BYTES_MAX} bytes`, {
+const SMALL: JsonLimit = {
+  bytesMax: JSON_BYTES_MAX,
+  tooLarge: failure('bad-request', `the body is longer than ${JSON_BYTES_MAX} bytes`, {
     data: { limit: 'jsonBytesMax', max: JSON_BYTES_MAX },
-  });
-  const bytes = await readBody(request, JSON_BYTES_MAX, tooLarge);
+  }),
+};
+
+interface JsonLimit {
+  readonly bytesMax: number;
+  readonly tooLarge: Failure;
+}
+
+/** A JSON body that fits a schema; an empty body reads as `{}`. Throws `bad-request`. */
+export async function readJson<T>(request: IncomingMessage, schema: z.ZodType<T>, limit = SMALL): Promise<T> {
+  const bytes = await readBody(request, limit.bytesMax, limit.tooLarge);
   return parseJson(bytes.length === 0 ? '{}' : bytes.toString('utf8'), schema);
 }
 

@@ -1,16 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifySchema } from 'fastify';
-import { z } from 'zod';
 import { failure, HoldfastError } from '../../lib/failure.ts';
-import {
-  type CausalContext,
-  type Dot,
-  dotText,
-  type MutateReply,
-  readCounter,
-  VALUE_BYTES_MAX,
-} from '../../ports/node-handle.ts';
+import { type CausalContext, type Dot, dotText, type MutateReply, VALUE_BYTES_MAX } from '../../ports/node-handle.ts';
 import { decodeContextToken, encodeContextToken } from '../../wire/context-token.ts';
-import { readBody, readJson } from './body.ts';
+import { readBody } from './body.ts';
 import { type HttpContext, requireBucket } from './context.ts';
 import { CONTENT_TYPE_CHARACTERS_MAX, TTL_SECONDS_MAX } from './limits.ts';
 import {
@@ -19,6 +11,7 @@ import {
   ENTITY_HEADERS,
   KEY_PARAMS,
   problems,
+  TYPE_HEADER,
   VARIANT_SCHEMA,
   WRITE_HEADERS,
 } from './openapi.ts';
@@ -38,9 +31,7 @@ const PUT_QUERY = new QueryReader({
     "Seconds after which the value expires; default: the bucket's ttlSeconds.",
   ),
 });
-const WRITE_QUERY = new QueryReader({ w: WRITE_LEVEL });
-const INCREMENT_BODY = z.strictObject({ by: z.int().default(1) });
-const INCREMENT_SUFFIX = '/increment';
+export const WRITE_QUERY = new QueryReader({ w: WRITE_LEVEL });
 
 const TOO_LARGE = failure('value-too-large', `a value is at most ${VALUE_BYTES_MAX} bytes (1 MiB)`, {
   data: { limit: 'valueBytesMax', max: VALUE_BYTES_MAX },
@@ -51,7 +42,6 @@ export function kvRoutes(app: FastifyInstance, context: HttpContext): void {
   getRoute(app, context);
   putRoute(app, context);
   deleteRoute(app, context);
-  incrementRoute(app, context);
 }
 
 const GET_SCHEMA: FastifySchema = {
@@ -59,7 +49,9 @@ const GET_SCHEMA: FastifySchema = {
   tags: ['Data'],
   summary: 'Read a value',
   description:
-    'The bytes as they were put, with their Content-Type; a counter as decimal text/plain. ' +
+    'The bytes as they were put, with their Content-Type; a counter as decimal text/plain; a set as JSON ' +
+    '`{"members":[…]}` with `Holdfast-Type: set`, a map as `{"fields":{…}}` with `Holdfast-Type: map`, where bytes that are ' +
+    'no UTF-8 are `{"base64":…}`, and fields so named are in `binaryFields`: `[{"field","value"}]`. ' +
     '`Holdfast-Complete: false` says that too few owners of the key could be asked and newer writes may be missing. ' +
     'An absent key is 404, also with a Holdfast-Context. HEAD answers the same without the body.',
   params: KEY_PARAMS,
@@ -69,7 +61,7 @@ const GET_SCHEMA: FastifySchema = {
     properties: { 'If-None-Match': { type: 'string', description: 'ETags; 304 when one is current.' } },
   },
   response: {
-    200: { description: 'The value.', headers: ENTITY_HEADERS, content: BYTES },
+    200: { description: 'The value.', headers: { ...ENTITY_HEADERS, ...TYPE_HEADER }, content: BYTES },
     300: {
       description: 'Concurrent values of a key in a `siblings` bucket. To resolve, PUT with the Holdfast-Context.',
       headers: ENTITY_HEADERS,
@@ -202,62 +194,6 @@ function deleteRoute(app: FastifyInstance, { node }: HttpContext): void {
   });
 }
 
-function incrementRoute(app: FastifyInstance, { node }: HttpContext): void {
-  app.route<{ Params: { '*': string } }>({
-    method: 'POST',
-    url: '/v1/kv/:bucket/*',
-    schema: {
-      operationId: 'increment',
-      tags: ['Data'],
-      summary: 'Add to a counter',
-      description:
-        'Increments on both sides of a partition add up. An absent key counts from 0, a value that is a decimal integer ' +
-        'from there. An empty body adds 1.',
-      params: KEY_PARAMS,
-      querystring: WRITE_QUERY.schema,
-      body: z.toJSONSchema(INCREMENT_BODY, { io: 'input' }),
-      response: {
-        200: {
-          description: 'The counter as the coordinating node sees it, its own increment included.',
-          headers: { ...ENTITY_HEADERS, ...WRITE_HEADERS },
-          type: 'object',
-          properties: { value: { type: 'integer' } },
-          required: ['value'],
-        },
-        ...problems(
-          'bad-request',
-          'bad-key',
-          'bad-value',
-          'wrong-type',
-          'not-a-number',
-          'bucket-not-found',
-          'quorum-unavailable',
-          'not-ready',
-          'disk-full',
-        ),
-      },
-    },
-    handler: async (request, reply) => {
-      const url = request.raw.url ?? '';
-      const { w } = WRITE_QUERY.read(url);
-      if (!request.params['*'].endsWith(INCREMENT_SUFFIX)) {
-        throw new HoldfastError(
-          failure('method-not-allowed', 'a key takes GET, HEAD, PUT and DELETE; POST only with /increment after it', {
-            data: { allow: 'GET, HEAD, PUT, DELETE' },
-          }),
-        );
-      }
-      const { bucket, key } = keyTarget(url, INCREMENT_SUFFIX);
-      requireBucket(node, bucket);
-      const { by } = await readJson(request.raw, INCREMENT_BODY);
-      const mutation = { type: 'increment', by } as const;
-      const written = await node.request({ type: 'mutate', bucket, key, mutation, level: w, context: null });
-      setWritten(reply, written);
-      return reply.send({ value: readCounter(written.after) });
-    },
-  });
-}
-
 /** 0 is never. */
 export function expiryOf(ttlSeconds: number | null, wallMs: number): number {
   return ttlSeconds === null ? 0 : wallMs + ttlSeconds * 1000;
@@ -296,7 +232,7 @@ function setContext(reply: FastifyReply, context: CausalContext): void {
   if (token !== null) reply.header('holdfast-context', token);
 }
 
-function setWritten(reply: FastifyReply, written: MutateReply): void {
+export function setWritten(reply: FastifyReply, written: MutateReply): void {
   setContext(reply, written.context);
   if (written.dot !== null) reply.header('etag', entityTag(written.dot));
   reply.header('holdfast-acks', `${written.acks}/${written.owners}`);
@@ -308,11 +244,16 @@ function sendWritten(reply: FastifyReply, written: MutateReply): FastifyReply {
   return reply.code(204).send();
 }
 
-function sendValue(reply: FastifyReply, { value, contentType }: Variant): FastifyReply {
-  reply.header('content-type', /^[\x20-\x7e]+$/.test(contentType) ? contentType : DEFAULT_CONTENT_TYPE);
+function sendValue(reply: FastifyReply, { content }: Variant): FastifyReply {
   // Values are data: a browser must not run a stored page as part of this site.
   reply.header('x-content-type-options', 'nosniff');
   reply.header('content-security-policy', "default-src 'none'; sandbox");
+  if ('type' in content) {
+    const { type, ...held } = content;
+    return reply.header('holdfast-type', type).type('application/json; charset=utf-8').send(JSON.stringify(held));
+  }
+  const { value, contentType } = content;
+  reply.header('content-type', /^[\x20-\x7e]+$/.test(contentType) ? contentType : DEFAULT_CONTENT_TYPE);
   return reply.send(value);
 }
 

@@ -1,4 +1,4 @@
-import { VALUE_BYTES_MAX } from '../../ports/node-handle.ts';
+import { COLLECTION_BYTES_MAX, COLLECTION_ENTRIES_MAX, VALUE_BYTES_MAX } from '../../ports/node-handle.ts';
 
 /** Bounds of the HTTP API. Everything that a client can make grow has one. */
 export interface HttpLimits {
@@ -44,6 +44,10 @@ export const KEY_BYTES_MAX = 1024;
 export const CONTENT_TYPE_CHARACTERS_MAX = 256;
 /** Bodies of requests that carry JSON. */
 export const JSON_BYTES_MAX = 16 * 1024;
+/** Members or fields in one request. */
+export const COLLECTION_ITEMS_MAX = COLLECTION_ENTRIES_MAX;
+/** A body that changes as many of them as a key may hold, most characters as they are. */
+export const COLLECTION_JSON_BYTES_MAX = 2 * COLLECTION_BYTES_MAX;
 export const TTL_SECONDS_MAX = 100 * 366 * 86_400;
 export const REPLICAS_MAX = 7;
 export const LIST_LIMIT_DEFAULT = 1000;

@@ -72,6 +72,10 @@ export const ENTITY_HEADERS = {
   ),
 };
 
+export const TYPE_HEADER = {
+  'Holdfast-Type': text('`set` or `map` where the value is one; else left out.'),
+};
+
 export const WRITE_HEADERS = {
   'Holdfast-Acks': text('Nodes that have synced the write, of the number of owners of the key: `3/3`.'),
   'Holdfast-Quorum': text('`strict`, or `sloppy` when nodes that are no owners of the key made up the number.'),
@@ -87,11 +91,16 @@ export const KEY_PARAMS = object({
 const VARIANT_PROPERTIES = {
   value: { type: 'string', contentEncoding: 'base64' },
   contentType: { type: 'string' },
+  type: { type: 'string', enum: ['set', 'map'], description: 'Where it is no sequence of bytes.' },
+  members: { type: 'array', description: 'Of a set.' },
+  fields: { type: 'object', description: 'Of a map.' },
   etag: { type: 'string' },
-  hlcMs: integer('When it was written: the hybrid logical clock, Unix ms.'),
+  hlcMs: integer(
+    'When it was written, of a set, map or counter begun or its expiry changed: the hybrid logical clock, Unix ms.',
+  ),
 };
 
-export const VARIANT_SCHEMA = object(VARIANT_PROPERTIES);
+export const VARIANT_SCHEMA = object(VARIANT_PROPERTIES, ['value', 'contentType', 'type', 'members', 'fields']);
 
 const BUCKET_PROPERTIES = {
   consistency: {

@@ -1,14 +1,17 @@
+import { operationIn } from './key-operation.ts';
+
 /** A route as clients know it: the router's wildcard holds the key and, in POST, what to do with it. */
-export function publicPath(method: string, url: string): string {
-  return url.replace('/*', method === 'POST' ? '/:key/increment' : '/:key');
+export function publicPath(url: string, constraints: unknown): string {
+  const operation = operationIn(constraints);
+  return url.replace('/*', operation === undefined ? '/:key' : `/:key/${operation}`);
 }
 
 /** Which methods a path takes, for 405 answers: the router itself only says that none fits. */
 export class RouteTable {
   private readonly routes = new Map<string, { readonly pattern: RegExp; readonly methods: Set<string> }>();
 
-  add(method: string, url: string): void {
-    const path = publicPath(method, url);
+  add(method: string, url: string, constraints: unknown): void {
+    const path = publicPath(url, constraints);
     const route = this.routes.get(path) ?? { pattern: patternOf(path), methods: new Set() };
     route.methods.add(method);
     this.routes.set(path, route);

@@ -12,6 +12,8 @@ import { clusterRoutes } from './cluster-routes.ts';
 import { descriptionRoutes } from './description-routes.ts';
 import { EventStreams } from './event-stream.ts';
 import { feedRoutes } from './feed-routes.ts';
+import { keyOperationStrategy } from './key-operation.ts';
+import { keyOperationRoutes } from './key-operation-routes.ts';
 import { kvRoutes } from './kv-routes.ts';
 import { HTTP_LIMITS, type HttpLimits } from './limits.ts';
 import { listRoute } from './list-route.ts';
@@ -51,10 +53,11 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   const app = createApp(node, log, limits);
   await app.register(swagger, {
     openapi: documentInfo(version),
-    transform: ({ schema, url, route }) => ({ schema, url: publicPath(String(route.method), url) }),
+    transform: ({ schema, url, route }) => ({ schema, url: publicPath(url, route.constraints) }),
   });
   const context = { node, log, streams };
   kvRoutes(app, context);
+  keyOperationRoutes(app, context);
   listRoute(app, context);
   batchRoute(app, context);
   bucketRoutes(app, context);
@@ -96,7 +99,11 @@ function createApp(node: NodeHandle, log: Log, limits: HttpLimits): FastifyInsta
     requestTimeout: limits.requestTimeoutMs,
     // The node itself says `shutting-down`, as a problem document.
     return503OnClosing: false,
-    routerOptions: { maxParamLength: limits.headerBytesMax, querystringParser: () => ({}) },
+    routerOptions: {
+      maxParamLength: limits.headerBytesMax,
+      querystringParser: () => ({}),
+      constraints: { keyOperation: keyOperationStrategy },
+    },
     frameworkErrors: (error, request, reply) => void sendFailure(error, request, reply),
     clientErrorHandler: (error, socket) => {
       if (refuseMalformed(error, socket)) node.countRefusal('http', 'protocol');
@@ -120,7 +127,7 @@ function createApp(node: NodeHandle, log: Log, limits: HttpLimits): FastifyInsta
   // Bodies are read by the routes, as bytes: no parser may touch them.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
-  app.addHook('onRoute', ({ method, url }) => routes.add(String(method), url));
+  app.addHook('onRoute', ({ method, url, constraints }) => routes.add(String(method), url, constraints));
   app.addHook('onRequest', (request, _reply, done) => done(crossOriginRefusal(request.raw)));
   app.setErrorHandler((error, request, reply) => sendFailure(error, request, reply));
   app.setNotFoundHandler((request, reply) => {

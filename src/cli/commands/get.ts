@@ -57,8 +57,11 @@ async function printJson(session: Session, key: string, response: Response, comp
   if (response.status === 300) {
     return terminal.json({ key, ...about, siblings: await readSiblings(session, response) });
   }
-  const value = Buffer.from(await client.bytes(response, VALUE_BYTES_MAX)).toString('base64');
-  return terminal.json({ key, value, contentType: headers.get('content-type'), ...about });
+  const bytes = Buffer.from(await client.bytes(response, VALUE_BYTES_MAX));
+  const type = headers.get('holdfast-type');
+  // A set or map is JSON already.
+  if (type !== null) return terminal.json({ key, type, ...Object(client.parse(bytes.toString('utf8'))), ...about });
+  return terminal.json({ key, value: bytes.toString('base64'), contentType: headers.get('content-type'), ...about });
 }
 
 async function readSiblings({ client }: Session, response: Response): Promise<unknown[]> {

@@ -67,6 +67,20 @@ describe('get', () => {
     expect(err).toContain('newer writes may be missing');
   });
 
+  it('prints a set as the JSON that it comes as', async () => {
+    const headers = { 'content-type': 'application/json', 'holdfast-type': 'set', etag: '"a.1"' };
+    const api = await serve((_request, response) => response.writeHead(200, headers).end('{"members":["a"]}'));
+    expect((await run(['get', 'default', 'x', '--api', api])).out).toBe('{"members":["a"]}');
+    expect(JSON.parse((await run(['get', 'default', 'x', '--json', '--api', api])).out)).toEqual({
+      key: 'x',
+      type: 'set',
+      members: ['a'],
+      etag: '"a.1"',
+      context: null,
+      complete: true,
+    });
+  });
+
   it('prints concurrent values as lines', async () => {
     const siblings = [
       { value: 'YQ==', etag: '"a.1"' },
@@ -214,13 +228,20 @@ describe('scan', () => {
       { key: 'a', value: value('text\twith\u001b') },
       { key: 'b', value: Buffer.from([0xff, 0xfe]).toString('base64') },
       { key: 'c', siblings: [{ value: value('1') }, { value: value('2') }] },
+      { key: 'd', type: 'set', members: ['x', 'y\u001b', { base64: '//4=' }] },
+      { key: 'e', type: 'map', fields: { f: 'v' }, binaryFields: [{ field: { base64: '/w==' }, value: '5' }] },
+      { key: 'f', siblings: [{ value: value('1') }, { type: 'set', members: ['x'] }] },
+      { key: 'g', type: 'set' },
       { complete: false },
     ];
     const api = await serve((_request, response) =>
       response.end(lines.map((line) => `${JSON.stringify(line)}\n`).join('')),
     );
     const { out, err } = await run(['scan', 'default', '--values', '--api', api]);
-    expect(out).toBe('a\ttext\\u0009with\\u001b\nb\t<2 B of binary data>\nc\t1 | 2\n');
+    expect(out).toBe(
+      'a\ttext\\u0009with\\u001b\nb\t<2 B of binary data>\nc\t1 | 2\n' +
+        'd\t{x, y\\u001b, <2 B of binary data>}\ne\t{f: v, <1 B of binary data>: 5}\nf\t1 | {x}\ng\n',
+    );
     expect(err).toBe('holdfast: parts of the cluster could not be asked; keys may be missing\n');
     expect(
       (await run(['scan', 'default', '--json', '--api', api])).out

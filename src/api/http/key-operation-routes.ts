@@ -1,0 +1,222 @@
+import type { IncomingMessage } from 'node:http';
+import type { FastifyInstance, FastifyReply, FastifySchema } from 'fastify';
+import { z } from 'zod';
+import { failure } from '../../lib/failure.ts';
+import { collectionSize, type MutateReply, type Mutation, readCounter, readMap } from '../../ports/node-handle.ts';
+import { readJson } from './body.ts';
+import { type HttpContext, requireBucket } from './context.ts';
+import { type KeyOperation, onOperation } from './key-operation.ts';
+import { contextOf, setWritten, WRITE_QUERY } from './kv-routes.ts';
+import { COLLECTION_ITEMS_MAX, COLLECTION_JSON_BYTES_MAX } from './limits.ts';
+import { contextHeader, ENTITY_HEADERS, KEY_PARAMS, problems, WRITE_HEADERS } from './openapi.ts';
+import { keyTarget } from './target.ts';
+
+/** `POST /v1/kv/{bucket}/{key}/…`: changes of counters, sets and maps. */
+export function keyOperationRoutes(app: FastifyInstance, context: HttpContext): void {
+  operation(app, context, INCREMENT);
+  operation(app, context, ADD);
+  operation(app, context, REMOVE);
+  operation(app, context, FIELDS);
+}
+
+interface Operation<Body> {
+  readonly name: KeyOperation;
+  readonly operationId: string;
+  readonly summary: string;
+  readonly description: string;
+  readonly body: z.ZodType<Body>;
+  /** For the API's description, where it says more than `body`. */
+  readonly bodyShown?: z.ZodType;
+  readonly mutation: (body: Body) => Mutation;
+  /** What the answer says, by name. */
+  readonly result: (written: MutateReply, body: Body) => Readonly<Record<string, number | null>>;
+  readonly response: Readonly<Record<string, object>>;
+  readonly required: readonly string[];
+}
+
+function operation<Body>(app: FastifyInstance, { node }: HttpContext, about: Operation<Body>): void {
+  app.route({
+    method: 'POST',
+    url: '/v1/kv/:bucket/*',
+    constraints: onOperation(about.name),
+    schema: schemaOf(about),
+    handler: async (request, reply): Promise<FastifyReply> => {
+      const url = request.raw.url ?? '';
+      const { w } = WRITE_QUERY.read(url);
+      const { bucket, key } = keyTarget(url, `/${about.name}`);
+      requireBucket(node, bucket);
+      const context = contextOf(request.raw.headers['holdfast-context']);
+      const body = await bodyOf(request.raw, about.body);
+      const mutation = about.mutation(body);
+      const written = await node.request({ type: 'mutate', bucket, key, mutation, level: w, context });
+      setWritten(reply, written);
+      return reply.send(about.result(written, body));
+    },
+  });
+}
+
+function bodyOf<Body>(request: IncomingMessage, schema: z.ZodType<Body>): Promise<Body> {
+  return readJson(request, schema, {
+    bytesMax: COLLECTION_JSON_BYTES_MAX,
+    tooLarge: failure(
+      'value-too-large',
+      `the body is longer than ${COLLECTION_JSON_BYTES_MAX} bytes; send it in parts`,
+      {
+        data: { limit: 'collectionJsonBytesMax', max: COLLECTION_JSON_BYTES_MAX },
+      },
+    ),
+  });
+}
+
+function schemaOf<Body>({
+  operationId,
+  summary,
+  description,
+  body,
+  bodyShown = body,
+  response,
+  required,
+}: Operation<Body>): FastifySchema {
+  return {
+    operationId,
+    tags: ['Data'],
+    summary,
+    description,
+    params: KEY_PARAMS,
+    querystring: WRITE_QUERY.schema,
+    headers: { type: 'object', properties: contextHeader },
+    body: z.toJSONSchema(bodyShown, { io: 'input' }),
+    response: {
+      200: {
+        description: 'As the coordinating node sees it, this change included.',
+        headers: { ...ENTITY_HEADERS, ...WRITE_HEADERS },
+        type: 'object',
+        properties: response,
+        required,
+      },
+      ...problems(
+        'bad-request',
+        'bad-key',
+        'bad-context',
+        'bad-value',
+        'wrong-type',
+        'not-a-number',
+        'bucket-not-found',
+        'value-too-large',
+        'clock-drift',
+        'quorum-unavailable',
+        'not-ready',
+        'disk-full',
+      ),
+    },
+  } as FastifySchema;
+}
+
+const utf8 = new TextEncoder();
+const TEXT = z.string().refine((text) => text.isWellFormed(), 'must be valid UTF-8');
+const BYTES = z
+  .union([TEXT, z.strictObject({ base64: z.base64() })])
+  .describe('Text, or {"base64": …} for bytes that are no UTF-8.');
+type Bytes = z.infer<typeof BYTES>;
+
+function bytesOf(value: Bytes): Uint8Array {
+  return typeof value === 'string' ? utf8.encode(value) : Buffer.from(value.base64, 'base64');
+}
+
+const LIST = z.array(BYTES).min(1).max(COLLECTION_ITEMS_MAX);
+const MEMBERS = z.strictObject({ members: LIST });
+const COUNT = { type: 'integer' };
+
+const INCREMENT: Operation<{ by: number }> = {
+  name: 'increment',
+  operationId: 'increment',
+  summary: 'Add to a counter',
+  description:
+    'Increments on both sides of a partition add up. An absent key counts from 0, a value that is a decimal integer ' +
+    'from there. An empty body adds 1.',
+  body: z.strictObject({ by: z.int().default(1) }),
+  mutation: ({ by }) => ({ type: 'increment', by }),
+  result: ({ after }) => ({ value: readCounter(after) as number }),
+  response: { value: COUNT },
+  required: ['value'],
+};
+
+const ADD: Operation<z.infer<typeof MEMBERS>> = {
+  name: 'add',
+  operationId: 'addMembers',
+  summary: 'Add members to a set',
+  description:
+    'The members are in the set from now on, also where they are removed concurrently. An absent key is an empty set. ' +
+    'The expiry of the key stays.',
+  body: MEMBERS,
+  mutation: ({ members }) => ({ type: 'add', members: members.map(bytesOf) }),
+  result: ({ before, after }) => ({ added: collectionSize(after) - collectionSize(before) }),
+  response: { added: { ...COUNT, description: 'How many were not there before.' } },
+  required: ['added'],
+};
+
+const REMOVE: Operation<z.infer<typeof MEMBERS>> = {
+  name: 'remove',
+  operationId: 'removeMembers',
+  summary: 'Remove members from a set',
+  description:
+    'Removes what the Holdfast-Context has seen, without one what a quorum of the owners has; a member that is added ' +
+    'concurrently stays. With its last member the key is gone.',
+  body: MEMBERS,
+  mutation: ({ members }) => ({ type: 'remove', members: members.map(bytesOf) }),
+  result: ({ before, after }) => ({ removed: collectionSize(before) - collectionSize(after) }),
+  response: { removed: { ...COUNT, description: 'How many were there before.' } },
+  required: ['removed'],
+};
+
+/** As pairs: an object made of them would lose a field called `__proto__`. */
+const PAIRS = z.preprocess(
+  (document) => (typeof document === 'object' && document !== null ? Object.entries(document) : document),
+  z
+    .array(z.tuple([TEXT, BYTES]))
+    .min(1)
+    .max(COLLECTION_ITEMS_MAX),
+);
+const INCREASE = z.strictObject({ field: BYTES, by: z.int().default(1) });
+/** One change at a time: several would not be one write. */
+const FIELDS_BODY = z.union([
+  z.strictObject({ put: PAIRS }),
+  z.strictObject({ remove: LIST }),
+  z.strictObject({ increment: INCREASE }),
+]);
+const FIELDS_BODY_SHOWN = z.union([
+  z.strictObject({ put: z.record(z.string(), BYTES) }),
+  z.strictObject({ remove: LIST }),
+  z.strictObject({ increment: INCREASE }),
+]);
+
+const FIELDS: Operation<z.infer<typeof FIELDS_BODY>> = {
+  name: 'fields',
+  operationId: 'changeFields',
+  summary: 'Change fields of a map',
+  description:
+    'One of `put`, `remove` and `increment`. An absent key is an empty map, and a map without fields is gone. Of ' +
+    'concurrent values of one field readers see the latest, in `siblings` buckets too; increments add up; a field that ' +
+    'is put concurrently with its removal stays.',
+  body: FIELDS_BODY,
+  bodyShown: FIELDS_BODY_SHOWN,
+  mutation: (body) => {
+    if ('remove' in body) return { type: 'remove-fields', fields: body.remove.map(bytesOf) };
+    if ('increment' in body) {
+      return { type: 'increment-field', field: bytesOf(body.increment.field), by: body.increment.by };
+    }
+    const fields = body.put.map(([field, value]) => ({ field: utf8.encode(field), value: bytesOf(value) }));
+    return { type: 'put-fields', fields };
+  },
+  result: ({ before, after }, body) => {
+    if ('remove' in body) return { removed: collectionSize(before) - collectionSize(after) };
+    if ('increment' in body) return { value: Number(new TextDecoder().decode(readMap(after)[0]?.value)) };
+    return { added: collectionSize(after) - collectionSize(before) };
+  },
+  response: {
+    added: { ...COUNT, description: 'Of `put`: how many fields were not there before.' },
+    removed: { ...COUNT, description: 'Of `remove`: how many were there before.' },
+    value: { ...COUNT, description: 'Of `increment`.' },
+  },
+  required: [],
+};
