@@ -109,7 +109,7 @@ function schemaOf<Body>({
         'disk-full',
       ),
     },
-  } as FastifySchema;
+  };
 }
 
 const utf8 = new TextEncoder();
