@@ -40,7 +40,7 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
   const prng = new Prng(schedule.seed);
   const { nodes, zones, discovery, redial } = schedule;
   const cluster = new SimCluster({ seed: prng.uint32(), nodes, zones, discovery, redial });
-  const workload = new Workload(cluster, new Prng(prng.uint32()), HOT_KEYS);
+  const workload = new Workload(cluster, new Prng(prng.uint32()), HOT_KEYS, new Prng(prng.uint32()));
   const { history } = workload;
   const checkers = allCheckers(cluster, history);
   cluster.observers.push(...checkers, ...(options.observers ?? []));

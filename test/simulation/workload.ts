@@ -11,12 +11,16 @@ import {
 } from '../../src/protocol/replication/request.ts';
 import { shardOf } from '../../src/protocol/ring/shard.ts';
 import type { SimCluster } from './cluster.ts';
+import { CollectionClients } from './collection-clients.ts';
+import { CollectionHistory } from './collection-history.ts';
 import { CopyLedger } from './copy-ledger.ts';
 import type { SimNode } from './sim-node.ts';
 
 const BUCKET = 'default';
 /** As in `SimCluster`. */
 const REPLICAS = 3;
+/** Operations on sets and maps for each on other keys. */
+const COLLECTION_SHARE = 0.35;
 const encoder = new TextEncoder();
 
 /** An acknowledged write of a key that is written once. */
@@ -46,6 +50,10 @@ export interface History {
   readonly sent: Map<string, Set<string>>;
   /** Sum of the acknowledged increments, and of those whose outcome is unknown, by counter. */
   readonly counters: Map<string, { acknowledged: number; unknown: number }>;
+  /** The same of counters in fields of maps, by key. */
+  readonly fieldCounters: Map<string, { acknowledged: number; unknown: number }>;
+  /** Members of sets and fields of maps. */
+  readonly collections: CollectionHistory;
   readonly answers: ReadResult[];
   /** Acknowledgements given before enough disks had the write. */
   readonly problems: string[];
@@ -55,13 +63,15 @@ export interface History {
   reads: number;
 }
 
-/** Clients on every node: keys written once, keys fought over, counters, deletes and reads. */
+/** Clients on every node: keys written once, keys fought over, counters, sets, maps, deletes and reads. */
 export class Workload {
   readonly history: History = {
     acknowledged: new Map(),
     deleted: new Set(),
     sent: new Map(),
     counters: new Map(),
+    fieldCounters: new Map(),
+    collections: new CollectionHistory(),
     answers: [],
     problems: [],
     writes: 0,
@@ -73,15 +83,22 @@ export class Workload {
   private readonly cluster: SimCluster;
   private readonly prng: Prng;
   private readonly hotKeys: number;
+  /** Draws of its own, so that what clients of other keys do does not depend on these. */
+  private readonly collectionPrng: Prng;
+  private readonly collections: CollectionClients;
   private nextKey = 0;
   private ringSizeSeen = 0;
   private stopped = false;
 
-  constructor(cluster: SimCluster, prng: Prng, hotKeys: number) {
+  constructor(cluster: SimCluster, prng: Prng, hotKeys: number, collectionPrng: Prng) {
     this.cluster = cluster;
     this.ledger = new CopyLedger(cluster.nodes);
     this.prng = prng;
     this.hotKeys = hotKeys;
+    this.collectionPrng = collectionPrng;
+    this.collections = new CollectionClients(this.history, collectionPrng, (key, mutation, use) =>
+      this.mutate(key, mutation, this.level(collectionPrng), use, collectionPrng),
+    );
   }
 
   /** One operation every `intervalMs` on average, until `stop`. */
@@ -99,6 +116,7 @@ export class Workload {
 
   private step(): void {
     this.ringSizeMax();
+    if (this.collectionPrng.float() < COLLECTION_SHARE) this.collections.step();
     const draw = this.prng.float();
     if (draw < 0.35) this.putOnce();
     else if (draw < 0.45) this.deleteOnce();
@@ -208,23 +226,28 @@ export class Workload {
     mutation: Mutation,
     level: Level,
     use: (reply: ClientReply) => (() => void) | undefined,
+    prng = this.prng,
   ): void {
     const { losses } = this.ledger;
-    this.request({ type: 'mutate', bucket: BUCKET, key, mutation, level, context: null }, (reply) => {
-      const takeBack = use(reply);
-      if (reply.type !== 'mutate' || reply.dot === null) return;
-      const shard = shardOf(BUCKET, key, this.cluster.shards);
-      const copies = this.ledger.add(shard, { bucket: BUCKET, key }, reply.dot, takeBack ?? nothing);
-      const wanted = needed(level, reply.owners);
-      if (copies >= wanted || losses !== this.ledger.losses) return;
-      this.history.problems.push(
-        `durability: a write of ${key} was acknowledged when ${copies} of ${wanted} disks had it`,
-      );
-    });
+    this.request(
+      { type: 'mutate', bucket: BUCKET, key, mutation, level, context: null },
+      (reply) => {
+        const takeBack = use(reply);
+        if (reply.type !== 'mutate' || reply.dot === null) return;
+        const shard = shardOf(BUCKET, key, this.cluster.shards);
+        const copies = this.ledger.add(shard, { bucket: BUCKET, key }, reply.dot, takeBack ?? nothing);
+        const wanted = needed(level, reply.owners);
+        if (copies >= wanted || losses !== this.ledger.losses) return;
+        this.history.problems.push(
+          `durability: a write of ${key} was acknowledged when ${copies} of ${wanted} disks had it`,
+        );
+      },
+      prng,
+    );
   }
 
-  private request(request: ClientRequest, use: (reply: ClientReply, node: SimNode) => void): void {
-    const node = this.prng.pick(this.cluster.nodes.filter(({ running }) => running !== null));
+  private request(request: ClientRequest, use: (reply: ClientReply, node: SimNode) => void, prng = this.prng): void {
+    const node = prng.pick(this.cluster.nodes.filter(({ running }) => running !== null));
     if (node !== undefined) this.cluster.request(node, request, (reply) => use(reply, node));
   }
 
@@ -241,8 +264,8 @@ export class Workload {
     return this.ringSizeSeen;
   }
 
-  private level(): Level {
-    const draw = this.prng.float();
+  private level(prng = this.prng): Level {
+    const draw = prng.float();
     return draw < 0.8 ? 'quorum' : draw < 0.9 ? 'one' : 'all';
   }
 }

@@ -3,6 +3,7 @@ import type { History } from '../workload.ts';
 import { boundsChecker } from './bounds.ts';
 import type { Checker } from './checker.ts';
 import { claimsChecker } from './claims.ts';
+import { collectionsChecker } from './collections.ts';
 import { convergenceChecker } from './convergence.ts';
 import { crashesChecker } from './crashes.ts';
 import { dotsChecker } from './dots.ts';
@@ -24,6 +25,7 @@ export { type Checker, RunAborted } from './checker.ts';
 export function allCheckers(cluster: SimCluster, history: History): Checker[] {
   return [
     durabilityChecker(cluster, history),
+    collectionsChecker(cluster, history),
     convergenceChecker(cluster),
     indexChecker(cluster),
     readsChecker(history),

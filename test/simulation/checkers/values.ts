@@ -1,5 +1,6 @@
 import type { Entries, Entry } from '../../../src/protocol/causal/entry.ts';
 import type { SimCluster } from '../cluster.ts';
+import { partOf } from '../collection-history.ts';
 import type { History } from '../workload.ts';
 import { type Checker, Problems } from './checker.ts';
 
@@ -30,13 +31,27 @@ export function valuesChecker(cluster: SimCluster, history: History): Checker {
 }
 
 /** What the entry says, where no client can have said it; else null. */
-function foreign(history: History, key: string, { payload }: Entry): string | null {
+function foreign(history: History, key: string, entry: Entry): string | null {
+  const { payload } = entry;
   if (payload.kind === 'register') {
     const value = decoder.decode(payload.value);
     return history.sent.get(key)?.has(value) === true ? null : value;
   }
-  if (payload.kind !== 'counter') return `a ${payload.kind}`;
-  const counter = history.counters.get(key);
+  const part = partOf(entry);
+  if (part !== null && payload.kind !== 'map-counter') {
+    const known = history.collections.find(key, part);
+    if (known === undefined) return part;
+    if (payload.kind !== 'map-field') return null;
+    const value = decoder.decode(payload.value);
+    return known.values.has(value) ? null : value;
+  }
+  if (payload.kind === 'set' || payload.kind === 'map') return key.startsWith(`${payload.kind}/`) ? null : payload.kind;
+  if (payload.kind === 'map-counter') return beyond(history.fieldCounters.get(key), payload.total);
+  if (payload.kind !== 'counter') return payload.kind;
+  return beyond(history.counters.get(key), payload.total);
+}
+
+function beyond(counter: { acknowledged: number; unknown: number } | undefined, total: number): string | null {
   const most = counter === undefined ? 0 : counter.acknowledged + counter.unknown;
-  return payload.total <= most ? null : `a total of ${payload.total}`;
+  return total <= most ? null : `a total of ${total}`;
 }
