@@ -281,6 +281,31 @@ const REPLICATION: readonly Mutation[] = [
     seed: 1,
   },
   {
+    name: 'of an event of several dots, one is told',
+    file: 'protocol/replication/write-coordinator.ts',
+    find: 'const events = CausalContext.fromDots(outcome.dots);',
+    replace: 'const events = CausalContext.fromDots([dot]);',
+    caughtBy: 'collections',
+    seed: 1,
+  },
+  {
+    name: 'an addition takes the place of the whole set',
+    file: 'protocol/causal/mutate-collection.ts',
+    find: 'const gone = [...collection.stale, ...keyed(collection.own, memberOf, members)];',
+    replace: 'const gone = [...collection.stale, ...collection.own];',
+    caughtBy: 'collections',
+    seed: 1,
+  },
+  {
+    name: 'a change of expiry adds a member anew',
+    file: 'protocol/causal/mutate-collection.ts',
+    find: '  return applied(before, gone, [entryOf(before, at, expiresAtMs, { kind })], at);',
+    replace: `  const { payload } = collection.own.find((entry) => !isHeader(entry)) as Entry;
+  return applied(before, gone, [entryOf(before, at, expiresAtMs, payload)], at);`,
+    caughtBy: 'collections',
+    seed: 1,
+  },
+  {
     name: 'finished writes are not forgotten',
     file: 'protocol/replication/write-coordinator.ts',
     find: 'this.writes.delete(write.id);',
