@@ -8,7 +8,7 @@ const DOCUMENT_BYTES_MAX = 16 * 1024 * 1024;
 const PROBLEM_BYTES_MAX = 64 * 1024;
 
 export interface ApiRequest {
-  readonly method?: 'GET' | 'PUT' | 'DELETE';
+  readonly method?: 'GET' | 'PUT' | 'POST' | 'DELETE';
   readonly query?: Readonly<Record<string, string | undefined>>;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Uint8Array<ArrayBuffer> | string;
@@ -189,6 +189,14 @@ export function bucketPath(prefix: string, bucket: string): string {
     throw new CliError(`"${bucket}" is not the name of a bucket — see \`holdfast bucket list\``, EXIT_USAGE);
   }
   return `${prefix}/${escaped(bucket, 'bucket')}`;
+}
+
+/** Path of a member of the ring. */
+export function memberPath(nameOrId: string): string {
+  if (nameOrId === '.' || nameOrId === '..') {
+    throw new CliError(`"${nameOrId}" cannot be part of a URL — use the member's peer id`, EXIT_USAGE);
+  }
+  return `/v1/ring/members/${escaped(nameOrId, 'member')}`;
 }
 
 function escaped(text: string, what: string): string {

@@ -15,6 +15,7 @@ export const STATUS = z.object({
   level: z.string(),
   members: z.record(z.string(), count),
   ringEpoch: count,
+  ringPlace: z.string().optional(),
   shards: z.object({ owned: count, complete: count, transferring: count }),
   disk: z.object({ usedBytes: count, freeBytes: count, readOnly: z.boolean() }),
   hints: z.object({ records: count, bytes: count, dropped: count }).optional(),
@@ -40,13 +41,27 @@ export const MEMBERS = z.object({
   ),
 });
 
+const RING_MEMBER = z.object({
+  name: z.string(),
+  in: z.boolean(),
+  place: z.string().optional(),
+  weight: count,
+  zone: z.string(),
+  shards: count,
+});
+
+export type RingMember = z.infer<typeof RING_MEMBER>;
+export const ONE_RING_MEMBER = RING_MEMBER;
+
 export const RING = z.object({
   epoch: count,
   shards: count,
   replicas: count,
-  members: z.array(z.object({ name: z.string(), in: z.boolean(), weight: count, zone: z.string(), shards: count })),
-  changing: z.object({ shards: count }).nullable(),
+  members: z.array(RING_MEMBER),
+  changing: z.object({ shards: count, moved: count.optional() }).nullable(),
 });
+
+export type Ring = z.infer<typeof RING>;
 
 const BUCKET = z.object({
   name: z.string(),

@@ -151,10 +151,10 @@ export interface NodeHandle {
   members(): readonly MemberView[];
   ring(): RingView;
   /**
-   * An operator's command about the member of this name or peer id. `by`: who asks, for events. Failures:
+   * An operator's command about the member of this name or peer id. `from`: the asker's address, for events. Failures:
    * `member-not-found`, `last-member`, `bad-request`.
    */
-  changeRing(member: string, change: RingChange, by: string): Promise<RingMemberView>;
+  changeRing(member: string, change: RingChange, from: string): Promise<RingMemberView>;
   locate(bucket: string, key: string): LocateView;
   buckets(): readonly BucketView[];
   /** Undefined when there is no such bucket. */

@@ -261,13 +261,14 @@ export class LocalNode implements NodeHandle {
     };
   }
 
-  async changeRing(member: string, change: RingChange, by: string): Promise<RingMemberView> {
+  async changeRing(member: string, change: RingChange, from: string): Promise<RingMemberView> {
     const refusal = this.refusal();
     if (refusal !== null) throw new HoldfastError(refusal);
     const { peerId } = findRingMember(this.node, member);
     const id = ++this.lastId;
     const outcome = await new Promise<RingOutcome>((resolve, reject) => {
       this.ringRequests.set(id, { resolve, reject });
+      const by = `${from} at ${this.options.config.name}`;
       this.driver.post({ type: 'change-ring', id, member: peerId, change, by });
     });
     if (!outcome.ok) throw new HoldfastError(outcome.failure);

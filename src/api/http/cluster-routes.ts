@@ -1,14 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import { failure, HoldfastError } from '../../lib/failure.ts';
-import { type HttpContext, requireBucket } from './context.ts';
-import { json, LOCATE_SCHEMA, MEMBERS_SCHEMA, problems, RING_SCHEMA, STATUS_SCHEMA, TEXT } from './openapi.ts';
-import { keyParameter, NO_QUERY, QueryReader } from './query.ts';
-import { checkKey } from './target.ts';
-
-const LOCATE_QUERY = new QueryReader({
-  bucket: keyParameter('Name of the bucket.'),
-  key: keyParameter('The key.'),
-});
+import type { HttpContext } from './context.ts';
+import { json, MEMBERS_SCHEMA, problems, STATUS_SCHEMA, TEXT } from './openapi.ts';
+import { NO_QUERY } from './query.ts';
 
 const STATE_SCHEMA = { type: 'object', properties: { status: { type: 'string' } }, required: ['status'] };
 
@@ -44,43 +38,6 @@ export function clusterRoutes(app: FastifyInstance, context: HttpContext): void 
     handler: (request, reply) => {
       NO_QUERY.read(request.raw.url ?? '');
       return reply.send({ members: node.members() });
-    },
-  });
-
-  app.route({
-    method: 'GET',
-    url: '/v1/ring',
-    schema: {
-      operationId: 'ring',
-      tags: ['Cluster'],
-      summary: 'The ring and its balance',
-      response: { 200: json('The ring.', RING_SCHEMA), ...problems('bad-request') },
-    },
-    handler: (request, reply) => {
-      NO_QUERY.read(request.raw.url ?? '');
-      return reply.send(node.ring());
-    },
-  });
-
-  app.route({
-    method: 'GET',
-    url: '/v1/ring/locate',
-    schema: {
-      operationId: 'locate',
-      tags: ['Cluster'],
-      summary: 'Where a key lives',
-      querystring: { ...LOCATE_QUERY.schema, required: ['bucket', 'key'] },
-      response: {
-        200: json('Its shard and the names of its owners and fallbacks, in order.', LOCATE_SCHEMA),
-        ...problems('bad-request', 'bad-key', 'bucket-not-found'),
-      },
-    },
-    handler: (request, reply) => {
-      const { bucket, key } = LOCATE_QUERY.read(request.raw.url ?? '');
-      if (bucket === '') throw new HoldfastError(failure('bad-request', 'bucket: name the bucket'));
-      checkKey(key);
-      requireBucket(node, bucket);
-      return reply.send(node.locate(bucket, key));
     },
   });
 }

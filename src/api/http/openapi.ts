@@ -83,6 +83,8 @@ export const WRITE_HEADERS = {
 
 export const BUCKET_PARAMS = object({ bucket: text('Name of the bucket.') });
 
+export const MEMBER_PARAMS = object({ member: text('Name or peer id of the member.') });
+
 export const KEY_PARAMS = object({
   bucket: text('Name of the bucket.'),
   key: text('1 to 1024 bytes of UTF-8, percent-encoded where the URL needs it; slashes may stand as they are.'),
@@ -176,7 +178,7 @@ export const MEMBERS_SCHEMA = object({
   },
 });
 
-const RING_MEMBER_SCHEMA = object({
+export const RING_MEMBER_SCHEMA = object({
   name: { type: 'string' },
   peerId: { type: 'string' },
   in: { type: 'boolean', description: 'It owns shards.' },

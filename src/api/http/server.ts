@@ -20,6 +20,7 @@ import { listRoute } from './list-route.ts';
 import { logFault } from './ndjson.ts';
 import { documentInfo } from './openapi.ts';
 import { failureOf, PROBLEM_CONTENT_TYPE, problemOf } from './problem.ts';
+import { ringRoutes } from './ring-routes.ts';
 import { publicPath, RouteTable } from './route-table.ts';
 import { rawPath } from './target.ts';
 
@@ -63,6 +64,7 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   bucketRoutes(app, context);
   feedRoutes(app, context);
   clusterRoutes(app, context);
+  ringRoutes(app, context);
   descriptionRoutes(app);
   try {
     await app.listen({ host, port });

@@ -1,6 +1,8 @@
 import { failure, HoldfastError } from '../../lib/failure.ts';
 import { KEY_BYTES_MAX } from './limits.ts';
 
+type RefusalCode = 'bad-key' | 'bad-bucket' | 'bad-request';
+
 /** What a path below `/v1/kv/` names. */
 export interface KeyTarget {
   readonly bucket: string;
@@ -27,6 +29,12 @@ export function keyTarget(url: string, suffix = ''): KeyTarget {
 export function bucketTarget(url: string): string {
   const path = rawPath(url);
   return decodeSegment(path.slice(segmentStart(path, 3)), 'bad-bucket', 'the bucket');
+}
+
+/** The member of `/v1/ring/members/{member}`, decoded. */
+export function memberTarget(url: string): string {
+  const path = rawPath(url);
+  return decodeSegment(path.slice(segmentStart(path, 4)), 'bad-request', 'the member');
 }
 
 /** Throws `bad-key` unless 1 to 1024 bytes of valid UTF-8. */
@@ -65,7 +73,7 @@ function segmentStart(path: string, slashes: number): number {
   return at + 1;
 }
 
-function decodeSegment(raw: string, code: 'bad-key' | 'bad-bucket', what: string): string {
+function decodeSegment(raw: string, code: RefusalCode, what: string): string {
   if (isAscii(raw)) {
     try {
       return decodeURIComponent(raw);
@@ -81,6 +89,6 @@ function isAscii(text: string): boolean {
   return true;
 }
 
-function refusal(code: 'bad-key' | 'bad-bucket' | 'bad-request', message: string): HoldfastError {
+function refusal(code: RefusalCode, message: string): HoldfastError {
   return new HoldfastError(failure(code, message));
 }

@@ -1,34 +1,153 @@
-import type { Command } from 'commander';
-import type { z } from 'zod';
+import { type Command, InvalidArgumentError } from 'commander';
+import { memberPath } from '../client.ts';
 import type { CliContext } from '../context.ts';
+import { CliError, EXIT_USAGE } from '../errors.ts';
 import { examples } from '../options.ts';
 import { openSession } from '../session.ts';
-import { RING, readShape } from '../shapes.ts';
+import { ONE_RING_MEMBER, RING, type Ring, type RingMember, readShape } from '../shapes.ts';
 import { tableText } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 import { plural, printable } from '../text.ts';
 
-type Ring = z.infer<typeof RING>;
-
+const PATH = '/v1/ring';
 const HEAD = ['NAME', 'ZONE', 'RING', 'WEIGHT', 'SHARDS', 'OF FAIR SHARE', ''];
 const BAR_CHARACTERS = 24;
+const OWN = 'go back to what the member itself is configured with';
 
 export function addRingCommand(program: Command, context: CliContext): void {
-  program
-    .command('ring')
+  const ring = program.command('ring').description('show and change who holds the data');
+  addShow(ring, context);
+  addPlace(ring, context, 'in');
+  addPlace(ring, context, 'out');
+  addWeight(ring, context);
+  addZone(ring, context);
+  addRemove(ring, context);
+}
+
+function addShow(ring: Command, context: CliContext): void {
+  ring
+    .command('show', { isDefault: true })
     .description('show how the shards are spread over the members')
     .addHelpText('after', examples('holdfast ring', 'holdfast ring --json | jq .epoch'))
     .action(async (_options, command: Command) => {
       const { client, terminal, json } = openSession(command, context);
-      const answer = await client.json('/v1/ring');
+      const answer = await client.json(PATH);
       if (json) await terminal.json(answer);
       else await terminal.line(ringText(terminal, readShape(RING, answer)));
     });
 }
 
+function addPlace(ring: Command, context: CliContext, place: 'in' | 'out'): void {
+  ring
+    .command(place)
+    .description(
+      place === 'in'
+        ? 'put a member into the ring: it takes over its share of the data'
+        : 'take a member out of the ring: it hands over its data, and serves requests as before',
+    )
+    .argument('<name>', 'name or peer id of the member')
+    .addHelpText('after', examples(`holdfast ring ${place} gateway-7`))
+    .action((name: string, _options, command: Command) => change(command, context, name, { in: place === 'in' }));
+}
+
+function addWeight(ring: Command, context: CliContext): void {
+  ring
+    .command('weight')
+    .description("set a member's share of the data, relative to the others")
+    .argument('<name>', 'name or peer id of the member')
+    .argument('[weight]', '0.001 to 1000', weightOf)
+    .option('--own', OWN)
+    .addHelpText('after', examples('holdfast ring weight gateway-7 2', 'holdfast ring weight gateway-7 --own'))
+    .action((name: string, weight: number | undefined, options: OwnOption, command: Command) =>
+      change(command, context, name, { weight: oneOf(weight, options, 'weight') }),
+    );
+}
+
+function addZone(ring: Command, context: CliContext): void {
+  ring
+    .command('zone')
+    .description("set a member's zone: copies of a key go to different zones first")
+    .argument('<name>', 'name or peer id of the member')
+    .argument('[zone]', 'the zone')
+    .option('--own', OWN)
+    .addHelpText('after', examples('holdfast ring zone gateway-7 hall-2', 'holdfast ring zone gateway-7 --own'))
+    .action((name: string, zone: string | undefined, options: OwnOption, command: Command) =>
+      change(command, context, name, { zone: oneOf(zone, options, 'zone') }),
+    );
+}
+
+interface OwnOption {
+  readonly own?: boolean;
+}
+
+/** The value, or null for the member's own; exactly one of them has to be asked for. */
+function oneOf<T>(value: T | undefined, { own = false }: OwnOption, what: string): T | null {
+  if (own !== (value === undefined)) {
+    const wrong = own ? `both a ${what} and --own` : `no ${what} given`;
+    throw new CliError(`${wrong} — name a ${what}, or give --own`, EXIT_USAGE);
+  }
+  return value ?? null;
+}
+
+function addRemove(ring: Command, context: CliContext): void {
+  ring
+    .command('remove')
+    .description('take a member out for good, for example a broken one')
+    .argument('<name>', 'name or peer id of the member')
+    .option('--yes', 'it is meant')
+    .addHelpText('after', examples('holdfast ring remove gateway-7 --yes'))
+    .action(async (name: string, { yes }: { yes?: boolean }, command: Command) => {
+      if (yes !== true) {
+        const what = `${printable(name)} would be taken out of the ring for good`;
+        throw new CliError(`${what} — repeat with --yes, or use \`holdfast ring out\` for a time`, EXIT_USAGE);
+      }
+      await change(command, context, name, null);
+    });
+}
+
+/** Null: removed for good. */
+async function change(command: Command, context: CliContext, name: string, body: object | null): Promise<void> {
+  const { client, terminal, json } = openSession(command, context);
+  const request =
+    body === null
+      ? { method: 'DELETE' as const }
+      : {
+          method: 'POST' as const,
+          headers: { 'Content-Type': 'application/json' },
+          body: JSON.stringify(body),
+        };
+  const answer = await client.json(memberPath(name), request);
+  if (json) return terminal.json(answer);
+  await terminal.line(memberText(readShape(ONE_RING_MEMBER, answer)));
+  const { members, replicas } = readShape(RING, await client.json(PATH));
+  const inside = members.filter((member) => member.in).length;
+  if (inside < replicas) {
+    terminal.note(`only ${plural(inside, 'member')} in the ring: keys have ${inside} of ${replicas} copies`);
+  }
+}
+
+function memberText(member: RingMember): string {
+  const { name, weight, zone, shards } = member;
+  const place = placeOf(member);
+  const where = { in: 'in the ring', out: 'out of the ring', removed: 'removed from the ring' }[place] ?? place;
+  const inZone = zone === '' ? '' : `, zone ${printable(zone)}`;
+  return `${printable(name)} is ${where}: weight ${weight}${inZone}, owner of ${plural(shards, 'shard')}`;
+}
+
+function weightOf(text: string): number {
+  const weight = /^\d{1,9}(\.\d{1,9})?$/.test(text) ? Number(text) : Number.NaN;
+  if (weight >= 0.001 && weight <= 1000) return weight;
+  throw new InvalidArgumentError('Use a number from 0.001 to 1000.');
+}
+
+/** Nodes of earlier versions say only whether it is in. */
+function placeOf(member: RingMember): string {
+  return member.place ?? (member.in ? 'in' : 'out');
+}
+
 function ringText(terminal: Terminal, ring: Ring): string {
-  const { epoch, shards, replicas, members, changing } = ring;
-  const state = changing === null ? 'at rest' : terminal.colour('yellow', `${plural(changing.shards, 'shard')} moving`);
+  const { epoch, shards, replicas } = ring;
+  const members = ring.members.filter((member) => placeOf(member) !== 'removed' || member.in);
   const owned = members.reduce((sum, member) => sum + member.shards, 0);
   const weights = members.reduce((sum, member) => sum + (member.in ? member.weight : 0), 0);
   const most = Math.max(1, ...members.map((member) => member.shards));
@@ -36,18 +155,27 @@ function ringText(terminal: Terminal, ring: Ring): string {
     .toSorted((a, b) => (a.name < b.name ? -1 : 1))
     .map((member) => {
       const fair = member.in && weights > 0 ? (owned * member.weight) / weights : 0;
+      const place = placeOf(member);
       return [
         printable(member.name),
         printable(member.zone) || '-',
-        member.in ? 'in' : terminal.colour('dim', 'out'),
+        place === 'in' ? 'in' : terminal.colour('dim', printable(place)),
         String(member.weight),
         String(member.shards),
         fair > 0 ? `${Math.round((100 * member.shards) / fair)} %` : '-',
         barText(terminal, member.shards / most),
       ];
     });
-  const title = `epoch ${epoch}, ${plural(shards, 'shard')}, ${plural(replicas, 'replica')}, ${state}`;
-  return `${title}\n\n${tableText(terminal, HEAD, rows, ['WEIGHT', 'SHARDS', 'OF FAIR SHARE'])}`;
+  const title = `epoch ${epoch}, ${plural(shards, 'shard')}, ${plural(replicas, 'replica')}, ${stateText(terminal, ring)}`;
+  const removed = ring.members.length - members.length;
+  const rest = removed === 0 ? '' : `\n\n${plural(removed, 'member')} removed for good (--json lists all)`;
+  return `${title}\n\n${tableText(terminal, HEAD, rows, ['WEIGHT', 'SHARDS', 'OF FAIR SHARE'])}${rest}`;
+}
+
+function stateText(terminal: Terminal, { changing }: Ring): string {
+  if (changing === null) return 'at rest';
+  const done = changing.moved === undefined || changing.moved === 0 ? '' : `, ${changing.moved} done`;
+  return terminal.colour('yellow', `${plural(changing.shards, 'shard')} moving at this node${done}`);
 }
 
 function barText(terminal: Terminal, share: number): string {

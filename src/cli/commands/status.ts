@@ -33,12 +33,18 @@ function statusText(terminal: Terminal, status: z.infer<typeof STATUS>): string 
     ['version', `${printable(status.version)}, start ${status.bootEpoch}, up ${durationText(status.uptimeSeconds)}`],
     ['level', level === undefined ? printable(status.level) : terminal.colour(level, status.level)],
     ['members', members.join(', ')],
-    ['ring', `epoch ${status.ringEpoch}`],
+    ['ring', `epoch ${status.ringEpoch}${placeText(terminal, status.ringPlace)}`],
     ['shards', `${shards.owned} owned, ${shards.complete} complete${transferring}`],
     ['disk', `${sizeText(disk.usedBytes)} used, ${sizeText(disk.freeBytes)} free${readOnly}`],
   ];
   if (hints !== undefined) fields.push(['hints', hintsText(hints)]);
   return fieldsText(terminal, fields);
+}
+
+function placeText(terminal: Terminal, place = 'in'): string {
+  if (place === 'in') return '';
+  const what = place === 'removed' ? 'this node was removed for good' : `this node is ${printable(place)}`;
+  return terminal.colour('yellow', `, ${what}: it owns no data`);
 }
 
 function hintsText(hints: { records: number; bytes: number; dropped: number }): string {

@@ -28,6 +28,51 @@ describe('with the HTTP API', () => {
     },
   );
 
+  it('the place of a member is changed', async () => {
+    const out = await cli(['ring', 'out', 'other']);
+    expect(out).toMatchObject({
+      status: 0,
+      out: 'other is out of the ring: weight 1, zone zone-2, owner of 1 shard\n',
+    });
+    expect(await cli(['ring', 'out', 'fake'])).toMatchObject({ status: 1, out: '' });
+    expect((await cli(['ring', 'out', 'fake'])).err).toMatch(/\(last-member\)\n$/);
+    expect((await cli(['ring', 'in', 'nobody'])).err).toMatch(/\(member-not-found\)\n$/);
+    expect(JSON.parse((await cli(['ring', 'in', 'peer-other', '--json'])).out)).toMatchObject({ in: true });
+    expect((await cli(['ring', 'weight', 'other', '2.5'])).out).toContain('weight 2.5');
+    expect((await cli(['ring', 'weight', 'other', '--own'])).status).toBe(0);
+    expect((await cli(['ring', 'zone', 'other', 'hall/2 ä'])).out).toContain('zone hall/2 ä');
+    expect((await cli(['ring', 'zone', 'other', '--own'])).status).toBe(0);
+    expect(await cli(['ring', 'remove', 'other'])).toMatchObject({ status: 2, out: '' });
+    expect((await cli(['ring', 'remove', 'other', '--yes'])).out).toMatch(/^other is removed from the ring/);
+    expect((await cli(['ring'])).out).toContain('1 member removed for good');
+    expect(node.ringChanges.map(({ change }) => change)).toEqual([
+      { place: 'out' },
+      { place: 'in' },
+      { weight: 2.5 },
+      { weight: null },
+      { zone: 'hall/2 ä' },
+      { zone: null },
+      { place: 'removed' },
+    ]);
+  });
+
+  it.each([
+    [['ring', 'weight', 'other', '0']],
+    [['ring', 'weight', 'other', 'heavy']],
+    [['ring', 'weight', 'other']],
+    [['ring', 'weight', 'other', '2', '--own']],
+    [['ring', 'zone', 'other']],
+    [['ring', 'out']],
+    [['ring', 'aside', 'other']],
+    [['ring', 'out', '']],
+    [['ring', 'out', '..']],
+  ])('%j is bad usage', async (args) => {
+    const { status, out, err } = await cli(args);
+    expect([status, out]).toEqual([2, '']);
+    expect(err).toMatch(/^holdfast: .* — .*\n$/);
+    expect(node.ringChanges).toEqual([]);
+  });
+
   it('values of any key and content make the round trip', async () => {
     for (const key of ['a', 'node/edge-1/cpu', 'with space', '?&#%2F+', 'ünïcode/😀', '...', 'x/increment']) {
       expect(await cli(['put', 'default', key, '-'], { stdin: new Uint8Array([0, 255, 10]) })).toMatchObject({

@@ -84,9 +84,10 @@ const RING = {
     { name: 'b', peerId: 'B', in: true, weight: 2, zone: 'south', shards: 380 },
     { name: 'a', peerId: 'A', in: true, weight: 1, zone: 'north', shards: 190 },
     { name: 'c', peerId: 'C', in: true, weight: 1, zone: '', shards: 198 },
-    { name: 'd', peerId: 'D', in: false, weight: 1, zone: '', shards: 0 },
+    { name: 'd', peerId: 'D', in: false, place: 'out', weight: 1, zone: '', shards: 0 },
+    { name: 'e', peerId: 'E', in: false, place: 'removed', weight: 1, zone: '', shards: 0 },
   ],
-  changing: { shards: 1 },
+  changing: { shards: 1, moved: 40 },
 };
 
 async function show(args: string[], answer: unknown, options: Parameters<typeof run>[1] = {}) {
@@ -131,6 +132,16 @@ describe('status', () => {
     expect((await show(['status'], STATUS, { isTTY: true, env: { TERM: 'dumb' } })).out).not.toContain('\u001b');
   });
 
+  it('says when the node is not in the ring', async () => {
+    expect((await show(['status'], { ...STATUS, ringPlace: 'out' })).out).toContain(
+      'this node is out: it owns no data',
+    );
+    await node?.close();
+    expect((await show(['status'], { ...STATUS, ringPlace: 'removed' })).out).toContain('removed for good');
+    await node?.close();
+    expect((await show(['status'], { ...STATUS, ringPlace: 'in' })).out).not.toContain('owns no data');
+  });
+
   it('says when the disk is full and hints were dropped', async () => {
     const { out } = await show(['status'], {
       ...STATUS,
@@ -173,13 +184,15 @@ describe('ring', () => {
   it('prints the balance with bars', async () => {
     const { out } = await show(['ring'], RING, { env: { LANG: 'C.UTF-8' } });
     expect(out).toMatchInlineSnapshot(`
-      "epoch 4, 256 shards, 3 replicas, 1 shard moving
+      "epoch 4, 256 shards, 3 replicas, 1 shard moving at this node, 40 done
 
       NAME  ZONE   RING  WEIGHT  SHARDS  OF FAIR SHARE
       a     north  in         1     190           99 %  ████████████
       b     south  in         2     380           99 %  ████████████████████████
       c     -      in         1     198          103 %  █████████████
       d     -      out        1       0              -
+
+      1 member removed for good (--json lists all)
       "
     `);
   });

@@ -28,6 +28,59 @@ describe('cluster', () => {
   });
 });
 
+describe('the place of a member', () => {
+  const post = (member: string, body: unknown): Promise<Response> =>
+    h.fetch(`/v1/ring/members/${member}`, { method: 'POST', body: JSON.stringify(body) });
+
+  it('is what an operator says, by name or peer id', async () => {
+    const out = await post('other', { in: false });
+    expect(out.status).toBe(200);
+    expect(await out.json()).toMatchObject({ name: 'other', peerId: 'peer-other', in: false, place: 'out' });
+    expect(await (await post('peer-other', { in: true, weight: 2, zone: 'b' })).json()).toMatchObject({
+      in: true,
+      weight: 2,
+      zone: 'b',
+    });
+    await post('other', { weight: null, zone: null });
+    const removed = await h.fetch('/v1/ring/members/other', { method: 'DELETE' });
+    expect(await removed.json()).toMatchObject({ in: false, place: 'removed' });
+    expect(h.node.ringChanges.map(({ peerId, change }) => [peerId, change])).toEqual([
+      ['peer-other', { place: 'out' }],
+      ['peer-other', { place: 'in', weight: 2, zone: 'b' }],
+      ['peer-other', { weight: null, zone: null }],
+      ['peer-other', { place: 'removed' }],
+    ]);
+    expect(h.node.ringChanges.every(({ by }) => by === '127.0.0.1')).toBe(true);
+  });
+
+  it('finds names with any characters', async () => {
+    expect(await problemOf(await post('a%2Fb%20%C3%A4', { in: false }))).toBe('404 member-not-found');
+  });
+
+  it.each([
+    [{}, '400 bad-request'],
+    [{ in: 'no' }, '400 bad-request'],
+    [{ out: true }, '400 bad-request'],
+    [{ weight: 0 }, '400 bad-request'],
+    [{ weight: '1' }, '400 bad-request'],
+    [{ weight: 1e9 }, '400 bad-request'],
+    [{ zone: 'z'.repeat(65) }, '400 bad-request'],
+    [[], '400 bad-request'],
+  ])('refuses %j', async (body, expected) => {
+    expect(await problemOf(await post('other', body))).toBe(expected);
+    expect(h.node.ringChanges).toEqual([]);
+  });
+
+  it('refuses a member that nobody knows, the last one, and a bad target', async () => {
+    expect(await problemOf(await post('nobody', { in: false }))).toBe('404 member-not-found');
+    await post('other', { in: false });
+    expect(await problemOf(await post('fake', { in: false }))).toBe('409 last-member');
+    expect(await problemOf(await h.fetch('/v1/ring/members/fake', { method: 'DELETE' }))).toBe('409 last-member');
+    expect(await problemOf(await post('%ff', { in: false }))).toBe('400 bad-request');
+    expect(await problemOf(await post('other?x=1', { in: false }))).toBe('400 bad-request');
+  });
+});
+
 describe('operation', () => {
   it('is alive before it is ready', async () => {
     expect((await h.fetch('/readyz')).status).toBe(200);

@@ -26,6 +26,8 @@ const ROUTES = [
   'GET /v1/members',
   'GET /v1/ring',
   'GET /v1/ring/locate',
+  'DELETE /v1/ring/members/{member}',
+  'POST /v1/ring/members/{member}',
   'GET /v1/status',
   'GET /v1/watch/{bucket}',
 ];
