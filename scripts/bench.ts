@@ -8,6 +8,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run: (args: string[]) => 
   kv: () => import('./bench/kv.ts'),
   idle: () => import('./bench/idle.ts'),
   membership: () => import('./bench/membership.ts'),
+  ring: () => import('./bench/ring.ts'),
   store: () => import('./bench/store.ts'),
 };
 
@@ -29,6 +30,8 @@ const USAGE = `usage: npm run bench -- NAME [options]
            --seconds N (30)  of idling
            --only WORDS      comma-separated: holdfast, serf, kill, join, stall (on loopback), idle, silent (in
                              network namespaces: root on Linux)
+  ring   how evenly shards and keys are spread, and what moves when members join, leave or change; computed
+           --members N (10)  --clusters N (1000)  --shards N (256)  --keys N (100000)
   store  the store alone, in one process
            --seconds N (10)  --directory DIR
 

@@ -32,6 +32,17 @@ export function vnodeDistances(id: NodeId, weight: number, out: Float64Array): v
   }
 }
 
+/**
+ * The weight at which a member is among the nearest of a share (0 to 1) of the shards, in the unit in which weights of
+ * all members at their own shares fit together (the inclusion probability of Poisson sampling).
+ */
+export function rateForShare(share: number): number {
+  return -naturalLog(Math.max(1 - share, NOT_EVERYWHERE));
+}
+
+/** A member that owns everything would have to be infinitely near. */
+const NOT_EVERYWHERE = 1e-6;
+
 /** Pseudo-random 32-bit integers from 64 bits of the id (finaliser of MurmurHash3 over a Weyl sequence). */
 function generator(id: NodeId): () => number {
   const high = hashString(id, 0x51ed270b);
