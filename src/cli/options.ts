@@ -23,11 +23,8 @@ export function ttlOption(description: string): Option {
   return new Option('--ttl <seconds>', description).argParser(wholeNumber(1, SECONDS_MAX));
 }
 
-export function contextOption(): Option {
-  return new Option(
-    '--context <token>',
-    'causal context of an earlier read (`get --json`): replace what that has seen',
-  );
+export function contextOption(meaning: string): Option {
+  return new Option('--context <token>', `causal context of an earlier answer about the key (--json): ${meaning}`);
 }
 
 /** Text for `addHelpText`: what a person would type first. */

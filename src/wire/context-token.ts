@@ -1,31 +1,41 @@
 import { failure, HoldfastError } from '../lib/failure.ts';
-import { hash32 } from '../lib/hash.ts';
+import { hash32, hashString } from '../lib/hash.ts';
 import { CausalContext } from '../protocol/causal/context.ts';
 
 /**
  * The causal context as clients carry it: base64url (RFC 4648, section 5, no padding) of
  *
- *     version (1) | actors (varint) | per actor: id (8 bytes) | ranges (varint) | per range: gap, length (varint) | hash32 (4, little-endian)
+ *     version (1) | key (4, little-endian) | actors (varint) | per actor: id (8 bytes) | ranges (varint) | per range: gap, length (varint) | hash32 (4, little-endian)
  *
- * Actors ascend; a range starts `gap` after the end of the one before it (or after 0), and spans `length` + 1
+ * `key` is a hash of the bucket and key that it is about: dots are named anew in every shard, so that the token of one
+ * key would say something wrong about another. Actors ascend; a range starts `gap` after the end of the one before it (or after 0), and spans `length` + 1
  * counters. Each context has exactly one token: anything else is refused. The checksum catches truncation and
  * typing errors; it is no signature, so the node must never learn new dots from a client's context.
  */
-const VERSION = 1;
+const VERSION = 2;
 const ACTORS_MAX = 1024;
 const RANGES_MAX = 4096;
 /** Keeps a response's headers under the 16 KiB that common clients accept. */
 const TOKEN_CHARACTERS_MAX = 8192;
 const CHECKSUM_SEED = 0x48464354;
+const NAME_SEED = 0x4846434b;
+const NAME_BYTES = 4;
 const CHECKSUM_BYTES = 4;
 const ACTOR_BYTES = 8;
 const TOKEN_BYTES_MAX = (TOKEN_CHARACTERS_MAX / 4) * 3;
 
-/** The token of a context; null when it is too large for one (more than 1024 actors, 4096 ranges or 8192 characters). */
-export function encodeContextToken(context: CausalContext): string | null {
+/** What a token is about. */
+export interface TokenSubject {
+  readonly bucket: string;
+  readonly key: string;
+}
+
+/** The token of a context of one key; null when it is too large for one (more than 1024 actors, 4096 ranges or 8192 characters). */
+export function encodeContextToken(context: CausalContext, subject: TokenSubject): string | null {
   if (context.actorCount > ACTORS_MAX || context.rangeCount > RANGES_MAX) return null;
   const writer = new TokenWriter();
   writer.byte(VERSION);
+  writer.name(subject);
   writer.varint(context.actorCount);
   const ranges = context.ranges();
   for (let i = 0; i < ranges.length; ) {
@@ -47,13 +57,14 @@ export function encodeContextToken(context: CausalContext): string | null {
   return token.length > TOKEN_CHARACTERS_MAX ? null : token;
 }
 
-/** Throws a HoldfastError `bad-context` for anything that `encodeContextToken` does not produce. */
-export function decodeContextToken(token: string): CausalContext {
+/** Throws a HoldfastError `bad-context` for anything that `encodeContextToken` does not produce for this key. */
+export function decodeContextToken(token: string, subject: TokenSubject): CausalContext {
   if (token.length > TOKEN_CHARACTERS_MAX) throw refusal(`it is longer than ${TOKEN_CHARACTERS_MAX} characters`);
   const bytes = Buffer.from(token, 'base64url');
   // Node's decoder skips what it does not know; only the canonical text survives the way back.
   if (bytes.toString('base64url') !== token) throw refusal('it is not base64url');
   const reader = new TokenReader(bytes);
+  reader.expectName(subject);
   const context = new CausalContext();
   const actors = reader.varint();
   if (actors > ACTORS_MAX) throw refusal(`it names more than ${ACTORS_MAX} actors`);
@@ -78,6 +89,10 @@ export function decodeContextToken(token: string): CausalContext {
   }
   reader.expectEnd();
   return context;
+}
+
+function nameHash({ bucket, key }: TokenSubject): number {
+  return hashString(`${bucket}\0${key}`, NAME_SEED);
 }
 
 function refusal(cause: string): HoldfastError {
@@ -113,6 +128,11 @@ class TokenWriter {
     this.bytes[this.end++] = rest;
   }
 
+  name(subject: TokenSubject): void {
+    this.reserve(NAME_BYTES);
+    this.end = this.bytes.writeUInt32LE(nameHash(subject), this.end);
+  }
+
   actor(id: string): void {
     this.reserve(ACTOR_BYTES);
     this.bytes.write(id, this.end, 'hex');
@@ -142,7 +162,7 @@ class TokenReader {
   constructor(bytes: Buffer) {
     this.bytes = bytes;
     this.end = bytes.length - CHECKSUM_BYTES;
-    if (this.end < 2) throw refusal('it is too short');
+    if (this.end < 2 + NAME_BYTES) throw refusal('it is too short');
     if (bytes[0] !== VERSION) throw refusal(`its version is not ${VERSION}`);
     const checksum = hash32(bytes.subarray(0, this.end), CHECKSUM_SEED);
     if (bytes.readUInt32LE(this.end) !== checksum) throw refusal('its checksum does not match');
@@ -162,6 +182,12 @@ class TokenReader {
       scale *= 0x80;
     }
     throw refusal('a number is malformed');
+  }
+
+  expectName(subject: TokenSubject): void {
+    const hash = this.bytes.readUInt32LE(this.at);
+    this.at += NAME_BYTES;
+    if (hash !== nameHash(subject)) throw refusal('it is about another key');
   }
 
   actor(): string {

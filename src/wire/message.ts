@@ -184,7 +184,7 @@ const prefix = text(KEY_BYTES_MAX);
 const LIST_LIMIT_MAX = 4096;
 const request: Codec<ClientRequest> = union<ClientRequest, 'type'>('type', {
   mutate: [0, record({ bucket: bucketName, key: keyText, mutation, level, context: nullable(causalContext) })],
-  get: [1, record({ bucket: bucketName, key: keyText, level })],
+  get: [1, record({ bucket: bucketName, key: keyText, level, session: nullable(causalContext) })],
   list: [2, record({ bucket: bucketName, prefix, after: prefix, limit: integer(LIST_LIMIT_MAX), values: boolean })],
   confirm: [3, record({ bucket: bucketName, key: keyText, dot })],
 });

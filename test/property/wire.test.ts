@@ -418,10 +418,11 @@ describe('what nodes and clients keep', () => {
   });
 
   test('a context token comes back whole, and a changed one is refused by its code', () => {
+    const subject = { bucket: 'default', key: 'k' };
     const refuses = (token: string): void => {
       try {
-        const decoded = decodeContextToken(token);
-        expect(encodeContextToken(decoded)).toBe(token);
+        const decoded = decodeContextToken(token, subject);
+        expect(encodeContextToken(decoded, subject)).toBe(token);
       } catch (error) {
         expect(error).toBeInstanceOf(HoldfastError);
         expect((error as HoldfastError).code).toBe('bad-context');
@@ -433,12 +434,12 @@ describe('what nodes and clients keep', () => {
         fc.nat(),
         fc.constantFrom('A', 'Z', 'a', '0', '-', '_', '+', '/', '=', ' ', '\u00e9'),
         (covered, at, character) => {
-          const token = encodeContextToken(covered);
+          const token = encodeContextToken(covered, subject);
           if (token === null) throw new Error('a small context has a token');
-          expect(decodeContextToken(token).equals(covered)).toBe(true);
+          expect(decodeContextToken(token, subject).equals(covered)).toBe(true);
           const index = at % token.length;
           const changed = token.slice(0, index) + character + token.slice(index + 1);
-          if (changed !== token) expect(() => decodeContextToken(changed)).toThrow(HoldfastError);
+          if (changed !== token) expect(() => decodeContextToken(changed, subject)).toThrow(HoldfastError);
           refuses(token.slice(0, index));
         },
       ),

@@ -80,11 +80,11 @@ describe('a bad record', () => {
     let found = 0;
     cluster.observers.push({ event: (_node, { type }) => void (found += type === 'object-lost' ? 1 : 0) });
     cluster.weather = { ...FAIR_WEATHER, latencyMinMs: 100, latencyMaxMs: 120 };
-    const read = ask(cluster, first, { type: 'get', bucket: BUCKET, key: KEY, level: 'quorum' });
+    const read = ask(cluster, first, { type: 'get', bucket: BUCKET, key: KEY, level: 'quorum', session: null });
     cluster.run(50);
     first.disk.damage(shard, NAME);
     for (let i = 0; i < MANY; i++)
-      ask(cluster, first, { type: 'get', bucket: BUCKET, key: `other/${i}`, level: 'one' });
+      ask(cluster, first, { type: 'get', bucket: BUCKET, key: `other/${i}`, level: 'one', session: null });
     cluster.run(50);
     const reply = read();
     expect(found).toBe(1);

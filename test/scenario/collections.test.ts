@@ -110,7 +110,7 @@ describe('sets', () => {
     mutate(cluster, owners[0], 's', { type: 'expire', expiresAtMs: wallMs() + 5000 }, 'all')();
     expect(mutate(cluster, owners[1], 's', add('b'), 'all')()).toMatchObject({ applied: true });
     cluster.run(6000);
-    const read = ask(cluster, owners[2], { type: 'get', bucket: BUCKET, key: 's', level: 'quorum' })();
+    const read = ask(cluster, owners[2], { type: 'get', bucket: BUCKET, key: 's', level: 'quorum', session: null })();
     expect(read).toMatchObject({ entries: [] });
     const empty = (): boolean => owners.every((owner) => onDisk(owner, shard, 's').length === 0);
     expect(cluster.runUntil(empty, SETTLE_MS)).toBe(true);

@@ -69,7 +69,7 @@ describe('a delete', () => {
     compact(cluster);
     for (const node of nodes) {
       expect(dotsOn(node, shard, KEY)).toHaveLength(1);
-      const reply = ask(cluster, node, { type: 'get', bucket: BUCKET, key: KEY, level: 'one' })();
+      const reply = ask(cluster, node, { type: 'get', bucket: BUCKET, key: KEY, level: 'one', session: null })();
       expect(reply).toMatchObject({
         type: 'get',
         entries: [{ payload: { value: new TextEncoder().encode('again') } }],

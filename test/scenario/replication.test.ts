@@ -162,7 +162,7 @@ describe('replication', () => {
       cluster.replaceDisk(wiped);
       cluster.start(wiped);
       for (let i = 0; i < 2000; i++) {
-        ask(cluster, coordinator, { type: 'get', bucket: BUCKET, key: 'k', level: 'all' });
+        ask(cluster, coordinator, { type: 'get', bucket: BUCKET, key: 'k', level: 'all', session: null });
         cluster.run(1);
       }
       settle(cluster);

@@ -125,7 +125,7 @@ describe('faults', () => {
     const { cluster, nodes, inject } = story();
     inject({ type, node: 0, forMs: 1000 });
     let replyMs = 0;
-    cluster.request(nodes[0], { type: 'get', bucket: 'default', key: 'k', level: 'one' }, () => {
+    cluster.request(nodes[0], { type: 'get', bucket: 'default', key: 'k', level: 'one', session: null }, () => {
       replyMs = cluster.clock.nowMs;
     });
     const { nowMs } = cluster.clock;

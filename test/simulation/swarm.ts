@@ -5,6 +5,7 @@ import { SimCluster } from './cluster.ts';
 import { FaultInjector } from './fault-injector.ts';
 import type { SimObserver } from './observer.ts';
 import { drawSchedule, type Schedule } from './schedule.ts';
+import { SessionClients, type SessionHistory } from './session-clients.ts';
 import { type History, Workload } from './workload.ts';
 
 /** Time for everything to converge once faults have stopped. */
@@ -18,6 +19,7 @@ export interface SwarmReport {
   readonly schedule: Schedule;
   readonly problems: readonly string[];
   readonly history: History;
+  readonly sessions: SessionHistory;
   /** What was done when, and what was passed over. */
   readonly faults: readonly string[];
   readonly simulatedMs: number;
@@ -42,7 +44,8 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
   const cluster = new SimCluster({ seed: prng.uint32(), nodes, zones, discovery, redial });
   const workload = new Workload(cluster, new Prng(prng.uint32()), HOT_KEYS, new Prng(prng.uint32()));
   const { history } = workload;
-  const checkers = allCheckers(cluster, history);
+  const sessions = new SessionClients(cluster, new Prng(prng.uint32()), history.sent);
+  const checkers = allCheckers(cluster, history, sessions.history);
   cluster.observers.push(...checkers, ...(options.observers ?? []));
   const faults: string[] = [];
   const note = (text: string): void => {
@@ -56,10 +59,12 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
   cluster.run(schedule.calmMs);
   cluster.weather = schedule.weather;
   workload.start(schedule.opIntervalMs);
+  sessions.start(schedule.opIntervalMs * 2);
   cluster.run(schedule.safetyMs);
 
   note('faults stop');
   workload.stop();
+  sessions.stop();
   injector.endAll();
   const settled = cluster.runUntil(
     () => cluster.isSettled() && checkConvergence(cluster).length === 0,
@@ -69,7 +74,15 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
   cluster.run(QUIET_MS);
   const problems = [...history.problems, ...(settled ? [] : unsettled(cluster))];
   for (const checker of checkers) problems.push(...checker.check());
-  return { seed: schedule.seed, schedule, problems, history, faults, simulatedMs: cluster.clock.nowMs };
+  return {
+    seed: schedule.seed,
+    schedule,
+    problems,
+    history,
+    sessions: sessions.history,
+    faults,
+    simulatedMs: cluster.clock.nowMs,
+  };
 }
 
 function unsettled(cluster: SimCluster): string[] {

@@ -192,7 +192,7 @@ export class Workload {
     history.reads++;
     const level = this.level();
     const known = level === 'one' ? undefined : history.acknowledged.get(key);
-    this.request({ type: 'get', bucket: BUCKET, key, level }, (reply, node) => {
+    this.request({ type: 'get', bucket: BUCKET, key, level, session: null }, (reply, node) => {
       if (reply.type !== 'get') return;
       const counts = reply.complete && known?.strict === true && this.knowsCluster(node);
       const isExpected = counts && history.acknowledged.get(key) === known;

@@ -76,7 +76,7 @@ export class FakeNodeHandle implements NodeHandle {
   /** Stays at this node: there are no others. */
   readonly pubSub = new GossipPubSub(new MemoryNetwork().create('secret'), new ManualClock(), new RecordingLog());
   private readonly data = new Map<string, Map<string, Entries>>();
-  private readonly covered = new CausalContext();
+  private covered = new CausalContext();
   private counter = 0;
   private hlc: Hlc = 0;
 
@@ -234,6 +234,12 @@ export class FakeNodeHandle implements NodeHandle {
     this.refusals.push(`${listener} ${reason}`);
   }
 
+  /** All data is gone, and what it had seen with it. */
+  forget(): void {
+    for (const keys of this.data.values()) keys.clear();
+    this.covered = new CausalContext();
+  }
+
   private addBucket(view: BucketView): BucketView {
     this.configs.set(view.name, view);
     this.data.set(view.name, new Map());
@@ -285,6 +291,9 @@ export class FakeNodeHandle implements NodeHandle {
 
   private read(request: GetRequest): GetReply {
     const stored = this.keysOf(request.bucket).get(request.key) ?? [];
+    if (request.session !== null && !this.covered.covers(request.session)) {
+      throw new HoldfastError(failure('session-unavailable', 'nobody has what the session has seen'));
+    }
     return {
       type: 'get',
       entries: liveEntries(stored, this.clockMs, this.conflictOf(request.bucket)),

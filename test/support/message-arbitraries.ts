@@ -141,7 +141,7 @@ const request: fc.Arbitrary<ClientRequest> = fc.oneof(
     level,
     context: fc.option(context),
   }),
-  fc.record({ type: fc.constant('get' as const), bucket, key, level }),
+  fc.record({ type: fc.constant('get' as const), bucket, key, level, session: fc.option(context) }),
   fc.record({
     type: fc.constant('list' as const),
     bucket,

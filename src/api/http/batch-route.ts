@@ -10,7 +10,7 @@ import {
   type NodeHandle,
   VALUE_BYTES_MAX,
 } from '../../ports/node-handle.ts';
-import { encodeContextToken } from '../../wire/context-token.ts';
+import { encodeContextToken, type TokenSubject } from '../../wire/context-token.ts';
 import { bodyChunks, parseJson } from './body.ts';
 import { type HttpContext, requireBucket } from './context.ts';
 import { inOrder } from './in-order.ts';
@@ -139,7 +139,7 @@ function executor(node: NodeHandle, batch: Batch): (line: Line) => Promise<strin
       });
     busy.set(key, settled);
     try {
-      return resultText({ line: number, key, ok: true, ...successOf(await written) });
+      return resultText({ line: number, key, ok: true, ...successOf(await written, { bucket: batch.bucket, key }) });
     } catch (error) {
       const reason = failureOf(error);
       if (reason !== null && reason.code !== 'bad-key') node.countRefusal('http', reason.code);
@@ -152,7 +152,7 @@ function write(node: NodeHandle, batch: Batch, operation: Operation): Promise<Mu
   const { bucket, level } = batch;
   const { key } = operation;
   checkKey(key);
-  const context = contextOf(operation.context);
+  const context = contextOf(operation.context, { bucket, key });
   return node.request({ type: 'mutate', bucket, key, mutation: mutationOf(node, batch, operation), level, context });
 }
 
@@ -172,8 +172,11 @@ function mutationOf(node: NodeHandle, batch: Batch, operation: Operation): Mutat
   return { type: 'put', value, contentType, expiresAtMs, onlyIf: null };
 }
 
-function successOf({ dot, context, acks, owners, quorum }: MutateReply): Record<string, unknown> {
-  const token = encodeContextToken(context);
+function successOf(
+  { dot, context, acks, owners, quorum }: MutateReply,
+  subject: TokenSubject,
+): Record<string, unknown> {
+  const token = encodeContextToken(context, subject);
   return {
     ...(dot === null ? {} : { etag: entityTag(dot) }),
     ...(token === null ? {} : { context: token }),

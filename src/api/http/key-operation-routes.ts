@@ -45,11 +45,11 @@ function operation<Body>(app: FastifyInstance, { node }: HttpContext, about: Ope
       const { w } = WRITE_QUERY.read(url);
       const { bucket, key } = keyTarget(url, `/${about.name}`);
       requireBucket(node, bucket);
-      const context = contextOf(request.raw.headers['holdfast-context']);
+      const context = contextOf(request.raw.headers['holdfast-context'], { bucket, key });
       const body = await bodyOf(request.raw, about.body);
       const mutation = about.mutation(body);
       const written = await node.request({ type: 'mutate', bucket, key, mutation, level: w, context });
-      setWritten(reply, written);
+      setWritten(reply, written, { bucket, key });
       return reply.send(about.result(written, body));
     },
   });

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifySchema } from 'fastify';
 import { failure, HoldfastError } from '../../lib/failure.ts';
 import { type CausalContext, type Dot, dotText, type MutateReply, VALUE_BYTES_MAX } from '../../ports/node-handle.ts';
-import { decodeContextToken, encodeContextToken } from '../../wire/context-token.ts';
+import { decodeContextToken, encodeContextToken, type TokenSubject } from '../../wire/context-token.ts';
 import { readBody } from './body.ts';
 import { type HttpContext, requireBucket } from './context.ts';
 import { CONTENT_TYPE_CHARACTERS_MAX, TTL_SECONDS_MAX } from './limits.ts';
@@ -53,12 +53,17 @@ const GET_SCHEMA: FastifySchema = {
     '`{"members":[…]}` with `Holdfast-Type: set`, a map as `{"fields":{…}}` with `Holdfast-Type: map`, where bytes that are ' +
     'no UTF-8 are `{"base64":…}`, and fields so named are in `binaryFields`: `[{"field","value"}]`. ' +
     '`Holdfast-Complete: false` says that too few owners of the key could be asked and newer writes may be missing. ' +
+    'With a Holdfast-Context of an earlier answer about this key the read never shows less than that answer, also at ' +
+    'another node: further replicas are asked, and 503 `session-unavailable` says that none that can be reached has it. ' +
     'An absent key is 404, also with a Holdfast-Context. HEAD answers the same without the body.',
   params: KEY_PARAMS,
   querystring: GET_QUERY.schema,
   headers: {
     type: 'object',
-    properties: { 'If-None-Match': { type: 'string', description: 'ETags; 304 when one is current.' } },
+    properties: {
+      ...contextHeader,
+      'If-None-Match': { type: 'string', description: 'ETags; 304 when one is current.' },
+    },
   },
   response: {
     200: { description: 'The value.', headers: { ...ENTITY_HEADERS, ...TYPE_HEADER }, content: BYTES },
@@ -69,7 +74,16 @@ const GET_SCHEMA: FastifySchema = {
       items: VARIANT_SCHEMA,
     },
     304: { description: 'The value still has the ETag.', headers: ENTITY_HEADERS, type: 'null' },
-    ...problems('not-found', 'bucket-not-found', 'bad-request', 'bad-key', 'quorum-unavailable', 'not-ready'),
+    ...problems(
+      'not-found',
+      'bucket-not-found',
+      'bad-request',
+      'bad-key',
+      'bad-context',
+      'quorum-unavailable',
+      'session-unavailable',
+      'not-ready',
+    ),
   },
 };
 
@@ -84,9 +98,10 @@ function getRoute(app: FastifyInstance, { node }: HttpContext): void {
       const { bucket, key } = keyTarget(url);
       const { r } = GET_QUERY.read(url);
       const { conflict } = requireBucket(node, bucket);
-      const answer = await node.request({ type: 'get', bucket, key, level: r });
+      const session = contextOf(request.raw.headers['holdfast-context'], { bucket, key });
+      const answer = await node.request({ type: 'get', bucket, key, level: r, session });
       const found = represent(answer.entries, conflict);
-      setContext(reply, answer.context);
+      setContext(reply, answer.context, { bucket, key });
       if (!answer.complete) reply.header('holdfast-complete', 'false');
       if (found === null)
         return reply
@@ -142,13 +157,14 @@ function putRoute(app: FastifyInstance, { node }: HttpContext): void {
       const { w, ttl } = PUT_QUERY.read(url);
       const { ttlSeconds } = requireBucket(node, bucket);
       refuseConditions(headers);
-      const context = contextOf(headers['holdfast-context']);
+      const context = contextOf(headers['holdfast-context'], { bucket, key });
       const contentType = headers['content-type'] ?? DEFAULT_CONTENT_TYPE;
       checkContentType(contentType);
       const value = await readBody(request.raw, VALUE_BYTES_MAX, TOO_LARGE);
       const expiresAtMs = expiryOf(ttl ?? ttlSeconds, node.wallMs());
       const mutation = { type: 'put', value, contentType, expiresAtMs, onlyIf: null } as const;
-      return sendWritten(reply, await node.request({ type: 'mutate', bucket, key, mutation, level: w, context }));
+      const written = await node.request({ type: 'mutate', bucket, key, mutation, level: w, context });
+      return sendWritten(reply, written, { bucket, key });
     },
   });
 }
@@ -187,9 +203,10 @@ function deleteRoute(app: FastifyInstance, { node }: HttpContext): void {
       const { w } = WRITE_QUERY.read(url);
       requireBucket(node, bucket);
       refuseConditions(headers);
-      const context = contextOf(headers['holdfast-context']);
+      const context = contextOf(headers['holdfast-context'], { bucket, key });
       const mutation = { type: 'delete' } as const;
-      return sendWritten(reply, await node.request({ type: 'mutate', bucket, key, mutation, level: w, context }));
+      const written = await node.request({ type: 'mutate', bucket, key, mutation, level: w, context });
+      return sendWritten(reply, written, { bucket, key });
     },
   });
 }
@@ -200,8 +217,8 @@ export function expiryOf(ttlSeconds: number | null, wallMs: number): number {
 }
 
 /** Throws `bad-context`. */
-export function contextOf(token: string | string[] | undefined): CausalContext | null {
-  return token === undefined ? null : decodeContextToken(String(token));
+export function contextOf(token: string | string[] | undefined, subject: TokenSubject): CausalContext | null {
+  return token === undefined ? null : decodeContextToken(String(token), subject);
 }
 
 /** Throws `bad-request` for what could not be sent back as a header. */
@@ -227,20 +244,20 @@ function refuseConditions(headers: Readonly<Record<string, unknown>>): void {
   );
 }
 
-function setContext(reply: FastifyReply, context: CausalContext): void {
-  const token = encodeContextToken(context);
+function setContext(reply: FastifyReply, context: CausalContext, subject: TokenSubject): void {
+  const token = encodeContextToken(context, subject);
   if (token !== null) reply.header('holdfast-context', token);
 }
 
-export function setWritten(reply: FastifyReply, written: MutateReply): void {
-  setContext(reply, written.context);
+export function setWritten(reply: FastifyReply, written: MutateReply, subject: TokenSubject): void {
+  setContext(reply, written.context, subject);
   if (written.dot !== null) reply.header('etag', entityTag(written.dot));
   reply.header('holdfast-acks', `${written.acks}/${written.owners}`);
   reply.header('holdfast-quorum', written.quorum);
 }
 
-function sendWritten(reply: FastifyReply, written: MutateReply): FastifyReply {
-  setWritten(reply, written);
+function sendWritten(reply: FastifyReply, written: MutateReply, subject: TokenSubject): FastifyReply {
+  setWritten(reply, written, subject);
   return reply.code(204).send();
 }
 

@@ -62,13 +62,16 @@ export const lastEventId: Schema = {
 };
 
 export const contextHeader = {
-  'Holdfast-Context': text('The causal context of an earlier answer about this key, as it was received.'),
+  'Holdfast-Context': text(
+    'The causal context of an earlier answer about this key, as it was received: a write replaces what that has seen, a ' +
+      'read shows no less.',
+  ),
 };
 
 export const ENTITY_HEADERS = {
   ETag: text('Names the version of the value.'),
   'Holdfast-Context': text(
-    'The causal context to pass on with the next write. Left out when it is too large for a header.',
+    'The causal context to pass on with the next request for this key. Left out when it is too large for a header.',
   ),
 };
 

@@ -29,7 +29,7 @@ export class Keyspace {
   }
 
   async read(key: string): Promise<Entries> {
-    return (await this.node.request({ type: 'get', bucket: BUCKET, key, level: 'quorum' })).entries;
+    return (await this.node.request({ type: 'get', bucket: BUCKET, key, level: 'quorum', session: null })).entries;
   }
 
   async mutate(key: string, mutation: Mutation): Promise<MutateReply> {

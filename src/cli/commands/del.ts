@@ -17,7 +17,7 @@ export function addDelCommand(program: Command, context: CliContext): void {
     .argument('<bucket>', 'name of the bucket')
     .argument('<key>', 'key')
     .addOption(levelOption('have it on disk'))
-    .addOption(contextOption())
+    .addOption(contextOption('replace what that has seen'))
     .addHelpText('after', examples('holdfast del default greeting', 'holdfast del default greeting --level all'))
     .action(async (bucket: string, key: string, options: DelOptions, command: Command) => {
       const session = openSession(command, context);

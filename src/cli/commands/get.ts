@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import { keyPath } from '../client.ts';
 import type { CliContext } from '../context.ts';
-import { examples, levelOption } from '../options.ts';
+import { contextOption, examples, levelOption } from '../options.ts';
 import { openSession, type Session } from '../session.ts';
 import { readShape } from '../shapes.ts';
 import { plural } from '../text.ts';
@@ -12,6 +12,7 @@ const SIBLINGS = z.array(z.unknown());
 
 interface GetOptions {
   readonly level?: string;
+  readonly context?: string;
 }
 
 export function addGetCommand(program: Command, context: CliContext): void {
@@ -21,10 +22,13 @@ export function addGetCommand(program: Command, context: CliContext): void {
     .argument('<bucket>', 'name of the bucket')
     .argument('<key>', 'key')
     .addOption(levelOption('answer'))
+    .addOption(contextOption('show no less than that has seen'))
     .addHelpText('after', examples('holdfast get default greeting', 'holdfast get default photo.jpg > photo.jpg'))
     .action(async (bucket: string, key: string, options: GetOptions, command: Command) => {
       const session = openSession(command, context);
-      const response = await session.client.request(keyPath(bucket, key), { query: { r: options.level } });
+      const headers: Record<string, string> = {};
+      if (options.context !== undefined) headers['Holdfast-Context'] = options.context;
+      const response = await session.client.request(keyPath(bucket, key), { query: { r: options.level }, headers });
       const complete = response.headers.get('holdfast-complete') !== 'false';
       if (!complete) session.terminal.note('too few owners of the key could be asked; newer writes may be missing');
       if (session.json) await printJson(session, key, response, complete);

@@ -32,7 +32,7 @@ export function addPutCommand(program: Command, context: CliContext): void {
     .option('--type <type>', `content type (default: ${TEXT} for an argument, else ${BYTES})`)
     .addOption(ttlOption('delete the value after so many seconds'))
     .addOption(levelOption('have it on disk'))
-    .addOption(contextOption())
+    .addOption(contextOption('replace what that has seen'))
     .addHelpText(
       'after',
       examples(

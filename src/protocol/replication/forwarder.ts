@@ -1,5 +1,5 @@
 import { DeadlineQueue, earlier } from '../../lib/deadline-queue.ts';
-import { failure } from '../../lib/failure.ts';
+import { type Failure, failure } from '../../lib/failure.ts';
 import type { NodeId } from '../machine.ts';
 import type { ReplicationCore } from './core.ts';
 import type { ForwardMessage, ForwardReplyMessage } from './message.ts';
@@ -61,8 +61,7 @@ export class Forwarder {
     if (forwarded === undefined || forwarded.to !== from) return;
     this.close(forwarded);
     const { reply } = message;
-    // Refused before anything was done: any request may go to another node.
-    if (reply.type === 'failed' && reply.failure.code === 'not-ready') this.reroute(forwarded);
+    if (reply.type === 'failed' && isWorthRerouting(reply.failure)) this.reroute(forwarded);
     else forwarded.respond(reply);
   }
 
@@ -126,6 +125,14 @@ export class Forwarder {
     forwarded.ended = true;
     this.forwarded.delete(forwarded.id);
   }
+}
+
+/**
+ * Refused before anything was done: any request may go to another node. And a node that cannot reach what a session has
+ * seen says nothing of those that this node can reach.
+ */
+function isWorthRerouting({ code }: Failure): boolean {
+  return code === 'not-ready' || code === 'session-unavailable';
 }
 
 /**

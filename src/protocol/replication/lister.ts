@@ -224,7 +224,7 @@ export class Lister {
       }
       open++;
       items[index] = null;
-      this.reader.handleGet({ type: 'get', bucket, key, level: 'quorum' }, (reply) => {
+      this.reader.handleGet({ type: 'get', bucket, key, level: 'quorum', session: null }, (reply) => {
         if (reply.type === 'get') items[index] = { key, entries: reply.entries };
         else listing.complete = false;
         done();

@@ -19,6 +19,14 @@ export interface MergedCopy {
   readonly context: CausalContext;
 }
 
+/** Nodes that are asked for what a session has seen, when those that had to answer do not have it. */
+const SESSION_NODES_MAX = 32;
+
+const SESSION_UNAVAILABLE = failure(
+  'session-unavailable',
+  'no node that can be reached has all that the Holdfast-Context has seen; restore the links between the nodes and retry, or read without it',
+);
+
 /** `contexts`: what each node that answered covers, this one included. */
 type UseCopies = (merged: MergedCopy, complete: boolean, cell: Cell, contexts: readonly CausalContext[]) => void;
 
@@ -28,6 +36,8 @@ interface Read {
   readonly cell: Cell;
   readonly owners: readonly NodeId[];
   readonly needed: number;
+  /** What the answer must cover, whatever the level. */
+  readonly session: CausalContext | null;
   readonly asked: Set<NodeId>;
   readonly copies: Map<NodeId, { entries: Entries; context: CausalContext; same: boolean }>;
   readonly use: UseCopies;
@@ -61,10 +71,10 @@ export class ReadCoordinator {
   }
 
   handleGet(request: GetRequest, respond: Respond): void {
-    const { bucket, key, level } = request;
+    const { bucket, key, level, session } = request;
     this.core.counters.reads++;
     this.core.cells.open(this.core.shardOf(bucket, key), { bucket, key }, (opened) => {
-      this.collect(opened, level, (merged, complete, cell) => {
+      const use: UseCopies = (merged, complete, cell) => {
         if (!complete) this.core.counters.readsIncomplete++;
         if (!complete && level === 'all') {
           const message = 'not all owners of the key answered; restore their links, or read with r=quorum';
@@ -74,9 +84,14 @@ export class ReadCoordinator {
         const entries = liveEntries(merged.entries, this.core.now.wallMs, this.core.conflictOf(bucket));
         const context = merged.context.clone();
         for (const entry of merged.entries) context.add(entry.dot);
+        if (session !== null && !context.covers(session)) {
+          respond({ type: 'failed', failure: SESSION_UNAVAILABLE });
+          return;
+        }
         // What is not synced yet must not be read: a crash would take it back.
         this.core.journal.whenDurable(cell.persistId, () => respond({ type: 'get', entries, context, complete }));
-      });
+      };
+      this.collect(opened, level, use, session);
     });
   }
 
@@ -92,7 +107,7 @@ export class ReadCoordinator {
   }
 
   /** Brings together what the level's replicas know of a key; `complete` is false where too few could be asked. */
-  collect(cell: Cell, level: Level, use: UseCopies): void {
+  collect(cell: Cell, level: Level, use: UseCopies, session: CausalContext | null = null): void {
     const { self } = this.core.options;
     const owners = this.core.ring.owners(cell.shard);
     const own = this.parts.replica.copyOf(cell);
@@ -101,20 +116,21 @@ export class ReadCoordinator {
       cell,
       owners,
       needed: needed(level, owners.length),
+      session,
       asked: new Set([self]),
       copies: new Map([[self, { entries: own.entries, context: own.context, same: true }]]),
       use,
       counted: own.counts ? 1 : 0,
       ended: false,
     };
-    if (read.counted >= read.needed) {
+    if (this.isAnswered(read)) {
       use({ entries: own.entries, context: own.context }, true, cell, [own.context]);
       return;
     }
     this.reads.set(read.id, read);
     this.stalls.push(read, this.core.now.monoMs);
     this.deadlines.push(read, this.core.now.monoMs);
-    if (!this.askMore(read)) this.finish(read, false);
+    if (!this.askMore(read)) this.finish(read);
   }
 
   handleReadReply(from: NodeId, message: ReadReplyMessage): void {
@@ -123,8 +139,8 @@ export class ReadCoordinator {
     this.core.tally.answered(from);
     read.copies.set(from, { entries: message.entries, context: message.context, same: message.status === 'same' });
     if (message.counts) read.counted++;
-    if (read.counted >= read.needed) this.finish(read, true);
-    else if (read.copies.size === read.asked.size && !this.askMore(read)) this.finish(read, false);
+    if (this.isAnswered(read)) this.finish(read);
+    else if (read.copies.size === read.asked.size && !this.askMore(read)) this.finish(read);
   }
 
   /** A peer went away: reads that wait for it turn to others now rather than at the timeout. */
@@ -132,7 +148,7 @@ export class ReadCoordinator {
     for (const read of this.reads.values()) {
       if (!read.asked.has(peer) || read.copies.has(peer)) continue;
       read.asked.delete(peer);
-      if (!this.askMore(read) && read.copies.size === read.asked.size) this.finish(read, false);
+      if (!this.askMore(read) && read.copies.size === read.asked.size) this.finish(read);
     }
   }
 
@@ -143,7 +159,7 @@ export class ReadCoordinator {
       this.askMore(read);
     }
     for (let read = this.deadlines.pop(nowMs); read !== undefined; read = this.deadlines.pop(nowMs)) {
-      this.finish(read, false);
+      this.finish(read);
     }
   }
 
@@ -155,10 +171,12 @@ export class ReadCoordinator {
   private askMore(read: Read): boolean {
     const { bucket, key } = read.cell.name;
     const preference = this.core.ring.preference(read.cell.shard);
+    const isCounted = read.counted >= read.needed;
     const dots = (read.copies.get(this.core.options.self)?.entries ?? []).map((entry) => entry.dot);
-    let wanted = read.needed - read.counted;
+    // Enough have answered, and yet the session has seen more: whoever may have it is asked.
+    let wanted = isCounted ? SESSION_NODES_MAX : read.needed - read.counted;
     let asked = false;
-    for (const node of preference.slice(0, read.owners.length * 2)) {
+    for (const node of isCounted ? preference : preference.slice(0, read.owners.length * 2)) {
       if (wanted === 0) break;
       if (read.asked.has(node) || !this.core.isUp(node)) continue;
       read.asked.add(node);
@@ -169,7 +187,19 @@ export class ReadCoordinator {
     return asked || read.copies.size < read.asked.size;
   }
 
-  private finish(read: Read, complete: boolean): void {
+  /** True when as many replicas as the level wants have answered, and all that the session has seen is among it. */
+  private isAnswered({ session, copies, counted, needed: wanted }: Read): boolean {
+    if (counted < wanted) return false;
+    if (session === null) return true;
+    const seen = new CausalContext();
+    for (const { context, entries } of copies.values()) {
+      seen.union(context);
+      for (const { dot } of entries) seen.add(dot);
+    }
+    return seen.covers(session);
+  }
+
+  private finish(read: Read): void {
     read.ended = true;
     this.reads.delete(read.id);
     // The key may have changed here meanwhile: what is merged is its present state.
@@ -177,23 +207,26 @@ export class ReadCoordinator {
       const { merged, divergent } = this.merge(read, cell);
       if (divergent) this.repair(read, cell);
       const contexts = [...read.copies.values()].map(({ context }) => context);
-      read.use(merged, complete, cell, contexts);
+      read.use(merged, read.counted >= read.needed, cell, contexts);
     });
   }
 
   private merge(read: Read, cell: Cell): { merged: MergedCopy; divergent: boolean } {
     let { entries, context } = this.ownCopy(read, cell);
     let divergent = false;
+    const asked = read.copies.get(this.core.options.self);
     for (const copy of read.copies.values()) {
-      if (copy.same) continue;
+      // Equal entries say nothing of deletes that only the other has seen; a session asks for these too.
+      if (copy.same && (read.session === null || copy === asked)) continue;
+      const theirs = copy.same ? (asked?.entries ?? []) : copy.entries;
       const local = context;
       const joined = joinEntries(
         entries,
         (dot) => local.has(dot),
-        copy.entries,
+        theirs,
         (dot) => copy.context.has(dot),
       );
-      divergent ||= joined.changed || joined.entries.length !== copy.entries.length;
+      divergent ||= !copy.same && (joined.changed || joined.entries.length !== theirs.length);
       entries = joined.entries;
       context = local.clone();
       context.union(copy.context);

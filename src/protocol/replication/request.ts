@@ -22,6 +22,8 @@ export interface GetRequest {
   readonly bucket: string;
   readonly key: string;
   readonly level: Level;
+  /** What the client's session has seen of the key: the answer covers it, or the read fails. Null: no session. */
+  readonly session: CausalContext | null;
 }
 
 export interface ListRequest {

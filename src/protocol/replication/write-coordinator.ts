@@ -89,9 +89,11 @@ export class WriteCoordinator {
     const shard = this.core.shardOf(request.bucket, request.key);
     this.core.cells.open(shard, { bucket: request.bucket, key: request.key }, (cell) => {
       if (this.dependsOnOthers(request, cell)) {
-        this.reader.collect(cell, 'quorum', (merged, _complete, current) => {
+        const use = (merged: MergedCopy, _complete: boolean, current: Cell): void => {
           this.write(current, request, merged, respond);
-        });
+        };
+        // What the client has seen is to be replaced, wherever it is.
+        this.reader.collect(cell, 'quorum', use, request.context);
       } else {
         this.write(cell, request, this.replica.copyOf(cell), respond);
       }
@@ -222,7 +224,7 @@ export class WriteCoordinator {
         type: 'mutate',
         applied: true,
         dot,
-        context: owner === undefined ? context : owner.context.clone(),
+        context: shownTo(request, context, outcome.after),
         owners: owners.length,
         before,
         after: shown(outcome.after),
@@ -416,6 +418,20 @@ const MUTATION_FAILURES: Readonly<Record<MutationFailure, Failure>> = {
     { data: { limit: 'collectionBytesMax', max: COLLECTION_BYTES_MAX, members: COLLECTION_ENTRIES_MAX } },
   ),
 };
+
+/**
+ * What the client has seen with this write: what it had seen before, the write, what that replaced, and of a counter the
+ * increments in the sum that it is told. Not what else this replica has: a write that passes it on would replace values
+ * that nobody has looked at.
+ */
+function shownTo(request: MutateRequest, written: CausalContext, after: Entries): CausalContext {
+  const context = written.clone();
+  if (request.context !== null) context.union(request.context);
+  const { type } = request.mutation;
+  const summed = type === 'increment' ? 'counter' : type === 'increment-field' ? 'map-counter' : null;
+  for (const { dot, payload } of after) if (payload.kind === summed) context.add(dot);
+  return context;
+}
 
 function hasAnswered({ stored, extra, refused }: Write, peer: NodeId): boolean {
   return stored.has(peer) || extra.has(peer) || refused.has(peer);

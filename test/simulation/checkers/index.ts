@@ -1,4 +1,5 @@
 import type { SimCluster } from '../cluster.ts';
+import type { SessionHistory } from '../session-clients.ts';
 import type { History } from '../workload.ts';
 import { boundsChecker } from './bounds.ts';
 import type { Checker } from './checker.ts';
@@ -22,13 +23,13 @@ import { votesChecker } from './votes.ts';
 export { type Checker, RunAborted } from './checker.ts';
 
 /** Everything that must hold in every run. To be attached before the first node starts. */
-export function allCheckers(cluster: SimCluster, history: History): Checker[] {
+export function allCheckers(cluster: SimCluster, history: History, sessions: SessionHistory): Checker[] {
   return [
     durabilityChecker(cluster, history),
     collectionsChecker(cluster, history),
     convergenceChecker(cluster),
     indexChecker(cluster),
-    readsChecker(history),
+    readsChecker(history, sessions),
     valuesChecker(cluster, history),
     dotsChecker(cluster),
     promisesChecker(),

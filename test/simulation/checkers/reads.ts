@@ -1,11 +1,15 @@
 import { readRegister } from '../../../src/protocol/causal/value.ts';
+import type { SessionHistory } from '../session-clients.ts';
 import type { History } from '../workload.ts';
 import { type Checker, Problems } from './checker.ts';
 
 const decoder = new TextDecoder();
 
-/** Quorums overlap: a complete read by a quorum shows what a quorum of the owners had acknowledged before. */
-export function readsChecker(history: History): Checker {
+/**
+ * Quorums overlap: a complete read by a quorum shows what a quorum of the owners had acknowledged before. A client that
+ * passes its tokens on never sees less than it has seen or written, at whichever node and level it reads.
+ */
+export function readsChecker(history: History, sessions: SessionHistory): Checker {
   return {
     name: 'reads',
     check: () => {
@@ -20,6 +24,7 @@ export function readsChecker(history: History): Checker {
           );
         }
       }
+      for (const fault of sessions.faults) problems.add(fault);
       return problems.all();
     },
   };

@@ -237,6 +237,22 @@ const REPLICATION: readonly Mutation[] = [
     seed: 2,
   },
   {
+    name: 'a read does not care what its session has seen',
+    file: 'protocol/replication/read-coordinator.ts',
+    find: 'const { bucket, key, level, session } = request;',
+    replace: 'const { bucket, key, level } = request;\n    const session = null as CausalContext | null;',
+    caughtBy: 'reads',
+    seed: 1,
+  },
+  {
+    name: 'a read answers although nobody has what its session has seen',
+    file: 'protocol/replication/read-coordinator.ts',
+    find: 'if (session !== null && !context.covers(session)) {',
+    replace: 'if (session !== null && context.isEmpty) {',
+    caughtBy: 'reads',
+    seed: 1,
+  },
+  {
     name: 'the context of a chunk is taken after its objects',
     file: 'protocol/replication/sync-sender.ts',
     find: "this.core.sendDurable(session.peer, { type: 'sync-objects', shard, sequence, context, items: chunk });",

@@ -81,6 +81,12 @@ describe('get', () => {
     });
   });
 
+  it('passes a context on', async () => {
+    const api = await serve((_request, response) => response.writeHead(200).end('x'));
+    expect((await run(['get', 'default', 'k', '--context', 'c1', '--api', api])).status).toBe(0);
+    expect(node?.requests[0]?.headers).toMatchObject({ 'holdfast-context': 'c1' });
+  });
+
   it('prints concurrent values as lines', async () => {
     const siblings = [
       { value: 'YQ==', etag: '"a.1"' },

@@ -5,6 +5,10 @@ import { hash32 } from '../../../src/lib/hash.ts';
 import { CausalContext, type DotRange } from '../../../src/protocol/causal/context.ts';
 import { decodeContextToken, encodeContextToken } from '../../../src/wire/context-token.ts';
 
+const SUBJECT = { bucket: 'carts', key: 'ann' };
+/** The hash of the subject. */
+const NAME = [0x1d, 0xf6, 0xe4, 0xe5];
+
 const actor = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map((bits) => bits.toString(16).padStart(16, '0'));
 const counter = fc.oneof(fc.integer({ min: 1, max: 1000 }), fc.integer({ min: 1, max: 2 ** 52 }));
 const range: fc.Arbitrary<DotRange> = fc
@@ -33,9 +37,9 @@ describe('context token', () => {
   it('brings every context back', () => {
     fc.assert(
       fc.property(context, (original) => {
-        const token = encodeContextToken(original) as string;
+        const token = encodeContextToken(original, SUBJECT) as string;
         expect(token).toMatch(/^[A-Za-z0-9_-]+$/);
-        expect(decodeContextToken(token).equals(original)).toBe(true);
+        expect(decodeContextToken(token, SUBJECT).equals(original)).toBe(true);
       }),
     );
   });
@@ -46,7 +50,13 @@ describe('context token', () => {
       { actor: '00000000000000aa', from: 302, to: 302 },
       { actor: '00000000000000ab', from: 7, to: 7 },
     ]);
-    expect(encodeContextToken(sample)).toBe('AQIAAAAAAAAAqgIBqwICAAAAAAAAAACrAQcAAX3LuQ');
+    expect(encodeContextToken(sample, SUBJECT)).toBe('Ah325OUCAAAAAAAAAKoCAasCAgAAAAAAAAAAqwEHANQ8Fto');
+  });
+
+  it('is refused for another key, since dots mean something else there', () => {
+    const token = encodeContextToken(CausalContext.fromRanges([]), SUBJECT) as string;
+    expect(codeOf(() => decodeContextToken(token, { bucket: 'carts', key: 'bob' }))).toBe('bad-context');
+    expect(() => decodeContextToken(token, { bucket: 'cart', key: 'ann' })).toThrow('another key');
   });
 
   it('refuses garbage with bad-context, and never anything else', () => {
@@ -54,13 +64,13 @@ describe('context token', () => {
       fc.property(fc.oneof(fc.string(), fc.base64String(), fc.uint8Array().map(sealed)), (text) => {
         let decoded: CausalContext;
         try {
-          decoded = decodeContextToken(text);
+          decoded = decodeContextToken(text, SUBJECT);
         } catch (error) {
           expect(error).toBeInstanceOf(HoldfastError);
           expect((error as HoldfastError).code).toBe('bad-context');
           return;
         }
-        expect(encodeContextToken(decoded)).toBe(text);
+        expect(encodeContextToken(decoded, SUBJECT)).toBe(text);
       }),
       { numRuns: 2000 },
     );
@@ -73,18 +83,18 @@ describe('context token', () => {
         fc.integer({ min: 0, max: 3 }),
         fc.array(fc.oneof(fc.integer({ min: 0, max: 3 }), fc.integer({ min: 0, max: 255 })), { maxLength: 40 }),
       )
-      .map(([actors, rest]) => Uint8Array.from([1, actors, ...rest]));
+      .map(([actors, rest]) => Uint8Array.from([2, ...NAME, actors, ...rest]));
     fc.assert(
       fc.property(body, (bytes) => {
         const token = sealed(bytes);
         let decoded: CausalContext;
         try {
-          decoded = decodeContextToken(token);
+          decoded = decodeContextToken(token, SUBJECT);
         } catch (error) {
           expect((error as HoldfastError).code).toBe('bad-context');
           return;
         }
-        expect(encodeContextToken(decoded)).toBe(token);
+        expect(encodeContextToken(decoded, SUBJECT)).toBe(token);
       }),
       { numRuns: 2000 },
     );
@@ -93,48 +103,52 @@ describe('context token', () => {
   it('notices every flipped bit and every truncation', () => {
     fc.assert(
       fc.property(context, fc.nat(), (original, position) => {
-        const bytes = Buffer.from(encodeContextToken(original) as string, 'base64url');
+        const bytes = Buffer.from(encodeContextToken(original, SUBJECT) as string, 'base64url');
         const bit = position % (bytes.length * 8);
         const flipped = Buffer.from(bytes);
         flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ (1 << (bit & 7));
-        expect(codeOf(() => decodeContextToken(flipped.toString('base64url')))).toBe('bad-context');
+        expect(codeOf(() => decodeContextToken(flipped.toString('base64url'), SUBJECT))).toBe('bad-context');
         const cut = bytes.subarray(0, position % bytes.length).toString('base64url');
-        expect(codeOf(() => decodeContextToken(cut))).toBe('bad-context');
+        expect(codeOf(() => decodeContextToken(cut, SUBJECT))).toBe('bad-context');
       }),
     );
   });
 
   it.each([
-    ['another version', 'version', [2, 0]],
-    ['more actors than allowed', 'more than 1024 actors', [1, 0x81, 0x08]],
-    ['an actor without ranges', 'each actor has a range', [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0]],
-    ['the same actor twice', 'out of order', [1, 2, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0]],
-    ['ranges that touch', 'range is out of order', [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 2, 1, 0, 1, 0]],
-    ['a range from 0', 'range is out of order', [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0]],
-    ['more ranges than allowed', 'at most 4096', [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0x81, 0x20, 1, 0]],
-    ['an overlong number', 'malformed', [1, 0x80, 0x00]],
+    ['another version', 'version', [1, ...NAME, 0]],
+    ['more actors than allowed', 'more than 1024 actors', [2, ...NAME, 0x81, 0x08]],
+    ['an actor without ranges', 'each actor has a range', [2, ...NAME, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0]],
+    [
+      'the same actor twice',
+      'out of order',
+      [2, ...NAME, 2, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0],
+    ],
+    ['ranges that touch', 'range is out of order', [2, ...NAME, 1, 0, 0, 0, 0, 0, 0, 0, 1, 2, 1, 0, 1, 0]],
+    ['a range from 0', 'range is out of order', [2, ...NAME, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0]],
+    ['more ranges than allowed', 'at most 4096', [2, ...NAME, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0x81, 0x20, 1, 0]],
+    ['an overlong number', 'malformed', [2, ...NAME, 0x80, 0x00]],
     [
       'a counter above 2^53 - 1',
       'range is out of order',
-      [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f, 1],
+      [2, ...NAME, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f, 1],
     ],
-    ['trailing bytes', 'trailing', [1, 0, 0]],
+    ['trailing bytes', 'trailing', [2, ...NAME, 0, 0]],
   ])('refuses %s', (_name, cause, bytes) => {
     const token = sealed(Uint8Array.from(bytes));
-    expect(codeOf(() => decodeContextToken(token))).toBe('bad-context');
-    expect(() => decodeContextToken(token)).toThrow(cause);
+    expect(codeOf(() => decodeContextToken(token, SUBJECT))).toBe('bad-context');
+    expect(() => decodeContextToken(token, SUBJECT)).toThrow(cause);
   });
 
   it('gives no token for a context beyond the bounds, and refuses an oversized one', () => {
     const many = new CausalContext();
     for (let i = 1; i <= 1025; i++) many.add({ actor: i.toString(16).padStart(16, '0'), counter: 1 });
-    expect(encodeContextToken(many)).toBeNull();
+    expect(encodeContextToken(many, SUBJECT)).toBeNull();
     const holes = new CausalContext();
     for (let i = 1; i <= 4097; i++) holes.add({ actor: '00000000000000aa', counter: i * 2 });
-    expect(encodeContextToken(holes)).toBeNull();
+    expect(encodeContextToken(holes, SUBJECT)).toBeNull();
     const long = new CausalContext();
     for (let i = 1; i <= 1000; i++) long.add({ actor: i.toString(16).padStart(16, '0'), counter: 1 });
-    expect(encodeContextToken(long)).toBeNull();
-    expect(codeOf(() => decodeContextToken('A'.repeat(8193)))).toBe('bad-context');
+    expect(encodeContextToken(long, SUBJECT)).toBeNull();
+    expect(codeOf(() => decodeContextToken('A'.repeat(8193), SUBJECT))).toBe('bad-context');
   });
 });

@@ -101,6 +101,17 @@ describe('put and get', () => {
     expect(absent.headers.get('holdfast-complete')).toBe('false');
   });
 
+  it('never shows a session less than its context has seen', async () => {
+    const context = (await h.put('/v1/kv/default/k', '1')).headers.get('holdfast-context') as string;
+    const headers = { 'holdfast-context': context };
+    expect(await (await h.fetch('/v1/kv/default/k', { headers })).text()).toBe('1');
+    const other = await h.fetch('/v1/kv/default/other', { headers });
+    expect(await problemOf(other)).toBe('400 bad-context');
+    h.node.forget();
+    expect(await problemOf(await h.fetch('/v1/kv/default/k', { headers }))).toBe('503 session-unavailable');
+    expect((await h.fetch('/v1/kv/default/k')).status).toBe(404);
+  });
+
   it('says when a quorum was sloppy', async () => {
     h.node.quorum = 'sloppy';
     expect((await h.put('/v1/kv/default/k', '1')).headers.get('holdfast-quorum')).toBe('sloppy');

@@ -1,0 +1,221 @@
+import type { Prng } from '../../src/lib/prng.ts';
+import type { CausalContext } from '../../src/protocol/causal/context.ts';
+import { type Dot, dotText } from '../../src/protocol/causal/dot.ts';
+import type { Mutation } from '../../src/protocol/causal/mutation.ts';
+import type { ClientReply, GetReply, Level, MutateReply } from '../../src/protocol/replication/request.ts';
+import type { SimCluster } from './cluster.ts';
+
+const BUCKET = 'default';
+const SESSIONS = 4;
+/** Keys that all sessions write. */
+const SHARED_KEYS = 2;
+/** A session whose token nobody covers any more (the disks are lost) begins anew. */
+const REFUSALS_MAX = 20;
+/** An operation without an answer: the node has died. */
+const PATIENCE_MS = 15_000;
+const encoder = new TextEncoder();
+
+/** What one session knows of one key. */
+interface Known {
+  token: CausalContext | null;
+  /** Versions that the last answer showed. */
+  shown: ReadonlySet<string>;
+  /** Versions that were shown and then were not, or that a delete of the session's own has seen. */
+  readonly gone: Set<string>;
+  /** The session's last acknowledged put, where nothing that came after may have replaced it. */
+  last: string | null;
+  /** A write without a token may still take effect, and replace whatever is there then. */
+  loose: boolean;
+}
+
+interface Session {
+  readonly name: string;
+  /** Only this session writes it. */
+  readonly own: string;
+  readonly known: Map<string, Known>;
+  busy: boolean;
+  operation: number;
+  refusals: number;
+}
+
+/** Answers to clients that pass their token on with every request, whichever node they ask. */
+export interface SessionHistory {
+  reads: number;
+  refused: number;
+  /** Answers that show less than the session had seen or written. */
+  readonly faults: string[];
+}
+
+/** Clients that move between nodes and take their context tokens along. */
+export class SessionClients {
+  readonly history: SessionHistory = { reads: 0, refused: 0, faults: [] };
+  private readonly cluster: SimCluster;
+  private readonly prng: Prng;
+  private readonly sent: Map<string, Set<string>>;
+  private readonly sessions: readonly Session[];
+  private writes = 0;
+  private stopped = false;
+
+  /** `sent`: all values ever sent, by key; the sessions' are added. */
+  constructor(cluster: SimCluster, prng: Prng, sent: Map<string, Set<string>>) {
+    this.cluster = cluster;
+    this.sent = sent;
+    this.prng = prng;
+    this.sessions = Array.from({ length: SESSIONS }, (_, index) => ({
+      name: `s${index}`,
+      own: `session/${index}`,
+      known: new Map(),
+      busy: false,
+      operation: 0,
+      refusals: 0,
+    }));
+  }
+
+  /** One operation every `intervalMs` on average, until `stop`. */
+  start(intervalMs: number): void {
+    this.cluster.clock.after(this.prng.float() * 2 * intervalMs, () => {
+      if (this.stopped) return;
+      this.step();
+      this.start(intervalMs);
+    });
+  }
+
+  stop(): void {
+    this.stopped = true;
+  }
+
+  private step(): void {
+    const session = this.prng.pick(this.sessions);
+    if (session === undefined || session.busy) return;
+    const draw = this.prng.float();
+    const key = draw < 0.6 ? session.own : `session/shared/${this.prng.below(SHARED_KEYS)}`;
+    const kind = this.prng.float();
+    if (kind < 0.35) this.put(session, key);
+    else if (kind < 0.45) this.remove(session, key);
+    else this.read(session, key);
+  }
+
+  private put(session: Session, key: string): void {
+    const known = knownOf(session, key);
+    const text = `${session.name}-${this.writes++}`;
+    const value = encoder.encode(text);
+    const sent = this.sent.get(key);
+    if (sent === undefined) this.sent.set(key, new Set([text]));
+    else sent.add(text);
+    const mutation = { type: 'put', value, contentType: 'text/plain', expiresAtMs: 0, onlyIf: null } as const;
+    this.write(session, key, known, mutation, ({ dot }) => {
+      if (key === session.own && !known.loose && dot !== null) known.last = dotText(dot);
+    });
+  }
+
+  private remove(session: Session, key: string): void {
+    const known = knownOf(session, key);
+    this.write(session, key, known, { type: 'delete' }, ({ before }) => {
+      // It has replaced what it saw of that.
+      for (const { dot } of before) if (known.token?.has(dot) === true) known.gone.add(dotText(dot));
+    });
+  }
+
+  private write(
+    session: Session,
+    key: string,
+    known: Known,
+    mutation: Mutation,
+    use: (reply: MutateReply) => void,
+  ): void {
+    const wasLoose = known.loose;
+    known.last = null;
+    known.loose ||= known.token === null;
+    const request = {
+      type: 'mutate',
+      bucket: BUCKET,
+      key,
+      mutation,
+      level: this.level(),
+      context: known.token,
+    } as const;
+    this.ask(session, request, (reply) => {
+      if (reply.type === 'failed' && reply.failure.stateChanged === 'no') known.loose = wasLoose;
+      if (reply.type !== 'mutate') return;
+      known.loose = wasLoose;
+      use(reply);
+      known.token = reply.context;
+      // What a put has replaced is left to later answers to show.
+      known.shown = new Set();
+    });
+  }
+
+  private read(session: Session, key: string): void {
+    const known = knownOf(session, key);
+    this.history.reads++;
+    const request = { type: 'get', bucket: BUCKET, key, level: this.level(), session: known.token } as const;
+    this.ask(session, request, (reply) => {
+      if (reply.type === 'get') this.check(session, key, known, reply);
+      else if (reply.type === 'failed' && reply.failure.code === 'session-unavailable') this.refuse(session);
+    });
+  }
+
+  private check(session: Session, key: string, known: Known, { entries, context }: GetReply): void {
+    session.refusals = 0;
+    const shown = new Set(entries.map(({ dot }) => dotText(dot)));
+    const fault = (what: string): void => {
+      const time = (this.cluster.clock.nowMs / 1000).toFixed(1);
+      this.history.faults.push(`session ${session.name} was ${what} by the read of ${key} at ${time} s`);
+    };
+    for (const version of shown) if (known.gone.has(version)) fault(`shown ${version} again`);
+    for (const version of known.shown) {
+      if (shown.has(version)) continue;
+      if (!context.has(dotOf(version))) fault(`shown a state before ${version}`);
+      known.gone.add(version);
+    }
+    if (known.last !== null && !shown.has(known.last)) fault(`not shown its own write ${known.last}`);
+    known.shown = shown;
+    known.token = context;
+  }
+
+  private refuse(session: Session): void {
+    this.history.refused++;
+    if (++session.refusals < REFUSALS_MAX) return;
+    session.refusals = 0;
+    session.known.clear();
+  }
+
+  private ask(
+    session: Session,
+    request: Parameters<SimCluster['request']>[1],
+    use: (reply: ClientReply) => void,
+  ): void {
+    const node = this.prng.pick(this.cluster.nodes.filter(({ running }) => running !== null));
+    if (node === undefined) return;
+    const operation = ++session.operation;
+    session.busy = true;
+    const end = (): boolean => {
+      if (session.operation !== operation || !session.busy) return false;
+      session.busy = false;
+      return true;
+    };
+    this.cluster.clock.after(PATIENCE_MS, end);
+    this.cluster.request(node, request, (reply) => {
+      if (end()) use(reply);
+    });
+  }
+
+  private level(): Level {
+    const draw = this.prng.float();
+    return draw < 0.5 ? 'one' : draw < 0.95 ? 'quorum' : 'all';
+  }
+}
+
+function knownOf(session: Session, key: string): Known {
+  let known = session.known.get(key);
+  if (known === undefined) {
+    known = { token: null, shown: new Set(), gone: new Set(), last: null, loose: false };
+    session.known.set(key, known);
+  }
+  return known;
+}
+
+function dotOf(text: string): Dot {
+  const dash = text.lastIndexOf('-');
+  return { actor: text.slice(0, dash), counter: Number(text.slice(dash + 1)) };
+}
