@@ -44,6 +44,8 @@ function open(before: Entries, family: 'set' | 'map', at: MutationContext): Coll
   if (best === undefined) return { own: [], stale: before, hlc: nextStamp(before, at), expiresAtMs: 0 };
   if (familyOf(best.payload) !== family) return null;
   const own = live.filter((entry) => familyOf(entry.payload) === family);
+  // Nearly always: nothing is looked up then, however large it is.
+  if (own.length === before.length) return { own, stale: [], hlc: best.hlc, expiresAtMs: best.expiresAtMs };
   const kept = new Set(at.conflict === 'siblings' ? live : own);
   const stale = before.filter((entry) => !kept.has(entry));
   return { own, stale, hlc: best.hlc, expiresAtMs: best.expiresAtMs };

@@ -59,8 +59,7 @@ export function applied(before: Entries, gone: Entries, added: Entries, at: Muta
   const kept = gone.length === before.length ? [] : without(before, gone);
   const dots = added.length === 0 ? [at.dot] : added.map((entry) => entry.dot);
   if (added.length === 0) return { applied: true, after: kept, added, dots, replaced };
-  const after = kept.length === 0 ? added : [...kept, ...added].sort((a, b) => compareDots(a.dot, b.dot));
-  return { applied: true, after, added, dots, replaced };
+  return { applied: true, after: merged(kept, added), added, dots, replaced };
 }
 
 /** A stamp after everything in `before`. */
@@ -82,6 +81,14 @@ export function entryOf(before: Entries, at: MutationContext, expiresAtMs: numbe
 export function seenBy(entries: Entries, at: MutationContext): Entries {
   const { context } = at;
   return context === null ? entries : entries.filter((entry) => context.has(entry.dot));
+}
+
+/** Of two lists sorted by dot, one. The second is of one actor and mostly of one entry. */
+function merged(kept: Entries, added: Entries): Entries {
+  const first = (added[0] as Entry).dot;
+  let at = 0;
+  while (at < kept.length && compareDots((kept[at] as Entry).dot, first) < 0) at++;
+  return [...kept.slice(0, at), ...added, ...kept.slice(at)];
 }
 
 function without(entries: Entries, gone: Entries): Entries {
