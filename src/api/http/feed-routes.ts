@@ -50,9 +50,9 @@ export function feedRoutes(app: FastifyInstance, { node, streams }: HttpContext)
       tags: ['Data'],
       summary: 'Changes of a bucket as they happen',
       description:
-        'Server-Sent Events `put` with `{"key","value","contentType","etag","hlcMs"}` (or `{"key","etag","siblings"}`) and ' +
-        '`delete` with `{"key"}`. The stream begins now, or after `Last-Event-ID` while the changes since then are ' +
-        'retained. A `reset` event with `{"reason"}` says that changes were missed: list the bucket again. To follow a ' +
+        'Server-Sent Events `put` with `{"key","value","contentType","etag","hlcMs"}` (or `{"key","etag","siblings"}`; ' +
+        'of a set or map `type` and `members` or `fields` in place of `value` and `contentType`) and `delete` with ' +
+        '`{"key"}`. The stream begins now, or after `Last-Event-ID` while the changes since then are retained. A `reset` event with `{"reason"}` says that changes were missed: list the bucket again. To follow a ' +
         'bucket without gaps, open the watch, then list, then apply what arrives.',
       querystring: WATCH_QUERY.schema,
       headers: lastEventId,

@@ -39,8 +39,8 @@ export function listRoute(app: FastifyInstance, { node, log }: HttpContext): voi
       summary: 'List keys in order, from the whole cluster',
       description:
         'NDJSON, one line a key: `{"key","value","contentType","etag","hlcMs"}`, or `{"key","etag","siblings":[…]}` for ' +
-        'concurrent values. A line without `key` ends the listing: `{"next":KEY}` when there is more, to be passed as ' +
-        '`after`; with `"complete":false` when parts of the cluster could not be asked; `{"problem":{…}}` when the listing ' +
+        'concurrent values; of a set or map `type` and `members` or `fields` in place of `value` and `contentType`. A line ' +
+        'without `key` ends the listing: `{"next":KEY}` when there is more, to be passed as `after`; with `"complete":false` when parts of the cluster could not be asked; `{"problem":{…}}` when the listing ' +
         'broke off. No such line: that was all.',
       params: BUCKET_PARAMS,
       querystring: LIST_QUERY.schema,
