@@ -1,7 +1,7 @@
 import type { Prng } from '../../src/lib/prng.ts';
 import type { Mutation } from '../../src/protocol/causal/mutation.ts';
 import type { ClientReply } from '../../src/protocol/replication/request.ts';
-import type { History } from './workload.ts';
+import type { History } from './history.ts';
 
 const encoder = new TextEncoder();
 const KEYS = 3;

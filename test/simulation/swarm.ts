@@ -3,10 +3,11 @@ import { checkConvergence } from './checkers/convergence.ts';
 import { allCheckers } from './checkers/index.ts';
 import { SimCluster } from './cluster.ts';
 import { FaultInjector } from './fault-injector.ts';
+import type { History } from './history.ts';
 import type { SimObserver } from './observer.ts';
 import { drawSchedule, type Schedule } from './schedule.ts';
 import { SessionClients, type SessionHistory } from './session-clients.ts';
-import { type History, Workload } from './workload.ts';
+import { Workload } from './workload.ts';
 
 /** Time for everything to converge once faults have stopped. */
 const LIVENESS_MS = 120_000;

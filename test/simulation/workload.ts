@@ -1,6 +1,5 @@
 import type { Prng } from '../../src/lib/prng.ts';
-import { type Dot, sameDot } from '../../src/protocol/causal/dot.ts';
-import type { Entries } from '../../src/protocol/causal/entry.ts';
+import { sameDot } from '../../src/protocol/causal/dot.ts';
 import type { Mutation } from '../../src/protocol/causal/mutation.ts';
 import {
   type ClientReply,
@@ -14,6 +13,7 @@ import type { SimCluster } from './cluster.ts';
 import { CollectionClients } from './collection-clients.ts';
 import { CollectionHistory } from './collection-history.ts';
 import { CopyLedger } from './copy-ledger.ts';
+import type { History } from './history.ts';
 import type { SimNode } from './sim-node.ts';
 
 const BUCKET = 'default';
@@ -22,46 +22,6 @@ const REPLICAS = 3;
 /** Operations on sets and maps for each on other keys. */
 const COLLECTION_SHARE = 0.35;
 const encoder = new TextEncoder();
-
-/** An acknowledged write of a key that is written once. */
-interface Acknowledged {
-  readonly value: string;
-  readonly dot: Dot | null;
-  /** True when a quorum of the owners have it, so that every quorum of owners must show it. */
-  readonly strict: boolean;
-}
-
-/** What a client was shown. */
-interface ReadResult {
-  readonly key: string;
-  readonly atMs: number;
-  readonly entries: Entries;
-  /** The value that it had to show, if any: strictly acknowledged before it was asked, and not deleted since. */
-  readonly expected: string | null;
-}
-
-/** What clients did and were told. */
-export interface History {
-  /** Acknowledged writes of keys that are written once. */
-  readonly acknowledged: Map<string, Acknowledged>;
-  /** Keys written once whose delete was acknowledged and had seen the acknowledged write. */
-  readonly deleted: Set<string>;
-  /** All values ever sent, by key. */
-  readonly sent: Map<string, Set<string>>;
-  /** Sum of the acknowledged increments, and of those whose outcome is unknown, by counter. */
-  readonly counters: Map<string, { acknowledged: number; unknown: number }>;
-  /** The same of counters in fields of maps, by key. */
-  readonly fieldCounters: Map<string, { acknowledged: number; unknown: number }>;
-  /** Members of sets and fields of maps. */
-  readonly collections: CollectionHistory;
-  readonly answers: ReadResult[];
-  /** Acknowledgements given before enough disks had the write. */
-  readonly problems: string[];
-  writes: number;
-  acks: number;
-  failures: number;
-  reads: number;
-}
 
 /** Clients on every node: keys written once, keys fought over, counters, sets, maps, deletes and reads. */
 export class Workload {

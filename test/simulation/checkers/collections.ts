@@ -2,7 +2,7 @@ import { collectionSize, hasMember, readField } from '../../../src/protocol/caus
 import type { Entries } from '../../../src/protocol/causal/entry.ts';
 import type { SimCluster } from '../cluster.ts';
 import type { Part } from '../collection-history.ts';
-import type { History } from '../workload.ts';
+import type { History } from '../history.ts';
 import { type Checker, Problems } from './checker.ts';
 
 const encoder = new TextEncoder();

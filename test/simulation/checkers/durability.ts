@@ -1,7 +1,7 @@
 import type { Entries } from '../../../src/protocol/causal/entry.ts';
 import { readCounter, readRegister } from '../../../src/protocol/causal/value.ts';
 import type { SimCluster } from '../cluster.ts';
-import type { History } from '../workload.ts';
+import type { History } from '../history.ts';
 import { type Checker, Problems } from './checker.ts';
 
 const decoder = new TextDecoder();

@@ -1,6 +1,6 @@
 import type { SimCluster } from '../cluster.ts';
+import type { History } from '../history.ts';
 import type { SessionHistory } from '../session-clients.ts';
-import type { History } from '../workload.ts';
 import { boundsChecker } from './bounds.ts';
 import type { Checker } from './checker.ts';
 import { claimsChecker } from './claims.ts';

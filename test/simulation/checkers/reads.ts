@@ -1,6 +1,6 @@
 import { readRegister } from '../../../src/protocol/causal/value.ts';
+import type { History } from '../history.ts';
 import type { SessionHistory } from '../session-clients.ts';
-import type { History } from '../workload.ts';
 import { type Checker, Problems } from './checker.ts';
 
 const decoder = new TextDecoder();

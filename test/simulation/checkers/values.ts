@@ -1,7 +1,7 @@
 import type { Entries, Entry } from '../../../src/protocol/causal/entry.ts';
 import type { SimCluster } from '../cluster.ts';
 import { partOf } from '../collection-history.ts';
-import type { History } from '../workload.ts';
+import type { History } from '../history.ts';
 import { type Checker, Problems } from './checker.ts';
 
 const decoder = new TextDecoder();
