@@ -1,6 +1,15 @@
-import { type CommandCall, type CommandSpec, type CommandTable, command, commandTable, lookUp } from '../command.ts';
+import {
+  type CommandCall,
+  type CommandSpec,
+  type CommandTable,
+  command,
+  commandTable,
+  hasArity,
+  keysOf,
+  lookUp,
+} from '../command.ts';
 import { SYNTAX_ERROR } from '../errors.ts';
-import { MapReply, type Reply, SetReply, SimpleReply } from '../reply.ts';
+import { ErrorReply, MapReply, type Reply, SetReply, SimpleReply } from '../reply.ts';
 import { helpOf } from './container.ts';
 
 const FLAGS = ['loading', 'stale'] as const;
@@ -10,6 +19,7 @@ const SUBCOMMANDS: readonly CommandSpec[] = [
   subcommand('info', -2, '2.8.13', 'Get array of specific Redis command details, or all.', handleInfo),
   subcommand('docs', -2, '7.0.0', 'Get array of specific Redis command documentation', handleDocs),
   subcommand('list', -2, '7.0.0', 'Get an array of Redis command names', handleList),
+  subcommand('getkeys', -4, '2.8.13', 'Extract keys given a full Redis command', handleGetkeys),
   subcommand('help', 2, '5.0.0', 'Show helpful text about the different subcommands', () =>
     helpOf('command', SUBCOMMANDS),
   ),
@@ -127,6 +137,18 @@ function docsOf(spec: CommandSpec): Reply {
     pairs.push(['subcommands', new MapReply(specsOf(spec.subcommands).map((sub) => [sub.name, docsOf(sub)]))]);
   }
   return new MapReply(pairs);
+}
+
+const INVALID_COMMAND = new ErrorReply('ERR Invalid command specified');
+const INVALID_COUNT = new ErrorReply('ERR Invalid number of arguments specified for command');
+const NO_KEYS = new ErrorReply('ERR The command has no key arguments');
+
+function handleGetkeys({ services, args }: CommandCall): Reply {
+  const asked = args.slice(2);
+  const spec = lookUp(services.table, asked[0] as Buffer);
+  if (spec === undefined) return INVALID_COMMAND;
+  if (spec.keys === null) return NO_KEYS;
+  return hasArity(spec, asked.length) ? keysOf(spec, asked) : INVALID_COUNT;
 }
 
 /** Without filters: ours would have nothing to filter by. */
