@@ -7,7 +7,7 @@ export const USAGE = `usage: npm run sim -- [options]
   --seed S         the first seed (1); alone: that one run, with a trace where it fails
   --seconds T      length of the phase with faults, in simulated seconds (60)
   --nodes N        nodes of each run, 2 to 16; default: drawn from the seed (scenarios take more)
-  --ring           operators change the ring as well
+  --ring           operators change the ring in every run; default: in some
   --jobs N         runs at once; default: one for each core
   --minimise       of a run that fails, look for the smallest schedule that fails in the same way
   --schedule FILE  replay a schedule, as --minimise writes it

@@ -25,7 +25,11 @@ export interface RunOptions {
 }
 
 export function scheduleOf(seed: number, { seconds, nodes, ring }: RunOptions): Schedule {
-  return drawSchedule(seed, { safetyMs: seconds * 1000, ring, ...(nodes === undefined ? {} : { nodes }) });
+  return drawSchedule(seed, {
+    safetyMs: seconds * 1000,
+    ...(ring ? { ring } : {}),
+    ...(nodes === undefined ? {} : { nodes }),
+  });
 }
 
 /** Runs a schedule; an exception in it is a problem like any other. */

@@ -219,6 +219,7 @@ const syncItem: Codec<SyncItem> = record<SyncItem>({
 });
 const shards = list(shard, SHARDS_MAX);
 const digests = list(uint32, SHARDS_MAX);
+const standing = oneOf('stored', 'partial', 'former', 'none');
 
 const asker = text(ASKER_LENGTH_MAX * 4);
 const member: Codec<RingRecord> = record<RingRecord>({
@@ -293,10 +294,10 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
   ],
   'replicate-ack': [
     23,
-    record({ id, status: oneOf('stored', 'partial', 'hinted', 'refused'), failure: nullable(failure) }),
+    record({ id, status: oneOf('stored', 'partial', 'former', 'hinted', 'refused'), failure: nullable(failure) }),
   ],
   read: [24, record({ id, bucket: bucketName, key: keyText, dots: list(dot, DOTS_MAX) })],
-  'read-reply': [25, record({ id, status: oneOf('same', 'object'), counts: boolean, entries, context: causalContext })],
+  'read-reply': [25, record({ id, status: oneOf('same', 'object'), standing, entries, context: causalContext })],
   list: [
     26,
     record({
@@ -320,13 +321,16 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
   ],
   'sync-digest': [30, record({ shards, combined: uint32 })],
   'sync-digests': [31, record({ shards, digests })],
-  'sync-equal': [32, record({ shards, digests })],
-  'sync-context': [33, record({ shard, context: causalContext, wants: boolean, reply: boolean })],
+  'sync-equal': [32, record({ ring: uint32, shards, digests })],
+  'sync-context': [33, record({ shard, context: causalContext, wants: boolean, reply: boolean, complete: boolean })],
   'sync-objects': [
     34,
     record({ shard, sequence: integer(), context: causalContext, items: list(syncItem, ITEMS_MAX) }),
   ],
-  'sync-done': [35, record({ shard, comparison: integer(), sequence: integer(), context: causalContext })],
+  'sync-done': [
+    35,
+    record({ shard, ring: uint32, comparison: integer(), sequence: integer(), context: causalContext }),
+  ],
   'sync-ack': [36, record({ shard, sequence: integer(), unnamed: list(objectName, UNNAMED_MAX) })],
   'sync-compare': [
     37,

@@ -150,7 +150,7 @@ describe('replication', () => {
       message: (from, _to, message) => {
         if (from !== wiped || message.type !== 'read-reply') return;
         const members = ringOf(wiped).memberCount;
-        if (message.counts) votes.add(members);
+        if (message.standing === 'stored') votes.add(members);
         else if (members === 1) early++;
       },
     });

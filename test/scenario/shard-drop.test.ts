@@ -31,6 +31,7 @@ const OBJECT: CausalObject = {
 const PLACEMENT: Placement = {
   shards: 1,
   replicas: 3,
+  digest: 1,
   memberCount: 4,
   shardOf: () => 0,
   owners: () => OWNERS,
@@ -86,7 +87,11 @@ class Leaver {
 
   /** A peer tells what it covers, and perhaps asks for what it misses. */
   tell(from: NodeId, context: CausalContext, wants: boolean): void {
-    this.handle({ type: 'message', from, message: { type: 'sync-context', shard: 0, context, wants, reply: false } });
+    this.handle({
+      type: 'message',
+      from,
+      message: { type: 'sync-context', shard: 0, context, wants, reply: false, complete: true },
+    });
   }
 
   answerScan(): void {

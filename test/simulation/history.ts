@@ -8,6 +8,8 @@ export interface Acknowledged {
   readonly dot: Dot | null;
   /** True when a quorum of the owners have it, so that every quorum of owners must show it. */
   readonly strict: boolean;
+  /** The coordinator's ring. */
+  readonly ring: string | null;
 }
 
 /** What a client was shown. */

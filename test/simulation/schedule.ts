@@ -17,6 +17,8 @@ const CALM_MAX_MS = 3000;
 /** Until a member that was taken out is put in again. */
 const RING_AWAY_MAX_MS = 30_000;
 const RING_SEED = 0x72696e67;
+/** Share of the runs in which operators change the ring. */
+const RING_CHANCE = 0.4;
 
 export interface FaultEvent {
   /** Since the start of the run. */
@@ -52,7 +54,7 @@ export interface DrawOptions {
   readonly safetyMs: number;
   /** Drawn from 3 to 6 when it is not given. */
   readonly nodes?: number;
-  /** Operators change the ring as well. The rest of the run is drawn as without them. */
+  /** Operators change the ring as well; drawn when it is not given. The rest of the run is as without them. */
   readonly ring?: boolean;
 }
 
@@ -77,8 +79,10 @@ export function drawSchedule(seed: number, options: DrawOptions): Schedule {
   events.push(...drawFaults({ prng, nodes, movable }, calmMs, safetyMs));
   const zones = prng.chance(0.3) ? 2 : 1;
   const weather = drawWeather(prng);
-  if (options.ring === true) {
-    events.push(...drawRingChanges({ prng: new Prng(seed ^ RING_SEED), nodes, movable }, calmMs, safetyMs));
+  const ringPrng = new Prng(seed ^ RING_SEED);
+  const hasRingChanges = ringPrng.chance(RING_CHANCE);
+  if (options.ring ?? hasRingChanges) {
+    events.push(...drawRingChanges({ prng: ringPrng, nodes, movable }, calmMs, safetyMs));
   }
   events.sort((a, b) => a.atMs - b.atMs);
   return {

@@ -66,7 +66,7 @@ function dataText(from: string, to: string, message: PeerMessage, interest: Inte
       return requests.has(`${to}/${message.id}`) ? `#${message.id} ${replyText(message.reply)}` : null;
     case 'read-reply': {
       if (!requests.has(`${to}/${message.id}`)) return null;
-      return `#${message.id} ${message.status}, ${message.entries.length} entries${message.counts ? '' : ', does not count'}`;
+      return `#${message.id} ${message.status}, ${message.entries.length} entries${message.standing === 'stored' ? '' : `, ${message.standing}`}`;
     }
     case 'sync-objects': {
       const items = message.items.filter(({ key }) => words.has(key));

@@ -1,6 +1,7 @@
 import type { Prng } from '../../src/lib/prng.ts';
-import { sameDot } from '../../src/protocol/causal/dot.ts';
+import { type Dot, sameDot } from '../../src/protocol/causal/dot.ts';
 import type { Mutation } from '../../src/protocol/causal/mutation.ts';
+import type { Node } from '../../src/protocol/node/node.ts';
 import {
   type ClientReply,
   type ClientRequest,
@@ -15,6 +16,7 @@ import { CollectionHistory } from './collection-history.ts';
 import { CopyLedger } from './copy-ledger.ts';
 import type { History } from './history.ts';
 import type { SimNode } from './sim-node.ts';
+import type { VirtualDisk } from './virtual-disk.ts';
 
 const BUCKET = 'default';
 /** As in `SimCluster`. */
@@ -47,7 +49,8 @@ export class Workload {
   private readonly collectionPrng: Prng;
   private readonly collections: CollectionClients;
   private nextKey = 0;
-  private ringSizeSeen = 0;
+  /** All rings that each node has had with its present disk. */
+  private readonly rings = new Map<VirtualDisk, Set<string>>();
   private stopped = false;
 
   constructor(cluster: SimCluster, prng: Prng, hotKeys: number, collectionPrng: Prng) {
@@ -75,7 +78,7 @@ export class Workload {
   }
 
   private step(): void {
-    this.ringSizeMax();
+    this.noteRings();
     if (this.collectionPrng.float() < COLLECTION_SHARE) this.collections.step();
     const draw = this.prng.float();
     if (draw < 0.35) this.putOnce();
@@ -93,7 +96,7 @@ export class Workload {
       // Not where the node knew too little of the cluster to have asked those who count.
       const strict =
         reply.quorum === 'strict' && level !== 'one' && reply.owners === Math.min(this.cluster.nodes.length, REPLICAS);
-      const acknowledged = { value, dot: reply.dot, strict };
+      const acknowledged = { value, dot: reply.dot, strict, ring: this.ringOf(reply.dot) };
       this.history.acknowledged.set(key, acknowledged);
       return () => {
         if (this.history.acknowledged.get(key) === acknowledged) this.history.acknowledged.delete(key);
@@ -154,7 +157,7 @@ export class Workload {
     const known = level === 'one' ? undefined : history.acknowledged.get(key);
     this.request({ type: 'get', bucket: BUCKET, key, level, session: null }, (reply, node) => {
       if (reply.type !== 'get') return;
-      const counts = reply.complete && known?.strict === true && this.knowsCluster(node);
+      const counts = reply.complete && known?.strict === true && this.hasHeld(node, known.ring);
       const isExpected = counts && history.acknowledged.get(key) === known;
       const { entries } = reply;
       history.answers.push({ key, atMs: this.cluster.clock.nowMs, entries, expected: isExpected ? known.value : null });
@@ -211,17 +214,26 @@ export class Workload {
     if (node !== undefined) this.cluster.request(node, request, (reply) => use(reply, node));
   }
 
-  /** False for a node that has not yet met all the others have met: what it cannot ask it cannot know. */
-  private knowsCluster({ running }: SimNode): boolean {
-    return running?.node.ring.memberCount === this.ringSizeMax();
+  /** The ring of the node that coordinated an event. */
+  private ringOf(dot: Dot | null): string | null {
+    const node = this.cluster.nodes.find(({ disk }) => disk.actor === dot?.actor);
+    return node?.running == null ? null : ringText(node.running.node);
   }
 
-  /** Members of the largest ring up to now, also where those who know of it are down. */
-  private ringSizeMax(): number {
-    for (const { running } of this.cluster.nodes) {
-      this.ringSizeSeen = Math.max(this.ringSizeSeen, running?.node.ring.memberCount ?? 0);
+  /**
+   * True for a node that has had the ring itself, now or before its present one. Rings that were changed on two sides
+   * of a partition have no quorums in common until they meet.
+   */
+  private hasHeld(node: SimNode, ring: string | null): boolean {
+    return ring !== null && this.rings.get(node.disk)?.has(ring) === true;
+  }
+
+  private noteRings(): void {
+    for (const node of this.cluster.nodes) {
+      if (node.running === null) continue;
+      const held = this.rings.get(node.disk) ?? new Set();
+      this.rings.set(node.disk, held.add(ringText(node.running.node)));
     }
-    return this.ringSizeSeen;
   }
 
   private level(prng = this.prng): Level {
@@ -231,3 +243,8 @@ export class Workload {
 }
 
 function nothing(): void {}
+
+/** A change that was taken back leaves the same ring at another epoch. */
+function ringText({ ring, ringEpoch }: Node): string {
+  return `${ringEpoch}/${ring.digest}`;
+}

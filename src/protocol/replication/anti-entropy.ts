@@ -67,7 +67,10 @@ export class AntiEntropy {
 
   handlePeerDown(peer: NodeId): void {
     // It may come back with another disk.
-    for (const shard of this.core.shards.all()) shard.known.delete(peer);
+    for (const shard of this.core.shards.all()) {
+      shard.known.delete(peer);
+      shard.completeOwners.delete(peer);
+    }
     this.sender.handlePeerDown(peer);
     this.receiver.handlePeerDown(peer);
   }
@@ -94,8 +97,8 @@ export class AntiEntropy {
   handleDigest(from: NodeId, message: SyncDigestMessage): void {
     const digests = message.shards.map((id) => this.digestOf(id));
     if (combine(digests) === message.combined) {
-      this.core.sendDurable(from, { type: 'sync-equal', shards: message.shards, digests });
-      this.noteEqual(from, message.shards, digests);
+      this.core.sendDurable(from, { type: 'sync-equal', ring: this.core.ring.digest, shards: message.shards, digests });
+      this.noteEqual(from, message.shards, digests, false);
     } else {
       this.core.sendDurable(from, { type: 'sync-digests', shards: message.shards, digests });
     }
@@ -116,12 +119,17 @@ export class AntiEntropy {
       }
     }
     if (equal.length === 0) return;
-    this.core.sendDurable(from, { type: 'sync-equal', shards: equal, digests: equalDigests });
-    this.noteEqual(from, equal, equalDigests);
+    this.core.sendDurable(from, {
+      type: 'sync-equal',
+      ring: this.core.ring.digest,
+      shards: equal,
+      digests: equalDigests,
+    });
+    this.noteEqual(from, equal, equalDigests, false);
   }
 
   handleEqual(from: NodeId, message: SyncEqualMessage): void {
-    this.noteEqual(from, message.shards, message.digests);
+    this.noteEqual(from, message.shards, message.digests, message.ring === this.core.ring.digest);
   }
 
   handleContext(from: NodeId, message: SyncContextMessage): void {
@@ -132,6 +140,8 @@ export class AntiEntropy {
       return;
     }
     shard.known.set(from, message.context);
+    if (message.complete) shard.completeOwners.add(from);
+    else shard.completeOwners.delete(from);
     if (message.wants) {
       if (message.context.covers(shard.context)) this.sayCovered(from, shard.id, shard.context.clone());
       else this.sender.enqueue(from, shard, message.context);
@@ -183,7 +193,7 @@ export class AntiEntropy {
         continue;
       }
       for (const owner of this.core.ring.owners(shard.id)) {
-        if (shard.known.get(owner)?.covers(shard.context) !== true) this.ask(owner, shard);
+        if (!isHandedOver(shard, owner)) this.ask(owner, shard);
       }
     }
     this.schedule();
@@ -256,7 +266,14 @@ export class AntiEntropy {
   }
 
   private sayCovered(to: NodeId, shard: number, context: CausalContext): void {
-    this.core.sendDurable(to, { type: 'sync-done', shard, comparison: 0, sequence: 0, context });
+    this.core.sendDurable(to, {
+      type: 'sync-done',
+      shard,
+      ring: this.core.ring.digest,
+      comparison: 0,
+      sequence: 0,
+      context,
+    });
   }
 
   private schedule(): void {
@@ -296,19 +313,25 @@ export class AntiEntropy {
   }
 
   private tell(peer: NodeId, shard: Shard, asks: { wants: boolean; reply: boolean }): void {
-    this.core.sendDurable(peer, { type: 'sync-context', shard: shard.id, context: shard.context.clone(), ...asks });
+    this.core.sendDurable(peer, {
+      type: 'sync-context',
+      shard: shard.id,
+      context: shard.context.clone(),
+      ...asks,
+      complete: isComplete(shard),
+    });
   }
 
   private digestOf(id: number): number {
     return this.core.shards.find(id)?.context.digest() ?? 0;
   }
 
-  private noteEqual(from: NodeId, ids: readonly number[], digests: readonly number[]): void {
+  private noteEqual(from: NodeId, ids: readonly number[], digests: readonly number[], sameRing: boolean): void {
     for (const [index, id] of ids.entries()) {
       const shard = this.core.shards.find(id);
       if (shard === undefined || shard.context.digest() !== digests[index]) continue;
       shard.known.set(from, shard.context.clone());
-      this.noteSynced(from, shard);
+      if (sameRing) this.noteSynced(from, shard);
       this.hooks.onKnown(shard);
     }
   }
@@ -329,6 +352,15 @@ export class AntiEntropy {
     for (const source of shard.sources) if (!isMet || this.core.isUp(source)) return;
     this.hooks.onComplete(shard);
   }
+}
+
+function isComplete({ owned, complete, lost }: Shard): boolean {
+  return owned && complete && lost.size === 0;
+}
+
+/** Whether an owner has all that is held here: only then may the copy go. */
+export function isHandedOver(shard: Shard, owner: NodeId): boolean {
+  return shard.completeOwners.has(owner) && shard.known.get(owner)?.covers(shard.context) === true;
 }
 
 function combine(digests: readonly number[]): number {

@@ -4,6 +4,7 @@ import type { ConflictPolicy } from '../causal/entry.ts';
 import type { Instant, NodeId } from '../machine.ts';
 import type { CellTable } from './cell-table.ts';
 import type { ReplicationEffect } from './effect.ts';
+import type { FormerOwners } from './former-owners.ts';
 import type { Journal } from './journal.ts';
 import type { ReplicationMessage } from './message.ts';
 import type { PeerTally } from './peer-tally.ts';
@@ -80,6 +81,7 @@ export interface ReplicationCore {
   sendDurable(to: NodeId, message: ReplicationMessage): void;
   /** Connected now. This node itself counts as up. */
   isUp(peer: NodeId): boolean;
+  readonly formers: FormerOwners;
   shardOf(bucket: string, key: string): number;
   conflictOf(bucket: string): ConflictPolicy;
   /** Starts an ordered read; `use` gets the rows in a later input. */

@@ -45,9 +45,13 @@ export interface ReplicateMessage {
 
 /**
  * `stored`: synced by an owner that is complete for the shard. `partial`: synced by an owner that is still
- * taking the shard over. `hinted`: synced as a hint.
+ * taking the shard over. `former`: synced by one that no longer owns it, whose copy was complete. `hinted`: synced as a
+ * hint.
  */
-export type AckStatus = 'stored' | 'partial' | 'hinted' | 'refused';
+export type AckStatus = 'stored' | 'partial' | 'former' | 'hinted' | 'refused';
+
+/** What a replica's answer is worth to a reader: see AckStatus. `none`: it knows nothing that counts. */
+export type Standing = 'stored' | 'partial' | 'former' | 'none';
 
 export interface ReplicateAckMessage {
   readonly type: 'replicate-ack';
@@ -70,8 +74,7 @@ export interface ReadReplyMessage {
   readonly type: 'read-reply';
   readonly id: number;
   readonly status: 'same' | 'object';
-  /** True when the replica owns the shard and is complete: its answer counts for R. */
-  readonly counts: boolean;
+  readonly standing: Standing;
   readonly entries: Entries;
   readonly context: CausalContext;
 }
@@ -126,6 +129,8 @@ export interface SyncDigestsMessage {
 /** These shards have equal contexts on both sides; the digests say at which state. */
 export interface SyncEqualMessage {
   readonly type: 'sync-equal';
+  /** Digest of the sender's ring: a holder counts as synced with only under the receiver's own. */
+  readonly ring: number;
   readonly shards: readonly number[];
   readonly digests: readonly number[];
 }
@@ -137,6 +142,8 @@ export interface SyncContextMessage {
   readonly context: CausalContext;
   readonly wants: boolean;
   readonly reply: boolean;
+  /** The sender owns the shard, and nothing of what it covers is missing there. */
+  readonly complete: boolean;
 }
 
 /** Objects behind dots that the receiver misses. `context`: all that the sender covers, for what it dropped. */
@@ -207,6 +214,8 @@ export interface SyncFetchedMessage {
 export interface SyncDoneMessage {
   readonly type: 'sync-done';
   readonly shard: number;
+  /** Digest of the sender's ring. */
+  readonly ring: number;
   /** The comparison that ends with it, after which the receiver covers the sender's floor; 0: none. */
   readonly comparison: number;
   /** 0: there was nothing to send, and no answer is wanted. */

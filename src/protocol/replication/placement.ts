@@ -6,6 +6,8 @@ export interface Placement {
   readonly shards: number;
   /** N: how many owners a shard has where there are enough members. */
   readonly replicas: number;
+  /** Equal rings have equal digests; 32 bits. */
+  readonly digest: number;
   /** Members that are in. */
   readonly memberCount: number;
   /** The shard of a key. */

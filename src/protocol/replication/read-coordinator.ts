@@ -7,7 +7,7 @@ import { liveEntries } from '../causal/value.ts';
 import type { NodeId } from '../machine.ts';
 import type { Cell } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
-import type { ReadReplyMessage } from './message.ts';
+import type { ReadReplyMessage, Standing } from './message.ts';
 import type { Replica } from './replica.ts';
 import type { ConfirmRequest, GetRequest, Level, Respond } from './request.ts';
 import { needed } from './request.ts';
@@ -22,13 +22,20 @@ export interface MergedCopy {
 /** Nodes that are asked for what a session has seen, when those that had to answer do not have it. */
 const SESSION_NODES_MAX = 32;
 
-const SESSION_UNAVAILABLE = failure(
+export const SESSION_UNAVAILABLE = failure(
   'session-unavailable',
   'no node that can be reached has all that the Holdfast-Context has seen; restore the links between the nodes and retry, or read without it',
 );
 
 /** `contexts`: what each node that answered covers, this one included. */
 type UseCopies = (merged: MergedCopy, complete: boolean, cell: Cell, contexts: readonly CausalContext[]) => void;
+
+interface Copy {
+  readonly entries: Entries;
+  readonly context: CausalContext;
+  readonly same: boolean;
+  readonly standing: Standing;
+}
 
 /** A read that waits for R replicas. */
 interface Read {
@@ -39,9 +46,8 @@ interface Read {
   /** What the answer must cover, whatever the level. */
   readonly session: CausalContext | null;
   readonly asked: Set<NodeId>;
-  readonly copies: Map<NodeId, { entries: Entries; context: CausalContext; same: boolean }>;
+  readonly copies: Map<NodeId, Copy>;
   readonly use: UseCopies;
-  counted: number;
   ended: boolean;
 }
 
@@ -118,9 +124,8 @@ export class ReadCoordinator {
       needed: needed(level, owners.length),
       session,
       asked: new Set([self]),
-      copies: new Map([[self, { entries: own.entries, context: own.context, same: true }]]),
+      copies: new Map([[self, { ...own, same: true }]]),
       use,
-      counted: own.counts ? 1 : 0,
       ended: false,
     };
     if (this.isAnswered(read)) {
@@ -137,8 +142,9 @@ export class ReadCoordinator {
     const read = this.reads.get(message.id);
     if (read === undefined || !read.asked.has(from) || read.copies.has(from)) return;
     this.core.tally.answered(from);
-    read.copies.set(from, { entries: message.entries, context: message.context, same: message.status === 'same' });
-    if (message.counts) read.counted++;
+    const { entries, context, standing } = message;
+    read.copies.set(from, { entries, context, standing, same: message.status === 'same' });
+    if (standing === 'none' && !read.owners.includes(from)) this.core.formers.forget(read.cell.shard, from);
     if (this.isAnswered(read)) this.finish(read);
     else if (read.copies.size === read.asked.size && !this.askMore(read)) this.finish(read);
   }
@@ -170,11 +176,12 @@ export class ReadCoordinator {
   /** Asks as many more as could be needed: owners first, then fallbacks that may hold hints. False: nobody left. */
   private askMore(read: Read): boolean {
     const { bucket, key } = read.cell.name;
-    const preference = this.core.ring.preference(read.cell.shard);
-    const isCounted = read.counted >= read.needed;
+    const preference = this.candidates(read);
+    const counted = places(read);
+    const isCounted = counted >= read.needed;
     const dots = (read.copies.get(this.core.options.self)?.entries ?? []).map((entry) => entry.dot);
     // Enough have answered, and yet the session has seen more: whoever may have it is asked.
-    let wanted = isCounted ? SESSION_NODES_MAX : read.needed - read.counted;
+    let wanted = isCounted ? SESSION_NODES_MAX : read.needed - counted;
     let asked = false;
     for (const node of isCounted ? preference : preference.slice(0, read.owners.length * 2)) {
       if (wanted === 0) break;
@@ -188,8 +195,9 @@ export class ReadCoordinator {
   }
 
   /** True when as many replicas as the level wants have answered, and all that the session has seen is among it. */
-  private isAnswered({ session, copies, counted, needed: wanted }: Read): boolean {
-    if (counted < wanted) return false;
+  private isAnswered(read: Read): boolean {
+    const { session, copies } = read;
+    if (places(read) < read.needed) return false;
     if (session === null) return true;
     const seen = new CausalContext();
     for (const { context, entries } of copies.values()) {
@@ -197,6 +205,17 @@ export class ReadCoordinator {
       for (const { dot } of entries) seen.add(dot);
     }
     return seen.covers(session);
+  }
+
+  /** In the order in which they are asked: owners, where some of them take the shard over former ones, fallbacks. */
+  private candidates(read: Read): readonly NodeId[] {
+    const { shard } = read.cell;
+    const preference = this.core.ring.preference(shard);
+    const formers = this.core.formers.of(shard);
+    if (formers.length === 0 || ![...read.copies.values()].some(({ standing }) => standing === 'partial')) {
+      return preference;
+    }
+    return [...new Set([...read.owners, ...formers, ...preference])];
   }
 
   private finish(read: Read): void {
@@ -207,7 +226,7 @@ export class ReadCoordinator {
       const { merged, divergent } = this.merge(read, cell);
       if (divergent) this.repair(read, cell);
       const contexts = [...read.copies.values()].map(({ context }) => context);
-      read.use(merged, read.counted >= read.needed, cell, contexts);
+      read.use(merged, places(read) >= read.needed, cell, contexts);
     });
   }
 
@@ -263,4 +282,20 @@ export class ReadCoordinator {
     this.core.counters.readRepairs++;
     for (const [node, copy] of read.copies) if (!copy.same) this.parts.repairWith(node, shard);
   }
+}
+
+/**
+ * How many places of the quorum have answered: complete owners, and pairs of an owner that takes the shard over and a
+ * former one. Each has what the other lacks: all that was acknowledged before the ring changed, or since.
+ */
+function places({ owners, copies }: Read): number {
+  let complete = 0;
+  let partial = 0;
+  let former = 0;
+  for (const [node, { standing }] of copies) {
+    if (!owners.includes(node)) former += standing === 'former' || standing === 'stored' ? 1 : 0;
+    else if (standing === 'stored') complete++;
+    else if (standing === 'partial') partial++;
+  }
+  return complete + Math.min(partial, former);
 }

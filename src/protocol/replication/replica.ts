@@ -10,7 +10,7 @@ import type { NodeId } from '../machine.ts';
 import type { Cell } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
 import type { HintStore } from './hint-store.ts';
-import type { AckStatus, ReadMessage, ReplicateMessage } from './message.ts';
+import type { AckStatus, ReadMessage, ReplicateMessage, Standing } from './message.ts';
 import { type HintRecord, nameId } from './record.ts';
 import type { Comparison, LostKey, Shard } from './shard-table.ts';
 
@@ -22,8 +22,7 @@ const OPEN_KEYS_MAX = 4096;
 export interface LocalCopy {
   readonly entries: Entries;
   readonly context: CausalContext;
-  /** True when this node owns the shard and is complete. */
-  readonly counts: boolean;
+  readonly standing: Standing;
 }
 
 /** The replica side: joins what peers send, answers their reads, and holds hints for owners that are away. */
@@ -46,19 +45,18 @@ export class Replica {
     this.core.cells.open(id, { bucket: message.bucket, key: message.key }, (cell) => {
       const shard = this.core.shards.find(id);
       if (shard?.owned === true) {
-        this.join(shard, cell, {
-          entries: message.entries,
-          seen: message.context,
-          events: message.events,
-          past: message.context,
-        });
+        this.joinDelta(shard, cell, message);
         const mayVote = this.core.ring.knows(from);
         this.core.journal.whenDurable(cell.persistId, () => {
-          this.acknowledge(from, message.id, mayVote && shard.complete ? 'stored' : 'partial', null);
+          const status = !mayVote ? 'hinted' : shard.complete ? 'stored' : 'partial';
+          this.acknowledge(from, message.id, status, null);
         });
-        return;
+      } else if (shard?.former === true && this.core.ring.knows(from)) {
+        this.joinDelta(shard, cell, message);
+        this.core.journal.whenDurable(cell.persistId, () => this.acknowledge(from, message.id, 'former', null));
+      } else {
+        this.hold(from, cell, message);
       }
-      this.hold(from, cell, message);
     });
   }
 
@@ -67,18 +65,19 @@ export class Replica {
     this.core.cells.open(id, { bucket: message.bucket, key: message.key }, (cell) => {
       const copy = this.copyOf(cell);
       const { entries, context: live } = copy;
-      const mayVote = copy.counts && this.core.ring.knows(from);
+      const mayVote = this.core.ring.knows(from);
       // Taken together, now: by the time this is synced the key may hold newer entries that are not.
       const context = live.clone();
       for (const entry of entries) context.add(entry.dot);
-      const same = mayVote && sameDots(entries, message.dots);
+      const same = mayVote && copy.standing === 'stored' && sameDots(entries, message.dots);
       this.core.journal.whenDurable(cell.persistId, () => {
-        const counts = mayVote && this.core.shards.find(id)?.complete === true;
+        const isStill = copy.standing !== 'stored' || this.core.shards.find(id)?.complete === true;
+        const standing = mayVote && isStill ? copy.standing : 'none';
         this.core.send(from, {
           type: 'read-reply',
           id: message.id,
           status: same ? 'same' : 'object',
-          counts,
+          standing,
           entries: same ? [] : entries,
           context,
         });
@@ -92,13 +91,13 @@ export class Replica {
     const hint = cell.hint;
     if (shard === undefined) {
       return hint === null
-        ? { entries: [], context: NOTHING, counts: false }
-        : { entries: hint.entries, context: hint.context, counts: false };
+        ? { entries: [], context: NOTHING, standing: 'none' }
+        : { entries: hint.entries, context: hint.context, standing: 'none' };
     }
-    const counts = shard.owned && shard.complete;
+    const standing = standingOf(shard);
     if (shard.lost.size > 0 && shard.lost.has(nameId(cell.name))) return this.copyOfLost(shard, cell);
     const own = seenOf(cell.object, this.core.shards.publicContext(shard));
-    if (hint === null) return { entries: cell.object.entries, context: own, counts };
+    if (hint === null) return { entries: cell.object.entries, context: own, standing };
     const seen = seenOf(cell.object, shard.context);
     const joined = joinEntries(
       cell.object.entries,
@@ -108,7 +107,7 @@ export class Replica {
     );
     const context = own.clone();
     context.union(hint.context);
-    return { entries: joined.entries, context, counts };
+    return { entries: joined.entries, context, standing };
   }
 
   /** A key whose record was bad: the context says nothing of it but what has come since. */
@@ -128,13 +127,17 @@ export class Replica {
       ).entries;
       context.union(hint.context);
     }
-    return { entries, context, counts: false };
+    return { entries, context, standing: 'none' };
   }
 
   /** Joins a remote copy into the shard replica, and writes what changed. */
   join(shard: Shard, cell: Cell, remote: RemoteObject): void {
     const { comparison } = shard;
     this.joinHere(shard, cell, comparison === null ? remote : beyondFloor(remote, comparison.floor));
+  }
+
+  private joinDelta(shard: Shard, cell: Cell, { entries, events, context }: ReplicateMessage): void {
+    this.join(shard, cell, { entries, seen: context, events, past: context });
   }
 
   /** Joins a copy of a key that is being compared: the events on the floor count once all keys have been. */
@@ -283,6 +286,11 @@ function beyondFloor(remote: RemoteObject, floor: CausalContext): RemoteObject {
     events: remote.events.without(floor),
     past: past.isEmpty ? null : past,
   };
+}
+
+function standingOf({ owned, complete, former }: Shard): Standing {
+  if (owned) return complete ? 'stored' : 'partial';
+  return former ? 'former' : 'none';
 }
 
 function sameDots(entries: Entries, dots: readonly Dot[]): boolean {

@@ -5,7 +5,7 @@ import type { DotRange } from '../causal/context.ts';
 import type { Dot } from '../causal/dot.ts';
 import type { ConflictPolicy } from '../causal/entry.ts';
 import type { Instant, Machine, NodeId } from '../machine.ts';
-import { AntiEntropy } from './anti-entropy.ts';
+import { AntiEntropy, isHandedOver } from './anti-entropy.ts';
 import { CellTable } from './cell-table.ts';
 import {
   firstId,
@@ -19,6 +19,7 @@ import {
 } from './core.ts';
 import { CounterCheck } from './counter-check.ts';
 import type { ReplicationEffect, ReplicationInput } from './effect.ts';
+import { FormerOwners } from './former-owners.ts';
 import { Forwarder } from './forwarder.ts';
 import { HintStore } from './hint-store.ts';
 import { IndexStripper } from './index-stripper.ts';
@@ -66,6 +67,7 @@ export interface ReplicationStats {
 export class Replication implements Machine<ReplicationInput, ReplicationEffect> {
   private readonly core: MutableCore;
   private readonly journal = new Journal();
+  private readonly formers = new FormerOwners();
   private readonly replica: Replica;
   private readonly hints: HintStore;
   private readonly reader: ReadCoordinator;
@@ -125,6 +127,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       send: (to, message) => this.effects.push({ type: 'send', to, message }),
       sendDurable: (to, message) => journal.afterTurn(() => this.effects.push({ type: 'send', to, message })),
       isUp: (peer) => this.up.has(peer),
+      formers: this.formers,
       shardOf: (bucket, key) => ring.shardOf(bucket, key),
       conflictOf,
       scan: (scan, use) => this.scan(scan, use),
@@ -170,6 +173,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     return this.turn(now, () => {
       const before = this.core.ring;
       this.core.ring = ring;
+      this.formers.handleRing(before, ring);
       this.core.shards.handleRing(ring, before, trusted);
       const peers = new Set(this.up);
       peers.delete(this.core.options.self);
@@ -473,7 +477,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private dropIfCovered(shard: Shard): void {
     if (shard.owned) return;
     const owners = this.core.ring.owners(shard.id);
-    if (!owners.every((owner) => shard.known.get(owner)?.covers(shard.context) === true)) return;
+    if (!owners.every((owner) => isHandedOver(shard, owner))) return;
     this.core.shards.drop(shard);
     this.core.cells.dropShard(shard.id);
     this.antiEntropy.handleDropped(shard);

@@ -13,12 +13,16 @@ export interface Shard {
   owned: boolean;
   /** False until synced with those who held the shard before this node owned it. */
   complete: boolean;
+  /** This node owned the shard until the ring changed, in this run, and was complete. */
+  former: boolean;
   /** Whom this node must still sync with before it is complete. */
   readonly sources: Set<NodeId>;
   /** How many of them it has synced with since it became incomplete. */
   synced: number;
   /** What the other holders were last known to cover. */
   readonly known: Map<NodeId, CausalContext>;
+  /** Owners that were complete when they last told what they cover. */
+  readonly completeOwners: Set<NodeId>;
   /** Keys with an open past, to be looked at again once the context has caught up. */
   readonly open: Map<string, ObjectName>;
   /** Keys whose record was lost, until another owner's copy of them is here. */
@@ -92,9 +96,11 @@ export class ShardTable {
         context: record.context,
         owned: false,
         complete: record.complete,
+        former: false,
         sources: new Set(),
         synced: 0,
         known: new Map(),
+        completeOwners: new Set(),
         open: new Map(),
         lost: new Map(),
         floor: restored.floors.get(id) ?? new CausalContext(),
@@ -195,8 +201,12 @@ export class ShardTable {
       if (shard === undefined) continue;
       const wasOwned = shard.owned;
       shard.owned = owned;
-      if (!owned) continue;
-      if (before !== null && (!wasOwned || !trusted)) shard.complete = false;
+      if (!owned) {
+        this.becomeHolder(shard, wasOwned);
+        continue;
+      }
+      shard.former = false;
+      if (before !== null && !trusted) shard.complete = false;
       if (shard.complete) continue;
       for (const source of this.sourcesOf(ring, before, id)) shard.sources.add(source);
       if (shard.sources.size === 0) this.becomeComplete(shard);
@@ -204,6 +214,14 @@ export class ShardTable {
       this.touch(shard);
     }
     return syncing;
+  }
+
+  /** No owner any more: should it become one again, the copy is of the past. */
+  private becomeHolder(shard: Shard, wasOwned: boolean): void {
+    if (wasOwned) shard.former = shard.complete;
+    if (!shard.complete) return;
+    shard.complete = false;
+    this.touch(shard);
   }
 
   becomeComplete(shard: Shard): void {
@@ -278,9 +296,11 @@ export class ShardTable {
       context: new CausalContext(),
       owned: false,
       complete,
+      former: false,
       sources: new Set(),
       synced: 0,
       known: new Map(),
+      completeOwners: new Set(),
       open: new Map(),
       lost: new Map(),
       floor: new CausalContext(),

@@ -130,7 +130,8 @@ export class SyncReceiver {
     }
     this.replica.strip(shard);
     this.hooks.onKnown(shard);
-    if (isCovered) this.hooks.onSynced(from, shard);
+    // Under another ring the holder may go on to vote for others behind this replica's back.
+    if (isCovered && message.ring === this.core.ring.digest) this.hooks.onSynced(from, shard);
   }
 
   /** All keys have been compared: what the sender covered without knowing its keys is covered here too. */

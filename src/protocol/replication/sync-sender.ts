@@ -433,7 +433,7 @@ export class SyncSender {
     this.await(session, ++this.lastSequence);
     const { awaiting: sequence, covered: context, comparison, floor } = session;
     const ids = { shard: session.shard.id, comparison: floor === null ? 0 : comparison.id, sequence };
-    this.core.sendDurable(session.peer, { type: 'sync-done', ...ids, context });
+    this.core.sendDurable(session.peer, { type: 'sync-done', ...ids, ring: this.core.ring.digest, context });
   }
 
   private await(session: Session, sequence: number): void {

@@ -19,7 +19,7 @@ import type { Cell } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
 import type { HintStore } from './hint-store.ts';
 import type { ReplicateAckMessage, ReplicateMessage } from './message.ts';
-import type { MergedCopy, ReadCoordinator } from './read-coordinator.ts';
+import { type MergedCopy, type ReadCoordinator, SESSION_UNAVAILABLE } from './read-coordinator.ts';
 import type { Replica } from './replica.ts';
 import { type ClientReply, type MutateReply, type MutateRequest, needed, type Respond } from './request.ts';
 import type { Shard } from './shard-table.ts';
@@ -36,8 +36,13 @@ interface Write {
   readonly respond: Respond;
   /** Owners and fallbacks asked, and what for: the owner that a fallback stands in for. */
   readonly asked: Map<NodeId, NodeId | null>;
+  /** Owners whose place counts: complete ones, and those that take the shard over beside a former owner. */
   readonly stored: Set<NodeId>;
   readonly extra: Set<NodeId>;
+  /** Owners that have it and still take the shard over; no former owner stands beside them yet. */
+  readonly partial: Set<NodeId>;
+  /** Former owners that have it, and stand beside nobody yet. */
+  readonly formers: Set<NodeId>;
   readonly refused: Set<NodeId>;
   /** Why the first of them refused. */
   refusal: Failure | null;
@@ -89,8 +94,11 @@ export class WriteCoordinator {
     const shard = this.core.shardOf(request.bucket, request.key);
     this.core.cells.open(shard, { bucket: request.bucket, key: request.key }, (cell) => {
       if (this.dependsOnOthers(request, cell)) {
+        const { context } = request;
         const use = (merged: MergedCopy, _complete: boolean, current: Cell): void => {
-          this.write(current, request, merged, respond);
+          if (context === null || seesAll(merged, context)) this.write(current, request, merged, respond);
+          // What the client has seen and nobody here has could not be replaced: it would come back later.
+          else respond({ type: 'failed', failure: SESSION_UNAVAILABLE });
         };
         // What the client has seen is to be replaced, wherever it is.
         this.reader.collect(cell, 'quorum', use, request.context);
@@ -134,11 +142,27 @@ export class WriteCoordinator {
     else this.core.tally.answered(from);
     switch (message.status) {
       case 'stored':
-        write.stored.add(from);
+        if (write.owners.includes(from)) {
+          write.stored.add(from);
+        } else {
+          // By its own ring it still is an owner.
+          write.extra.add(from);
+          write.formers.add(from);
+          this.pair(write);
+        }
         break;
       case 'partial':
+        write.extra.add(from);
+        if (write.owners.includes(from)) this.addPartial(write, from);
+        break;
+      case 'former':
+        write.extra.add(from);
+        if (!write.owners.includes(from)) write.formers.add(from);
+        this.pair(write);
+        break;
       case 'hinted':
         write.extra.add(from);
+        this.core.formers.forget(write.cell.shard, from);
         break;
       case 'refused':
         write.refused.add(from);
@@ -147,6 +171,31 @@ export class WriteCoordinator {
         return;
     }
     this.settleWrite(write);
+  }
+
+  /** (New, former) owner are one place: whoever reads from the one that takes over asks a former owner too. */
+  private addPartial(write: Write, owner: NodeId): void {
+    write.partial.add(owner);
+    this.pair(write);
+    if (!write.partial.has(owner)) return;
+    const former = this.core.formers
+      .of(write.cell.shard)
+      .find((node) => this.core.isUp(node) && !write.asked.has(node));
+    if (former === undefined) return;
+    write.asked.set(former, null);
+    if (former === this.core.options.self) return;
+    this.core.send(former, { ...write.message, id: write.id, hintFor: [] });
+  }
+
+  private pair(write: Write): void {
+    for (const former of write.formers) {
+      const [owner] = write.partial;
+      if (owner === undefined) return;
+      write.partial.delete(owner);
+      write.formers.delete(former);
+      write.extra.delete(owner);
+      write.stored.add(owner);
+    }
   }
 
   /** A peer went away: whoever waits for it turns to others now rather than at the timeout. */
@@ -250,6 +299,8 @@ export class WriteCoordinator {
       asked: new Map(),
       stored: new Set(),
       extra: new Set(),
+      partial: new Set(),
+      formers: new Set(),
       refused: new Set(),
       refusal: null,
       stalled: false,
@@ -290,6 +341,7 @@ export class WriteCoordinator {
       write.asked.set(owner, null);
       this.core.send(owner, { ...write.message, id: write.id, hintFor: [] });
     }
+    if (!counts && write.owners.includes(self)) this.addPartial(write, self);
     this.stalls.push(write, this.core.now.monoMs);
     this.deadlines.push(write, this.core.now.monoMs);
     if (write.owners.some((owner) => !write.asked.has(owner))) this.useFallbacks(write);
@@ -329,20 +381,21 @@ export class WriteCoordinator {
       write.answered = true;
       const quorum = stored.size >= write.needed ? 'strict' : 'sloppy';
       if (quorum === 'sloppy') this.core.counters.writesSloppy++;
-      write.respond({ ...write.reply, acks: stored.size + extra.size, quorum });
+      write.respond({ ...write.reply, acks: Math.min(stored.size + extra.size, write.owners.length), quorum });
     }
     const isOpen = write.owners.some((owner) => !stored.has(owner) && !extra.has(owner) && this.core.isUp(owner));
     if (write.answered && !isOpen) this.closeWrite(write);
     else if (!write.answered && this.isHopeless(write)) this.endWrite(write);
   }
 
-  private canBeStrict({ owners, stored, extra, refused, asked, needed: wanted }: Write): boolean {
+  private canBeStrict(write: Write): boolean {
+    const { owners, stored, extra, partial, asked } = write;
+    const isOpen = (node: NodeId): boolean => !hasAnswered(write, node) && this.core.isUp(node);
     let count = 0;
-    for (const owner of owners) {
-      if (stored.has(owner)) count++;
-      else if (asked.has(owner) && !extra.has(owner) && !refused.has(owner) && this.core.isUp(owner)) count++;
-    }
-    return count >= wanted;
+    for (const owner of owners) if (stored.has(owner) || (asked.has(owner) && isOpen(owner))) count++;
+    let formers = 0;
+    for (const node of asked.keys()) if (!owners.includes(node) && !extra.has(node) && isOpen(node)) formers++;
+    return count + Math.min(formers, partial.size) >= write.needed;
   }
 
   /** True when nobody is left whose answer could still make the level. */
@@ -431,6 +484,13 @@ function shownTo(request: MutateRequest, written: CausalContext, after: Entries)
   const summed = type === 'increment' ? 'counter' : type === 'increment-field' ? 'map-counter' : null;
   for (const { dot, payload } of after) if (payload.kind === summed) context.add(dot);
   return context;
+}
+
+function seesAll({ context, entries }: MergedCopy, session: CausalContext): boolean {
+  if (context.covers(session)) return true;
+  const seen = context.clone();
+  for (const { dot } of entries) seen.add(dot);
+  return seen.covers(session);
 }
 
 function hasAnswered({ stored, extra, refused }: Write, peer: NodeId): boolean {

@@ -1,4 +1,5 @@
 import { assert } from '../../lib/assert.ts';
+import { hashString } from '../../lib/hash.ts';
 import type { NodeId } from '../machine.ts';
 import { fairShares } from './fair-share.ts';
 import { SHARDS_DEFAULT, SHARDS_MAX, shardOf } from './shard.ts';
@@ -57,6 +58,8 @@ export interface OwnershipChange {
 export class Ring {
   readonly shards: number;
   readonly replicas: number;
+  /** Equal rings have equal digests; 32 bits. */
+  readonly digest: number;
   /** Sorted by id; those that are out included. */
   readonly members: readonly RingMember[];
   private readonly inside: readonly RingMember[];
@@ -79,6 +82,9 @@ export class Ring {
       assert(Number.isFinite(member.weight) && member.weight > 0, 'a ring weight is above 0');
     });
     this.inside = this.members.filter((member) => member.in);
+    this.digest = hashString(
+      JSON.stringify([this.shards, this.replicas, this.inside.map((m) => [m.id, m.weight, m.zone])]),
+    );
     this.ids = new Set(this.members.map((member) => member.id));
     this.distances = new Float64Array(this.inside.length * this.shards);
     this.shares = fairShares(this.inside, this.shards, this.replicas);

@@ -39,7 +39,7 @@ export function votesChecker(): Checker {
         }
         case 'read-reply': {
           const key = keys.get(`${to} ${from.id} ${message.id}`);
-          if (key !== undefined && message.counts) compare(from, key, 'counts for a read of');
+          if (key !== undefined && message.standing === 'stored') compare(from, key, 'counts for a read of');
           break;
         }
         default:

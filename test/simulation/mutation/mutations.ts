@@ -123,6 +123,59 @@ const ROLLED_BACK: Partial<Schedule> = {
   ),
 };
 
+/** n4 is out of the ring while clients write to n1 and n2; n3, which has not heard of that either, takes it in again. */
+const OUT_AND_BACK: Partial<Schedule> = {
+  nodes: 4,
+  zones: 1,
+  late: [],
+  weather: FAIR_WEATHER,
+  opIntervalMs: 10,
+  calmMs: 2000,
+  safetyMs: 30_000,
+  events: [
+    { atMs: 5000, fault: { type: 'ring-out', node: 0, member: 3 } },
+    { atMs: 6000, fault: { type: 'partition', groups: [[0, 1], [2], [3]], forMs: 4000 } },
+    {
+      atMs: 9900,
+      fault: {
+        type: 'partition',
+        groups: [
+          [0, 1],
+          [2, 3],
+        ],
+        forMs: 9000,
+      },
+    },
+    { atMs: 11_000, fault: { type: 'ring-in', node: 2, member: 3 } },
+  ],
+};
+
+/** Places move to n4, which is then left with former owners, or with nobody. */
+const MOVED_AND_CUT: Partial<Schedule> = {
+  nodes: 4,
+  zones: 1,
+  late: [3],
+  weather: FAIR_WEATHER,
+  opIntervalMs: 10,
+  calmMs: 2000,
+  safetyMs: 20_000,
+  events: [
+    { atMs: 6000, fault: { type: 'partition', groups: [[0, 1], [2]], forMs: 2500 } },
+    { atMs: 8300, fault: { type: 'start', node: 3 } },
+    {
+      atMs: 8600,
+      fault: {
+        type: 'partition',
+        groups: [
+          [0, 1],
+          [2, 3],
+        ],
+        forMs: 6000,
+      },
+    },
+  ],
+};
+
 const REPLICATION: readonly Mutation[] = [
   {
     name: 'nothing waits for the sync',
@@ -212,18 +265,37 @@ const REPLICATION: readonly Mutation[] = [
   },
   {
     name: 'an incomplete replica votes in reads',
-    file: 'protocol/replication/replica.ts',
-    find: 'const counts = mayVote && this.core.shards.find(id)?.complete === true;',
-    replace: 'const counts = this.core.shards.find(id)?.owned === true;',
+    file: 'protocol/replication/read-coordinator.ts',
+    find: "else if (standing === 'partial') partial++;",
+    replace: "else if (standing === 'partial') complete++;",
     caughtBy: 'reads',
     seed: 1,
     schedule: WIPED_HALF,
   },
   {
+    name: 'the old and the new owner of a place count as two',
+    file: 'protocol/replication/read-coordinator.ts',
+    find: 'return complete + Math.min(partial, former);',
+    replace: 'return complete + partial + former;',
+    caughtBy: 'reads',
+    seed: 1,
+    schedule: MOVED_AND_CUT,
+  },
+  {
+    name: 'a member that comes back into the ring goes on as if it had not been out',
+    file: 'protocol/replication/shard-table.ts',
+    find: `    if (!shard.complete) return;
+    shard.complete = false;`,
+    replace: '    if (!shard.complete) return;',
+    caughtBy: 'reads',
+    seed: 1,
+    schedule: OUT_AND_BACK,
+  },
+  {
     name: 'an incomplete replica votes in writes',
     file: 'protocol/replication/replica.ts',
-    find: "mayVote && shard.complete ? 'stored'",
-    replace: "shard.owned ? 'stored'",
+    find: "shard.complete ? 'stored' : 'partial';\n          this.acknowledge",
+    replace: "shard.owned ? 'stored' : 'partial';\n          this.acknowledge",
     caughtBy: 'votes',
     seed: 1,
     schedule: WIPED_HALF,
@@ -231,8 +303,8 @@ const REPLICATION: readonly Mutation[] = [
   {
     name: 'a read does not wait for its quorum',
     file: 'protocol/replication/read-coordinator.ts',
-    find: 'if (read.counted >= read.needed) this.finish(read, true);',
-    replace: 'if (read.counted >= 0) this.finish(read, true);',
+    find: 'if (places(read) < read.needed) return false;',
+    replace: 'if (places(read) < 0) return false;',
     caughtBy: 'reads',
     seed: 2,
   },

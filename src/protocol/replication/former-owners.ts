@@ -1,0 +1,35 @@
+import type { NodeId } from '../machine.ts';
+import type { Placement } from './placement.ts';
+
+/** More than two changes of the ring back nobody's copy is complete. */
+const FORMERS_MAX = 8;
+const NOBODY: readonly NodeId[] = [];
+
+/**
+ * Who owned which shard before the ring changed. While a new owner takes a shard over, it and a former owner are one
+ * place of the quorum together: the former has what was, the new one gets what is.
+ */
+export class FormerOwners {
+  private readonly byShard = new Map<number, NodeId[]>();
+
+  of(shard: number): readonly NodeId[] {
+    return this.byShard.get(shard) ?? NOBODY;
+  }
+
+  handleRing(before: Placement, ring: Placement): void {
+    for (let shard = 0; shard < ring.shards; shard++) {
+      const owners = ring.owners(shard);
+      const formers = new Set([...before.owners(shard), ...this.of(shard)]);
+      for (const owner of owners) formers.delete(owner);
+      if (formers.size === 0) this.byShard.delete(shard);
+      else this.byShard.set(shard, [...formers].slice(0, FORMERS_MAX));
+    }
+  }
+
+  /** It has let go of the shard. */
+  forget(shard: number, node: NodeId): void {
+    const left = this.of(shard).filter((former) => former !== node);
+    if (left.length === 0) this.byShard.delete(shard);
+    else this.byShard.set(shard, left);
+  }
+}
