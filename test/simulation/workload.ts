@@ -192,6 +192,7 @@ export class Workload {
     prng = this.prng,
   ): void {
     const { losses } = this.ledger;
+    const rings = this.ringsNow();
     this.request(
       { type: 'mutate', bucket: BUCKET, key, mutation, level, context: null },
       (reply) => {
@@ -200,7 +201,9 @@ export class Workload {
         const shard = shardOf(BUCKET, key, this.cluster.shards);
         const copies = this.ledger.add(shard, { bucket: BUCKET, key }, reply.dot, takeBack ?? nothing);
         const wanted = needed(level, reply.owners);
-        if (copies >= wanted || losses !== this.ledger.losses) return;
+        // Who is no longer an owner hands its copy over, and lets go of it.
+        const isOther = losses !== this.ledger.losses || rings !== this.ringsNow();
+        if (copies >= wanted || isOther) return;
         this.history.problems.push(
           `durability: a write of ${key} was acknowledged when ${copies} of ${wanted} disks had it`,
         );
@@ -217,7 +220,8 @@ export class Workload {
   /** The ring of the node that coordinated an event. */
   private ringOf(dot: Dot | null): string | null {
     const node = this.cluster.nodes.find(({ disk }) => disk.actor === dot?.actor);
-    return node?.running == null ? null : ringText(node.running.node);
+    const running = node?.running ?? null;
+    return running === null ? null : ringText(running.node);
   }
 
   /**
@@ -226,6 +230,10 @@ export class Workload {
    */
   private hasHeld(node: SimNode, ring: string | null): boolean {
     return ring !== null && this.rings.get(node.disk)?.has(ring) === true;
+  }
+
+  private ringsNow(): string {
+    return this.cluster.nodes.map(({ running }) => (running === null ? '' : ringText(running.node))).join(' ');
   }
 
   private noteRings(): void {

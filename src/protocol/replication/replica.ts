@@ -48,6 +48,8 @@ export class Replica {
         this.joinDelta(shard, cell, message);
         const mayVote = this.core.ring.knows(from);
         this.core.journal.whenDurable(cell.persistId, () => {
+          // Handed over and dropped meanwhile: it is not here any more.
+          if (this.core.shards.find(id) !== shard) return;
           const status = !mayVote ? 'hinted' : shard.complete ? 'stored' : 'partial';
           this.acknowledge(from, message.id, status, null);
         });
