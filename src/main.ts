@@ -30,6 +30,7 @@ import { recordOf } from './wire/record.ts';
 
 const { version } = packageJson;
 const SECRET_FILE = 'cluster.secret';
+const WRITE_BUFFER_BYTES_MAX = 8 * 1024 * 1024;
 const RECORDS_LOST_FILE = 'records-lost';
 
 /** Runs a node until SIGINT or SIGTERM, or until it fails. */
@@ -167,6 +168,8 @@ async function openStore(config: NodeConfig, log: Log): Promise<{ storage: Stora
     cacheBytes: config.tuning.blockCacheBytes,
     // The node refuses writes at the headroom itself; the rest of it is for deletes and for what is under way.
     headroomBytes: Math.floor(config.tuning.diskHeadroomBytes / 4),
+    // A compaction holds several times as much twice over, and has to fit into the headroom.
+    writeBufferBytes: Math.min(WRITE_BUFFER_BYTES_MAX, Math.floor(config.tuning.diskHeadroomBytes / 8)),
   });
   return { storage, damage };
 }

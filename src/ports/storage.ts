@@ -57,6 +57,11 @@ export interface Storage {
    * not synced: callers repeat it after a crash.
    */
   clear(range: StorageRange): Promise<void>;
+  /**
+   * Gives the space of records deleted since the last call back to the file system, as far as the free space allows
+   * the rewriting that it takes. Returns early when the store is closed.
+   */
+  reclaim(): Promise<void>;
   close(): Promise<void>;
   /** Size on disk and free space of the file system, in bytes. */
   usage(): Promise<{ usedBytes: number; freeBytes: number }>;

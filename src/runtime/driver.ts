@@ -28,8 +28,8 @@ export interface DriverHooks {
   readonly onChanged: (bucket: string, key: string, entries: Entries) => void;
   readonly onEvent: (event: NodeEvent) => void;
   readonly onPublication: (topic: string, from: NodeId, data: Uint8Array) => void;
-  /** The disk refuses writes, or takes them again. */
-  readonly onWritable: (writable: boolean) => void;
+  /** The store refuses a commit, which waits, or has taken it at last. */
+  readonly onCommitRefused: (refused: boolean) => void;
   /** The node cannot go on. */
   readonly onFatal: (error: unknown) => void;
 }
@@ -83,11 +83,11 @@ export class Driver implements TransportHandler {
     this.commits = new GroupCommit(storage, clock, {
       onRefused: (error) => {
         log.error('the disk refuses writes; they wait and are tried again', { reason: error.message });
-        this.setWritable(false);
+        hooks.onCommitRefused(true);
       },
       onRecovered: () => {
         log.info('the disk takes writes again');
-        this.setWritable(true);
+        hooks.onCommitRefused(false);
       },
       onFatal: hooks.onFatal,
     });
@@ -101,11 +101,6 @@ export class Driver implements TransportHandler {
   post(input: NodeInput): void {
     this.inbox.push(input);
     this.schedule();
-  }
-
-  setWritable(writable: boolean): void {
-    this.post({ type: 'storage-writable', writable });
-    this.options.hooks.onWritable(writable);
   }
 
   /** Takes no more inputs and resolves once everything persisted is synced. */

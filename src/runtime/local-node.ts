@@ -36,15 +36,14 @@ import { GossipPubSub } from './gossip-pub-sub.ts';
 import { type MetricsSnapshot, nodeMetrics } from './node-metrics.ts';
 import type { NodeState } from './node-state.ts';
 import { ringEventData } from './ring-events.ts';
+import { SpaceGuard } from './space-guard.ts';
 import { TransferProgress } from './transfer-progress.ts';
 
-/** Between two looks at the machine and the disk. */
+/** Between two looks at the machine. */
 const SAMPLE_INTERVAL_MS = 5000;
 /** Score changes smaller than this are not worth telling the cluster, and larger ones not all the time. */
 const SCORE_STEP = 0.15;
 const SCORE_INTERVAL_MS = 60_000;
-/** Space is back only well above the headroom, so that the mode does not flap. */
-const HEADROOM_RECOVERY = 1.25;
 /** Time that a leaving node gives its goodbye to be sent. */
 const LEAVE_GRACE_MS = 300;
 
@@ -82,6 +81,7 @@ export class LocalNode implements NodeHandle {
   private readonly options: LocalNodeOptions;
   private readonly node: Node;
   private readonly driver: Driver;
+  private readonly space: SpaceGuard;
   private readonly requests = new Map<number, Waiter<ClientReply>>();
   private readonly bucketRequests = new Map<number, Waiter<BucketOutcome>>();
   private readonly ringRequests = new Map<number, Waiter<RingOutcome>>();
@@ -92,10 +92,8 @@ export class LocalNode implements NodeHandle {
   private phase: 'starting' | 'serving' | 'stopping' = 'starting';
   private lastId = 0;
   private corruptRecords = 0;
-  private readOnly = false;
   private score: number;
   private scoreToldMs = Number.NEGATIVE_INFINITY;
-  private disk = { usedBytes: 0, freeBytes: 0 };
   private cancelSample: (() => void) | null = null;
 
   constructor(options: LocalNodeOptions, score: number) {
@@ -138,6 +136,13 @@ export class LocalNode implements NodeHandle {
       },
       clock.now(),
     );
+    this.space = new SpaceGuard({
+      storage,
+      clock,
+      log,
+      headroomBytes: tuning.diskHeadroomBytes,
+      onWritable: (writable, freeBytes) => this.becomeWritable(writable, freeBytes),
+    });
     this.driver = new Driver({
       node: this.node,
       storage,
@@ -151,7 +156,7 @@ export class LocalNode implements NodeHandle {
         onChanged: (bucket, key, entries) => this.changes.append(bucket, key, entries),
         onEvent: (event) => this.record(event),
         onPublication: (topic, from, data) => this.pubSub.handlePublication(topic, from, data),
-        onWritable: (writable) => this.becomeWritable(writable),
+        onCommitRefused: (refused) => this.space.handleRefused(refused),
         onFatal: options.onFatal,
       },
     });
@@ -163,7 +168,7 @@ export class LocalNode implements NodeHandle {
     this.pubSub.start();
     this.driver.post({ type: 'update-profile', patch: { addresses: this.options.transport.addresses().slice(0, 16) } });
     this.driver.start();
-    await this.sample();
+    await Promise.all([this.sample(), this.space.start()]);
     this.phase = 'serving';
     this.logPlace();
   }
@@ -173,6 +178,7 @@ export class LocalNode implements NodeHandle {
     const hasStarted = this.phase === 'serving';
     this.phase = 'stopping';
     this.cancelSample?.();
+    this.space.stop();
     this.pubSub.stop();
     if (hasStarted) {
       this.driver.post({ type: 'leave' });
@@ -238,7 +244,7 @@ export class LocalNode implements NodeHandle {
       ringEpoch: node.ringEpoch,
       ringPlace: this.ringPlace,
       shards,
-      disk: { ...this.disk, readOnly: this.readOnly },
+      disk: this.disk(),
       hints,
     });
   }
@@ -308,7 +314,7 @@ export class LocalNode implements NodeHandle {
         membership: node.membershipStats(),
         ringEpoch: node.ringEpoch,
         replication: node.replicationStats(),
-        disk: { ...this.disk, readOnly: this.readOnly },
+        disk: this.disk(),
         driver: this.driver.counters,
         transport: options.transport.counters(),
         refusals: this.refusals,
@@ -388,15 +394,15 @@ export class LocalNode implements NodeHandle {
     };
   }
 
+  private disk(): NodeStatus['disk'] {
+    return { ...this.space.usage, readOnly: !this.space.writable };
+  }
+
   private async sample(): Promise<void> {
-    const { sampler, storage, config, clock, log } = this.options;
+    const { sampler, clock, log } = this.options;
     try {
-      const [sample, disk] = await Promise.all([sampler.sample(), storage.usage()]);
-      this.disk = disk;
-      this.tellScore(sample.score);
-      const headroom = config.tuning.diskHeadroomBytes;
-      if (!this.readOnly && disk.freeBytes < headroom) this.driver.setWritable(false);
-      else if (this.readOnly && disk.freeBytes > headroom * HEADROOM_RECOVERY) this.driver.setWritable(true);
+      const { score } = await sampler.sample();
+      this.tellScore(score);
     } catch (error) {
       log.warn('the machine could not be sampled', { reason: error instanceof Error ? error.message : String(error) });
     }
@@ -414,10 +420,8 @@ export class LocalNode implements NodeHandle {
     this.driver.post({ type: 'update-profile', patch: { score } });
   }
 
-  private becomeWritable(writable: boolean): void {
-    if (this.readOnly === !writable) return;
-    this.readOnly = !writable;
-    const { freeBytes } = this.disk;
+  private becomeWritable(writable: boolean, freeBytes: number): void {
+    this.driver.post({ type: 'storage-writable', writable });
     if (writable) this.options.log.info('the disk has space again; writes go on', { freeBytes });
     else this.options.log.error('the disk is full; writes are refused, reads and deletes go on', { freeBytes });
     this.appendEvent(writable ? 'disk-writable' : 'disk-full', { freeBytes });

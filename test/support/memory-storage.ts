@@ -100,6 +100,8 @@ export class MemoryStorage implements Storage {
     this.#open = false;
   }
 
+  async reclaim(): Promise<void> {}
+
   async usage(): Promise<{ usedBytes: number; freeBytes: number }> {
     let usedBytes = 0;
     this.#keys.forEach((key, index) => {

@@ -1,7 +1,8 @@
 import { readdir, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 
-const FREE_MAX_AGE_MS = 1_000;
+/** Short enough that a disk cannot lose its headroom between two looks. */
+const FREE_MAX_AGE_MS = 200;
 const USED_MAX_AGE_MS = 5_000;
 
 /** Sizes of a directory and of the file system that holds it, remembered for a few seconds. */

@@ -9,6 +9,7 @@ import {
   type StorageWrite,
 } from '../../ports/storage.ts';
 import { Database, releaseDirectory, reserveDirectory } from './database.ts';
+import { DeletedRanges } from './deleted-ranges.ts';
 import { DiskSpace } from './disk-space.ts';
 import { closedError, diskFullError, isClosedUnderneath, isCorruption, storageError } from './errors.ts';
 import { Quarantine, RESERVED_BYTE } from './quarantine.ts';
@@ -20,11 +21,15 @@ const CACHE_BYTES_DEFAULT = 16 * 1024 * 1024;
 const WRITE_BUFFER_BYTES_DEFAULT = 8 * 1024 * 1024;
 /** LevelDB needs room to compact; a compaction that fails half way stops every later write. */
 const HEADROOM_BYTES_DEFAULT = 64 * 1024 * 1024;
+/** The log is written to a table while the store opens, and a new log is begun. */
+const REOPEN_BUFFERS = 2;
 const QUEUED_BYTES_MAX = 64 * 1024 * 1024;
 const SUSPECTS_MAX = 1024;
 const CLEAR_PIECE_KEYS = 512;
 const SCAN_PIECE_ROWS = 1000;
 const SCAN_PIECE_BYTES_MAX = 1024 * 1024;
+/** Size of what one compaction by hand rewrites, about: closing the store waits for it. */
+const RECLAIM_PIECE_BYTES = 32 * 1024 * 1024;
 
 export interface LevelStorageOptions {
   readonly directory: string;
@@ -72,10 +77,12 @@ class LevelStorage implements Storage {
   readonly #onCorrupt: (record: CorruptRecord) => void;
   readonly #keepsCorrupt: (key: Uint8Array) => boolean;
   readonly #headroomBytes: number;
+  readonly #writeBufferBytes: number;
   readonly #database: Database;
   readonly #space: DiskSpace;
   readonly #queue: WriteQueue;
   readonly #quarantine = new Quarantine();
+  readonly #deleted = new DeletedRanges();
   /** Keys whose move to the quarantine is under way or failed, and those that were reported and stay in place. */
   readonly #suspects = new Set<string>();
   #state: 'open' | 'restoring' | 'failed' | 'closed' = 'open';
@@ -88,11 +95,12 @@ class LevelStorage implements Storage {
     this.#onCorrupt = options.onCorrupt;
     this.#keepsCorrupt = options.keepsCorrupt ?? (() => false);
     this.#headroomBytes = options.headroomBytes ?? HEADROOM_BYTES_DEFAULT;
+    this.#writeBufferBytes = options.writeBufferBytes ?? WRITE_BUFFER_BYTES_DEFAULT;
     this.#database = new Database({
       directory,
       log: options.log,
       cacheBytes: options.cacheBytes ?? CACHE_BYTES_DEFAULT,
-      writeBufferBytes: options.writeBufferBytes ?? WRITE_BUFFER_BYTES_DEFAULT,
+      writeBufferBytes: this.#writeBufferBytes,
       onRecordsLost: options.onRecordsLost ?? (() => {}),
     });
     this.#space = new DiskSpace(directory);
@@ -149,7 +157,9 @@ class LevelStorage implements Storage {
     const operations = writes.map(({ key, value }): Operation => {
       assert(key.byteLength > 0 && key[0] !== RESERVED_BYTE, 'a key is not empty and does not start with 0xff');
       if (this.#suspects.size > 0) this.#suspects.delete(nameOf(key));
-      return value === null ? { type: 'del', key } : { type: 'put', key, value: encodeRecord(key, value) };
+      if (value !== null) return { type: 'put', key, value: encodeRecord(key, value) };
+      this.#deleted.note(key);
+      return { type: 'del', key };
     });
     return this.#queue.commit(operations);
   }
@@ -166,6 +176,7 @@ class LevelStorage implements Storage {
       );
       const last = keys.at(-1);
       if (last !== undefined) {
+        for (const key of keys) this.#deleted.note(key);
         await this.#batch(
           keys.map((key) => ({ type: 'del', key })),
           false,
@@ -174,6 +185,23 @@ class LevelStorage implements Storage {
       }
       return keys.length < CLEAR_PIECE_KEYS;
     });
+  }
+
+  async reclaim(): Promise<void> {
+    const deleted = this.#deleted.take();
+    try {
+      for (let done = 0; done < deleted.length; ) {
+        const piece = await this.#reclaimPiece(deleted.slice(done));
+        if (piece === 0) {
+          for (const { from } of deleted.slice(done)) this.#deleted.note(from);
+          return;
+        }
+        done += piece;
+      }
+    } catch (error) {
+      for (const { from } of deleted) this.#deleted.note(from);
+      if (!this.#isClosed()) throw storageError(this.#directory, 'compacting', error);
+    }
   }
 
   close(): Promise<void> {
@@ -188,6 +216,26 @@ class LevelStorage implements Storage {
     } catch (error) {
       throw storageError(this.#directory, 'measuring the disk', error);
     }
+  }
+
+  /** Compacts the first of some ranges, together about a piece in size; how many, 0 where it cannot be done now. */
+  async #reclaimPiece(ranges: readonly StorageRange[]): Promise<number> {
+    // A compaction that runs out of space stops every later write.
+    if (this.#isClosed() || this.#state !== 'open') return 0;
+    if ((await this.#space.freeBytes()) < this.#headroomBytes) return 0;
+    const { handle } = this.#database;
+    const [first] = ranges;
+    if (first === undefined) return 0;
+    let last = first;
+    let count = 0;
+    for (const range of ranges) {
+      const bytes = await handle.approximateSize(first.from, range.to);
+      if (count > 0 && bytes > RECLAIM_PIECE_BYTES) break;
+      last = range;
+      count++;
+    }
+    await handle.compactRange(first.from, last.to);
+    return count;
   }
 
   async #close(): Promise<void> {
@@ -335,7 +383,8 @@ class LevelStorage implements Storage {
     if (this.#state !== 'failed') return;
     // Opening writes too: on a full disk it would fail and take the reads with it.
     const freeBytes = await this.#space.freeBytes();
-    if (freeBytes < this.#headroomBytes) throw this.#full(freeBytes);
+    const neededBytes = Math.max(this.#headroomBytes, REOPEN_BUFFERS * this.#writeBufferBytes);
+    if (freeBytes < neededBytes) throw this.#full(freeBytes, neededBytes);
     await this.#restore(() => this.#database.reopen());
     this.#log.warn('the store was reopened after a failed write', { directory: this.#directory });
   }
@@ -370,8 +419,8 @@ class LevelStorage implements Storage {
     if (freeBytes < this.#headroomBytes) throw this.#full(freeBytes);
   }
 
-  #full(freeBytes: number): StorageError {
-    return diskFullError(this.#directory, `${freeBytes} bytes free, ${this.#headroomBytes} are kept in reserve`);
+  #full(freeBytes: number, neededBytes = this.#headroomBytes): StorageError {
+    return diskFullError(this.#directory, `${freeBytes} bytes free, ${neededBytes} are kept in reserve`);
   }
 }
 

@@ -115,7 +115,7 @@ export class AntiEntropy {
         equal.push(id);
         equalDigests.push(digest);
       } else {
-        this.tell(from, shard, { wants: shard.owned, reply: true });
+        this.tell(from, shard, { wants: this.wants(shard), reply: true });
       }
     }
     if (equal.length === 0) return;
@@ -146,7 +146,7 @@ export class AntiEntropy {
       if (message.context.covers(shard.context)) this.sayCovered(from, shard.id, shard.context.clone());
       else this.sender.enqueue(from, shard, message.context);
     }
-    const wants = shard.owned && !shard.context.covers(message.context);
+    const wants = this.wants(shard) && !shard.context.covers(message.context);
     if (message.reply && (wants || !message.wants)) this.tell(from, shard, { wants, reply: false });
     this.hooks.onKnown(shard);
   }
@@ -309,7 +309,7 @@ export class AntiEntropy {
 
   /** Compares one shard with one peer now. */
   ask(peer: NodeId, shard: Shard): void {
-    if (this.core.isUp(peer)) this.tell(peer, shard, { wants: shard.owned, reply: true });
+    if (this.core.isUp(peer)) this.tell(peer, shard, { wants: this.wants(shard), reply: true });
   }
 
   private tell(peer: NodeId, shard: Shard, asks: { wants: boolean; reply: boolean }): void {
@@ -320,6 +320,11 @@ export class AntiEntropy {
       ...asks,
       complete: isComplete(shard),
     });
+  }
+
+  /** A full disk asks for nothing: the same objects would be sent, and refused, again and again. */
+  private wants(shard: Shard): boolean {
+    return shard.owned && this.core.writable;
   }
 
   private digestOf(id: number): number {

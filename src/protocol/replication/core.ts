@@ -72,6 +72,8 @@ export interface ReplicationCore {
   readonly tally: PeerTally;
   readonly now: Instant;
   readonly ring: Placement;
+  /** False while the disk has no space: nothing that adds to it is taken. */
+  readonly writable: boolean;
   emit(effect: ReplicationEffect): void;
   send(to: NodeId, message: ReplicationMessage): void;
   /**

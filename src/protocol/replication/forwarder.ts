@@ -131,8 +131,8 @@ export class Forwarder {
  * Refused before anything was done: any request may go to another node. And a node that cannot reach what a session has
  * seen says nothing of those that this node can reach.
  */
-function isWorthRerouting({ code }: Failure): boolean {
-  return code === 'not-ready' || code === 'session-unavailable';
+function isWorthRerouting({ code, stateChanged }: Failure): boolean {
+  return code === 'not-ready' || code === 'session-unavailable' || (code === 'disk-full' && stateChanged === 'no');
 }
 
 /**

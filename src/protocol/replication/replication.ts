@@ -87,7 +87,6 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private readonly admissions: DeadlineQueue<{ ended: boolean; readonly respond: Respond }>;
   private lastId: number;
   private inFlight = 0;
-  private writable = true;
 
   constructor(
     options: ReplicationOptions,
@@ -123,6 +122,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       tally: new PeerTally(),
       now,
       ring,
+      writable: true,
       emit: (effect) => this.effects.push(effect),
       send: (to, message) => this.effects.push({ type: 'send', to, message }),
       sendDurable: (to, message) => journal.afterTurn(() => this.effects.push({ type: 'send', to, message })),
@@ -277,8 +277,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       case 'peer-down':
         return this.handlePeerDown(input.peer);
       case 'storage-writable':
-        this.writable = input.writable;
-        return;
+        return this.handleWritable(input.writable);
       default:
         return unreachable(input);
     }
@@ -323,7 +322,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private execute(request: ClientRequest, respond: Respond): void {
     switch (request.type) {
       case 'mutate':
-        if (!this.writable && request.mutation.type !== 'delete') {
+        if (!this.core.writable && request.mutation.type !== 'delete') {
           const message = 'the disk of this node is full; free space or grow the volume. Reads and deletes go on';
           respond({ type: 'failed', failure: failure('disk-full', message) });
           return;
@@ -349,7 +348,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
         return this.forwarder.handleReply(from, message);
       case 'replicate':
         this.counterCheck.note(this.core.shardOf(message.bucket, message.key), message.events);
-        if (!this.writable && message.entries.length > 0) {
+        if (!this.core.writable && message.entries.length > 0) {
           const full = failure('disk-full', 'the disk of the replica is full; free space or grow the volume');
           this.core.send(from, { type: 'replicate-ack', id: message.id, status: 'refused', failure: full });
           return;
@@ -383,6 +382,14 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
         this.sweeper.wake();
         return this.antiEntropy.handleSync(from, message);
     }
+  }
+
+  /** With space again: what was refused meanwhile is fetched now rather than at the next round. */
+  private handleWritable(writable: boolean): void {
+    const recovers = writable && !this.core.writable;
+    this.core.writable = writable;
+    if (!recovers) return;
+    for (const peer of this.up) if (peer !== this.core.options.self) this.antiEntropy.handlePeerUp(peer);
   }
 
   private handlePeerUp(peer: NodeId): void {
@@ -505,6 +512,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
 interface MutableCore extends ReplicationCore {
   now: Instant;
   ring: Placement;
+  writable: boolean;
 }
 
 function tooManyRequests(): Failure {

@@ -1,4 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { readdirSync, statSync } from 'node:fs';
 import { mkdir, mkdtemp, open, readdir, rm, symlink, truncate, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
@@ -302,6 +304,35 @@ describe('a full disk', () => {
     expect(rows.map((row) => Buffer.from(row.key).toString())).toEqual(['c']);
   });
 
+  it('gives the space of deleted records back when asked, and keeps all others', async () => {
+    const storage = await openStore({ writeBufferBytes: 1024 * 1024 });
+    const random = () => randomBytes(8 * 1024).toString('base64');
+    const keys = Array.from({ length: 1500 }, (_, i) => `o${String.fromCharCode(i % 200)}${String(i)}`);
+    for (let i = 0; i < keys.length; i += 100) {
+      await storage.commit(keys.slice(i, i + 100).map((key) => put(key, random())));
+    }
+    const kept = keys[700] as string;
+    await storage.commit(keys.filter((key) => key !== kept).map((key) => ({ key: bytes(key), value: null })));
+    const before = sizeOf(directory);
+    await storage.reclaim();
+    expect(before).toBeGreaterThan(12e6);
+    expect(sizeOf(directory)).toBeLessThan(before / 4);
+    expect(storage.read(bytes(kept))?.byteLength).toBe(random().length);
+    expect(storage.read(bytes(keys[0] as string))).toBe(undefined);
+  });
+
+  it('rewrites nothing below the headroom: a compaction needs room', async () => {
+    const filled = await openStore({ writeBufferBytes: 1024 * 1024 });
+    const keys = Array.from({ length: 300 }, (_, i) => `o${i}`);
+    for (const key of keys) await filled.commit([put(key, randomBytes(8 * 1024).toString('base64'))]);
+    await filled.close();
+    const storage = await openStore({ headroomBytes: Number.MAX_SAFE_INTEGER });
+    await storage.commit(keys.map((key) => ({ key: bytes(key), value: null })));
+    const before = sizeOf(directory);
+    await storage.reclaim();
+    expect(sizeOf(directory)).toBe(before);
+  });
+
   it.skipIf(!canMount())('survives ENOSPC itself: nothing acknowledged is lost, writes resume with space', async () => {
     const script = new URL('../../../support/fill-disk.ts', import.meta.url).pathname;
     const command = `mount -t tmpfs -o size=8m tmpfs "$1" && exec "$2" "$3" "$1"`;
@@ -412,4 +443,10 @@ function range(from: string, to: string) {
 
 function bytes(value: string): Uint8Array {
   return new TextEncoder().encode(value);
+}
+
+function sizeOf(folder: string): number {
+  // The store deletes files at any time.
+  const size = (name: string) => statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0;
+  return readdirSync(folder).reduce((sum, name) => sum + size(name), 0);
 }
