@@ -223,6 +223,8 @@ export class SyncReceiver {
   }
 
   private isWelcome(from: NodeId, shard: Shard, { bucket, key, entries }: SyncItem): boolean {
+    // A full disk takes deletes only.
+    if (!this.core.writable && entries.length > 0) return false;
     return this.replica.refuseDrift(from, entries) === null && this.core.shardOf(bucket, key) === shard.id;
   }
 
