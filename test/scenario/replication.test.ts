@@ -54,6 +54,21 @@ describe('replication', () => {
     for (const owner of owners) expect(dotsOn(owner, shard, key)).toEqual([dotText(second)]);
   });
 
+  test('a hint is kept for the owner that is away, not for one that is about to answer', () => {
+    for (const away of [0, 1, 2]) {
+      const cluster = formed(4);
+      const ring = ringOf(cluster.nodes[0] as SimNode);
+      const shard = ring.shardOf(BUCKET, 'k');
+      const [gone, writer] = [away, (away + 1) % 3].map((i) => ring.owners(shard)[i]);
+      cluster.crash(cluster.nodes.find(({ id }) => id === gone) as SimNode);
+      cluster.run(DISCONNECT_MS);
+      mutate(cluster, cluster.nodes.find(({ id }) => id === writer) as SimNode, 'k', put('value'), 'quorum')();
+      cluster.run(1000);
+      const hints = cluster.nodes.flatMap(({ disk }) => [...disk.hints.values()]);
+      expect(hints.map(({ hint }) => hint.targets)).toEqual([[gone]]);
+    }
+  });
+
   test('a hint whose targets have all lost the key goes to those who own it now', () => {
     const size = 12;
     const cluster = formed(size, 4);

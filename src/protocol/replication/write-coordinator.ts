@@ -352,9 +352,12 @@ export class WriteCoordinator {
   private useFallbacks(write: Write): void {
     const { self } = this.core.options;
     const preference = this.core.ring.preference(write.cell.shard);
-    const covered = new Set<NodeId | null>();
+    const covered = new Set<NodeId>();
     for (const [node, standsFor] of write.asked) {
-      if (this.core.isUp(node) && !write.refused.has(node)) covered.add(standsFor);
+      if (!this.core.isUp(node) || write.refused.has(node)) continue;
+      // An owner that may still answer needs no fallback: there may be none left for one that is away.
+      if (standsFor !== null) covered.add(standsFor);
+      else if (!write.stalled) covered.add(node);
     }
     let next = write.owners.length;
     for (const owner of write.owners) {
