@@ -158,7 +158,7 @@ async function openStore(config: NodeConfig, log: Log): Promise<{ storage: Stora
     directory: join(config.dataDir, 'store'),
     log,
     onCorrupt: (record) => damage.onCorrupt(record),
-    keepsCorrupt: (key) => recordOf(key).table !== 'other',
+    keepsCorrupt: (key) => !['meta', 'other'].includes(recordOf(key).table),
     onRecordsLost: (reason) => {
       // Counters may have gone back, and no dot is used twice.
       writeFileSync(damage.lostFile, `${reason}\n`);

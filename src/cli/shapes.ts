@@ -18,6 +18,7 @@ export const STATUS = z.object({
   ringPlace: z.string().optional(),
   shards: z.object({ owned: count, complete: count, transferring: count }),
   disk: z.object({ usedBytes: count, freeBytes: count, readOnly: z.boolean() }),
+  scrub: z.object({ running: z.boolean(), lastFinishedAt: z.string().nullable(), corruptRecords: count }).optional(),
   hints: z.object({ records: count, bytes: count, dropped: count }).optional(),
 });
 

@@ -280,6 +280,22 @@ const TUNING_ROWS: readonly TuningRow[] = [
     1024 * GIB,
     'Free disk space below which writes are refused; reads and deletes go on.',
   ],
+  [
+    'scrubBytesPerSecond',
+    'bytes',
+    '1MiB',
+    0,
+    GIB,
+    'Speed at which the scrubber reads the disk for records that have gone bad; 0B turns it off.',
+  ],
+  [
+    'scrubIntervalHours',
+    'number',
+    '24',
+    0.0001,
+    8760,
+    'Hours between the end of one pass of the scrubber over all records and the start of the next.',
+  ],
   ['weight', 'number', '1', 0.1, 100, 'Share of the data that this node takes, relative to the others.'],
 ];
 

@@ -26,6 +26,8 @@ export interface Tuning {
   readonly cacheBytes: number;
   readonly blockCacheBytes: number;
   readonly diskHeadroomBytes: number;
+  readonly scrubBytesPerSecond: number;
+  readonly scrubIntervalHours: number;
   readonly weight: number;
 }
 

@@ -42,6 +42,14 @@ export interface NodeStatus {
   readonly ringPlace: Place;
   readonly shards: { readonly owned: number; readonly complete: number; readonly transferring: number };
   readonly disk: { readonly usedBytes: number; readonly freeBytes: number; readonly readOnly: boolean };
+  /** The pass under way, or the last one, over all records; and the bad ones found since the start, by it or by reads. */
+  readonly scrub: {
+    readonly running: boolean;
+    readonly records: number;
+    readonly bytes: number;
+    readonly lastFinishedAt: string | null;
+    readonly corruptRecords: number;
+  };
   /** Writes waiting here for owners that are away. */
   readonly hints: { readonly records: number; readonly bytes: number; readonly dropped: number };
 }

@@ -1,7 +1,7 @@
 import { assert } from '../lib/assert.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
-import type { Storage } from '../ports/storage.ts';
+import type { Storage, StorageWrite } from '../ports/storage.ts';
 import type { Lane, Transport, TransportHandler } from '../ports/transport.ts';
 import type { Entries } from '../protocol/causal/entry.ts';
 import type { NodeId } from '../protocol/machine.ts';
@@ -37,6 +37,8 @@ export interface DriverHooks {
 export interface DriverOptions {
   readonly node: Node;
   readonly storage: Storage;
+  /** The records of the node itself, as they are on the disk. */
+  readonly meta: readonly StorageWrite[];
   readonly transport: Transport;
   readonly clock: Clock;
   readonly log: Log;
@@ -68,6 +70,8 @@ export class Driver implements TransportHandler {
   private readonly options: DriverOptions;
   private readonly commits: GroupCommit;
   private readonly frames: FrameBatcher;
+  /** The records of the node itself: a few, and those of the address book. */
+  private readonly meta = new Map<string, Uint8Array>();
   private readonly memberVersions = new Map<NodeId, string>();
   private inbox: NodeInput[] = [];
   private reads: ReadRequest[] = [];
@@ -79,6 +83,7 @@ export class Driver implements TransportHandler {
   constructor(options: DriverOptions) {
     this.options = options;
     const { storage, clock, log, hooks } = options;
+    for (const write of options.meta) this.rememberMeta(write);
     this.frames = new FrameBatcher(options.transport);
     this.commits = new GroupCommit(storage, clock, {
       onRefused: (error) => {
@@ -109,6 +114,25 @@ export class Driver implements TransportHandler {
     this.stopped = true;
     this.cancelTimer?.();
     await this.commits.drain();
+  }
+
+  /** Writes a record of the node itself. */
+  writeMeta(write: StorageWrite, done: () => void = nothing): void {
+    this.rememberMeta(write);
+    this.commits.addRaw(write, done);
+    this.schedule();
+  }
+
+  /** The record went bad on the disk. */
+  restoreMeta(key: Uint8Array): void {
+    const value = this.meta.get(Buffer.from(key).toString('latin1'));
+    if (value !== undefined) this.writeMeta({ key, value });
+  }
+
+  private rememberMeta({ key, value }: StorageWrite): void {
+    const id = Buffer.from(key).toString('latin1');
+    if (value === null) this.meta.delete(id);
+    else this.meta.set(id, value);
   }
 
   handleConnected(peer: NodeId): void {
@@ -225,22 +249,22 @@ export class Driver implements TransportHandler {
         });
       case 'persist-incarnation': {
         const { incarnation } = effect;
-        return this.commits.addRaw(incarnationWrite(incarnation), () => {
+        return this.writeMeta(incarnationWrite(incarnation), () => {
           this.post({ type: 'incarnation-persisted', incarnation });
         });
       }
       case 'persist-catalog':
-        return this.commits.addRaw(catalogWrite(effect.state), nothing);
+        return this.writeMeta(catalogWrite(effect.state), nothing);
       case 'persist-member': {
         const { id, profile } = effect.member;
         const version = JSON.stringify(profile.addresses) + profile.name + profile.bootEpoch;
         if (this.memberVersions.get(id) === version) return;
         this.memberVersions.set(id, version);
-        return this.commits.addRaw(memberWrite(id, profile), nothing);
+        return this.writeMeta(memberWrite(id, profile), nothing);
       }
       case 'forget-member':
         this.memberVersions.delete(effect.peer);
-        return this.commits.addRaw(forgetMemberWrite(effect.peer), nothing);
+        return this.writeMeta(forgetMemberWrite(effect.peer), nothing);
       case 'reply':
         return hooks.onReply(effect.id, effect.reply);
       case 'bucket-reply':

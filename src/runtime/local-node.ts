@@ -26,10 +26,10 @@ import type { BucketOutcome, NodeEvent, RingOutcome } from '../protocol/node/eff
 import { Node } from '../protocol/node/node.ts';
 import type { ClientReply, ClientRequest, ReplyOf } from '../protocol/replication/request.ts';
 import { WIRE_VERSION } from '../wire/message.ts';
-import { recordOf } from '../wire/record.ts';
 import { ChangeLog } from './change-log.ts';
 import { claimAuthority } from './claim-authority.ts';
 import { bucketView, findRingMember, memberView, nameOf, ringMemberViews } from './cluster-views.ts';
+import { DiskCare } from './disk-care.ts';
 import { Driver } from './driver.ts';
 import { EventLog } from './event-log.ts';
 import { GossipPubSub } from './gossip-pub-sub.ts';
@@ -82,6 +82,7 @@ export class LocalNode implements NodeHandle {
   private readonly node: Node;
   private readonly driver: Driver;
   private readonly space: SpaceGuard;
+  private readonly care: DiskCare;
   private readonly requests = new Map<number, Waiter<ClientReply>>();
   private readonly bucketRequests = new Map<number, Waiter<BucketOutcome>>();
   private readonly ringRequests = new Map<number, Waiter<RingOutcome>>();
@@ -91,7 +92,6 @@ export class LocalNode implements NodeHandle {
   private readonly startedMs: number;
   private phase: 'starting' | 'serving' | 'stopping' = 'starting';
   private lastId = 0;
-  private corruptRecords = 0;
   private score: number;
   private scoreToldMs = Number.NEGATIVE_INFINITY;
   private cancelSample: (() => void) | null = null;
@@ -136,6 +136,18 @@ export class LocalNode implements NodeHandle {
       },
       clock.now(),
     );
+    this.care = new DiskCare({
+      storage,
+      clock,
+      log,
+      scrubBytesPerSecond: tuning.scrubBytesPerSecond,
+      scrubIntervalHours: tuning.scrubIntervalHours,
+      scrub: state.scrub,
+      post: (input) => this.driver.post(input),
+      write: (write) => this.driver.writeMeta(write),
+      restoreMeta: (key) => this.driver.restoreMeta(key),
+      onEvent: (type, data) => this.appendEvent(type, data),
+    });
     this.space = new SpaceGuard({
       storage,
       clock,
@@ -146,6 +158,7 @@ export class LocalNode implements NodeHandle {
     this.driver = new Driver({
       node: this.node,
       storage,
+      meta: state.meta,
       transport,
       clock,
       log,
@@ -169,6 +182,7 @@ export class LocalNode implements NodeHandle {
     this.driver.post({ type: 'update-profile', patch: { addresses: this.options.transport.addresses().slice(0, 16) } });
     this.driver.start();
     await Promise.all([this.sample(), this.space.start()]);
+    this.care.start();
     this.phase = 'serving';
     this.logPlace();
   }
@@ -179,6 +193,7 @@ export class LocalNode implements NodeHandle {
     this.phase = 'stopping';
     this.cancelSample?.();
     this.space.stop();
+    this.care.stop();
     this.pubSub.stop();
     if (hasStarted) {
       this.driver.post({ type: 'leave' });
@@ -245,6 +260,7 @@ export class LocalNode implements NodeHandle {
       ringPlace: this.ringPlace,
       shards,
       disk: this.disk(),
+      scrub: this.care.view,
       hints,
     });
   }
@@ -318,7 +334,7 @@ export class LocalNode implements NodeHandle {
         driver: this.driver.counters,
         transport: options.transport.counters(),
         refusals: this.refusals,
-        corruptRecords: this.corruptRecords,
+        care: this.care.counters,
         pubSub: this.pubSub.counters,
         process: options.processUsage(),
       }),
@@ -335,11 +351,8 @@ export class LocalNode implements NodeHandle {
   }
 
   /** The disk gave back a record that failed its checksum; it has been set aside. */
-  handleCorruptRecord({ key, reason }: CorruptRecord): void {
-    this.corruptRecords++;
-    const lost = recordOf(key);
-    this.appendEvent('record-corrupt', { table: lost.table, reason });
-    if (lost.table === 'object') this.driver.post({ type: 'object-lost', shard: lost.shard, name: lost.name });
+  handleCorruptRecord(record: CorruptRecord): void {
+    this.care.handleCorrupt(record);
   }
 
   private refusal(): Failure | null {

@@ -2,6 +2,7 @@ import type { Metric } from '../ports/metrics.ts';
 import { isDegraded, type Member } from '../protocol/membership/member.ts';
 import type { MembershipStats } from '../protocol/membership/membership.ts';
 import type { ReplicationStats } from '../protocol/replication/replication.ts';
+import type { DiskCareCounters } from './disk-care.ts';
 import type { DriverCounters } from './driver.ts';
 import type { PubSubCounters } from './gossip-pub-sub.ts';
 
@@ -17,14 +18,14 @@ export interface MetricsSnapshot {
   readonly driver: Readonly<DriverCounters>;
   readonly transport: Readonly<Record<string, number>>;
   readonly refusals: ReadonlyMap<string, number>;
-  readonly corruptRecords: number;
+  readonly care: DiskCareCounters;
   readonly pubSub: Readonly<PubSubCounters>;
   readonly process: { readonly residentBytes: number; readonly cpuSeconds: number };
 }
 
 /** Every metric that a node exposes. */
 export function nodeMetrics(snapshot: MetricsSnapshot): Metric[] {
-  const { disk, driver } = snapshot;
+  const { disk, driver, care } = snapshot;
   return [
     {
       name: 'holdfast_info',
@@ -42,10 +43,14 @@ export function nodeMetrics(snapshot: MetricsSnapshot): Metric[] {
     gauge('holdfast_disk_used_bytes', 'Size of the data directory.', disk.usedBytes),
     gauge('holdfast_disk_free_bytes', 'Free space of its file system.', disk.freeBytes),
     gauge('holdfast_disk_read_only', '1 while writes are refused for lack of space.', disk.readOnly ? 1 : 0),
-    counter(
-      'holdfast_corrupt_records_total',
-      'Records that failed their checksum and were set aside.',
-      snapshot.corruptRecords,
+    counter('holdfast_corrupt_records_total', 'Records that failed their checksum and were set aside.', care.corrupt),
+    counter('holdfast_scrub_records_total', 'Records that the scrubber has read.', care.records),
+    counter('holdfast_scrub_bytes_total', 'Their size.', care.bytes),
+    counter('holdfast_scrub_passes_total', 'Passes over all records that it has ended.', care.passes),
+    gauge(
+      'holdfast_scrub_last_pass_timestamp_seconds',
+      'When it last ended one; 0: never yet.',
+      Math.round(care.lastEndedMs / 1000),
     ),
     {
       name: 'holdfast_publications_total',

@@ -7,7 +7,17 @@ import type { MemberProfile } from '../protocol/membership/member.ts';
 import type { KnownMember } from '../protocol/membership/options.ts';
 import type { LostRow, ShardRecord } from '../protocol/replication/record.ts';
 import type { RestoredReplication } from '../protocol/replication/replication.ts';
-import { DecodeError, decodeOne, encodeOne, integer, text } from '../wire/codec.ts';
+import {
+  bytes,
+  type Codec,
+  DecodeError,
+  decodeOne,
+  encodeOne,
+  integer,
+  nullable,
+  record,
+  text,
+} from '../wire/codec.ts';
 import { catalogState, memberProfile } from '../wire/message.ts';
 import {
   clearRanges,
@@ -26,6 +36,7 @@ import {
   tableRange,
 } from '../wire/record.ts';
 import { actorId } from '../wire/value.ts';
+import { NEVER_SCRUBBED, type ScrubState } from './scrubber.ts';
 
 /** Rows read at once while a node starts. */
 const ROWS_MAX = 1024;
@@ -34,6 +45,14 @@ const MEMBER_PREFIX = 'member/';
 const FORMAT_VERSION = 1;
 const number = integer();
 const clusterIdText = text(64);
+const RECORD_KEY_BYTES_MAX = 4096;
+const scrubState: Codec<ScrubState> = record<ScrubState>({
+  position: nullable(bytes(RECORD_KEY_BYTES_MAX)),
+  records: number,
+  bytes: number,
+  lastEndedMs: number,
+  startedMs: number,
+});
 
 /** What the data directory says of this node. */
 export interface NodeState {
@@ -43,6 +62,9 @@ export interface NodeState {
   readonly catalog: CatalogState;
   readonly known: readonly KnownMember[];
   readonly replication: RestoredReplication;
+  readonly scrub: ScrubState;
+  /** All records of the node itself, as they are on the disk now. */
+  readonly meta: readonly StorageWrite[];
 }
 
 /** The data directory cannot be used as configured; the message names cause and fix. */
@@ -111,15 +133,15 @@ export async function openNodeState(storage: Storage, expected: ExpectedState): 
   const isOver = renewActor || lostCounters.length > 0;
   const actor = isOver ? drawActor() : (storedActor ?? drawActor());
   const bootEpoch = (read(meta, 'boot-epoch', number) ?? 0) + 1;
-  await storage.commit([
+  const writes: StorageWrite[] = [
     { key: metaKey('format'), value: encodeOne(number, FORMAT_VERSION) },
     { key: metaKey('actor'), value: encodeOne(actorId, actor) },
     { key: metaKey('boot-epoch'), value: encodeOne(number, bootEpoch) },
     { key: metaKey('shards'), value: encodeOne(number, shards) },
     { key: metaKey('cluster-id'), value: encodeOne(clusterIdText, clusterId) },
-    // With the new actor they have done their duty.
-    ...lostCounters.map(({ key }) => ({ key, value: null })),
-  ]);
+  ];
+  // With the new actor the lost counters have done their duty.
+  await storage.commit([...writes, ...lostCounters.map(({ key }) => ({ key, value: null }))]);
   return {
     actor,
     bootEpoch,
@@ -127,7 +149,13 @@ export async function openNodeState(storage: Storage, expected: ExpectedState): 
     catalog: read(meta, 'catalog', catalogState) ?? { members: [], buckets: [] },
     known,
     replication: { ...replication, isNew: actor !== storedActor },
+    scrub: read(meta, 'scrub', scrubState) ?? NEVER_SCRUBBED,
+    meta: [...[...meta].map(([name, value]) => ({ key: metaKey(name), value })), ...writes],
   };
+}
+
+export function scrubWrite(state: ScrubState): StorageWrite {
+  return { key: metaKey('scrub'), value: encodeOne(scrubState, state) };
 }
 
 export function incarnationWrite(incarnation: number): StorageWrite {

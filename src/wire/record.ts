@@ -134,17 +134,11 @@ export function decodeHintRow(row: StorageRow): HintRow {
 }
 
 export function decodeDotRow(row: StorageRow): DotRow {
-  const reader = new Reader(row.key, 3);
-  const actor = actorId.decode(reader);
-  const counter = reader.uint32() * 0x1_0000_0000 + reader.uint32();
-  return { actor, counter, name: decodeOne(objectName, row.value) };
+  return { ...dotIn(row.key), name: decodeOne(objectName, row.value) };
 }
 
 export function decodeExpiryRow(row: StorageRow): ExpiryRow {
-  const reader = new Reader(row.key, 1);
-  const atMs = reader.uint32() * 0x1_0000_0000 + reader.uint32();
-  const shard = reader.byte() * 256 + reader.byte();
-  return { atMs, shard, name: nameIn(row.key, 11) };
+  return expiryIn(row.key);
 }
 
 /** All rows of a table. */
@@ -246,6 +240,18 @@ function shardIn(key: Uint8Array): number {
   return reader.byte() * 256 + reader.byte();
 }
 
+function dotIn(key: Uint8Array): { actor: ActorId; counter: number } {
+  const reader = new Reader(key, 3);
+  const actor = actorId.decode(reader);
+  return { actor, counter: reader.uint32() * 0x1_0000_0000 + reader.uint32() };
+}
+
+function expiryIn(key: Uint8Array): ExpiryRow {
+  const reader = new Reader(key, 1);
+  const atMs = reader.uint32() * 0x1_0000_0000 + reader.uint32();
+  return { atMs, shard: reader.byte() * 256 + reader.byte(), name: nameIn(key, 11) };
+}
+
 function nameIn(key: Uint8Array, at: number): ObjectName {
   const end = key.indexOf(0, at);
   if (end === -1) throw new DecodeError('the key of a record names no bucket');
@@ -277,18 +283,52 @@ export function clearRanges({ shard }: RecordClear): StorageRange[] {
   return [first, ...(['object', 'dot', 'floor', 'lost'] as const).map((table) => shardRange(table, shard))];
 }
 
-/** What the key of a record speaks of: an object, a shard's context, or something else. */
-export function recordOf(
-  key: Uint8Array,
-):
-  | { table: 'object'; shard: number; name: ObjectName }
-  | { table: 'shard' | 'floor'; shard: number }
-  | { table: 'counter' | 'other' } {
-  if (key[0] === TABLES.object) return { table: 'object', shard: shardIn(key), name: nameIn(key, 3) };
-  if (key[0] === TABLES.shard) return { table: 'shard', shard: shardIn(key) };
-  if (key[0] === TABLES.floor) return { table: 'floor', shard: shardIn(key) };
-  return { table: key[0] === TABLES.counter ? 'counter' : 'other' };
+/** What the key of a record speaks of. */
+type RecordName =
+  | { readonly table: 'object'; readonly shard: number; readonly name: ObjectName }
+  | { readonly table: 'lost'; readonly shard: number; readonly name: ObjectName }
+  | { readonly table: 'hint'; readonly shard: number; readonly name: ObjectName }
+  | { readonly table: 'dot'; readonly shard: number; readonly actor: ActorId; readonly counter: number }
+  | { readonly table: 'shard' | 'floor' | 'counter'; readonly shard: number }
+  | { readonly table: 'expiry'; readonly atMs: number; readonly shard: number; readonly name: ObjectName }
+  | { readonly table: 'meta'; readonly name: string }
+  | { readonly table: 'other' };
+
+/** `other` for a key that none of the tables could hold: damage may be in the key itself. */
+export function recordOf(key: Uint8Array): RecordName {
+  try {
+    return nameOf(key);
+  } catch (error) {
+    if (error instanceof DecodeError) return { table: 'other' };
+    throw error;
+  }
 }
+
+function nameOf(key: Uint8Array): RecordName {
+  const table = TABLE_NAMES.get(key[0] ?? 0);
+  switch (table) {
+    case 'object':
+    case 'lost':
+    case 'hint':
+      return { table, shard: shardIn(key), name: nameIn(key, 3) };
+    case 'shard':
+    case 'floor':
+    case 'counter':
+      return { table, shard: shardIn(key) };
+    case 'dot':
+      return { table, shard: shardIn(key), ...dotIn(key) };
+    case 'expiry':
+      return { table, ...expiryIn(key) };
+    case 'meta':
+      return { table, name: metaNameIn(key) };
+    case undefined:
+      return { table: 'other' };
+  }
+}
+
+const TABLE_NAMES: ReadonlyMap<number, keyof typeof TABLES> = new Map(
+  Object.entries(TABLES).map(([name, letter]) => [letter, name as keyof typeof TABLES]),
+);
 
 /** All records of the node itself whose names have a prefix. */
 export function metaRange(prefix: string): StorageRange {

@@ -3,7 +3,7 @@ import { Prng } from '../../src/lib/prng.ts';
 import type { RingChange } from '../../src/protocol/catalog/ring-record.ts';
 import type { NodeEffect, NodeInput } from '../../src/protocol/node/effect.ts';
 import { Node } from '../../src/protocol/node/node.ts';
-import type { ObjectName } from '../../src/protocol/replication/record.ts';
+import type { BadRecord, ObjectName } from '../../src/protocol/replication/record.ts';
 import type { ClientReply, ClientRequest } from '../../src/protocol/replication/request.ts';
 import { testClaims } from '../support/test-claims.ts';
 import { CommitQueue } from './commit-queue.ts';
@@ -253,6 +253,13 @@ export class SimCluster {
     const { running } = node;
     if (running === null) return;
     this.deliver(node, running, () => this.inputs(node, [{ type: 'object-lost', shard, name }]));
+  }
+
+  /** The disk has given back a bad record that is not an object's. */
+  reportBad(node: SimNode, record: BadRecord): void {
+    const { running } = node;
+    if (running === null) return;
+    this.deliver(node, running, () => this.inputs(node, [{ type: 'record-lost', record }]));
   }
 
   /** Tells a node whether its disk takes writes. */

@@ -28,3 +28,28 @@ export async function corruptObjects(dataDir: string, keys: ReadonlySet<string>)
   await database.close();
   return corrupted;
 }
+
+/** Flips a bit in some records of a table, spread over it, as `corruptObjects` does. Returns how many. */
+export async function corruptRows(
+  dataDir: string,
+  table: Parameters<typeof tableRange>[0],
+  count: number,
+): Promise<number> {
+  const database = new ClassicLevel<Uint8Array, Uint8Array>(join(dataDir, 'store'), {
+    keyEncoding: 'view',
+    valueEncoding: 'view',
+  });
+  const { from, to } = tableRange(table);
+  const rows = await database.iterator({ gte: from, lt: to }).all();
+  const step = Math.max(1, Math.floor(rows.length / count));
+  const chosen = rows.filter((_row, i) => i % step === 0).slice(0, count);
+  for (const [key, stored] of chosen) {
+    const damaged = Uint8Array.from(stored);
+    // In the checksum, where the value is empty.
+    const at = Math.max(HEADER_BYTES - 1, damaged.length - 1);
+    damaged[at] = (damaged[at] ?? 0) ^ 0x10;
+    await database.put(key, damaged, { sync: true });
+  }
+  await database.close();
+  return chosen.length;
+}

@@ -203,6 +203,7 @@ type EventName =
   | 'member-degraded'
   | 'member-healthy'
   | 'record-corrupt'
+  | 'scrub-finished'
   | 'disk-full'
   | 'disk-writable';
 
@@ -221,6 +222,7 @@ const EVENTS: Readonly<Record<EventName, true>> = {
   'disk-rolled-back': true,
   'clock-drift-refused': true,
   'record-corrupt': true,
+  'scrub-finished': true,
   'disk-full': true,
   'disk-writable': true,
 };
@@ -261,7 +263,7 @@ const EMPTY_SNAPSHOT: Parameters<typeof nodeMetrics>[0] = {
   driver: { turns: 0, inputs: 0, framesReceived: 0, framesRefused: 0, messagesUnknown: 0, messagesOversized: 0 },
   transport: {},
   refusals: new Map(),
-  corruptRecords: 0,
+  care: { records: 0, bytes: 0, passes: 0, lastEndedMs: 0, corrupt: 0 },
   pubSub: { sent: 0, received: 0, dropped: 0, refused: 0 },
   process: { residentBytes: 0, cpuSeconds: 0 },
 };

@@ -145,6 +145,13 @@ export const STATUS_SCHEMA = object({
   ringPlace: { type: 'string', enum: ['in', 'out', 'removed'], description: "This node's own place in the ring." },
   shards: object({ owned: integer(), complete: integer(), transferring: integer() }),
   disk: object({ usedBytes: integer(), freeBytes: integer(), readOnly: { type: 'boolean' } }),
+  scrub: object({
+    running: { type: 'boolean' },
+    records: integer(),
+    bytes: integer(),
+    lastFinishedAt: nullable({ type: 'string', format: 'date-time' }),
+    corruptRecords: integer(),
+  }),
   hints: {
     ...object({ records: integer(), bytes: integer(), dropped: integer() }),
     description: 'Writes that wait here for owners that are away.',

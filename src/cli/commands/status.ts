@@ -37,6 +37,7 @@ function statusText(terminal: Terminal, status: z.infer<typeof STATUS>): string 
     ['shards', `${shards.owned} owned, ${shards.complete} complete${transferring}`],
     ['disk', `${sizeText(disk.usedBytes)} used, ${sizeText(disk.freeBytes)} free${readOnly}`],
   ];
+  if (status.scrub !== undefined) fields.push(['scrub', scrubText(terminal, status.scrub)]);
   if (hints !== undefined) fields.push(['hints', hintsText(hints)]);
   return fieldsText(terminal, fields);
 }
@@ -45,6 +46,13 @@ function placeText(terminal: Terminal, place = 'in'): string {
   if (place === 'in') return '';
   const what = place === 'removed' ? 'this node was removed for good' : `this node is ${printable(place)}`;
   return terminal.colour('yellow', `, ${what}: it owns no data`);
+}
+
+function scrubText(terminal: Terminal, scrub: NonNullable<z.infer<typeof STATUS>['scrub']>): string {
+  const { running, lastFinishedAt, corruptRecords } = scrub;
+  const last = lastFinishedAt === null ? 'no pass finished yet' : `last pass finished ${printable(lastFinishedAt)}`;
+  const bad = corruptRecords === 0 ? '' : terminal.colour('red', `, ${plural(corruptRecords, 'bad record')} found`);
+  return `${last}${running ? ', one under way' : ''}${bad}`;
 }
 
 function hintsText(hints: { records: number; bytes: number; dropped: number }): string {

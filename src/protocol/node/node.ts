@@ -177,6 +177,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       case 'persisted':
       case 'cleared':
       case 'object-lost':
+      case 'record-lost':
       case 'read-done':
       case 'scan-done':
       case 'storage-writable':

@@ -68,6 +68,12 @@ export class CellTable {
     else cell.waiting.push(use);
   }
 
+  /** True where the key is in memory as this run knows it, whatever the disk says. */
+  isLoaded(name: ObjectName): boolean {
+    const cell = this.cells.get(nameId(name));
+    return cell !== undefined && cell.waiting === null;
+  }
+
   /**
    * The key's record on disk is lost. A key in memory is as good as new: false. Otherwise its operations wait
    * until `release`.

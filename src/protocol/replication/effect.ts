@@ -1,7 +1,16 @@
 import type { Entries } from '../causal/entry.ts';
 import type { NodeId } from '../machine.ts';
 import type { ReplicationMessage } from './message.ts';
-import type { ObjectName, ReadResult, RecordClear, RecordRead, RecordScan, RecordWrite, ScanResult } from './record.ts';
+import type {
+  BadRecord,
+  ObjectName,
+  ReadResult,
+  RecordClear,
+  RecordRead,
+  RecordScan,
+  RecordWrite,
+  ScanResult,
+} from './record.ts';
 import type { ClientReply, ClientRequest } from './request.ts';
 
 export type ReplicationInput =
@@ -13,6 +22,8 @@ export type ReplicationInput =
   | { readonly type: 'scan-done'; readonly id: number; readonly result: ScanResult }
   /** The record of an object failed its checksum: what it held is gone from this disk. */
   | { readonly type: 'object-lost'; readonly shard: number; readonly name: ObjectName }
+  /** Another record failed its checksum. */
+  | { readonly type: 'record-lost'; readonly record: BadRecord }
   /** A `clear` has been executed. */
   | { readonly type: 'cleared'; readonly shard: number }
   | { readonly type: 'peer-up'; readonly peer: NodeId }

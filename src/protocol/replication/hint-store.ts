@@ -104,6 +104,18 @@ export class HintStore {
     return true;
   }
 
+  /** A hint went bad on the disk: what it held is left to anti-entropy. */
+  handleLost(cell: Cell, counted: boolean): void {
+    this.refuse(cell);
+    if (!counted || !this.mayHold(cell.shard)) return;
+    const left = (this.perShard.get(cell.shard) ?? 0) - 1;
+    if (left === 0) this.perShard.delete(cell.shard);
+    else this.perShard.set(cell.shard, left);
+    this.records--;
+    // Its size is not known any more, and counts until the others are delivered too.
+    if (this.records === 0) this.bytes = 0;
+  }
+
   /** A target is reachable (again): hand over what waits for it. */
   handlePeerUp(peer: NodeId): void {
     if (this.records === 0) return;

@@ -166,3 +166,12 @@ export interface RecordClear {
   readonly table: 'shard';
   readonly shard: number;
 }
+
+/** A record other than an object that failed its checksum. It stays on the disk until this core overwrites it. */
+export type BadRecord =
+  | { readonly table: 'shard' | 'floor' | 'counter'; readonly shard: number }
+  | { readonly table: 'dot'; readonly shard: number; readonly actor: ActorId; readonly counter: number }
+  | { readonly table: 'lost'; readonly shard: number; readonly name: ObjectName }
+  /** `counted`: it was good when this run began, so the hint store counts it. */
+  | { readonly table: 'hint'; readonly shard: number; readonly name: ObjectName; readonly counted: boolean }
+  | { readonly table: 'expiry'; readonly atMs: number; readonly shard: number; readonly name: ObjectName };

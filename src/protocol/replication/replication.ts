@@ -6,6 +6,7 @@ import type { Dot } from '../causal/dot.ts';
 import type { ConflictPolicy } from '../causal/entry.ts';
 import type { Instant, Machine, NodeId } from '../machine.ts';
 import { AntiEntropy, isHandedOver } from './anti-entropy.ts';
+import { BadRecords } from './bad-records.ts';
 import { CellTable } from './cell-table.ts';
 import {
   firstId,
@@ -78,6 +79,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private readonly antiEntropy: AntiEntropy;
   private readonly stripper: IndexStripper;
   private readonly sweeper: Sweeper;
+  private readonly badRecords: BadRecords;
   private readonly up = new Set<NodeId>();
   /** Dropped shards that are still on disk. */
   private readonly clearing = new Set<number>();
@@ -160,6 +162,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       },
     });
     this.stripper = new IndexStripper(this.core);
+    this.badRecords = new BadRecords(this.core, this.hints, (shard) => this.clearing.has(shard));
     this.sweeper = new Sweeper(this.core, this.writer);
     this.hints.restore(restored.hints);
     for (const { shard, hint } of restored.hints) this.counterCheck.note(shard, hint.events);
@@ -269,6 +272,8 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       }
       case 'object-lost':
         return this.handleObjectLost(input.shard, input.name);
+      case 'record-lost':
+        return this.badRecords.handle(input.record);
       case 'cleared':
         this.clearing.delete(input.shard);
         return;

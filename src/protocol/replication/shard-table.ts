@@ -277,6 +277,12 @@ export class ShardTable {
     this.journal.write({ table: 'floor', shard: shard.id, value: shard.floor.clone() });
   }
 
+  /** The record of a counter went bad; this run knows it. */
+  saveCounterAgain(id: number): void {
+    const counter = this.counters.get(id);
+    if (counter !== undefined) this.saveCounter(id, counter);
+  }
+
   private saveLost(shard: Shard, name: ObjectName, record: LostRecord): void {
     shard.lost.set(nameId(name), { name, ...record });
     this.journal.write({ table: 'lost', shard: shard.id, name, value: record });

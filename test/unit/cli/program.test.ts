@@ -199,6 +199,8 @@ describe('config check', () => {
       tuning.cacheBytes  16MiB  default
       tuning.blockCacheBytes  16MiB  default
       tuning.diskHeadroomBytes  64MiB  default
+      tuning.scrubBytesPerSecond  1MiB  default
+      tuning.scrubIntervalHours  24  default
       tuning.weight  1  default
       "
     `);

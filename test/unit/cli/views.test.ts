@@ -20,6 +20,7 @@ const STATUS = {
   ringEpoch: 4,
   shards: { owned: 153, complete: 150, transferring: 3 },
   disk: { usedBytes: 1_300_000, freeBytes: 37_000_000_000, readOnly: false },
+  scrub: { running: true, lastFinishedAt: null, corruptRecords: 0 },
   hints: { records: 12, bytes: 4096, dropped: 0 },
 };
 
@@ -109,6 +110,7 @@ describe('status', () => {
       ring     epoch 4
       shards   153 owned, 150 complete, 3 in transfer
       disk     1.2 MiB used, 34.5 GiB free
+      scrub    no pass finished yet, one under way
       hints    12 writes waiting (4.0 KiB)
       "
     `);
@@ -146,10 +148,12 @@ describe('status', () => {
     const { out } = await show(['status'], {
       ...STATUS,
       disk: { ...STATUS.disk, readOnly: true },
+      scrub: { running: false, lastFinishedAt: '2026-01-02T03:04:05.000Z', corruptRecords: 2 },
       hints: { records: 0, bytes: 0, dropped: 9 },
     });
     expect(out).toContain('full: writes are refused');
     expect(out).toContain('none waiting, 9 dropped');
+    expect(out).toContain('last pass finished 2026-01-02T03:04:05.000Z, 2 bad records found');
   });
 });
 

@@ -75,6 +75,8 @@ describe('defaults', () => {
         cacheBytes: 16 * 1024 * 1024,
         blockCacheBytes: 16 * 1024 * 1024,
         diskHeadroomBytes: 64 * 1024 * 1024,
+        scrubBytesPerSecond: 1_048_576,
+        scrubIntervalHours: 24,
         weight: 1,
       },
     });

@@ -51,6 +51,7 @@ function status(name: string): NodeStatus {
     ringEpoch: 5,
     shards: { owned: 150, complete: 149, transferring: 1 },
     disk: { usedBytes: 1, freeBytes: 1, readOnly: false },
+    scrub: { running: false, records: 0, bytes: 0, lastFinishedAt: null, corruptRecords: 0 },
     hints: { records: 17, bytes: 1, dropped: 0 },
   };
 }
