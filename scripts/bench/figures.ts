@@ -54,6 +54,18 @@ export async function processCost(pid: number): Promise<ProcessCost | null> {
   }
 }
 
+/** Bytes that processes have sent to their disks, all together; null where the system does not tell. */
+export async function bytesWrittenBy(pids: readonly number[]): Promise<number | null> {
+  let sum = 0;
+  for (const pid of pids) {
+    const text = await readFile(`/proc/${pid}/io`, 'latin1').catch(() => '');
+    const found = /^write_bytes: (\d+)$/m.exec(text)?.[1];
+    if (found === undefined) return null;
+    sum += Number(found);
+  }
+  return sum;
+}
+
 /** USER_HZ, which Linux has fixed at 100 towards programs. */
 const CLOCK_TICK_MS = 10;
 

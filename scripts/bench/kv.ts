@@ -10,7 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import { startEtcd } from './etcd.ts';
-import { cpuMsOf, diskWarning, machineLine, median, whole } from './figures.ts';
+import { bytesWrittenBy, cpuMsOf, diskWarning, machineLine, median, whole } from './figures.ts';
 import { type Program, SOURCES, startHoldfast } from './holdfast.ts';
 import { drive, type Measured } from './load.ts';
 import { startNats } from './nats.ts';
@@ -44,6 +44,8 @@ interface Options {
 interface Round extends Measured {
   /** Of all processes of the system together; null where it is not known. */
   readonly cpuMicrosecondsPerOperation: number | null;
+  /** By the disks of all nodes, for each byte of keys and values that each of them had to keep; null for gets. */
+  readonly bytesWrittenPerByte: number | null;
 }
 
 interface Row {
@@ -56,6 +58,7 @@ interface Row {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly cpuMicrosecondsPerOperation: number | null;
+  readonly bytesWrittenPerByte: number | null;
   readonly failed: number;
   /** (highest - lowest) / median of `perSecond` over the rounds. */
   readonly spread: number;
@@ -213,6 +216,7 @@ async function measure(systems: readonly System[], { only, seconds, rounds }: Op
 
 async function load(system: System, operation: Operation, durationMs: number): Promise<Round> {
   const cpuBeforeMs = await cpuMsOf(system.pids);
+  const writtenBefore = await bytesWrittenBy(system.pids);
   const measured = await drive({
     targets: operation.targets,
     connections: CONNECTIONS,
@@ -221,15 +225,21 @@ async function load(system: System, operation: Operation, durationMs: number): P
     durationMs,
   });
   const cpuAfterMs = await cpuMsOf(system.pids);
+  const writtenAfter = await bytesWrittenBy(system.pids);
+  // Every node of these clusters keeps every key.
+  const kept = measured.done * (keyText(0).length + VALUE_BYTES) * system.pids.length;
+  const isPut = operation.kind === 'put' && writtenBefore !== null && writtenAfter !== null && kept > 0;
   const isKnown = cpuBeforeMs !== null && cpuAfterMs !== null && measured.done > 0;
   return {
     ...measured,
+    bytesWrittenPerByte: isPut ? (writtenAfter - writtenBefore) / kept : null,
     cpuMicrosecondsPerOperation: isKnown ? ((cpuAfterMs - cpuBeforeMs) * 1000) / measured.done : null,
   };
 }
 
 function rowOf(system: System, operation: Operation, rounds: readonly Round[]): Row {
   const rates = rounds.map(({ perSecond }) => perSecond);
+  const written = rounds.map(({ bytesWrittenPerByte }) => bytesWrittenPerByte);
   const cpu = rounds.map(({ cpuMicrosecondsPerOperation }) => cpuMicrosecondsPerOperation);
   return {
     system: system.name,
@@ -240,6 +250,7 @@ function rowOf(system: System, operation: Operation, rounds: readonly Round[]): 
     p50Ms: median(rounds.map(({ p50Ms }) => p50Ms)),
     p99Ms: median(rounds.map(({ p99Ms }) => p99Ms)),
     cpuMicrosecondsPerOperation: cpu.every((value) => value !== null) ? median(cpu) : null,
+    bytesWrittenPerByte: written.every((value) => value !== null) ? median(written) : null,
     failed: rounds.reduce((sum, { failed }) => sum + failed, 0),
     spread: (Math.max(...rates) - Math.min(...rates)) / median(rates),
   };
@@ -270,12 +281,14 @@ function table(report: Report): string {
       'p50 ms',
       'p99 ms',
       'CPU us/op',
+      'written/put',
       'failed',
       ...others.map((name) => `/ ${name}`),
     ],
     colAligns: [
       'left',
       'left',
+      'right',
       'right',
       'right',
       'right',
@@ -295,6 +308,7 @@ function table(report: Report): string {
       row.p50Ms.toFixed(1),
       row.p99Ms.toFixed(1),
       row.cpuMicrosecondsPerOperation?.toFixed(0) ?? '',
+      row.bytesWrittenPerByte?.toFixed(1) ?? '',
       String(row.failed),
       ...others.map((name) => row.ratios[name]?.toFixed(2) ?? ''),
     ]);

@@ -2,7 +2,7 @@
  * What the store does on this machine: durable puts as the data layer writes them (object, dot index and causal
  * context in one atomic commit, the index entry of an older put deleted), and reads. One process, no network.
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -11,6 +11,7 @@ import { openLevelStorage } from '../../src/adapters/level/level-storage.ts';
 import { createLog } from '../../src/adapters/system/log.ts';
 import { Prng } from '../../src/lib/prng.ts';
 import type { Storage } from '../../src/ports/storage.ts';
+import { bytesWrittenBy } from './figures.ts';
 
 const IN_FLIGHT = 64;
 const KEYS = 400_000;
@@ -66,12 +67,12 @@ async function measure(directory: string, durationMs: number): Promise<Figures> 
     writer.reset();
 
     const cpuBefore = process.cpuUsage();
-    const bytesBefore = await bytesWritten();
+    const bytesBefore = await bytesWrittenBy([process.pid]);
     const startMs = performance.now();
     await writer.run(() => performance.now() - startMs >= durationMs * 0.7);
     const elapsedMs = performance.now() - startMs;
     const cpu = process.cpuUsage(cpuBefore);
-    const bytesAfter = await bytesWritten();
+    const bytesAfter = await bytesWrittenBy([process.pid]);
     const latencies = writer.latenciesMs.toSorted((a, b) => a - b);
 
     return {
@@ -167,13 +168,6 @@ async function readBatched(storage: Storage, keys: readonly Uint8Array[], durati
     reads += READ_BATCH;
   }
   return (reads * 1000) / (performance.now() - startMs);
-}
-
-/** Bytes this process has sent to the disk. */
-async function bytesWritten(): Promise<number | null> {
-  const text = await readFile('/proc/self/io', 'utf8').catch(() => '');
-  const found = /^write_bytes: (\d+)$/m.exec(text)?.[1];
-  return found === undefined ? null : Number(found);
 }
 
 function table(figures: Figures): string {
