@@ -8,6 +8,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run: (args: string[]) => 
   kv: () => import('./bench/kv.ts'),
   idle: () => import('./bench/idle.ts'),
   membership: () => import('./bench/membership.ts'),
+  repair: () => import('./bench/repair.ts'),
   ring: () => import('./bench/ring.ts'),
   store: () => import('./bench/store.ts'),
 };
@@ -30,6 +31,9 @@ const USAGE = `usage: npm run bench -- NAME [options]
            --seconds N (30)  of idling
            --only WORDS      comma-separated: holdfast, serf, kill, join, stall (on loopback), idle, silent (in
                              network namespaces: root on Linux)
+  repair what anti-entropy costs after a node was away
+           --keys LIST (10000,100000,1000000)  on each of three nodes, comma-separated
+           --differing N (100)  --directory DIR  --program FILE
   ring   how evenly shards and keys are spread, and what moves when members join, leave or change; computed
            --members N (10)  --clusters N (1000)  --shards N (256)  --keys N (100000)
   store  the store alone, in one process

@@ -98,6 +98,11 @@ export class Driver implements TransportHandler {
     });
   }
 
+  /** What was sent to peers, by type of message. */
+  get sent(): FrameBatcher['sent'] {
+    return this.frames.sent;
+  }
+
   /** Begins turning; the node's first deadlines are armed. */
   start(): void {
     this.schedule();

@@ -10,6 +10,8 @@ const FRAME_TARGET_BYTES = 64 * 1024;
 export class FrameBatcher {
   /** Messages dropped because no frame can hold them. */
   oversized = 0;
+  /** What has been sent, by type of message; bytes as encoded, without framing and encryption. */
+  readonly sent = new Map<PeerMessage['type'], { messages: number; bytes: number }>();
   private readonly transport: Transport;
   private readonly open: Readonly<Record<Lane, Map<NodeId, FrameWriter>>> = {
     control: new Map(),
@@ -31,8 +33,20 @@ export class FrameBatcher {
       open.set(peer, writer);
     }
     // Nothing that a client can write should be too large; a peer could not take it either.
-    if (!writer.add(message)) this.oversized++;
+    const before = writer.length;
+    if (writer.add(message)) this.count(message.type, writer.length - before);
+    else this.oversized++;
     if (writer.length >= FRAME_TARGET_BYTES || writer.isFull) this.transport.send(peer, lane, writer.take());
+  }
+
+  private count(type: PeerMessage['type'], bytes: number): void {
+    const sent = this.sent.get(type);
+    if (sent === undefined) {
+      this.sent.set(type, { messages: 1, bytes });
+    } else {
+      sent.messages++;
+      sent.bytes += bytes;
+    }
   }
 
   /** Sends everything gathered. A frame that the transport drops is lost, as on any network. */

@@ -332,6 +332,7 @@ export class LocalNode implements NodeHandle {
         replication: node.replicationStats(),
         disk: this.disk(),
         driver: this.driver.counters,
+        sent: this.driver.sent,
         transport: options.transport.counters(),
         refusals: this.refusals,
         care: this.care.counters,

@@ -4,6 +4,7 @@ import type { MembershipStats } from '../protocol/membership/membership.ts';
 import type { ReplicationStats } from '../protocol/replication/replication.ts';
 import type { DiskCareCounters } from './disk-care.ts';
 import type { DriverCounters } from './driver.ts';
+import type { FrameBatcher } from './frame-batcher.ts';
 import type { PubSubCounters } from './gossip-pub-sub.ts';
 
 export interface MetricsSnapshot {
@@ -16,6 +17,7 @@ export interface MetricsSnapshot {
   readonly replication: ReplicationStats;
   readonly disk: { readonly usedBytes: number; readonly freeBytes: number; readonly readOnly: boolean };
   readonly driver: Readonly<DriverCounters>;
+  readonly sent: FrameBatcher['sent'];
   readonly transport: Readonly<Record<string, number>>;
   readonly refusals: ReadonlyMap<string, number>;
   readonly care: DiskCareCounters;
@@ -65,6 +67,18 @@ export function nodeMetrics(snapshot: MetricsSnapshot): Metric[] {
       'Messages to peers dropped because no frame can hold them.',
       driver.messagesOversized,
     ),
+    {
+      name: 'holdfast_messages_sent_total',
+      help: 'Messages sent to other nodes, by type.',
+      type: 'counter',
+      values: [...snapshot.sent].map(([message, { messages }]) => ({ labels: { message }, value: messages })),
+    },
+    {
+      name: 'holdfast_message_bytes_sent_total',
+      help: 'Their size, before framing and encryption.',
+      type: 'counter',
+      values: [...snapshot.sent].map(([message, { bytes }]) => ({ labels: { message }, value: bytes })),
+    },
     counter('holdfast_frames_refused_total', 'Frames of peers that could not be decoded.', driver.framesRefused),
     {
       name: 'holdfast_requests_refused_total',

@@ -263,6 +263,7 @@ const EMPTY_SNAPSHOT: Parameters<typeof nodeMetrics>[0] = {
   driver: { turns: 0, inputs: 0, framesReceived: 0, framesRefused: 0, messagesUnknown: 0, messagesOversized: 0 },
   transport: {},
   refusals: new Map(),
+  sent: new Map(),
   care: { records: 0, bytes: 0, passes: 0, lastEndedMs: 0, corrupt: 0 },
   pubSub: { sent: 0, received: 0, dropped: 0, refused: 0 },
   process: { residentBytes: 0, cpuSeconds: 0 },
