@@ -20,6 +20,7 @@ export const STATUS = z.object({
   disk: z.object({ usedBytes: count, freeBytes: count, readOnly: z.boolean() }),
   scrub: z.object({ running: z.boolean(), lastFinishedAt: z.string().nullable(), corruptRecords: count }).optional(),
   hints: z.object({ records: count, bytes: count, dropped: count }).optional(),
+  clock: z.object({ offsetMs: z.int(), confirmed: z.boolean() }).optional(),
 });
 
 export const MEMBERS = z.object({

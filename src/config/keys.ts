@@ -260,7 +260,7 @@ const TUNING_ROWS: readonly TuningRow[] = [
     '60000',
     100,
     DAY_MS,
-    'Time stamps further ahead of the own clock than this are refused.',
+    'Greatest difference between clocks: time stamps further ahead are refused, and a clock off by more than half of it gives way to a majority.',
   ],
   [
     'shards',

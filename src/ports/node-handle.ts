@@ -52,6 +52,11 @@ export interface NodeStatus {
   };
   /** Writes waiting here for owners that are away. */
   readonly hints: { readonly records: number; readonly bytes: number; readonly dropped: number };
+  /**
+   * `offsetMs`: how far ahead this machine's clock is of the cluster's time, where a majority says that it is wrong;
+   * else 0. `confirmed`: enough other nodes agree on the time that this node works with.
+   */
+  readonly clock: { readonly offsetMs: number; readonly confirmed: boolean };
 }
 
 export interface MemberView {
@@ -174,7 +179,7 @@ export interface NodeHandle {
   readonly pubSub: PubSub;
   /** Prometheus text format. */
   metrics(): Promise<string>;
-  /** Wall clock in Unix ms, for expiries. */
+  /** The cluster's wall clock in Unix ms, for expiries. */
   wallMs(): number;
   /** Counts a refused or malformed request of an interface, for metrics. */
   countRefusal(listener: 'http' | 'resp', reason: RefusalReason): void;

@@ -1,8 +1,9 @@
 import { failure, HoldfastError } from '../lib/failure.ts';
-import type { BucketView, MemberView, RingMemberView } from '../ports/node-handle.ts';
+import type { BucketView, MemberView, NodeStatus, RingMemberView } from '../ports/node-handle.ts';
 import type { BucketRecord } from '../protocol/catalog/record.ts';
 import type { NodeId } from '../protocol/machine.ts';
 import type { Member } from '../protocol/membership/member.ts';
+import type { ClockState } from '../protocol/node/cluster-clock.ts';
 import type { Node } from '../protocol/node/node.ts';
 
 /** The cluster's parts as interfaces show them. */
@@ -32,6 +33,10 @@ export function memberView(member: Member, self: boolean, estimatedRttMs: number
 export function bucketView(record: BucketRecord): BucketView {
   const { name, consistency, conflict, replicas, sync, ttlSeconds } = record;
   return { name, consistency, conflict, replicas, sync, ttlSeconds };
+}
+
+export function clockView({ correctionMs, doubtfulSinceMs }: ClockState): NodeStatus['clock'] {
+  return { offsetMs: correctionMs === 0 ? 0 : Math.round(-correctionMs), confirmed: doubtfulSinceMs === null };
 }
 
 /** A member's name; its id while nothing else is known of it. */

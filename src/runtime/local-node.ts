@@ -28,7 +28,7 @@ import type { ClientReply, ClientRequest, ReplyOf } from '../protocol/replicatio
 import { WIRE_VERSION } from '../wire/message.ts';
 import { ChangeLog } from './change-log.ts';
 import { claimAuthority } from './claim-authority.ts';
-import { bucketView, findRingMember, memberView, nameOf, ringMemberViews } from './cluster-views.ts';
+import { bucketView, clockView, findRingMember, memberView, nameOf, ringMemberViews } from './cluster-views.ts';
 import { DiskCare } from './disk-care.ts';
 import { Driver } from './driver.ts';
 import { EventLog } from './event-log.ts';
@@ -262,6 +262,7 @@ export class LocalNode implements NodeHandle {
       disk: this.disk(),
       scrub: this.care.view,
       hints,
+      clock: clockView(node.clockState()),
     });
   }
 
@@ -329,6 +330,7 @@ export class LocalNode implements NodeHandle {
         members: node.members(),
         membership: node.membershipStats(),
         ringEpoch: node.ringEpoch,
+        clock: node.clockState(),
         replication: node.replicationStats(),
         disk: this.disk(),
         driver: this.driver.counters,
@@ -343,7 +345,7 @@ export class LocalNode implements NodeHandle {
   }
 
   wallMs(): number {
-    return this.options.clock.now().wallMs;
+    return this.node.wallMs(this.options.clock.now());
   }
 
   countRefusal(listener: 'http' | 'resp', reason: RefusalReason): void {
@@ -456,6 +458,13 @@ export class LocalNode implements NodeHandle {
         });
         return;
       }
+      case 'clock-wrong':
+        this.options.log.warn(
+          "the clock of this machine is wrong: set it, and keep it set with NTP (chrony, systemd-timesyncd); until then the cluster's time is used",
+          { offsetSeconds: event.offsetMs / 1000 },
+        );
+        this.appendEvent(event.type, { offsetMs: event.offsetMs });
+        return;
       case 'shard-complete':
       case 'shard-dropped':
         // One a shard would drown everything else; progress is in `status` and `ring`.

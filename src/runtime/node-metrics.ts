@@ -1,6 +1,7 @@
 import type { Metric } from '../ports/metrics.ts';
 import { isDegraded, type Member } from '../protocol/membership/member.ts';
 import type { MembershipStats } from '../protocol/membership/membership.ts';
+import type { ClockState } from '../protocol/node/cluster-clock.ts';
 import type { ReplicationStats } from '../protocol/replication/replication.ts';
 import type { DiskCareCounters } from './disk-care.ts';
 import type { DriverCounters } from './driver.ts';
@@ -14,6 +15,7 @@ export interface MetricsSnapshot {
   readonly members: readonly Member[];
   readonly membership: MembershipStats;
   readonly ringEpoch: number;
+  readonly clock: ClockState;
   readonly replication: ReplicationStats;
   readonly disk: { readonly usedBytes: number; readonly freeBytes: number; readonly readOnly: boolean };
   readonly driver: Readonly<DriverCounters>;
@@ -41,6 +43,7 @@ export function nodeMetrics(snapshot: MetricsSnapshot): Metric[] {
     ...membershipMetrics(snapshot),
     gauge('holdfast_ring_epoch', 'Number of ring changes.', snapshot.ringEpoch),
     ...replicationMetrics(snapshot.replication),
+    ...clockMetrics(snapshot),
     gauge('holdfast_cache_bytes', 'Memory of cached objects.', snapshot.replication.cache.bytes),
     gauge('holdfast_disk_used_bytes', 'Size of the data directory.', disk.usedBytes),
     gauge('holdfast_disk_free_bytes', 'Free space of its file system.', disk.freeBytes),
@@ -133,7 +136,27 @@ function replicationMetrics({ shards, hints, counters, inFlight }: ReplicationSt
     counter('holdfast_sync_objects_sent_total', 'Objects sent by anti-entropy.', counters.syncObjectsSent),
     counter('holdfast_sync_objects_received_total', 'Objects received by anti-entropy.', counters.syncObjectsReceived),
     counter('holdfast_expired_total', 'Expired values removed for good.', counters.expired),
+  ];
+}
+
+function clockMetrics({ clock, replication: { counters } }: MetricsSnapshot): Metric[] {
+  return [
     counter('holdfast_clock_drift_refused_total', 'Writes refused for a clock too far ahead.', counters.driftRefused),
+    counter(
+      'holdfast_restamped_total',
+      'Values issued anew because a wrong clock had stamped them with a time far ahead.',
+      counters.restamped,
+    ),
+    gauge(
+      'holdfast_clock_offset_seconds',
+      "The cluster's time minus this machine's, where a majority says that its clock is wrong; else 0.",
+      clock.correctionMs / 1000,
+    ),
+    gauge(
+      'holdfast_clock_confirmed',
+      '1 where enough other nodes agree on the time that this node works with.',
+      clock.doubtfulSinceMs === null ? 1 : 0,
+    ),
   ];
 }
 

@@ -263,7 +263,7 @@ export function claimBytes(clusterId: string, claim: Claim): Uint8Array {
 /** The address book's record of one member. */
 export const memberProfile: Codec<MemberProfile> = profile;
 
-/** Tags are for ever: 1-19 membership, 20-49 replication, 50-59 catalog, 60-69 watch. */
+/** Tags are for ever: 1-19 membership, 20-49 replication, 50-59 catalog, 60-69 watch, 70-79 clocks. */
 const peerMessage = union<PeerMessage, 'type'>('type', {
   ping: [1, record({ seq, updates })],
   'ping-request': [2, record({ seq, target: nodeId, timeoutMs: number, updates })],
@@ -361,6 +361,8 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
   catalog: [51, record({ state: catalogState, reply: boolean })],
   watch: [60, record({ buckets: list(bucketName, BUCKETS_MAX) })],
   change: [61, record({ bucket: bucketName, key: keyText, entries })],
+  'clock-ask': [70, record({ id: seq })],
+  'clock-tell': [71, record({ id: seq, wallMs: integer() })],
 });
 
 /** Probes never wait behind data, data never behind transfers. */
@@ -377,6 +379,8 @@ export function laneOf(message: PeerMessage): Lane {
     case 'catalog':
     case 'catalog-digest':
     case 'watch':
+    case 'clock-ask':
+    case 'clock-tell':
       return 'control';
     case 'forward':
     case 'forward-reply':

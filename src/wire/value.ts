@@ -152,19 +152,27 @@ const payload: Codec<Payload> = union<Payload, 'kind'>('kind', {
   'map-counter': [6, record({ field: collectionBytes, hlc: integer(), total: signed, since: counter })],
 });
 
+/** Stands before a payload, where else its kind does, of which there are far fewer. */
+const RESTATES = 127;
+
 const entry: Codec<Entry> = {
   encode: (writer, value) => {
     dot.encode(writer, value.dot);
     writer.varint(value.hlc);
     writer.varint(value.expiresAtMs);
+    if (value.restates !== undefined) {
+      writer.byte(RESTATES);
+      dot.encode(writer, value.restates);
+    }
     payload.encode(writer, value.payload);
   },
-  decode: (reader) => ({
-    dot: dot.decode(reader),
-    hlc: reader.varint(),
-    expiresAtMs: reader.varint(),
-    payload: payload.decode(reader),
-  }),
+  decode: (reader) => {
+    const fields = { dot: dot.decode(reader), hlc: reader.varint(), expiresAtMs: reader.varint() };
+    if (reader.peek() !== RESTATES) return { ...fields, payload: payload.decode(reader) };
+    reader.byte();
+    const restates = dot.decode(reader);
+    return { ...fields, payload: payload.decode(reader), restates };
+  },
 };
 
 /** Texts kept of each interned codec. */

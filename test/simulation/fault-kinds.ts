@@ -1,6 +1,7 @@
 import type { Prng } from '../../src/lib/prng.ts';
 import type { Fault, FaultType } from './fault.ts';
 import type { ForgedClaim } from './forgery.ts';
+import { WALL_START_MS } from './node-clock.ts';
 
 /** What a fault is drawn for. */
 export interface FaultContext {
@@ -18,7 +19,22 @@ export type DrawnFaultType = Exclude<FaultType, 'start' | RingFaultType>;
 const FORGED_CLAIMS: readonly ForgedClaim[] = ['left', 'dead', 'alive'];
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
-const JUMPS_MS = [-24 * HOUR_MS, -HOUR_MS, -3 * MINUTE_MS, -20_000, 20_000, 50_000];
+const DAY_MS = 24 * HOUR_MS;
+const YEAR_MS = 365 * DAY_MS;
+/** To the start of 1970, where a clock without a battery begins. */
+const TO_1970_MS = -WALL_START_MS;
+const JUMPS_MS = [
+  TO_1970_MS,
+  -DAY_MS,
+  -HOUR_MS,
+  -3 * MINUTE_MS,
+  -20_000,
+  20_000,
+  50_000,
+  5 * MINUTE_MS,
+  DAY_MS,
+  YEAR_MS,
+];
 
 /** How a fault of each kind is drawn. */
 export const FAULT_KINDS: Readonly<Record<DrawnFaultType, (context: FaultContext) => Fault>> = {

@@ -12,6 +12,16 @@ export interface Acknowledged {
   readonly ring: string | null;
 }
 
+/** An acknowledged write with a time to live. */
+export interface Timed {
+  readonly value: string;
+  /** By the true clock. */
+  readonly sentMs: number;
+  readonly ttlMs: number;
+  /** How far the clock was off by which the client's node worked out the expiry. */
+  readonly clockErrorMs: number;
+}
+
 /** What a client was shown. */
 export interface ReadResult {
   readonly key: string;
@@ -27,6 +37,8 @@ export interface History {
   readonly acknowledged: Map<string, Acknowledged>;
   /** Keys written once whose delete was acknowledged and had seen the acknowledged write. */
   readonly deleted: Set<string>;
+  /** Acknowledged writes with a time to live, by key; each key is written once. */
+  readonly timed: Map<string, Timed>;
   /** All values ever sent, by key. */
   readonly sent: Map<string, Set<string>>;
   /** Sum of the acknowledged increments, and of those whose outcome is unknown, by counter. */

@@ -1,7 +1,7 @@
 import type { Instant } from '../../src/protocol/machine.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
-const WALL_START_MS = 1_790_000_000_000;
+export const WALL_START_MS = 1_790_000_000_000;
 
 /** The clocks of one machine: they may run fast or slow, and the wall clock may be wrong. */
 export class NodeClock {
@@ -19,7 +19,7 @@ export class NodeClock {
 
   now(): Instant {
     const monoMs = this.monoMs + (this.truth.nowMs - this.trueMs) * this.rate;
-    return { monoMs, wallMs: Math.floor(this.wallMs + monoMs) };
+    return { monoMs, wallMs: Math.max(0, Math.floor(this.wallMs + monoMs)) };
   }
 
   /** The true time at which the monotonic clock shows `monoMs`. */

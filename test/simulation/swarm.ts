@@ -73,6 +73,8 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
     1000,
   );
   cluster.run(QUIET_MS);
+  // A value whose time has come just now is being removed.
+  cluster.runUntil(() => checkConvergence(cluster).length === 0, 1000);
   const problems = [...history.problems, ...(settled ? [] : unsettled(cluster))];
   for (const checker of checkers) problems.push(...checker.check());
   return {

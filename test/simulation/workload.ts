@@ -1,6 +1,7 @@
 import type { Prng } from '../../src/lib/prng.ts';
 import { type Dot, sameDot } from '../../src/protocol/causal/dot.ts';
 import type { Mutation } from '../../src/protocol/causal/mutation.ts';
+import { ownerOf } from '../../src/protocol/causal/value.ts';
 import type { Node } from '../../src/protocol/node/node.ts';
 import {
   type ClientReply,
@@ -16,6 +17,7 @@ import { CollectionHistory } from './collection-history.ts';
 import { CopyLedger } from './copy-ledger.ts';
 import type { History } from './history.ts';
 import type { SimNode } from './sim-node.ts';
+import { TimedClients } from './timed-clients.ts';
 import type { VirtualDisk } from './virtual-disk.ts';
 
 const BUCKET = 'default';
@@ -23,6 +25,8 @@ const BUCKET = 'default';
 const REPLICAS = 3;
 /** Operations on sets and maps for each on other keys. */
 const COLLECTION_SHARE = 0.35;
+/** Writes with a time to live for each operation on other keys. */
+const TIMED_SHARE = 0.05;
 const encoder = new TextEncoder();
 
 /** Clients on every node: keys written once, keys fought over, counters, sets, maps, deletes and reads. */
@@ -30,6 +34,7 @@ export class Workload {
   readonly history: History = {
     acknowledged: new Map(),
     deleted: new Set(),
+    timed: new Map(),
     sent: new Map(),
     counters: new Map(),
     fieldCounters: new Map(),
@@ -48,6 +53,7 @@ export class Workload {
   /** Draws of its own, so that what clients of other keys do does not depend on these. */
   private readonly collectionPrng: Prng;
   private readonly collections: CollectionClients;
+  private readonly timed: TimedClients;
   private nextKey = 0;
   /** All rings that each node has had with its present disk. */
   private readonly rings = new Map<VirtualDisk, Set<string>>();
@@ -60,7 +66,10 @@ export class Workload {
     this.hotKeys = hotKeys;
     this.collectionPrng = collectionPrng;
     this.collections = new CollectionClients(this.history, collectionPrng, (key, mutation, use) =>
-      this.mutate(key, mutation, this.level(collectionPrng), use, collectionPrng),
+      this.mutate(key, mutation, this.level(collectionPrng), use, this.anyNode(collectionPrng)),
+    );
+    this.timed = new TimedClients(cluster, this.history, collectionPrng, (node, key, mutation, use) =>
+      this.mutate(key, mutation, this.level(collectionPrng), use, node),
     );
   }
 
@@ -80,6 +89,7 @@ export class Workload {
   private step(): void {
     this.noteRings();
     if (this.collectionPrng.float() < COLLECTION_SHARE) this.collections.step();
+    if (this.collectionPrng.float() < TIMED_SHARE) this.timed.step();
     const draw = this.prng.float();
     if (draw < 0.35) this.putOnce();
     else if (draw < 0.45) this.deleteOnce();
@@ -110,7 +120,8 @@ export class Workload {
     if (key === undefined || history.deleted.has(key)) return;
     const dot = history.acknowledged.get(key)?.dot ?? null;
     this.mutate(key, { type: 'delete' }, 'quorum', (reply) => {
-      const seen = reply.type === 'mutate' && dot !== null && reply.before.some((entry) => sameDot(entry.dot, dot));
+      const seen =
+        reply.type === 'mutate' && dot !== null && reply.before.some((entry) => sameDot(ownerOf(entry), dot));
       if (!seen) return undefined;
       history.deleted.add(key);
       return () => void history.deleted.delete(key);
@@ -189,7 +200,7 @@ export class Workload {
     mutation: Mutation,
     level: Level,
     use: (reply: ClientReply) => (() => void) | undefined,
-    prng = this.prng,
+    node = this.anyNode(),
   ): void {
     const { losses } = this.ledger;
     const rings = this.ringsNow();
@@ -208,12 +219,19 @@ export class Workload {
           `durability: a write of ${key} was acknowledged when ${copies} of ${wanted} disks had it`,
         );
       },
-      prng,
+      node,
     );
   }
 
-  private request(request: ClientRequest, use: (reply: ClientReply, node: SimNode) => void, prng = this.prng): void {
-    const node = prng.pick(this.cluster.nodes.filter(({ running }) => running !== null));
+  private anyNode(prng = this.prng): SimNode | undefined {
+    return prng.pick(this.cluster.nodes.filter(({ running }) => running !== null));
+  }
+
+  private request(
+    request: ClientRequest,
+    use: (reply: ClientReply, node: SimNode) => void,
+    node = this.anyNode(),
+  ): void {
     if (node !== undefined) this.cluster.request(node, request, (reply) => use(reply, node));
   }
 

@@ -140,6 +140,7 @@ export class FakeNodeHandle implements NodeHandle {
       disk: { usedBytes: 0, freeBytes: 1_000_000, readOnly: false },
       scrub: { running: false, records: 0, bytes: 0, lastFinishedAt: null, corruptRecords: 0 },
       hints: { records: 0, bytes: 0, dropped: 0 },
+      clock: { offsetMs: 0, confirmed: true },
     };
   }
 

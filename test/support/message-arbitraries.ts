@@ -56,7 +56,10 @@ const payload: fc.Arbitrary<Payload> = fc.oneof(
     since: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
   }),
 );
-const entry: fc.Arbitrary<Entry> = fc.record({ dot, hlc: count, expiresAtMs: count, payload });
+const entry: fc.Arbitrary<Entry> = fc.record(
+  { dot, hlc: count, expiresAtMs: count, payload, restates: dot },
+  { requiredKeys: ['dot', 'hlc', 'expiresAtMs', 'payload'] },
+);
 export const entries: fc.Arbitrary<Entries> = fc
   .uniqueArray(entry, { maxLength: 4, selector: (each) => `${each.dot.actor}-${each.dot.counter}` })
   .map((list) => list.sort((a, b) => compareDots(a.dot, b.dot)));
@@ -282,6 +285,8 @@ const FIELDS: {
   catalog: fc.record({ state: catalog, reply: fc.boolean() }),
   watch: fc.record({ buckets: few(bucket) }),
   change: fc.record({ bucket, key, entries }),
+  'clock-ask': fc.record({ id: uint32 }),
+  'clock-tell': fc.record({ id: uint32, wallMs: count }),
 };
 
 export const MESSAGE_TYPES = Object.keys(FIELDS) as PeerMessage['type'][];

@@ -156,6 +156,11 @@ export const STATUS_SCHEMA = object({
     ...object({ records: integer(), bytes: integer(), dropped: integer() }),
     description: 'Writes that wait here for owners that are away.',
   },
+  clock: {
+    ...object({ offsetMs: integer(), confirmed: { type: 'boolean' } }),
+    description:
+      "How far ahead the machine's clock is where most nodes say that it is wrong, else 0; and whether enough of them agree on the time that is worked with.",
+  },
 });
 
 export const MEMBERS_SCHEMA = object({

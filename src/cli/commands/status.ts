@@ -22,7 +22,7 @@ export function addStatusCommand(program: Command, context: CliContext): void {
 }
 
 function statusText(terminal: Terminal, status: z.infer<typeof STATUS>): string {
-  const { shards, disk, hints } = status;
+  const { shards, disk, hints, clock } = status;
   const level = { connected: 'green', degraded: 'yellow', island: 'red' }[status.level] as 'green' | undefined;
   const members = Object.entries(status.members).map(([state, number]) => `${number} ${printable(state)}`);
   const transferring = shards.transferring > 0 ? `, ${shards.transferring} in transfer` : '';
@@ -39,6 +39,8 @@ function statusText(terminal: Terminal, status: z.infer<typeof STATUS>): string 
   ];
   if (status.scrub !== undefined) fields.push(['scrub', scrubText(terminal, status.scrub)]);
   if (hints !== undefined) fields.push(['hints', hintsText(hints)]);
+  if (clock !== undefined && clock.offsetMs !== 0)
+    fields.push(['clock', terminal.colour('red', clockText(clock.offsetMs))]);
   return fieldsText(terminal, fields);
 }
 
@@ -53,6 +55,11 @@ function scrubText(terminal: Terminal, scrub: NonNullable<z.infer<typeof STATUS>
   const last = lastFinishedAt === null ? 'no pass finished yet' : `last pass finished ${printable(lastFinishedAt)}`;
   const bad = corruptRecords === 0 ? '' : terminal.colour('red', `, ${plural(corruptRecords, 'bad record')} found`);
   return `${last}${running ? ', one under way' : ''}${bad}`;
+}
+
+function clockText(offsetMs: number): string {
+  const direction = offsetMs > 0 ? 'ahead' : 'behind';
+  return `${durationText(Math.abs(offsetMs) / 1000)} ${direction}; the cluster's time is used. Set the clock (NTP)`;
 }
 
 function hintsText(hints: { records: number; bytes: number; dropped: number }): string {

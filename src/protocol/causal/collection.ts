@@ -119,14 +119,14 @@ function valueIn(ofField: Entries): Uint8Array {
 }
 
 function asKey(entry: Entry): Entry {
-  const { dot, payload } = entry;
+  const { payload } = entry;
   if (payload.kind === 'map-field') {
     const { hlc, value } = payload;
-    return { dot, hlc, expiresAtMs: 0, payload: { kind: 'register', value, contentType: '' } };
+    return { ...entry, hlc, expiresAtMs: 0, payload: { kind: 'register', value, contentType: '' } };
   }
   if (payload.kind === 'map-counter') {
     const { hlc, total, since } = payload;
-    return { dot, hlc, expiresAtMs: 0, payload: { kind: 'counter', total, since } };
+    return { ...entry, hlc, expiresAtMs: 0, payload: { kind: 'counter', total, since } };
   }
   return entry;
 }

@@ -43,6 +43,11 @@ export interface Entry {
   /** Unix ms after which readers no longer see the entry; 0 is never. */
   readonly expiresAtMs: number;
   readonly payload: Payload;
+  /**
+   * Of an entry that was issued anew, because a wrong clock had stamped it: the event that it stands for. A running
+   * total is still that of its own actor then, and of several for one total the latest counts.
+   */
+  readonly restates?: Dot;
 }
 
 /** The entries of one key, sorted by dot. An empty list is an absent key. */

@@ -1,6 +1,6 @@
 import { assert } from '../../lib/assert.ts';
 import { hashString } from '../../lib/hash.ts';
-import type { NodeId } from '../machine.ts';
+import type { Instant, NodeId } from '../machine.ts';
 import { isReachable, type Member, type MemberProfile, type MemberState } from './member.ts';
 import type { AccusationUpdate, AliveUpdate, MemberUpdate } from './message.ts';
 import { MEMBERSHIP_LIMITS } from './message.ts';
@@ -18,6 +18,8 @@ export interface MemberRecord {
   /** The last 16 probe outcomes, newest in the lowest bit; 1 is a miss. */
   misses: number;
   readonly idHash: number;
+  /** When its state last changed, by the monotonic clock: `member.sinceMs` is for people, and jumps with their clock. */
+  changedMs: number;
 }
 
 /** Of a member that nothing was measured of. */
@@ -100,11 +102,13 @@ export class MemberTable {
   }
 
   /** Applies a claim about the member; the former `member` object stays as it was. */
-  apply(record: MemberRecord, claim: MemberUpdate, wallMs: number): void {
+  apply(record: MemberRecord, claim: MemberUpdate, now: Instant): void {
     const before = record.member;
     const { state, incarnation } = claim;
     adopt(record, claim.state === 'alive' ? claim : 'alive' in claim ? claim.alive : undefined);
-    const sinceMs = before.state === state && record.claim !== null ? before.sinceMs : wallMs;
+    const isSame = before.state === state && record.claim !== null;
+    const sinceMs = isSame ? before.sinceMs : now.wallMs;
+    if (!isSame) record.changedMs = now.monoMs;
     const profile = record.alive?.profile ?? before.profile;
     record.member = { ...before, state, incarnation, profile, sinceMs };
     record.claim = claim;
@@ -133,12 +137,12 @@ export class MemberTable {
 
   /** The member to give way when the table is full: the one that left longest ago, else died longest ago. */
   expendable(): NodeId | undefined {
-    let best: Member | undefined;
-    for (const { member } of this.records.values()) {
-      if (member.state !== 'left' && member.state !== 'dead') continue;
-      if (best === undefined || isMoreExpendable(member, best)) best = member;
+    let best: MemberRecord | undefined;
+    for (const record of this.records.values()) {
+      if (record.member.state !== 'left' && record.member.state !== 'dead') continue;
+      if (best === undefined || isMoreExpendable(record, best)) best = record;
     }
-    return best?.id;
+    return best?.member.id;
   }
 
   private idsWhere(matches: (state: MemberState) => boolean): NodeId[] {
@@ -173,15 +177,16 @@ export function withoutAlive(accusation: AccusationUpdate): AccusationUpdate {
   return accusation.alive === undefined ? accusation : { state, id, incarnation, from, signature };
 }
 
-function isMoreExpendable(a: Member, b: Member): boolean {
-  if (a.state !== b.state) return a.state === 'left';
-  return a.sinceMs < b.sinceMs;
+function isMoreExpendable(a: MemberRecord, b: MemberRecord): boolean {
+  if (a.member.state !== b.member.state) return a.member.state === 'left';
+  return a.changedMs < b.changedMs;
 }
 
 const NO_RTTS: readonly number[] = [];
 
 function newRecord(member: Member): MemberRecord {
-  return { member, claim: null, alive: null, rtts: NO_RTTS, misses: 0, idHash: hashString(member.id) };
+  const idHash = hashString(member.id);
+  return { member, claim: null, alive: null, rtts: NO_RTTS, misses: 0, idHash, changedMs: Number.NEGATIVE_INFINITY };
 }
 
 function newMember(id: NodeId, profile: MemberProfile): Member {

@@ -358,7 +358,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     if (id === undefined || record === undefined) return;
     if (!this.outbox.connected.has(id)) this.outbox.dial(id);
     // Still connected: it was told of its death and had time to refute, so the connection is stuck.
-    else if (now.wallMs - record.member.sinceMs > this.timing.probeWindowMs) {
+    else if (now.monoMs - record.changedMs > this.timing.probeWindowMs) {
       this.outbox.push({ type: 'disconnect', peer: id });
     }
   }

@@ -261,8 +261,8 @@ export class View {
   forgetLeft(now: Instant): void {
     const { table, timing } = this.m;
     const gone: NodeId[] = [];
-    for (const { member } of table.all()) {
-      if (member.state === 'left' && now.wallMs - member.sinceMs > timing.leftRetentionMs) gone.push(member.id);
+    for (const { member, changedMs } of table.all()) {
+      if (member.state === 'left' && now.monoMs - changedMs > timing.leftRetentionMs) gone.push(member.id);
     }
     for (const id of gone) this.forget(id);
   }
@@ -465,7 +465,7 @@ export class View {
     if (record === undefined) return false;
     const before = record.member;
     const wasReachable = table.isReachable(update.id);
-    table.apply(record, update, now.wallMs);
+    table.apply(record, update, now);
     const isReachable = table.isReachable(update.id);
     if (isReachable && !wasReachable) overlay.handleReachable(record);
     else if (wasReachable && !isReachable) overlay.handleUnreachable(update.id);

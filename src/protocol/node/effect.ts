@@ -11,7 +11,7 @@ import type { RingDifference } from './ring-difference.ts';
 
 /** What happened, as the node is told. */
 export type NodeInput =
-  | Exclude<ReplicationInput, { readonly type: 'message' | 'peer-up' | 'peer-down' }>
+  | Exclude<ReplicationInput, { readonly type: 'message' | 'peer-up' | 'peer-down' | 'clock-trust' }>
   | { readonly type: 'message'; readonly from: NodeId; readonly message: PeerMessage }
   | { readonly type: 'connected'; readonly peer: NodeId }
   | { readonly type: 'disconnected'; readonly peer: NodeId }
@@ -69,4 +69,7 @@ export type NodeEvent =
       readonly members: number;
       readonly differences: readonly RingDifference[];
     }
-  | { readonly type: 'bucket-created'; readonly bucket: string };
+  | { readonly type: 'bucket-created'; readonly bucket: string }
+  /** This machine's clock is off by so much: the node works with the time on which the others agree. */
+  | { readonly type: 'clock-wrong'; readonly offsetMs: number }
+  | { readonly type: 'clock-right' };

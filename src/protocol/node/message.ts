@@ -30,8 +30,23 @@ export interface ChangeMessage {
   readonly entries: Entries;
 }
 
+/** "What does your clock show?" Goes along with what is sent anyway. */
+export interface ClockAskMessage {
+  readonly type: 'clock-ask';
+  readonly id: number;
+}
+
+/** The sender's own wall clock, right or wrong. */
+export interface ClockTellMessage {
+  readonly type: 'clock-tell';
+  readonly id: number;
+  /** Unix ms. */
+  readonly wallMs: number;
+}
+
+export type ClockExchange = ClockAskMessage | ClockTellMessage;
 export type CatalogExchange = CatalogDigestMessage | CatalogMessage;
 export type WatchExchange = WatchMessage | ChangeMessage;
 
 /** Everything that nodes say to each other. */
-export type PeerMessage = MembershipMessage | ReplicationMessage | CatalogExchange | WatchExchange;
+export type PeerMessage = MembershipMessage | ReplicationMessage | CatalogExchange | WatchExchange | ClockExchange;

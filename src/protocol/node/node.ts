@@ -13,10 +13,11 @@ import { Membership, type MembershipStats } from '../membership/membership.ts';
 import { isMembershipMessage } from '../membership/message.ts';
 import type { KnownMember, MembershipTiming } from '../membership/options.ts';
 import type { ReplicationOptions } from '../replication/core.ts';
-import type { ReplicationEffect } from '../replication/effect.ts';
+import type { ReplicationEffect, ReplicationInput } from '../replication/effect.ts';
 import { Replication, type ReplicationStats, type RestoredReplication } from '../replication/replication.ts';
 import { Ring } from '../ring/ring.ts';
 import { CatalogExchanger } from './catalog-exchange.ts';
+import { type ClockState, ClusterClock } from './cluster-clock.ts';
 import type { NodeEffect, NodeInput, RingOutcome } from './effect.ts';
 import type { PeerMessage, WatchExchange } from './message.ts';
 import { ringDifferences } from './ring-difference.ts';
@@ -51,6 +52,9 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   private readonly watches = new WatchRelay();
   private readonly replication: Replication;
   private readonly connected = new Set<NodeId>();
+  private readonly clock: ClusterClock;
+  /** What was last said of the clock. */
+  private clockTold: { wrong: boolean; doubtfulSinceMs: number | null } = { wrong: false, doubtfulSinceMs: null };
   private places: readonly RingPlace[];
   private currentRing: Ring;
   private outcomesMs = Number.NEGATIVE_INFINITY;
@@ -82,6 +86,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       options.restored,
       now,
     );
+    this.clock = new ClusterClock(options.replication.maxClockDriftMs, this.currentRing.memberCount, now);
+    this.tellClock(now);
   }
 
   get ring(): Ring {
@@ -126,22 +132,57 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     return this.replication.stats();
   }
 
+  /** The cluster's wall clock, by which values expire; Unix ms. */
+  wallMs(now: Instant): number {
+    return this.clock.corrected(now).wallMs;
+  }
+
+  clockState(): ClockState {
+    return this.clock.state;
+  }
+
   handle(input: NodeInput, now: Instant): NodeEffect[] {
+    this.clock.observe(now, this.send);
+    this.tellClock(now);
     this.dispatch(input, now);
+    this.tellClock(now);
     this.reportOutcomes(now);
     return this.takeEffects();
   }
 
   handleTimeout(now: Instant): NodeEffect[] {
+    this.clock.observe(now, this.send);
+    this.clock.handleTimeout(now);
+    this.tellClock(now);
     this.fromMembership(this.membership.handleTimeout(now), now);
-    this.fromReplication(this.replication.handleTimeout(now));
+    this.fromReplication(this.replication.handleTimeout(this.clock.corrected(now)));
     this.exchanger.handleTimeout(now, this.send);
     return this.takeEffects();
   }
 
   nextDeadline(): number | undefined {
     const cores = earlier(this.membership.nextDeadline(), this.replication.nextDeadline());
-    return earlier(cores, this.exchanger.nextDeadline());
+    return earlier(earlier(cores, this.clock.nextDeadline()), this.exchanger.nextDeadline());
+  }
+
+  /** Replication works with the cluster's clock; membership with monotonic time and the clock that people see. */
+  private replicate(input: ReplicationInput, now: Instant): void {
+    this.fromReplication(this.replication.handle(input, this.clock.corrected(now)));
+  }
+
+  private tellClock(now: Instant): void {
+    const { correctionMs, pending, doubtfulSinceMs } = this.clock.state;
+    if (doubtfulSinceMs !== this.clockTold.doubtfulSinceMs) {
+      this.clockTold.doubtfulSinceMs = doubtfulSinceMs;
+      this.replicate({ type: 'clock-trust', doubtfulSinceMs }, now);
+    }
+    const wrong = correctionMs !== 0;
+    if (pending || wrong === this.clockTold.wrong) return;
+    this.clockTold.wrong = wrong;
+    const event = wrong
+      ? ({ type: 'clock-wrong', offsetMs: Math.round(-correctionMs) } as const)
+      : ({ type: 'clock-right' } as const);
+    this.effects.push({ type: 'event', event });
   }
 
   /** Tells membership how peers serve requests, now and then. */
@@ -181,7 +222,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       case 'read-done':
       case 'scan-done':
       case 'storage-writable':
-        return this.fromReplication(this.replication.handle(input, now));
+        return this.replicate(input, now);
       default:
         return unreachable(input);
     }
@@ -198,11 +239,14 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       case 'watch':
       case 'change':
         return this.handleWatch(from, message);
+      case 'clock-ask':
+      case 'clock-tell':
+        return this.clock.handleMessage(from, message, now, this.send);
       default:
         if (isMembershipMessage(message)) {
           this.fromMembership(this.membership.handle({ type: 'message', from, message }, now), now);
         } else {
-          this.fromReplication(this.replication.handle({ type: 'message', from, message }, now));
+          this.replicate({ type: 'message', from, message }, now);
         }
     }
   }
@@ -212,15 +256,17 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.connected.add(peer);
     this.fromMembership(this.membership.handle({ type: 'connected', peer }, now), now);
     this.exchanger.handleConnected(peer, now, this.send);
+    this.clock.handleConnected(peer, now, this.send);
     this.watches.handleConnected(peer, this.send);
-    this.fromReplication(this.replication.handle({ type: 'peer-up', peer }, now));
+    this.replicate({ type: 'peer-up', peer }, now);
   }
 
   private handleDisconnected(peer: NodeId, now: Instant): void {
     if (!this.connected.delete(peer)) return;
     this.exchanger.handleDisconnected(peer);
+    this.clock.handleDisconnected(peer);
     this.watches.handleDisconnected(peer);
-    this.fromReplication(this.replication.handle({ type: 'peer-down', peer }, now));
+    this.replicate({ type: 'peer-down', peer }, now);
     this.fromMembership(this.membership.handle({ type: 'disconnected', peer }, now), now);
   }
 
@@ -259,7 +305,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       type: 'event',
       event: { type: 'ring-changed', epoch: this.catalog.epoch(), members: ring.memberCount, differences },
     });
-    this.fromReplication(this.replication.handleRing(ring, trusted, now));
+    this.clock.handleRing(ring.memberCount, now);
+    this.fromReplication(this.replication.handleRing(ring, trusted, this.clock.corrected(now)));
   }
 
   private buildRing(): Ring {
@@ -289,10 +336,13 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       if (effect.type === 'member-changed') this.handleMemberChanged(effect.member, effect);
       else if (effect.type === 'forget') this.effects.push({ type: 'forget-member', peer: effect.peer });
       else this.effects.push(effect);
+      if (effect.type === 'send' && effect.message.type === 'ping' && this.connected.has(effect.to)) {
+        this.clock.handleProbe(effect.to, now, this.send);
+      }
       if (effect.type === 'member-changed' && isAway(effect.member)) {
-        this.fromReplication(this.replication.handle({ type: 'peer-down', peer: effect.member.id }, now));
+        this.replicate({ type: 'peer-down', peer: effect.member.id }, now);
       } else if (effect.type === 'member-changed' && this.connected.has(effect.member.id)) {
-        this.fromReplication(this.replication.handle({ type: 'peer-up', peer: effect.member.id }, now));
+        this.replicate({ type: 'peer-up', peer: effect.member.id }, now);
       }
     }
   }

@@ -3,6 +3,7 @@ import type { ActorId } from '../causal/dot.ts';
 import type { ConflictPolicy } from '../causal/entry.ts';
 import type { Instant, NodeId } from '../machine.ts';
 import type { CellTable } from './cell-table.ts';
+import type { ReplicationCounters } from './counters.ts';
 import type { ReplicationEffect } from './effect.ts';
 import type { FormerOwners } from './former-owners.ts';
 import type { Journal } from './journal.ts';
@@ -26,7 +27,7 @@ export interface ReplicationOptions {
   readonly hintBytesMax: number;
   /** Memory for cached objects. */
   readonly cacheBytes: number;
-  /** Timestamps further ahead of the local clock are refused. */
+  /** Stamps further ahead of the clock are refused; clocks that differ by no more agree. */
   readonly maxClockDriftMs: number;
 }
 
@@ -41,27 +42,6 @@ export function firstId(prng: Prng): number {
   return prng.uint32() * 1024;
 }
 
-export interface ReplicationCounters {
-  writes: number;
-  writesSloppy: number;
-  writesFailed: number;
-  reads: number;
-  readsIncomplete: number;
-  readRepairs: number;
-  forwards: number;
-  hintsStored: number;
-  hintsDelivered: number;
-  hintsDropped: number;
-  syncRounds: number;
-  syncObjectsSent: number;
-  syncObjectsReceived: number;
-  /** Shards compared key by key with another replica. */
-  comparisons: number;
-  indexRowsStripped: number;
-  expired: number;
-  driftRefused: number;
-}
-
 /** What the parts of replication share. One turn runs at a time, so `now` and `ring` are the current ones. */
 export interface ReplicationCore {
   readonly options: ReplicationOptions;
@@ -70,7 +50,10 @@ export interface ReplicationCore {
   readonly shards: ShardTable;
   readonly counters: ReplicationCounters;
   readonly tally: PeerTally;
+  /** Its wall clock is the cluster's, where a majority agrees on one. */
   readonly now: Instant;
+  /** What the wall clock showed when it was last set or started without others to confirm it; null: it is confirmed. */
+  readonly clockDoubtfulSinceMs: number | null;
   readonly ring: Placement;
   /** False while the disk has no space: nothing that adds to it is taken. */
   readonly writable: boolean;

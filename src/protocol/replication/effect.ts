@@ -28,7 +28,8 @@ export type ReplicationInput =
   | { readonly type: 'cleared'; readonly shard: number }
   | { readonly type: 'peer-up'; readonly peer: NodeId }
   | { readonly type: 'peer-down'; readonly peer: NodeId }
-  | { readonly type: 'storage-writable'; readonly writable: boolean };
+  | { readonly type: 'storage-writable'; readonly writable: boolean }
+  | { readonly type: 'clock-trust'; readonly doubtfulSinceMs: number | null };
 
 export type ReplicationEffect =
   | { readonly type: 'send'; readonly to: NodeId; readonly message: ReplicationMessage }

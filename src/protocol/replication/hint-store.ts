@@ -3,7 +3,7 @@ import { earlier } from '../../lib/deadline-queue.ts';
 import type { CausalContext } from '../causal/context.ts';
 import { joinEntries } from '../causal/join.ts';
 import type { NodeId } from '../machine.ts';
-import type { Cell } from './cell-table.ts';
+import type { Cell, Settle } from './cell-table.ts';
 import { entriesBytes } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
 import type { ReplicateAckMessage } from './message.ts';
@@ -55,6 +55,7 @@ export class HintStore {
   private readonly core: ReplicationCore;
   /** Deliver to this node itself: it became an owner while it held the hint. */
   private readonly applyHere: (cell: Cell, hint: HintRecord, done: () => void) => void;
+  private readonly settle: Settle;
   private readonly rounds = new Map<NodeId, Round>();
   private readonly deliveries = new Map<number, Delivery>();
   /** When the next round to an owner is due that did not take everything; at most one an owner. */
@@ -67,10 +68,12 @@ export class HintStore {
   constructor(
     core: ReplicationCore,
     nextId: () => number,
+    settle: Settle,
     applyHere: (cell: Cell, hint: HintRecord, done: () => void) => void,
   ) {
     this.core = core;
     this.nextId = nextId;
+    this.settle = settle;
     this.applyHere = applyHere;
   }
 
@@ -230,24 +233,26 @@ export class HintStore {
     if (this.rounds.get(round.target) !== round) return;
     round.inFlight++;
     // The row may be stale by now: what counts is the cell.
-    this.core.cells.open(row.shard, row.name, (cell) => {
-      if (this.rounds.get(round.target) !== round) return;
-      const hint = cell.hint;
-      if (hint === null || !hint.targets.includes(round.target)) {
-        this.finishOne(round, true);
-      } else if (!this.core.ring.isOwner(row.shard, round.target)) {
-        // The ring has changed since: the hint is for those who own the key now.
-        const owners = this.core.ring.owners(row.shard);
-        const targets = [...new Set([...hint.targets, ...owners])].filter((node) => node !== round.target);
-        this.replace(cell, { ...hint, targets });
-        for (const owner of owners) this.handlePeerUp(owner);
-        this.finishOne(round, true);
-      } else if (round.target === this.core.options.self) {
-        this.applyHere(cell, hint, () => this.finishOne(round, true));
-      } else {
-        this.sendTo(round, cell, hint);
-      }
-    });
+    this.core.cells.open(row.shard, row.name, (cell) => this.settle(cell, (settled) => this.handOver(round, settled)));
+  }
+
+  private handOver(round: Round, cell: Cell): void {
+    if (this.rounds.get(round.target) !== round) return;
+    const hint = cell.hint;
+    if (hint === null || !hint.targets.includes(round.target)) {
+      this.finishOne(round, true);
+    } else if (!this.core.ring.isOwner(cell.shard, round.target)) {
+      // The ring has changed since: the hint is for those who own the key now.
+      const owners = this.core.ring.owners(cell.shard);
+      const targets = [...new Set([...hint.targets, ...owners])].filter((node) => node !== round.target);
+      this.replace(cell, { ...hint, targets });
+      for (const owner of owners) this.handlePeerUp(owner);
+      this.finishOne(round, true);
+    } else if (round.target === this.core.options.self) {
+      this.applyHere(cell, hint, () => this.finishOne(round, true));
+    } else {
+      this.sendTo(round, cell, hint);
+    }
   }
 
   private sendTo(round: Round, cell: Cell, hint: HintRecord): void {
@@ -291,7 +296,8 @@ export class HintStore {
     this.replace(cell, targets.length === 0 ? null : { ...hint, targets });
   }
 
-  private replace(cell: Cell, hint: HintRecord | null): void {
+  /** Puts another hint in the place of the key's. */
+  replace(cell: Cell, hint: HintRecord | null): void {
     this.account(cell.shard, cell.hint, hint);
     cell.hint = hint;
     this.core.journal.write({ table: 'hint', shard: cell.shard, name: cell.name, value: hint });

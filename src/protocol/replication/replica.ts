@@ -1,5 +1,5 @@
 import { type Failure, failure } from '../../lib/failure.ts';
-import { hlcWallMs } from '../../lib/hlc.ts';
+import { hlcWallMs, isAhead } from '../../lib/hlc.ts';
 import { CausalContext } from '../causal/context.ts';
 import type { Dot } from '../causal/dot.ts';
 import { type Entries, stampOf } from '../causal/entry.ts';
@@ -227,8 +227,9 @@ export class Replica {
   /** A failure when some timestamp is too far ahead of the local clock, else null. */
   refuseDrift(from: NodeId, entries: Entries): Failure | null {
     for (const entry of entries) {
-      const aheadMs = hlcWallMs(stampOf(entry)) - this.core.now.wallMs;
-      if (aheadMs <= this.core.options.maxClockDriftMs) continue;
+      const stamp = stampOf(entry);
+      if (!isAhead(stamp, this.core.now.wallMs, this.core.options.maxClockDriftMs)) continue;
+      const aheadMs = hlcWallMs(stamp) - this.core.now.wallMs;
       this.core.counters.driftRefused++;
       this.core.emit({ type: 'notify', event: { type: 'clock-drift-refused', from, aheadMs } });
       return failure(

@@ -7,18 +7,18 @@ import type { ConflictPolicy } from '../causal/entry.ts';
 import type { Instant, Machine, NodeId } from '../machine.ts';
 import { AntiEntropy, isHandedOver } from './anti-entropy.ts';
 import { BadRecords } from './bad-records.ts';
-import { CellTable } from './cell-table.ts';
+import { CellTable, type Settle } from './cell-table.ts';
 import {
   firstId,
   REQUESTS_MAX,
   type RecordScanOf,
   type RecordScanTable,
   type ReplicationCore,
-  type ReplicationCounters,
   type ReplicationOptions,
   type ScanResultOf,
 } from './core.ts';
 import { CounterCheck } from './counter-check.ts';
+import { type ReplicationCounters, zeroCounters } from './counters.ts';
 import type { ReplicationEffect, ReplicationInput } from './effect.ts';
 import { FormerOwners } from './former-owners.ts';
 import { Forwarder } from './forwarder.ts';
@@ -33,6 +33,7 @@ import { ReadCoordinator } from './read-coordinator.ts';
 import type { HintRow, ObjectName, RecordClear, ScanResult } from './record.ts';
 import { Replica } from './replica.ts';
 import type { ClientRequest, Respond } from './request.ts';
+import { Restamper } from './restamper.ts';
 import { type RestoredShards, type Shard, ShardTable } from './shard-table.ts';
 import { Sweeper } from './sweeper.ts';
 import { WriteCoordinator } from './write-coordinator.ts';
@@ -76,6 +77,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private readonly forwarder: Forwarder;
   private readonly counterCheck: CounterCheck;
   private readonly lister: Lister;
+  private readonly restamper: Restamper;
   private readonly antiEntropy: AntiEntropy;
   private readonly stripper: IndexStripper;
   private readonly sweeper: Sweeper;
@@ -97,53 +99,23 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     restored: RestoredReplication,
     now: Instant,
   ) {
-    const { journal } = this;
     this.lastId = firstId(options.prng);
     this.admissions = new DeadlineQueue(options.requestTimeoutMs * 1.5);
     this.up.add(options.self);
-    const shards = new ShardTable(options.self, options.actor, journal, restored, {
-      isConfirmed: () => this.counterCheck.isConfirmed,
-      gap: (1 + options.prng.uint32()) * GAP_STEP,
-    });
-    const cells = new CellTable({
-      cacheBytes: options.cacheBytes,
-      read: (id, key) => this.effects.push({ type: 'read', id, key }),
-      tables: (shard) => {
-        // Until a dropped shard is off the disk, what is read there is not part of the new one.
-        const held = shards.find(shard) !== undefined && !this.clearing.has(shard);
-        return { object: held, hint: shards.find(shard)?.owned !== true || this.hints.mayHold(shard) };
-      },
-      isDurable: (id) => journal.isDurable(id),
-    });
-    this.core = {
-      options,
-      journal,
-      cells,
-      shards,
-      counters: zeroCounters(),
-      tally: new PeerTally(),
-      now,
-      ring,
-      writable: true,
-      emit: (effect) => this.effects.push(effect),
-      send: (to, message) => this.effects.push({ type: 'send', to, message }),
-      sendDurable: (to, message) => journal.afterTurn(() => this.effects.push({ type: 'send', to, message })),
-      isUp: (peer) => this.up.has(peer),
-      formers: this.formers,
-      shardOf: (bucket, key) => ring.shardOf(bucket, key),
-      conflictOf,
-      scan: (scan, use) => this.scan(scan, use),
-    };
+    this.core = this.newCore(options, ring, conflictOf, restored, now);
     const nextId = (): number => ++this.lastId;
     this.replica = new Replica(this.core, () => this.hints);
-    this.hints = new HintStore(this.core, nextId, (cell, hint, done) => {
+    // The parts need each other: what settles stamps reads and stores hints.
+    const settle: Settle = (cell, use) => this.restamper.settle(cell, use);
+    this.hints = new HintStore(this.core, nextId, settle, (cell, hint, done) => {
       this.replica.applyHint(cell, hint);
       done();
     });
     const { replica, hints } = this;
     const repairWith = (node: NodeId, shard: Shard): void => this.antiEntropy.ask(node, shard);
     this.reader = new ReadCoordinator(this.core, { replica, nextId, repairWith });
-    this.writer = new WriteCoordinator(this.core, { replica, hints, reader: this.reader, nextId, repairWith });
+    this.writer = new WriteCoordinator(this.core, { replica, hints, reader: this.reader, nextId, repairWith, settle });
+    this.restamper = new Restamper(this.core, { replica, hints, reader: this.reader });
     this.counterCheck = new CounterCheck(this.core, restored.isNew, () => this.becomeRolledBack());
     this.lister = new Lister(this.core, this.reader, nextId);
     this.forwarder = new Forwarder(this.core, nextId, {
@@ -160,15 +132,61 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
         this.dropIfCovered(shard);
         this.stripper.note(shard);
       },
+      settle,
     });
     this.stripper = new IndexStripper(this.core);
     this.badRecords = new BadRecords(this.core, this.hints, (shard) => this.clearing.has(shard));
-    this.sweeper = new Sweeper(this.core, this.writer);
+    this.sweeper = new Sweeper(this.core, this.writer, settle);
     this.hints.restore(restored.hints);
     for (const { shard, hint } of restored.hints) this.counterCheck.note(shard, hint.events);
     if (restored.hasExpiries) this.sweeper.wake();
     for (const shard of restored.orphans) this.clear(shard);
-    shards.handleRing(ring, null, true);
+    this.core.shards.handleRing(ring, null, true);
+  }
+
+  /** What the parts share. */
+  private newCore(
+    options: ReplicationOptions,
+    ring: Placement,
+    conflictOf: (bucket: string) => ConflictPolicy,
+    restored: RestoredReplication,
+    now: Instant,
+  ): MutableCore {
+    const { journal } = this;
+    const shards = new ShardTable(options.self, options.actor, journal, restored, {
+      isConfirmed: () => this.counterCheck.isConfirmed,
+      gap: (1 + options.prng.uint32()) * GAP_STEP,
+    });
+    const cells = new CellTable({
+      cacheBytes: options.cacheBytes,
+      read: (id, key) => this.effects.push({ type: 'read', id, key }),
+      tables: (shard) => {
+        // Until a dropped shard is off the disk, what is read there is not part of the new one.
+        const held = shards.find(shard) !== undefined && !this.clearing.has(shard);
+        return { object: held, hint: shards.find(shard)?.owned !== true || this.hints.mayHold(shard) };
+      },
+      isDurable: (id) => journal.isDurable(id),
+    });
+    return {
+      options,
+      journal,
+      cells,
+      shards,
+      counters: zeroCounters(),
+      tally: new PeerTally(),
+      now,
+      clockDoubtfulSinceMs: null,
+      ring,
+      writable: true,
+      emit: (effect) => this.effects.push(effect),
+      send: (to, message) => this.effects.push({ type: 'send', to, message }),
+      sendDurable: (to, message) => journal.afterTurn(() => this.effects.push({ type: 'send', to, message })),
+      isUp: (peer) => this.up.has(peer),
+      formers: this.formers,
+      shardOf: (bucket, key) => ring.shardOf(bucket, key),
+      conflictOf,
+      scan: (scan, use) => this.scan(scan, use),
+    };
   }
 
   /** Takes over a new ring; `trusted` as in `ShardTable.handleRing`. */
@@ -283,6 +301,9 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
         return this.handlePeerDown(input.peer);
       case 'storage-writable':
         return this.handleWritable(input.writable);
+      case 'clock-trust':
+        this.core.clockDoubtfulSinceMs = input.doubtfulSinceMs;
+        return;
       default:
         return unreachable(input);
     }
@@ -516,32 +537,11 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
 /** The core's view of itself: the fields that change between turns are writable here alone. */
 interface MutableCore extends ReplicationCore {
   now: Instant;
+  clockDoubtfulSinceMs: number | null;
   ring: Placement;
   writable: boolean;
 }
 
 function tooManyRequests(): Failure {
   return failure('too-many-requests', 'too many requests are in flight on this node; retry with backoff');
-}
-
-function zeroCounters(): ReplicationCounters {
-  return {
-    writes: 0,
-    writesSloppy: 0,
-    writesFailed: 0,
-    reads: 0,
-    readsIncomplete: 0,
-    readRepairs: 0,
-    forwards: 0,
-    hintsStored: 0,
-    hintsDelivered: 0,
-    hintsDropped: 0,
-    syncRounds: 0,
-    syncObjectsSent: 0,
-    syncObjectsReceived: 0,
-    comparisons: 0,
-    indexRowsStripped: 0,
-    expired: 0,
-    driftRefused: 0,
-  };
 }

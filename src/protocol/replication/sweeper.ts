@@ -1,5 +1,8 @@
+import { hlcAt } from '../../lib/hlc.ts';
 import { CausalContext } from '../causal/context.ts';
-import { liveEntries } from '../causal/value.ts';
+import type { Entry } from '../causal/entry.ts';
+import { expiresUnset, liveEntries } from '../causal/value.ts';
+import type { Cell, Settle } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
 import type { ExpiryRow } from './record.ts';
 import type { WriteCoordinator } from './write-coordinator.ts';
@@ -18,12 +21,14 @@ const SWEEP_ROWS = 1024;
 export class Sweeper {
   private readonly core: ReplicationCore;
   private readonly writer: WriteCoordinator;
+  private readonly settle: Settle;
   private nextSweepMs: number | undefined;
   private scanning = false;
 
-  constructor(core: ReplicationCore, writer: WriteCoordinator) {
+  constructor(core: ReplicationCore, writer: WriteCoordinator, settle: Settle) {
     this.core = core;
     this.writer = writer;
+    this.settle = settle;
   }
 
   /** There may be something to sweep. */
@@ -40,7 +45,9 @@ export class Sweeper {
       let swept = 0;
       for (const row of result.rows) if (this.sweep(row)) swept++;
       // Not at once: until their deletes are synced, the same rows would be read again.
-      if (result.more && swept > 0) this.nextSweepMs = this.core.now.monoMs + BACKLOG_INTERVAL_MS;
+      if (result.more && swept > 0 && this.core.clockDoubtfulSinceMs === null) {
+        this.nextSweepMs = this.core.now.monoMs + BACKLOG_INTERVAL_MS;
+      }
     });
   }
 
@@ -55,21 +62,38 @@ export class Sweeper {
     const first = owners.find((owner) => this.core.isUp(owner));
     const shard = this.core.shards.find(row.shard);
     if (shard?.owned === true && first !== self) return false;
-    this.core.cells.open(row.shard, row.name, (cell) => {
-      const live = liveEntries(cell.object.entries, this.core.now.wallMs, this.core.conflictOf(row.name.bucket));
-      const visible = new Set(live);
-      const expired = cell.object.entries.filter((entry) => !visible.has(entry));
-      if (shard?.owned !== true || expired.length === 0) {
-        // The value it spoke of is gone or no longer ours: so is the reminder.
-        this.core.journal.write({ table: 'expiry', ...row, value: null });
-        return;
-      }
-      this.core.counters.expired++;
-      const context = CausalContext.fromDots(expired.map((entry) => entry.dot));
-      const { bucket, key } = row.name;
-      const mutation = { type: 'delete' } as const;
-      this.writer.handleMutate({ type: 'mutate', bucket, key, mutation, level: 'one', context }, () => undefined);
-    });
+    this.core.cells.open(row.shard, row.name, (cell) => this.settle(cell, (settled) => this.remove(row, settled)));
     return true;
+  }
+
+  private remove(row: ExpiryRow, cell: Cell): void {
+    const shard = this.core.shards.find(row.shard);
+    const { entries } = cell.object;
+    const { wallMs } = this.core.now;
+    const isOpen = entries.some((entry) => entry.expiresAtMs === row.atMs && expiresUnset(entry, wallMs));
+    // The clock has been set meanwhile, or the value has yet to get an expiry by this clock.
+    if (row.atMs > wallMs || isOpen) return;
+    const visible = new Set(liveEntries(entries, wallMs, this.core.conflictOf(row.name.bucket)));
+    const expired = entries.filter((entry) => !visible.has(entry));
+    if (shard?.owned !== true || expired.length === 0) {
+      // The value it spoke of is gone or no longer ours: so is the reminder.
+      this.core.journal.write({ table: 'expiry', ...row, value: null });
+      return;
+    }
+    if (!expired.every((entry) => this.hasOutlived(entry))) return;
+    this.core.counters.expired++;
+    const context = CausalContext.fromDots(expired.map((entry) => entry.dot));
+    const { bucket, key } = row.name;
+    const mutation = { type: 'delete' } as const;
+    this.writer.handleMutate({ type: 'mutate', bucket, key, mutation, level: 'one', context }, () => undefined);
+  }
+
+  /**
+   * Removal is for good, so it takes a clock that others confirm. A clock in doubt still measures the lives of values
+   * that it has stamped itself: if it is a year ahead, so is their expiry.
+   */
+  private hasOutlived({ hlc }: Entry): boolean {
+    const { clockDoubtfulSinceMs } = this.core;
+    return clockDoubtfulSinceMs === null || hlc >= hlcAt(clockDoubtfulSinceMs);
   }
 }

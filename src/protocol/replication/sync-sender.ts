@@ -2,9 +2,10 @@ import { earlier } from '../../lib/deadline-queue.ts';
 import { hashString } from '../../lib/hash.ts';
 import { CausalContext, type DotRange } from '../causal/context.ts';
 import type { Dot } from '../causal/dot.ts';
+import type { Entry } from '../causal/entry.ts';
 import { FingerprintTree, leafBelow, leafOf } from '../causal/fingerprint-tree.ts';
 import type { NodeId } from '../machine.ts';
-import { type Cell, entriesBytes } from './cell-table.ts';
+import { type Cell, entriesBytes, type Settle } from './cell-table.ts';
 import { firstId, type ReplicationCore } from './core.ts';
 import {
   type SyncAckMessage,
@@ -76,6 +77,7 @@ export interface SyncSenderHooks {
   readonly onKnown: (shard: Shard) => void;
   /** Compares contexts with the peer anew. */
   readonly ask: (peer: NodeId, shard: Shard) => void;
+  readonly settle: Settle;
 }
 
 /**
@@ -310,10 +312,11 @@ export class SyncSender {
     const items: SyncItem[] = [];
     let open = chosen.length;
     for (const { name, events } of chosen) {
-      this.core.cells.open(session.shard.id, name, (cell) => {
+      const add = (cell: Cell): void => {
         items.push(itemOf(session, cell, events));
         if (--open === 0) this.sendItems(session, items, context);
-      });
+      };
+      this.core.cells.open(session.shard.id, name, (cell) => this.hooks.settle(cell, add));
     }
   }
 
@@ -391,10 +394,11 @@ export class SyncSender {
       if (--open === 0 && this.isCurrent(session)) use(items);
     };
     for (const [index, name] of names.entries()) {
-      this.core.cells.open(session.shard.id, name, (cell) => {
+      const add = (cell: Cell): void => {
         items[index] = itemOf(session, cell, []);
         done();
-      });
+      };
+      this.core.cells.open(session.shard.id, name, (cell) => this.hooks.settle(cell, add));
     }
     done();
   }
@@ -453,7 +457,25 @@ function sessionId(peer: NodeId, shard: number): string {
 
 function itemOf(session: Session, cell: Cell, events: readonly Dot[]): SyncItem {
   const { bucket, key } = cell.name;
-  return { bucket, key, entries: cell.object.entries, past: pastSince(session, cell), events };
+  return {
+    bucket,
+    key,
+    entries: cell.object.entries,
+    past: pastSince(session, cell),
+    events: eventsOf(session, cell, events),
+  };
+}
+
+/**
+ * The key's events that the peer missed at the start, and those of entries that came since: an entry without its event
+ * could never be covered where the event's only other copy is lost with its disk.
+ */
+function eventsOf({ shard, covered }: Session, cell: Cell, missing: readonly Dot[]): readonly Dot[] {
+  const { entries } = cell.object;
+  if (entries.every(({ dot }) => covered.has(dot))) return missing;
+  const events = CausalContext.fromDots(missing);
+  const isNews = ({ dot }: Entry): boolean => !covered.has(dot) && shard.context.has(dot) && !events.has(dot);
+  return [...missing, ...entries.filter(isNews).map(({ dot }) => dot)];
 }
 
 /**

@@ -1,6 +1,6 @@
 import { DeadlineQueue, earlier } from '../../lib/deadline-queue.ts';
 import { type Failure, failure } from '../../lib/failure.ts';
-import { type Hlc, hlcNext } from '../../lib/hlc.ts';
+import { type Hlc, hlcNext, hlcUndated, hlcWallMs, isAhead, isPlausible } from '../../lib/hlc.ts';
 import { concerned } from '../causal/collection.ts';
 import { CausalContext } from '../causal/context.ts';
 import type { Dot } from '../causal/dot.ts';
@@ -12,10 +12,11 @@ import {
   VALUE_BYTES_MAX,
 } from '../causal/entry.ts';
 import { mutate } from '../causal/mutate.ts';
+import type { Mutation } from '../causal/mutation.ts';
 import type { MutationFailure } from '../causal/outcome.ts';
 import { liveEntries } from '../causal/value.ts';
 import type { NodeId } from '../machine.ts';
-import type { Cell } from './cell-table.ts';
+import type { Cell, Settle } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
 import type { HintStore } from './hint-store.ts';
 import type { ReplicateAckMessage, ReplicateMessage } from './message.ts';
@@ -59,6 +60,7 @@ export interface WriteCoordinatorParts {
   readonly nextId: () => number;
   /** Starts anti-entropy of one shard with one other replica. */
   readonly repairWith: (node: NodeId, shard: Shard) => void;
+  readonly settle: Settle;
 }
 
 /**
@@ -74,6 +76,7 @@ export class WriteCoordinator {
   private readonly nextId: () => number;
   /** Starts anti-entropy of one shard with one other replica. */
   private readonly repairWith: (node: NodeId, shard: Shard) => void;
+  private readonly settle: Settle;
   private readonly writes = new Map<number, Write>();
   private readonly stalls: DeadlineQueue<Write>;
   private readonly deadlines: DeadlineQueue<Write>;
@@ -86,13 +89,14 @@ export class WriteCoordinator {
     this.reader = parts.reader;
     this.nextId = parts.nextId;
     this.repairWith = parts.repairWith;
+    this.settle = parts.settle;
     this.stalls = new DeadlineQueue(core.options.replicaTimeoutMs);
     this.deadlines = new DeadlineQueue(core.options.requestTimeoutMs);
   }
 
   handleMutate(request: MutateRequest, respond: Respond): void {
     const shard = this.core.shardOf(request.bucket, request.key);
-    this.core.cells.open(shard, { bucket: request.bucket, key: request.key }, (cell) => {
+    const evaluate = (cell: Cell): void => {
       if (this.dependsOnOthers(request, cell)) {
         const { context } = request;
         const use = (merged: MergedCopy, _complete: boolean, current: Cell): void => {
@@ -105,7 +109,8 @@ export class WriteCoordinator {
       } else {
         this.write(cell, request, this.replica.copyOf(cell), respond);
       }
-    });
+    };
+    this.core.cells.open(shard, { bucket: request.bucket, key: request.key }, (cell) => this.settle(cell, evaluate));
   }
 
   /**
@@ -233,7 +238,9 @@ export class WriteCoordinator {
     const before = shown(copy.entries);
     const counter = this.core.shards.peekCounter(cell.shard);
     const dot: Dot = { actor, counter };
-    const outcome = mutate(copy.entries, request.mutation, {
+    // A clock that was ahead and has been set back must not go on stamping the future.
+    if (hlcWallMs(this.lastHlc) - wallMs > this.core.options.maxClockDriftMs) this.lastHlc = 0;
+    const outcome = mutate(this.asSeen(copy.entries, request.mutation), request.mutation, {
       dot,
       ownFrom: this.core.shards.ownFrom(cell.shard),
       hlc: hlcNext(this.lastHlc, wallMs),
@@ -283,6 +290,28 @@ export class WriteCoordinator {
     this.core.journal.afterTurn(() => {
       if (owner !== undefined) owner.durableCounter = Math.max(owner.durableCounter, last);
       this.replicate(write, owner?.complete === true);
+    });
+  }
+
+  /**
+   * A value takes a stamp after all that it replaces, except where a wrong clock has stamped that far ahead: the
+   * replicas would refuse it then. Mostly such stamps are gone by now (see Restamper); another replica may have sent one.
+   */
+  private asSeen(entries: Entries, mutation: Mutation): Entries {
+    if (mutation.type !== 'put' && mutation.type !== 'append') return entries;
+    const { wallMs } = this.core.now;
+    const { maxClockDriftMs } = this.core.options;
+    if (mutation.type === 'put' && mutation.expiresAtMs !== 0 && !isPlausible(wallMs)) {
+      // By a clock that was never set only the stamp can tell how long the value is to live.
+      return entries.map((entry) => (isPlausible(hlcWallMs(entry.hlc)) ? { ...entry, hlc: 0 } : entry));
+    }
+    if (this.core.clockDoubtfulSinceMs !== null) return entries;
+    if (!entries.some((entry) => isAhead(stampOf(entry), wallMs, maxClockDriftMs))) return entries;
+    const believed = (stamp: Hlc): Hlc => (isAhead(stamp, wallMs, maxClockDriftMs) ? hlcUndated(stamp) : stamp);
+    return entries.map((entry) => {
+      const { payload, hlc } = entry;
+      const stamped = 'hlc' in payload ? { ...payload, hlc: believed(payload.hlc) } : payload;
+      return { ...entry, hlc: believed(hlc), payload: stamped };
     });
   }
 

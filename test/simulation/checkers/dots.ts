@@ -119,5 +119,5 @@ function noteMessage(meanings: Meanings, message: PeerMessage): void {
 }
 
 function isSame(a: Entry, b: Entry): boolean {
-  return a === b || (a.hlc === b.hlc && a.expiresAtMs === b.expiresAtMs && isDeepStrictEqual(a.payload, b.payload));
+  return a === b || isDeepStrictEqual(a, b);
 }

@@ -11,9 +11,11 @@ import { dotsChecker } from './dots.ts';
 import { durabilityChecker } from './durability.ts';
 import { incarnationsChecker } from './incarnations.ts';
 import { indexChecker } from './index-rows.ts';
+import { lifetimesChecker } from './lifetimes.ts';
 import { promisesChecker } from './promises.ts';
 import { readsChecker } from './reads.ts';
 import { removalsChecker } from './removals.ts';
+import { stampsChecker } from './stamps.ts';
 import { suspicionsChecker } from './suspicions.ts';
 import { trafficChecker } from './traffic.ts';
 import { valuesChecker } from './values.ts';
@@ -31,7 +33,9 @@ export function allCheckers(cluster: SimCluster, history: History, sessions: Ses
     indexChecker(cluster),
     readsChecker(history, sessions),
     valuesChecker(cluster, history),
+    lifetimesChecker(cluster, history),
     dotsChecker(cluster),
+    stampsChecker(cluster),
     promisesChecker(),
     votesChecker(),
     removalsChecker(cluster),

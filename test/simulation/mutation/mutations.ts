@@ -176,6 +176,70 @@ const MOVED_AND_CUT: Partial<Schedule> = {
   ],
 };
 
+const YEAR_MS = 365 * 24 * 60 * 60_000;
+
+/** n1 is a year ahead, and alone with one other: there is no majority. */
+const AHEAD_IN_PAIR: Partial<Schedule> = {
+  nodes: 3,
+  late: [],
+  weather: FAIR_WEATHER,
+  opIntervalMs: 20,
+  calmMs: 2000,
+  safetyMs: 40_000,
+  events: [
+    { atMs: 6000, fault: { type: 'partition', groups: [[0, 1], [2]], forMs: 25_000 } },
+    { atMs: 8000, fault: { type: 'clock-jump', node: 0, byMs: YEAR_MS, forMs: 18_000 } },
+  ],
+};
+
+/** n3 is a year ahead, and alone. */
+const AHEAD_ALONE: Partial<Schedule> = {
+  ...AHEAD_IN_PAIR,
+  events: [
+    { atMs: 10_000, fault: { type: 'partition', groups: [[0, 1], [2]], forMs: 20_000 } },
+    { atMs: 12_000, fault: { type: 'clock-jump', node: 2, byMs: YEAR_MS, forMs: 25_000 } },
+  ],
+};
+
+const CLOCKS: readonly Mutation[] = [
+  {
+    name: 'far-future timestamp accepted',
+    file: 'protocol/replication/replica.ts',
+    find: 'if (!isAhead(stamp,',
+    replace: 'if (stamp >= 0 || !isAhead(stamp,',
+    caughtBy: 'stamps',
+    seed: 1,
+    schedule: AHEAD_IN_PAIR,
+  },
+  {
+    name: 'a stamp far ahead is never issued anew',
+    file: 'protocol/replication/restamper.ts',
+    find: 'if (!this.isDue(cell)) {',
+    replace: 'if (cell !== undefined || !this.isDue(cell)) {',
+    caughtBy: 'convergence',
+    seed: 1,
+    schedule: AHEAD_IN_PAIR,
+  },
+  {
+    name: 'the sweep trusts a clock in doubt',
+    file: 'protocol/replication/sweeper.ts',
+    find: 'return clockDoubtfulSinceMs === null || hlc >= hlcAt(clockDoubtfulSinceMs);',
+    replace: 'return clockDoubtfulSinceMs === null || hlc >= 0;',
+    caughtBy: 'lifetimes',
+    seed: 1,
+    schedule: AHEAD_ALONE,
+  },
+  {
+    name: 'the clocks of the others are not looked at',
+    file: 'protocol/node/cluster-clock.ts',
+    find: 'this.base = Math.abs(agreed - this.ownBase) > this.maxDriftMs / 2 ? agreed : null;',
+    replace: 'this.base = Math.abs(agreed - this.ownBase) > this.maxDriftMs * 1e9 ? agreed : null;',
+    caughtBy: 'lifetimes',
+    seed: 1,
+    schedule: { ...AHEAD_ALONE, events: AHEAD_ALONE.events?.slice(1) ?? [] },
+  },
+];
+
 const REPLICATION: readonly Mutation[] = [
   {
     name: 'nothing waits for the sync',
@@ -514,4 +578,4 @@ const MEMBERSHIP: readonly Mutation[] = [
   },
 ];
 
-export const MUTATIONS: readonly Mutation[] = [...REPLICATION, ...MEMBERSHIP];
+export const MUTATIONS: readonly Mutation[] = [...REPLICATION, ...CLOCKS, ...MEMBERSHIP];

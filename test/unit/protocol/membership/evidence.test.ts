@@ -13,7 +13,7 @@ const profile = profileOf('x');
 function record(state: MemberState, incarnation: number): MemberRecord {
   const member = { id: 'x', state, incarnation, profile, sinceMs: 0, ...UNKNOWN_HEALTH } as const;
   const alive = signed({ state: 'alive', id: 'x', incarnation, profile });
-  return { member, claim: update(state, incarnation), alive, rtts: [], misses: 0, idHash: 1 };
+  return { member, claim: update(state, incarnation), alive, rtts: [], misses: 0, idHash: 1, changedMs: 0 };
 }
 
 function update(state: MemberState, incarnation: number): MemberUpdate {

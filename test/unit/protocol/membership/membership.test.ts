@@ -159,7 +159,7 @@ function strangerOf(ids: readonly string[]): string {
   for (const id of ids) {
     if (id === 'me') continue;
     const record = table.add(id, profileOf(id));
-    table.apply(record, alive(id), 0);
+    table.apply(record, alive(id), { monoMs: 0, wallMs: 0 });
     overlay.handleReachable(record);
   }
   return ids.find((id) => id !== 'me' && !overlay.isNeighbour(id)) as string;

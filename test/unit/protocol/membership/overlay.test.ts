@@ -24,7 +24,7 @@ function setState({ table, overlay }: Watch, id: string, state: 'alive' | 'dead'
   const record = table.record(id) ?? table.add(id, profile);
   const incarnation = record.member.incarnation + 1;
   const claim = state === 'alive' ? { state, id, incarnation, profile } : { state, id, incarnation, from: 'x' };
-  table.apply(record, signed(claim), 0);
+  table.apply(record, signed(claim), { monoMs: 0, wallMs: 0 });
   if (state === 'alive') overlay.handleReachable(record);
   else overlay.handleUnreachable(id);
 }
