@@ -114,39 +114,57 @@ function mayBeCut(rows: readonly StorageRow[]): boolean {
 }
 
 interface Cursor {
+  readonly table: 'object' | 'hint';
   readonly shard: number;
   rows: ObjectRow[];
   next: number;
   more: boolean;
 }
 
-/** Merges the shards' objects of one bucket in key order. */
+/** Merges the shards' objects of one bucket in key order. A key of which a hint waits here is named without entries. */
 async function listing(
   storage: Storage,
   scan: Extract<RecordScan, { table: 'listing' }>,
 ): Promise<{ rows: ObjectRow[]; more: boolean }> {
-  const { bucket, prefix, after, limit, shards } = scan;
-  const chunk = Math.max(LISTING_CHUNK_MIN, Math.ceil((2 * limit) / Math.max(1, shards.length)));
+  const { after, limit, shards, hints } = scan;
+  // Keys are spread by a hash: two deviations above the mean, few shards have to be asked twice.
+  const mean = limit / Math.max(1, shards.length);
+  const chunk = Math.max(LISTING_CHUNK_MIN, Math.ceil(mean + 2 * Math.sqrt(mean)));
   const fill = async (cursor: Cursor, afterKey: string): Promise<void> => {
-    const rows = await storage.scan(listingRange(cursor.shard, bucket, prefix, afterKey), chunk, SCAN_BYTES_MAX);
-    cursor.rows = rows.map(decodeObjectRow);
+    const range = listingRange(cursor.table, cursor.shard, { ...scan, after: afterKey });
+    const rows = await storage.scan(range, chunk, SCAN_BYTES_MAX);
+    cursor.rows = rows.map(cursor.table === 'object' ? decodeObjectRow : hintedRow);
     cursor.next = 0;
     cursor.more = rows.length === chunk || mayBeCut(rows);
   };
-  const cursors = shards.map((shard): Cursor => ({ shard, rows: [], next: 0, more: true }));
+  const cursorOf = (table: Cursor['table'], shard: number): Cursor => ({ table, shard, rows: [], next: 0, more: true });
+  const cursors = [
+    ...shards.map((shard) => cursorOf('object', shard)),
+    ...hints.map((shard) => cursorOf('hint', shard)),
+  ];
   await Promise.all(cursors.map((cursor) => fill(cursor, after)));
   const heap = cursors.filter((cursor) => cursor.rows.length > 0);
   heap.sort(byHead);
   const rows: ObjectRow[] = [];
-  while (rows.length < limit && heap.length > 0) {
-    const first = heap.shift() as Cursor;
+  for (let first = heap.shift(); first !== undefined; first = heap.shift()) {
     const row = headOf(first);
-    rows.push(row);
+    const last = rows.at(-1);
+    if (last?.name.key === row.name.key) {
+      rows[rows.length - 1] = { ...last, entries: [] };
+    } else if (rows.length === limit) {
+      return { rows, more: true };
+    } else {
+      rows.push(row);
+    }
     first.next++;
     if (first.next === first.rows.length && first.more) await fill(first, row.name.key);
     if (first.next < first.rows.length) insert(heap, first);
   }
-  return { rows, more: heap.length > 0 };
+  return { rows, more: false };
+}
+
+function hintedRow(row: StorageRow): ObjectRow {
+  return { name: decodeHintRow(row).name, entries: [] };
 }
 
 function headOf(cursor: Cursor): ObjectRow {

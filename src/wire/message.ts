@@ -17,7 +17,7 @@ import {
   type MemberUpdate,
 } from '../protocol/membership/message.ts';
 import type { PeerMessage } from '../protocol/node/message.ts';
-import { type SyncItem, UNNAMED_MAX } from '../protocol/replication/message.ts';
+import { type PageItem, type ShardContext, type SyncItem, UNNAMED_MAX } from '../protocol/replication/message.ts';
 import type { ClientReply, ClientRequest, ListItem } from '../protocol/replication/request.ts';
 import {
   boolean,
@@ -185,11 +185,22 @@ const LIST_LIMIT_MAX = 4096;
 const request: Codec<ClientRequest> = union<ClientRequest, 'type'>('type', {
   mutate: [0, record({ bucket: bucketName, key: keyText, mutation, level, context: nullable(causalContext) })],
   get: [1, record({ bucket: bucketName, key: keyText, level, session: nullable(causalContext) })],
-  list: [2, record({ bucket: bucketName, prefix, after: prefix, limit: integer(LIST_LIMIT_MAX), values: boolean })],
+  list: [
+    2,
+    record({
+      bucket: bucketName,
+      prefix,
+      after: prefix,
+      limit: integer(LIST_LIMIT_MAX),
+      values: boolean,
+      snapshot: boolean,
+    }),
+  ],
   confirm: [3, record({ bucket: bucketName, key: keyText, dot })],
 });
 
-const listItem: Codec<ListItem> = record<ListItem>({ key: keyText, entries });
+const listItem: Codec<ListItem> = record<ListItem>({ key: keyText, entries, context: nullable(causalContext) });
+const pageItem: Codec<PageItem> = record<PageItem>({ key: keyText, entries });
 const reply: Codec<ClientReply> = union<ClientReply, 'type'>('type', {
   mutate: [
     0,
@@ -205,7 +216,16 @@ const reply: Codec<ClientReply> = union<ClientReply, 'type'>('type', {
     }),
   ],
   get: [1, record({ entries, context: causalContext, complete: boolean })],
-  list: [2, record({ items: list(listItem, ITEMS_MAX), more: boolean, resumeAfter: prefix, complete: boolean })],
+  list: [
+    2,
+    record({
+      items: list(listItem, ITEMS_MAX),
+      more: boolean,
+      resumeAfter: prefix,
+      complete: boolean,
+      answered: list(nodeId, RING_MEMBERS_MAX),
+    }),
+  ],
   failed: [3, record({ failure })],
   confirm: [4, record({ nodes: integer(), owners: integer() })],
 });
@@ -218,6 +238,7 @@ const syncItem: Codec<SyncItem> = record<SyncItem>({
   events: list(dot, DOTS_MAX),
 });
 const shards = list(shard, SHARDS_MAX);
+const shardContext: Codec<ShardContext> = record<ShardContext>({ shard, context: causalContext });
 const digests = list(uint32, SHARDS_MAX);
 const standing = oneOf('stored', 'partial', 'former', 'none');
 
@@ -308,9 +329,19 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
       limit: integer(LIST_LIMIT_MAX),
       values: boolean,
       shards,
+      snapshot: boolean,
     }),
   ],
-  'list-reply': [27, record({ id, items: list(listItem, ITEMS_MAX), more: boolean, partial: shards })],
+  'list-reply': [
+    27,
+    record({
+      id,
+      items: list(pageItem, ITEMS_MAX),
+      more: boolean,
+      partial: shards,
+      contexts: list(shardContext, SHARDS_MAX),
+    }),
+  ],
   'counter-check': [28, record({ actor: actorId })],
   'counter-report': [
     29,

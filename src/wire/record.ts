@@ -161,11 +161,19 @@ export function hintsAfterRange(shard: number, name: ObjectName): StorageRange {
   return { from: after(nameKey(TABLES.hint, shard, name)), to: tableRange('hint').to };
 }
 
-/** Objects of one bucket in one shard whose keys have a prefix and come after a key. */
-export function listingRange(shard: number, bucket: string, prefix: string, afterKey: string): StorageRange {
-  const range = prefixRange(nameKey(TABLES.object, shard, { bucket, key: prefix }));
+/** Which keys a listing wants: those of a bucket that have a prefix and come after a key. */
+export interface ListingBounds {
+  readonly bucket: string;
+  readonly prefix: string;
+  readonly after: string;
+}
+
+/** Objects or hints of one shard within the bounds. */
+export function listingRange(table: 'object' | 'hint', shard: number, bounds: ListingBounds): StorageRange {
+  const { bucket, prefix, after: afterKey } = bounds;
+  const range = prefixRange(nameKey(TABLES[table], shard, { bucket, key: prefix }));
   if (afterKey === '') return range;
-  const from = after(nameKey(TABLES.object, shard, { bucket, key: afterKey }));
+  const from = after(nameKey(TABLES[table], shard, { bucket, key: afterKey }));
   return Buffer.compare(from, range.from) > 0 ? { from, to: range.to } : range;
 }
 

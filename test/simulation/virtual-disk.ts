@@ -204,17 +204,21 @@ export class VirtualDisk {
         return { table: 'object', ...cut(rows, scan.limit) };
       }
       case 'listing': {
-        const rows = scan.shards
-          .flatMap((shard) => {
-            const records = [...tableOf(this.objects, shard).values()];
-            return this.corrupt.size === 0
-              ? records
-              : records.filter((record) => !this.isBad(shard, record, onCorrupt));
-          })
+        const held = scan.shards.flatMap((shard) => {
+          const records = [...tableOf(this.objects, shard).values()];
+          return this.corrupt.size === 0 ? records : records.filter((record) => !this.isBad(shard, record, onCorrupt));
+        });
+        const hinted = [...this.hints.values()].filter(({ shard }) => scan.hints.includes(shard));
+        const found = [
+          ...held.map(({ name, object }): ObjectRow => ({ name, entries: object.entries })),
+          ...hinted.map(({ name }): ObjectRow => ({ name, entries: [] })),
+        ];
+        const rows = found
           .filter(({ name }) => name.bucket === scan.bucket && name.key.startsWith(scan.prefix))
           .filter(({ name }) => scan.after === '' || compareUtf8(name.key, scan.after) > 0)
-          .sort((a, b) => compareUtf8(a.name.key, b.name.key))
-          .map(({ name, object }): ObjectRow => ({ name, entries: object.entries }));
+          .sort((a, b) => compareUtf8(a.name.key, b.name.key) || a.entries.length - b.entries.length)
+          // Of two rows of a key the hint's is first.
+          .filter(({ name }, i, sorted) => name.key !== sorted[i - 1]?.name.key);
         return { table: 'listing', ...cut(rows, scan.limit) };
       }
       case 'hint': {

@@ -309,13 +309,17 @@ export class FakeNodeHandle implements NodeHandle {
       throw new HoldfastError(failure('bad-request', `limit must be 1 to ${LIST_LIMIT_MAX}`));
     }
     const matching = [...this.keysOf(request.bucket)]
-      .map(([key, entries]) => ({ key, entries: liveEntries(entries, this.clockMs, this.conflictOf(request.bucket)) }))
+      .map(([key, stored]) => {
+        const entries = liveEntries(stored, this.clockMs, this.conflictOf(request.bucket));
+        return { key, entries, context: request.snapshot ? contextOf(entries) : null };
+      })
       .filter(({ key, entries }) => entries.length > 0 && key.startsWith(request.prefix))
       .filter(({ key }) => request.after === '' || compareUtf8(key, request.after) > 0)
       .sort((a, b) => compareUtf8(a.key, b.key));
     const items = matching.slice(0, request.limit);
     const more = matching.length > items.length;
-    return { type: 'list', items, more, resumeAfter: more ? (items.at(-1)?.key ?? '') : '', complete: this.complete };
+    const resumeAfter = more ? (items.at(-1)?.key ?? '') : '';
+    return { type: 'list', items, more, resumeAfter, complete: this.complete, answered: [SELF] };
   }
 }
 
@@ -334,6 +338,8 @@ function contextOf(entries: Entries): CausalContext {
 function compareUtf8(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
+
+const SELF = 'self';
 
 class FakeEventFeed implements EventFeed {
   readonly run: string;

@@ -152,10 +152,11 @@ const request: fc.Arbitrary<ClientRequest> = fc.oneof(
     after: prefix,
     limit: fc.nat(4096),
     values: fc.boolean(),
+    snapshot: fc.boolean(),
   }),
   fc.record({ type: fc.constant('confirm' as const), bucket, key, dot }),
 );
-const listItems = few(fc.record({ key, entries }));
+const listItems = few(fc.record({ key, entries, context: fc.option(context) }));
 const reply: fc.Arbitrary<ClientReply> = fc.oneof(
   fc.record({
     type: fc.constant('mutate' as const),
@@ -175,6 +176,7 @@ const reply: fc.Arbitrary<ClientReply> = fc.oneof(
     more: fc.boolean(),
     resumeAfter: prefix,
     complete: fc.boolean(),
+    answered: few(nodeId),
   }),
   fc.record({ type: fc.constant('confirm' as const), nodes: count, owners: count }),
   fc.record({ type: fc.constant('failed' as const), failure }),
@@ -251,8 +253,23 @@ const FIELDS: {
     entries,
     context,
   }),
-  list: fc.record({ id: count, bucket, prefix, after: prefix, limit: fc.nat(4096), values: fc.boolean(), shards }),
-  'list-reply': fc.record({ id: count, items: listItems, more: fc.boolean(), partial: shards }),
+  list: fc.record({
+    id: count,
+    bucket,
+    prefix,
+    after: prefix,
+    limit: fc.nat(4096),
+    values: fc.boolean(),
+    shards,
+    snapshot: fc.boolean(),
+  }),
+  'list-reply': fc.record({
+    id: count,
+    items: few(fc.record({ key, entries })),
+    more: fc.boolean(),
+    partial: shards,
+    contexts: few(fc.record({ shard, context })),
+  }),
   'counter-check': fc.record({ actor }),
   'counter-report': fc.record({ actor, counters: few(fc.record({ shard, counter: count })) }),
   'sync-digest': fc.record({ shards, combined: uint32 }),

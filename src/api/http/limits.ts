@@ -56,7 +56,7 @@ export const ZONE_CHARACTERS_MAX = 64;
 export const LIST_LIMIT_DEFAULT = 1000;
 export const LIST_LIMIT_MAX = 1_000_000;
 /** Items asked from the node at a time; the client gets one stream of them. */
-export const LIST_PAGE_ITEMS_MAX = 500;
+export const LIST_PAGE_ITEMS_MAX = 1000;
 export const BATCH_OPERATIONS_MAX = 10_000;
 export const BATCH_CONCURRENCY = 32;
 /** A value of the largest size in base64, a key with every character escaped, and the rest. */

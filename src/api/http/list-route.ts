@@ -63,20 +63,25 @@ export function listRoute(app: FastifyInstance, { node, log }: HttpContext): voi
   });
 }
 
-/** Asks the node page by page until the limit is reached or there is no more. */
+/** Asks the node page by page until the limit is reached or there is no more; for the next while one is being sent. */
 async function* pagesOf(node: NodeHandle, listing: Listing): AsyncGenerator<ListReply, void> {
   const { bucket, prefix, values } = listing;
   let { after, limit: left } = listing;
-  while (left > 0) {
+  const read = (): Promise<ListReply> => {
     const limit = Math.min(left, LIST_PAGE_ITEMS_MAX);
-    const page = await node.request({ type: 'list', bucket, prefix, after, limit, values });
-    yield page;
-    if (!page.more) return;
-    if (page.resumeAfter === after) {
-      throw new HoldfastError(failure('internal', 'the listing does not advance; try again'));
-    }
+    const page = node.request({ type: 'list', bucket, prefix, after, limit, values, snapshot: false });
+    // Where the client goes meanwhile, nobody waits for it any more.
+    page.catch(() => undefined);
+    return page;
+  };
+  for (let next: Promise<ListReply> | null = read(); next !== null; ) {
+    const page: ListReply = await next;
+    const isStuck = page.more && page.resumeAfter === after;
     after = page.resumeAfter;
     left -= page.items.length;
+    next = page.more && left > 0 && !isStuck ? read() : null;
+    yield page;
+    if (isStuck) throw new HoldfastError(failure('internal', 'the listing does not advance; try again'));
   }
 }
 

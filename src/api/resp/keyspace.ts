@@ -51,7 +51,7 @@ export class Keyspace {
 
   /** One page of keys in byte order. */
   list(prefix: string, after: string, limit: number): Promise<ListReply> {
-    return this.node.request({ type: 'list', bucket: BUCKET, prefix, after, limit, values: false });
+    return this.node.request({ type: 'list', bucket: BUCKET, prefix, after, limit, values: false, snapshot: false });
   }
 }
 

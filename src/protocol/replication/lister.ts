@@ -1,11 +1,14 @@
 import { DeadlineQueue } from '../../lib/deadline-queue.ts';
 import { compareUtf8 } from '../../lib/utf8.ts';
+import { CausalContext } from '../causal/context.ts';
 import { type Entries, sizeOf, withoutBytes } from '../causal/entry.ts';
 import { liveEntries } from '../causal/value.ts';
 import type { NodeId } from '../machine.ts';
 import type { ReplicationCore } from './core.ts';
-import type { ListMessage, ListReplyMessage } from './message.ts';
+import type { HintStore } from './hint-store.ts';
+import type { ListMessage, ListReplyMessage, PageItem } from './message.ts';
 import type { ReadCoordinator } from './read-coordinator.ts';
+import type { ObjectRow } from './record.ts';
 import type { ListItem, ListRequest, Respond } from './request.ts';
 
 /** Bytes of entries in one page from one node. */
@@ -19,26 +22,34 @@ interface Listing {
   readonly request: ListRequest;
   readonly respond: Respond;
   /** Nodes asked, and the shards each answers for. */
-  readonly asked: Map<NodeId, readonly number[]>;
+  readonly asked: Map<NodeId, ReadonlySet<number>>;
   readonly pages: Map<NodeId, Page>;
   complete: boolean;
   ended: boolean;
 }
 
+/** One node's copy of a key. */
+interface Copy {
+  readonly node: NodeId;
+  readonly entries: Entries;
+}
+
 /**
- * Ordered listing over the whole cluster: every shard is asked of a majority of its owners, pages are merged
- * in key order, and keys on which the owners differ are settled by a read of the key.
+ * Ordered listing over the whole cluster: every shard is asked of a majority of its owners, of a snapshot all, pages are
+ * merged in key order, and keys on which the owners differ are settled by a read of the key.
  */
 export class Lister {
   private readonly core: ReplicationCore;
   private readonly reader: ReadCoordinator;
+  private readonly hints: HintStore;
   private readonly nextId: () => number;
   private readonly listings = new Map<number, Listing>();
   private readonly deadlines: DeadlineQueue<Listing>;
 
-  constructor(core: ReplicationCore, reader: ReadCoordinator, nextId: () => number) {
+  constructor(core: ReplicationCore, reader: ReadCoordinator, hints: HintStore, nextId: () => number) {
     this.core = core;
     this.reader = reader;
+    this.hints = hints;
     this.nextId = nextId;
     this.deadlines = new DeadlineQueue(core.options.requestTimeoutMs);
   }
@@ -56,14 +67,13 @@ export class Lister {
     this.listings.set(listing.id, listing);
     this.deadlines.push(listing, this.core.now.monoMs);
     const plan = this.plan(listing);
-    for (const [node, shards] of plan) listing.asked.set(node, shards);
+    for (const [node, shards] of plan) listing.asked.set(node, new Set(shards));
+    const { bucket, prefix, after, values, snapshot } = request;
     for (const [node, shards] of plan) {
-      const { bucket, prefix, after, limit, values } = request;
-      if (node === this.core.options.self) {
-        this.page({ bucket, prefix, after, limit, values, shards }, (page) => this.handlePage(listing.id, node, page));
-      } else {
-        this.core.send(node, { type: 'list', id: listing.id, bucket, prefix, after, limit, values, shards });
-      }
+      const limit = this.shareOf(request.limit, shards.length);
+      const query = { bucket, prefix, after, limit, values, shards, snapshot };
+      if (node === this.core.options.self) this.page(query, (page) => this.handlePage(listing.id, node, page));
+      else this.core.send(node, { type: 'list', id: listing.id, ...query });
     }
     if (plan.size === 0) this.finish(listing);
   }
@@ -105,12 +115,12 @@ export class Lister {
       const owners = this.core.ring.owners(shard);
       const up = owners.filter((node) => this.core.isUp(node)).sort((a, b) => Number(b === self) - Number(a === self));
       const majority = Math.floor(owners.length / 2) + 1;
-      const chosen = up.slice(0, majority);
+      const chosen = listing.request.snapshot ? up : up.slice(0, majority);
       if (chosen.length < majority) {
         listing.complete = false;
-        for (const node of this.core.ring.preference(shard).slice(owners.length, owners.length * 2)) {
-          if (this.core.isUp(node)) chosen.push(node);
-        }
+        chosen.push(...this.standIns(shard, owners.length));
+      } else if (!chosen.includes(self) && this.hints.mayHold(shard)) {
+        chosen.push(self);
       }
       for (const node of chosen) {
         const shards = plan.get(node);
@@ -121,24 +131,73 @@ export class Lister {
     return plan;
   }
 
+  /**
+   * How many keys a node is asked for that answers for some of the shards: what lies beyond the end of the page is read in
+   * vain. Keys are spread by a hash; three deviations above the mean, the page is seldom cut short by one node.
+   */
+  private shareOf(limit: number, shards: number): number {
+    const mean = (limit * shards) / this.core.ring.shards;
+    return Math.min(limit, Math.ceil(mean + 3 * Math.sqrt(mean)) + 1);
+  }
+
+  /** The nodes that take writes while the owners are away: the next ones that are up. */
+  private standIns(shard: number, count: number): NodeId[] {
+    const found: NodeId[] = [];
+    const preference = this.core.ring.preference(shard);
+    for (let i = count; i < preference.length && found.length < count; i++) {
+      const node = preference[i] as NodeId;
+      if (this.core.isUp(node)) found.push(node);
+    }
+    return found;
+  }
+
   private page(query: Omit<ListMessage, 'type' | 'id'>, use: (page: Page) => void): void {
     const { bucket, prefix, after, limit } = query;
-    const held = new Set(query.shards.filter((shard) => this.core.shards.find(shard) !== undefined));
-    const shards = [...held];
-    const partial = query.shards.filter((id) => {
+    const wanted = [...new Set(query.shards)];
+    const shards = wanted.filter((shard) => this.core.shards.find(shard) !== undefined);
+    const hints = wanted.filter((shard) => this.hints.mayHold(shard));
+    const partial = wanted.filter((id) => {
       const shard = this.core.shards.find(id);
       return shard?.owned !== true || !shard.complete;
     });
-    this.core.scan({ table: 'listing', bucket, shards, prefix, after, limit }, (result) => {
-      const items: ListItem[] = [];
-      let bytes = 0;
-      for (const row of result.rows) {
-        bytes += 64 + row.name.key.length + sizeOf(row.entries);
-        if (items.length > 0 && bytes > PAGE_BYTES_MAX) return use({ items, more: true, partial });
-        items.push({ key: row.name.key, entries: row.entries });
-      }
-      return use({ items, more: result.more, partial });
+    const contexts = query.snapshot ? this.contextsOf(shards) : new Map<number, CausalContext>();
+    const scan = { table: 'listing', bucket, shards, hints, prefix, after, limit } as const;
+    // The scan reads the disk. What the contexts cover, and what others may have been told of, is to be there.
+    this.core.journal.afterTurn(() => {
+      this.core.scan(scan, ({ rows, more }) => use(this.pageOf(bucket, rows, more, { partial, contexts })));
     });
+  }
+
+  private contextsOf(shards: readonly number[]): Map<number, CausalContext> {
+    const contexts = new Map<number, CausalContext>();
+    for (const id of shards) {
+      const context = this.core.shards.find(id)?.context;
+      if (context !== undefined) contexts.set(id, context.clone());
+    }
+    return contexts;
+  }
+
+  private pageOf(
+    bucket: string,
+    rows: readonly ObjectRow[],
+    more: boolean,
+    about: { readonly partial: readonly number[]; readonly contexts: ReadonlyMap<number, CausalContext> },
+  ): Page {
+    const items: PageItem[] = [];
+    const used = new Map<number, CausalContext>();
+    let bytes = 0;
+    let isCut = false;
+    for (const row of rows) {
+      bytes += 64 + row.name.key.length + sizeOf(row.entries);
+      isCut = items.length > 0 && bytes > PAGE_BYTES_MAX;
+      if (isCut) break;
+      items.push({ key: row.name.key, entries: row.entries });
+      const shard = this.core.shardOf(bucket, row.name.key);
+      const context = about.contexts.get(shard);
+      if (context !== undefined) used.set(shard, context);
+    }
+    const contexts = [...used].map(([shard, context]) => ({ shard, context }));
+    return { items, more: more || isCut, partial: about.partial, contexts };
   }
 
   private handlePage(id: number, from: NodeId, page: Page): void {
@@ -158,7 +217,7 @@ export class Lister {
       const last = page.items.at(-1)?.key;
       if (page.more && last !== undefined && (bound === null || compareUtf8(last, bound) < 0)) bound = last;
     }
-    const byKey = new Map<string, { node: NodeId; entries: Entries }[]>();
+    const byKey = new Map<string, Copy[]>();
     for (const [node, page] of listing.pages) {
       for (const item of page.items) {
         if (bound !== null && compareUtf8(item.key, bound) > 0) break;
@@ -177,7 +236,9 @@ export class Lister {
   private isCounted({ asked, pages }: Listing): boolean {
     const counts = new Map<number, number>();
     for (const [node, shards] of asked) {
-      const partial = new Set(pages.get(node)?.partial ?? shards);
+      const page = pages.get(node);
+      if (page === undefined) continue;
+      const partial = new Set(page.partial);
       for (const shard of shards) if (!partial.has(shard)) counts.set(shard, (counts.get(shard) ?? 0) + 1);
     }
     for (let shard = 0; shard < this.core.ring.shards; shard++) {
@@ -190,10 +251,10 @@ export class Lister {
   private settle(
     listing: Listing,
     keys: readonly string[],
-    byKey: ReadonlyMap<string, readonly { node: NodeId; entries: Entries }[]>,
+    byKey: ReadonlyMap<string, readonly Copy[]>,
     more: boolean,
   ): void {
-    const { bucket, values } = listing.request;
+    const { bucket, values, snapshot } = listing.request;
     const items: (ListItem | null)[] = [];
     let open = 1;
     const done = (): void => {
@@ -205,32 +266,53 @@ export class Lister {
         more,
         resumeAfter: more ? (keys.at(-1) ?? '') : '',
         complete: listing.complete,
+        answered: [...listing.pages.keys()],
       });
     };
+    const contextOf = snapshot ? this.contextsIn(listing) : () => null;
     for (const [index, key] of keys.entries()) {
       const copies = byKey.get(key) ?? [];
       const shard = this.core.shardOf(bucket, key);
-      let asked = 0;
-      for (const [node, shards] of listing.asked) if (listing.pages.has(node) && shards.includes(shard)) asked++;
-      const first = copies[0];
-      if (
-        first !== undefined &&
-        copies.length === asked &&
-        copies.every((copy) => sameEntries(copy.entries, first.entries))
-      ) {
-        const entries = liveEntries(first.entries, this.core.now.wallMs, this.core.conflictOf(bucket));
-        items[index] = { key, entries };
+      const agreed = this.agreed(listing, shard, copies);
+      if (agreed !== null) {
+        const entries = liveEntries(agreed, this.core.now.wallMs, this.core.conflictOf(bucket));
+        items[index] = { key, entries, context: contextOf(shard) };
         continue;
       }
       open++;
       items[index] = null;
-      this.reader.handleGet({ type: 'get', bucket, key, level: 'quorum', session: null }, (reply) => {
-        if (reply.type === 'get') items[index] = { key, entries: reply.entries };
-        else listing.complete = false;
+      // What a page has shown is not lost again on the way.
+      const session = CausalContext.fromDots(copies.flatMap(({ entries }) => entries.map(({ dot }) => dot)));
+      this.reader.handleGet({ type: 'get', bucket, key, level: 'quorum', session }, (reply) => {
+        if (reply.type !== 'get') listing.complete = false;
+        else items[index] = { key, entries: reply.entries, context: snapshot ? reply.context : null };
         done();
       });
     }
     done();
+  }
+
+  /** The entries that all nodes asked for the shard hold; null where they differ, or where it takes a read to know. */
+  private agreed({ asked, pages }: Listing, shard: number, copies: readonly Copy[]): Entries | null {
+    const [first] = copies;
+    if (first === undefined || first.entries.length === 0) return null;
+    let expected = 0;
+    for (const [node, shards] of asked) if (shards.has(shard) && pages.has(node)) expected++;
+    if (copies.length !== expected) return null;
+    return copies.every((copy) => sameEntries(copy.entries, first.entries)) ? first.entries : null;
+  }
+
+  /** What equal copies are together the state of, by shard. */
+  private contextsIn({ pages }: Listing): (shard: number) => CausalContext | null {
+    const contexts = new Map<number, CausalContext>();
+    for (const page of pages.values()) {
+      for (const { shard, context } of page.contexts) {
+        const known = contexts.get(shard);
+        if (known === undefined) contexts.set(shard, context.clone());
+        else known.union(context);
+      }
+    }
+    return (shard) => contexts.get(shard) ?? null;
   }
 }
 
@@ -241,6 +323,6 @@ function sameEntries(a: Entries, b: Entries): boolean {
   );
 }
 
-function withoutValues({ key, entries }: ListItem): ListItem {
-  return { key, entries: entries.map((entry) => ({ ...entry, payload: withoutBytes(entry.payload) })) };
+function withoutValues({ key, entries, context }: ListItem): ListItem {
+  return { key, entries: entries.map((entry) => ({ ...entry, payload: withoutBytes(entry.payload) })), context };
 }

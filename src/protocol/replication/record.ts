@@ -109,11 +109,13 @@ export type RecordScan =
       readonly after: ObjectName | null;
       readonly limit: number;
     }
-  /** Objects of one bucket over several shards, merged in key order. */
+  /** Objects of one bucket over several shards, merged in key order; keys of which there is a hint have no entries. */
   | {
       readonly table: 'listing';
       readonly bucket: string;
       readonly shards: readonly number[];
+      /** Shards of which hints may be here. */
+      readonly hints: readonly number[];
       readonly prefix: string;
       readonly after: string;
       readonly limit: number;

@@ -117,7 +117,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.writer = new WriteCoordinator(this.core, { replica, hints, reader: this.reader, nextId, repairWith, settle });
     this.restamper = new Restamper(this.core, { replica, hints, reader: this.reader });
     this.counterCheck = new CounterCheck(this.core, restored.isNew, () => this.becomeRolledBack());
-    this.lister = new Lister(this.core, this.reader, nextId);
+    this.lister = new Lister(this.core, this.reader, hints, nextId);
     this.forwarder = new Forwarder(this.core, nextId, {
       execute: (request, respond) => this.execute(request, respond),
       executeForPeer: (request, respond) => {

@@ -3,6 +3,7 @@ import type { CausalContext } from '../causal/context.ts';
 import type { Dot } from '../causal/dot.ts';
 import type { Entries } from '../causal/entry.ts';
 import type { Mutation } from '../causal/mutation.ts';
+import type { NodeId } from '../machine.ts';
 
 /** How many replicas must answer: one, a majority of the key's owners, or all of them. */
 export type Level = 'one' | 'quorum' | 'all';
@@ -35,6 +36,11 @@ export interface ListRequest {
   /** 1 to 1000. */
   readonly limit: number;
   readonly values: boolean;
+  /**
+   * For those who follow changes from here on: every owner that is up is asked rather than a majority, values come
+   * with the context that they are the state of, and the reply says who has answered.
+   */
+  readonly snapshot: boolean;
 }
 
 /** How many nodes have synced an event by now? Its reply was given as soon as the level was met. */
@@ -81,6 +87,8 @@ export interface GetReply {
 export interface ListItem {
   readonly key: string;
   readonly entries: Entries;
+  /** What the entries are the state of, in a snapshot. Null: not asked for. */
+  readonly context: CausalContext | null;
 }
 
 export interface ListReply {
@@ -93,6 +101,8 @@ export interface ListReply {
   readonly resumeAfter: string;
   /** False when some shard had no reachable owner. */
   readonly complete: boolean;
+  /** Nodes that have answered for all that they hold. */
+  readonly answered: readonly NodeId[];
 }
 
 export interface ConfirmReply {

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { hashString } from '../../../src/lib/hash.ts';
 import { compareUtf8 } from '../../../src/lib/utf8.ts';
+import { CausalContext } from '../../../src/protocol/causal/context.ts';
 import type { Entries } from '../../../src/protocol/causal/entry.ts';
 import type { RecordScan, RecordWrite, ScanResult } from '../../../src/protocol/replication/record.ts';
 import { type ReadRequest, readRecords, scanRecords } from '../../../src/runtime/record-reader.ts';
@@ -49,6 +50,7 @@ describe('a listing', () => {
     const scan = fc.record({
       bucket: fc.constantFrom('b', 'b2', 'c'),
       shards: fc.uniqueArray(fc.nat(SHARDS - 1)),
+      hints: fc.uniqueArray(fc.nat(SHARDS - 1)),
       prefix: fc.oneof(fc.constant(''), key),
       after: fc.oneof(fc.constant(''), key),
       limit: fc.integer({ min: 1, max: 40 }),
@@ -82,7 +84,7 @@ describe('a listing', () => {
     const keys = Array.from({ length: 100 }, (_, i) => `k${String(i).padStart(3, '0')}`);
     // All of them in one of four shards: far beyond its share of the limit.
     const storage = await storageOf(keys.map((each) => objectWrite(2, 'b', each, entriesOf(1))));
-    const scan = { bucket: 'b', shards: [0, 1, 2, 3], prefix: '', after: '', limit: 90 };
+    const scan = { bucket: 'b', shards: [0, 1, 2, 3], hints: [], prefix: '', after: '', limit: 90 };
     expect(await list(storage, scan)).toEqual({ keys: keys.slice(0, 90), more: true });
     expect(await list(storage, { ...scan, after: 'k089' })).toEqual({ keys: keys.slice(90), more: false });
   });
@@ -90,7 +92,7 @@ describe('a listing', () => {
   it('goes on where large values cut a page short', async () => {
     const keys = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
     const storage = await storageOf(keys.map((each) => objectWrite(0, 'b', each, entriesOf(1, 1024 * 1024))));
-    expect(await list(storage, { bucket: 'b', shards: [0], prefix: '', after: '', limit: 10 })).toEqual({
+    expect(await list(storage, { bucket: 'b', shards: [0], hints: [], prefix: '', after: '', limit: 10 })).toEqual({
       keys,
       more: false,
     });
@@ -103,7 +105,7 @@ describe('a listing', () => {
       objectWrite(0, 'b', 'b', siblings),
       objectWrite(0, 'b', 'c', entriesOf(1)),
     ]);
-    expect(await list(storage, { bucket: 'b', shards: [0], prefix: '', after: '', limit: 10 })).toEqual({
+    expect(await list(storage, { bucket: 'b', shards: [0], hints: [], prefix: '', after: '', limit: 10 })).toEqual({
       keys: ['a', 'b', 'c'],
       more: false,
     });
@@ -111,10 +113,45 @@ describe('a listing', () => {
 
   it('of no shards is empty', async () => {
     const storage = await storageOf([objectWrite(0, 'b', 'k', entriesOf(1))]);
-    expect(await list(storage, { bucket: 'b', shards: [], prefix: '', after: '', limit: 10 })).toEqual({
+    expect(await list(storage, { bucket: 'b', shards: [], hints: [], prefix: '', after: '', limit: 10 })).toEqual({
       keys: [],
       more: false,
     });
+  });
+});
+
+describe('a listing of hints', () => {
+  const hintWrite = (shard: number, text: string): RecordWrite => {
+    const none = new CausalContext();
+    const value = { entries: entriesOf(1), events: none, context: none, targets: ['a'] };
+    return { table: 'hint', shard, name: { bucket: 'b', key: text }, value };
+  };
+
+  it('names their keys without entries, each once, in order with the objects', async () => {
+    const storage = await storageOf([
+      hintWrite(1, 'b'),
+      hintWrite(1, 'd'),
+      hintWrite(2, 'other shard'),
+      objectWrite(0, 'b', 'a', entriesOf(1)),
+      objectWrite(1, 'b', 'b', entriesOf(1)),
+      objectWrite(1, 'b', 'c', entriesOf(1)),
+    ]);
+    const scan = {
+      table: 'listing',
+      bucket: 'b',
+      shards: [0, 1],
+      hints: [1],
+      prefix: '',
+      after: '',
+      limit: 2,
+    } as const;
+    const named = async (after: string) => {
+      const result = await scanRecords(storage, { ...scan, after });
+      const { rows, more } = result as Extract<ScanResult, { table: 'listing' }>;
+      return { rows: rows.map(({ name, entries }) => `${name.key}${entries.length}`), more };
+    };
+    expect(await named('')).toEqual({ rows: ['a1', 'b0'], more: true });
+    expect(await named('b')).toEqual({ rows: ['c1', 'd0'], more: false });
   });
 });
 

@@ -70,7 +70,7 @@ describe('list', () => {
     h.node.before = (request) => void (request.type === 'list' && pages.push(request.limit));
     const all = await list('?limit=1100&values=false');
     expect(keys(all)).toEqual([...names.slice(0, 1100), { next: 'k1099' }]);
-    expect(pages).toEqual([500, 500, 100]);
+    expect(pages).toEqual([1000, 100]);
     expect(await list()).toHaveLength(1001);
     expect(await list('?limit=5000')).toHaveLength(1203);
   });
@@ -96,14 +96,14 @@ describe('list', () => {
   });
 
   it('fails with a last line afterwards, which says where to go on', async () => {
-    for (let i = 0; i < 501; i++) h.node.writeConcurrently('default', `k${String(i).padStart(3, '0')}`, '1');
+    for (let i = 0; i < 1001; i++) h.node.writeConcurrently('default', `k${String(i).padStart(4, '0')}`, '1');
     h.node.before = (request) => {
       if (request.type === 'list' && request.after !== '')
         throw new HoldfastError(failure('quorum-unavailable', 'gone'));
     };
-    const lines = await list();
-    expect(lines).toHaveLength(501);
-    expect(lines.at(-1)).toMatchObject({ next: 'k499', problem: { code: 'quorum-unavailable', status: 503 } });
+    const lines = await list('?limit=2000');
+    expect(lines).toHaveLength(1001);
+    expect(lines.at(-1)).toMatchObject({ next: 'k0999', problem: { code: 'quorum-unavailable', status: 503 } });
   });
 
   it.each([
