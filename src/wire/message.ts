@@ -318,7 +318,17 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
     record({ id, status: oneOf('stored', 'partial', 'former', 'hinted', 'refused'), failure: nullable(failure) }),
   ],
   read: [24, record({ id, bucket: bucketName, key: keyText, dots: list(dot, DOTS_MAX) })],
-  'read-reply': [25, record({ id, status: oneOf('same', 'object'), standing, entries, context: causalContext })],
+  'read-reply': [
+    25,
+    record({
+      id,
+      status: oneOf('same', 'object'),
+      standing,
+      entries,
+      context: causalContext,
+      past: nullable(causalContext),
+    }),
+  ],
   list: [
     26,
     record({

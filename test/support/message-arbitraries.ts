@@ -252,6 +252,7 @@ const FIELDS: {
     standing: fc.constantFrom('stored' as const, 'partial' as const, 'former' as const, 'none' as const),
     entries,
     context,
+    past: fc.option(context),
   }),
   list: fc.record({
     id: count,

@@ -77,6 +77,8 @@ export interface ReadReplyMessage {
   readonly standing: Standing;
   readonly entries: Entries;
   readonly context: CausalContext;
+  /** The part of the context that is known to be superseded, but not what it had replaced; null: none. */
+  readonly past: CausalContext | null;
 }
 
 export interface ListMessage {

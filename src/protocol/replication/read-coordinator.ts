@@ -17,6 +17,8 @@ import type { Shard } from './shard-table.ts';
 export interface MergedCopy {
   readonly entries: Entries;
   readonly context: CausalContext;
+  /** True when all that the client's session has seen is among it, and what that had replaced is not. */
+  readonly coversSession: boolean;
 }
 
 /** Nodes that are asked for what a session has seen, when those that had to answer do not have it. */
@@ -33,6 +35,7 @@ type UseCopies = (merged: MergedCopy, complete: boolean, cell: Cell, contexts: r
 interface Copy {
   readonly entries: Entries;
   readonly context: CausalContext;
+  readonly past: CausalContext | null;
   readonly same: boolean;
   readonly standing: Standing;
 }
@@ -90,7 +93,7 @@ export class ReadCoordinator {
         const entries = liveEntries(merged.entries, this.core.now.wallMs, this.core.conflictOf(bucket));
         const context = merged.context.clone();
         for (const entry of merged.entries) context.add(entry.dot);
-        if (session !== null && !context.covers(session)) {
+        if (!merged.coversSession) {
           respond({ type: 'failed', failure: SESSION_UNAVAILABLE });
           return;
         }
@@ -129,7 +132,7 @@ export class ReadCoordinator {
       ended: false,
     };
     if (this.isAnswered(read)) {
-      use({ entries: own.entries, context: own.context }, true, cell, [own.context]);
+      use({ entries: own.entries, context: own.context, coversSession: true }, true, cell, [own.context]);
       return;
     }
     this.reads.set(read.id, read);
@@ -142,8 +145,8 @@ export class ReadCoordinator {
     const read = this.reads.get(message.id);
     if (read === undefined || !read.asked.has(from) || read.copies.has(from)) return;
     this.core.tally.answered(from);
-    const { entries, context, standing } = message;
-    read.copies.set(from, { entries, context, standing, same: message.status === 'same' });
+    const { entries, context, past, standing } = message;
+    read.copies.set(from, { entries, context, past, standing, same: message.status === 'same' });
     if (standing === 'none' && !read.owners.includes(from)) this.core.formers.forget(read.cell.shard, from);
     if (this.isAnswered(read)) this.finish(read);
     else if (read.copies.size === read.asked.size && !this.askMore(read)) this.finish(read);
@@ -198,13 +201,7 @@ export class ReadCoordinator {
   private isAnswered(read: Read): boolean {
     const { session, copies } = read;
     if (places(read) < read.needed) return false;
-    if (session === null) return true;
-    const seen = new CausalContext();
-    for (const { context, entries } of copies.values()) {
-      seen.union(context);
-      for (const { dot } of entries) seen.add(dot);
-    }
-    return seen.covers(session);
+    return session === null || coversSession(copies.values(), session);
   }
 
   /** In the order in which they are asked: owners, where some of them take the shard over former ones, fallbacks. */
@@ -226,11 +223,12 @@ export class ReadCoordinator {
       const { merged, divergent } = this.merge(read, cell);
       if (divergent) this.repair(read, cell);
       const contexts = [...read.copies.values()].map(({ context }) => context);
-      read.use(merged, places(read) >= read.needed, cell, contexts);
+      const isCovered = read.session === null || coversSession(read.copies.values(), read.session);
+      read.use({ ...merged, coversSession: isCovered }, places(read) >= read.needed, cell, contexts);
     });
   }
 
-  private merge(read: Read, cell: Cell): { merged: MergedCopy; divergent: boolean } {
+  private merge(read: Read, cell: Cell): { merged: Omit<MergedCopy, 'coversSession'>; divergent: boolean } {
     let { entries, context } = this.ownCopy(read, cell);
     let divergent = false;
     const asked = read.copies.get(this.core.options.self);
@@ -257,7 +255,7 @@ export class ReadCoordinator {
    * What this node has, and what it had when it asked: `same` stands for that. Where they differ, later events have
    * replaced it, which the context says, or the record was bad, and it still counts.
    */
-  private ownCopy(read: Read, cell: Cell): MergedCopy {
+  private ownCopy(read: Read, cell: Cell): Omit<MergedCopy, 'coversSession'> {
     const { entries, context } = this.parts.replica.copyOf(cell);
     const asked = read.copies.get(this.core.options.self)?.entries ?? [];
     if (asked === entries) return { entries, context };
@@ -298,4 +296,20 @@ function places({ owners, copies }: Read): number {
     else if (standing === 'partial') partial++;
   }
   return complete + Math.min(partial, former);
+}
+
+/**
+ * Whether copies together have applied all that a session has seen. That something is superseded is not enough to know:
+ * what it had replaced may still be there.
+ */
+export function coversSession(
+  copies: Iterable<Pick<Copy, 'entries' | 'context' | 'past'>>,
+  session: CausalContext,
+): boolean {
+  const applied = new CausalContext();
+  for (const { context, past, entries } of copies) {
+    applied.union(past === null ? context : context.without(past));
+    for (const { dot } of entries) applied.add(dot);
+  }
+  return applied.covers(session);
 }

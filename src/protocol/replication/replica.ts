@@ -22,6 +22,8 @@ const OPEN_KEYS_MAX = 4096;
 export interface LocalCopy {
   readonly entries: Entries;
   readonly context: CausalContext;
+  /** The part of the context that is known to be superseded, but not what it had replaced; null: none. */
+  readonly past: CausalContext | null;
   readonly standing: Standing;
 }
 
@@ -82,6 +84,7 @@ export class Replica {
           standing,
           entries: same ? [] : entries,
           context,
+          past: copy.past,
         });
       });
     });
@@ -93,13 +96,15 @@ export class Replica {
     const hint = cell.hint;
     if (shard === undefined) {
       return hint === null
-        ? { entries: [], context: NOTHING, standing: 'none' }
-        : { entries: hint.entries, context: hint.context, standing: 'none' };
+        ? { entries: [], context: NOTHING, past: null, standing: 'none' }
+        : { entries: hint.entries, context: hint.context, past: hint.context.without(hint.events), standing: 'none' };
     }
     const standing = standingOf(shard);
     if (shard.lost.size > 0 && shard.lost.has(nameId(cell.name))) return this.copyOfLost(shard, cell);
-    const own = seenOf(cell.object, this.core.shards.publicContext(shard));
-    if (hint === null) return { entries: cell.object.entries, context: own, standing };
+    const covered = this.core.shards.publicContext(shard);
+    const own = seenOf(cell.object, covered);
+    const past = cell.object.past?.without(covered) ?? null;
+    if (hint === null) return { entries: cell.object.entries, context: own, past, standing };
     const seen = seenOf(cell.object, shard.context);
     const joined = joinEntries(
       cell.object.entries,
@@ -109,7 +114,9 @@ export class Replica {
     );
     const context = own.clone();
     context.union(hint.context);
-    return { entries: joined.entries, context, standing };
+    const open = hint.context.without(hint.events).without(covered);
+    if (past !== null) open.union(past.without(hint.events));
+    return { entries: joined.entries, context, past: open.isEmpty ? null : open, standing };
   }
 
   /** A key whose record was bad: the context says nothing of it but what has come since. */
@@ -129,7 +136,7 @@ export class Replica {
       ).entries;
       context.union(hint.context);
     }
-    return { entries, context, standing: 'none' };
+    return { entries, context, past: context, standing: 'none' };
   }
 
   /** Joins a remote copy into the shard replica, and writes what changed. */

@@ -20,7 +20,7 @@ import type { Cell, Settle } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
 import type { HintStore } from './hint-store.ts';
 import type { ReplicateAckMessage, ReplicateMessage } from './message.ts';
-import { type MergedCopy, type ReadCoordinator, SESSION_UNAVAILABLE } from './read-coordinator.ts';
+import { coversSession, type MergedCopy, type ReadCoordinator, SESSION_UNAVAILABLE } from './read-coordinator.ts';
 import type { Replica } from './replica.ts';
 import { type ClientReply, type MutateReply, type MutateRequest, needed, type Respond } from './request.ts';
 import type { Shard } from './shard-table.ts';
@@ -98,9 +98,8 @@ export class WriteCoordinator {
     const shard = this.core.shardOf(request.bucket, request.key);
     const evaluate = (cell: Cell): void => {
       if (this.dependsOnOthers(request, cell)) {
-        const { context } = request;
         const use = (merged: MergedCopy, _complete: boolean, current: Cell): void => {
-          if (context === null || seesAll(merged, context)) this.write(current, request, merged, respond);
+          if (merged.coversSession) this.write(current, request, merged, respond);
           // What the client has seen and nobody here has could not be replaced: it would come back later.
           else respond({ type: 'failed', failure: SESSION_UNAVAILABLE });
         };
@@ -126,7 +125,7 @@ export class WriteCoordinator {
         return true;
       case 'put':
         if (mutation.onlyIf !== null || mutation.expiresAtMs === 'keep') return true;
-        return context !== null && !this.replica.copyOf(cell).context.covers(context);
+        return context !== null && !coversSession([this.replica.copyOf(cell)], context);
       case 'increment':
         return false;
       // An addition takes over the key's expiry, must not make a set of a value of another type, and its acknowledgement
@@ -226,7 +225,12 @@ export class WriteCoordinator {
     return earlier(this.stalls.next(), this.deadlines.next());
   }
 
-  private write(cell: Cell, request: MutateRequest, copy: MergedCopy, respond: Respond): void {
+  private write(
+    cell: Cell,
+    request: MutateRequest,
+    copy: Pick<MergedCopy, 'entries' | 'context'>,
+    respond: Respond,
+  ): void {
     const { self, actor } = this.core.options;
     const { bucket } = request;
     const conflict = this.core.conflictOf(bucket);
@@ -516,13 +520,6 @@ function shownTo(request: MutateRequest, written: CausalContext, after: Entries)
   const summed = type === 'increment' ? 'counter' : type === 'increment-field' ? 'map-counter' : null;
   for (const { dot, payload } of after) if (payload.kind === summed) context.add(dot);
   return context;
-}
-
-function seesAll({ context, entries }: MergedCopy, session: CausalContext): boolean {
-  if (context.covers(session)) return true;
-  const seen = context.clone();
-  for (const { dot } of entries) seen.add(dot);
-  return seen.covers(session);
 }
 
 function hasAnswered({ stored, extra, refused }: Write, peer: NodeId): boolean {

@@ -255,9 +255,9 @@ const REPLICATION: readonly Mutation[] = [
     name: 'a replica acknowledges before its sync',
     file: 'protocol/replication/replica.ts',
     find: `        this.core.journal.whenDurable(cell.persistId, () => {
-          this.acknowledge(`,
+          // Handed over`,
     replace: `        ((use: () => void) => use())(() => {
-          this.acknowledge(`,
+          // Handed over`,
     caughtBy: 'durability',
     seed: 1,
   },
