@@ -1,22 +1,45 @@
 /**
  * Measures what the program promises, with real processes and at full size; the tests run the same stories smaller.
  *
- *   node scripts/acceptance.ts durability   10,000 quorum writes, one of three nodes killed and restarted twice
- *   node scripts/acceptance.ts overwrites   the same with overwrites and deletes on few keys
- *   node scripts/acceptance.ts outage       all nodes killed at once under load and restarted, five times
- *   node scripts/acceptance.ts join         five nodes join by mDNS alone, median of five (needs root)
- *   node scripts/acceptance.ts partition    2 | 3 under writes on both sides, then healed (needs root)
+ *   node scripts/acceptance.ts [--keys N] [STORY…]
  *
- * Without a name all of them. Prints one line of figures a story; status 1 when one misses its promise.
+ *   durability   quorum writes, one of three nodes killed and restarted twice
+ *   overwrites   the same with overwrites and deletes on few keys
+ *   outage       all nodes killed at once under load and restarted, five times
+ *   wipe         one of four nodes killed under load, its store deleted, started again
+ *   change       a node added to four and another taken out of the ring, under load
+ *   join         five nodes join by mDNS alone, median of five (needs root, as all that follow)
+ *   partition    2 | 3 under writes on both sides, then healed
+ *   divergence   10,000 keys overwritten on both sides of 2 | 3: time until all replicas are equal
+ *   siblings     one key of a `siblings` bucket written 10,000 times on both sides of 2 | 3
+ *
+ * --keys: keys of each story, 10,000 without it; the acceptance of a release takes 100,000. Without a name all of
+ * them. Prints one line of figures a story; status 1 when one misses its promise.
  */
+import { parseArgs } from 'node:util';
+import { addNode, removeNode, wipeStore } from '../test/support/change-stories.ts';
+import { divergeAndMerge } from '../test/support/divergence-story.ts';
 import { checkDurability, type DurabilityReport, killAndRestart } from '../test/support/durability-story.ts';
 import { LocalCluster } from '../test/support/local-cluster.ts';
 import { type JoinTimes, measureMdnsJoin, median } from '../test/support/mesh-join.ts';
+import { NamespaceNodes } from '../test/support/namespace-nodes.ts';
 import { netnsUnavailable } from '../test/support/netns-cluster.ts';
 import { PartitionStory } from '../test/support/partition-story.ts';
+import { writeSiblings } from '../test/support/siblings-story.ts';
 import { WriteLoad } from '../test/support/write-load.ts';
 
-const WRITES = 10_000;
+const { values: flags, positionals: chosen } = parseArgs({
+  options: { keys: { type: 'string', default: '10000' } },
+  allowPositionals: true,
+});
+const KEYS = Number(flags.keys);
+if (!Number.isInteger(KEYS) || KEYS < 100) {
+  console.error('acceptance: --keys takes a whole number from 100');
+  process.exit(2);
+}
+/** Fixed by the promises themselves, unless fewer keys are asked for. */
+const DIVERGENT = Math.min(KEYS, 10_000);
+const WRITES_TIMEOUT_MS = 1_200_000;
 const JOIN_MS_MAX = 2000;
 const MERGE_MS_MAX = 10_000;
 
@@ -26,8 +49,12 @@ const stories: Readonly<Record<string, () => Promise<Verdict>>> = {
   durability: () => underLoad({}),
   overwrites: () => underLoad({ keys: 960, deleteShare: 0.3 }),
   outage,
+  wipe,
+  change,
   join,
   partition,
+  divergence,
+  siblings,
 };
 
 function loadOn(cluster: LocalCluster, options: { keys?: number; deleteShare?: number }): WriteLoad {
@@ -39,8 +66,8 @@ async function underLoad(options: { keys?: number; deleteShare?: number }): Prom
   try {
     const load = loadOn(cluster, options);
     load.start();
-    await killAndRestart(cluster, load, { node: 2, times: 2, writesBetween: WRITES / 6 });
-    await load.untilTotal(WRITES);
+    await killAndRestart(cluster, load, { node: 2, times: 2, writesBetween: Math.ceil(KEYS / 6) });
+    await load.untilTotal(KEYS, WRITES_TIMEOUT_MS);
     await load.stop();
     return verdict(await checkDurability(cluster, load));
   } catch (error) {
@@ -64,7 +91,7 @@ async function outage(): Promise<Verdict> {
         deleteShare: 0.1,
       });
       load.start();
-      await load.untilMore(WRITES / 5);
+      await load.untilMore(Math.ceil(KEYS / 5));
       await cluster.killAll('SIGKILL');
       await load.stop(true);
       await cluster.startAll();
@@ -73,6 +100,49 @@ async function outage(): Promise<Verdict> {
       await cluster.startAll();
     }
     return last;
+  } catch (error) {
+    console.error(cluster.logs());
+    throw error;
+  } finally {
+    await cluster.close();
+  }
+}
+
+async function wipe(): Promise<Verdict> {
+  return await changed(4, async (cluster, load) => {
+    const { completeAfterMs } = await wipeStore(cluster, load, { node: 2, writesBetween: Math.ceil(KEYS / 3) });
+    return { completeAfterMs };
+  });
+}
+
+async function change(): Promise<Verdict> {
+  return await changed(5, async (cluster, load) => {
+    await load.untilMore(Math.ceil(KEYS / 4), WRITES_TIMEOUT_MS);
+    const added = await addNode(cluster, cluster.node(5));
+    await load.untilMore(Math.ceil(KEYS / 4), WRITES_TIMEOUT_MS);
+    const removed = await removeNode(cluster, cluster.node(2));
+    return { addedAfterMs: added.completeAfterMs, removedAfterMs: removed.completeAfterMs };
+  });
+}
+
+/** A load on the first four nodes, of which something happens in the middle. */
+async function changed(
+  nodes: number,
+  happen: (cluster: LocalCluster, load: WriteLoad) => Promise<Record<string, number>>,
+): Promise<Verdict> {
+  const cluster = await LocalCluster.create({ nodes });
+  try {
+    const first = cluster.nodes.slice(0, 4);
+    for (const node of first) node.spawn();
+    await Promise.all(first.map((node) => node.untilReady()));
+    await cluster.untilComplete();
+    const load = new WriteLoad({ clients: first.map(({ http }) => http), workers: 32 });
+    load.start();
+    const figures = await happen(cluster, load);
+    await load.untilTotal(KEYS, WRITES_TIMEOUT_MS);
+    await load.stop();
+    const { passed, figures: checked } = verdict(await checkDurability(cluster, load));
+    return { passed, figures: { ...figures, ...checked } };
   } catch (error) {
     console.error(cluster.logs());
     throw error;
@@ -105,20 +175,45 @@ async function join(): Promise<Verdict> {
 }
 
 async function partition(): Promise<Verdict> {
-  requireNamespaces();
-  const story = PartitionStory.up({ before: 2000, during: 2000 });
-  try {
-    const { wrong, lastDifferences, ...figures } = await story.run();
+  return await inNamespaces(async (nodes) => {
+    // The fifth that is written before is small beside what both sides bring together.
+    const options = { before: Math.ceil(KEYS / 5), during: Math.ceil((KEYS * 2) / 5) };
+    const { wrong, lastDifferences, ...figures } = await new PartitionStory(nodes, options).run();
     for (const line of wrong.slice(0, 10)) console.error(line);
     const passed =
       wrong.length === 0 && figures.readableAfterMs <= MERGE_MS_MAX && figures.equalAfterMs <= MERGE_MS_MAX;
     if (!passed) for (const line of lastDifferences) console.error(`equal last: ${line}`);
     return { passed, figures: { ...figures, wrong: wrong.length } };
+  });
+}
+
+async function divergence(): Promise<Verdict> {
+  return await inNamespaces(async (nodes) => {
+    const { wrong, ...figures } = await divergeAndMerge(nodes, DIVERGENT);
+    for (const line of wrong.slice(0, 10)) console.error(line);
+    const passed = wrong.length === 0 && figures.equalAfterMs <= MERGE_MS_MAX;
+    return { passed, figures: { ...figures, wrong: wrong.length } };
+  });
+}
+
+async function siblings(): Promise<Verdict> {
+  return await inNamespaces(async (nodes) => {
+    const { wrong, ...figures } = await writeSiblings(nodes, DIVERGENT);
+    for (const line of wrong.slice(0, 10)) console.error(line);
+    return { passed: wrong.length === 0, figures };
+  });
+}
+
+async function inNamespaces(story: (nodes: NamespaceNodes) => Promise<Verdict>): Promise<Verdict> {
+  requireNamespaces();
+  const nodes = NamespaceNodes.up(5);
+  try {
+    return await story(nodes);
   } catch (error) {
-    console.error(story.logs());
+    console.error(nodes.logs());
     throw error;
   } finally {
-    story.down();
+    nodes.down();
   }
 }
 
@@ -127,7 +222,6 @@ function requireNamespaces(): void {
   if (reason !== undefined) throw new Error(`this story needs network namespaces: ${reason}`);
 }
 
-const chosen = process.argv.slice(2);
 const unknown = chosen.filter((name) => !(name in stories));
 if (unknown.length > 0) {
   console.error(`acceptance: no story ${unknown.join(', ')}; there are ${Object.keys(stories).join(', ')}`);

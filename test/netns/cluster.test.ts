@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { measureMdnsJoin } from '../support/mesh-join.ts';
+import { NamespaceNodes } from '../support/namespace-nodes.ts';
 import { netnsUnavailable } from '../support/netns-cluster.ts';
 import { PartitionStory } from '../support/partition-story.ts';
 
@@ -16,12 +17,12 @@ const JOIN_MS_MAX = 20_000;
 const MERGE_MS_MAX = 45_000;
 
 describe.skipIf(unavailable !== undefined)('a cluster in namespaces', () => {
-  let story: PartitionStory | undefined;
+  let nodes: NamespaceNodes | undefined;
 
   afterEach(({ task }) => {
-    if (task.result?.state === 'fail' && story !== undefined) console.error(story.logs());
-    story?.down();
-    story = undefined;
+    if (task.result?.state === 'fail' && nodes !== undefined) console.error(nodes.logs());
+    nodes?.down();
+    nodes = undefined;
   }, TIMEOUT_MS);
 
   test(
@@ -39,8 +40,8 @@ describe.skipIf(unavailable !== undefined)('a cluster in namespaces', () => {
   test(
     'both sides of a partition 2 | 3 merge, and what was deleted stays deleted',
     async () => {
-      story = PartitionStory.up({ before: 200, during: 300 });
-      const result = await story.run();
+      nodes = NamespaceNodes.up(5);
+      const result = await new PartitionStory(nodes, { before: 200, during: 300 }).run();
       console.log(`2 | 3 healed: equal on disk after ${report(result.equalAfterMs)}, ${result.deleted} keys deleted`);
       expect(result.wrong).toEqual([]);
       expect(result.deleted).toBeGreaterThan(20);

@@ -1,5 +1,5 @@
 import { type DiskImage, readDisks, readRunningDisks, replicaDifferences, ringOf, valueOn } from './disk-check.ts';
-import type { LocalCluster } from './local-cluster.ts';
+import type { LocalCluster, LocalNodeProcess } from './local-cluster.ts';
 import { until } from './until.ts';
 import type { WriteLoad } from './write-load.ts';
 
@@ -38,11 +38,12 @@ export async function killAndRestart(
 export async function checkDurability(cluster: LocalCluster, load: WriteLoad): Promise<DurabilityReport> {
   const startedMs = performance.now();
   await cluster.untilComplete();
-  const peerIds = await Promise.all(cluster.nodes.map(async (node) => (await node.status()).peerId));
-  const equalAfterMs = await untilEqual(cluster, peerIds, startedMs);
-  const lost = await wrongAnswers(cluster, load);
+  const nodes = cluster.nodes.filter((node) => node.running);
+  const peerIds = await Promise.all(nodes.map(async (node) => (await node.status()).peerId));
+  const equalAfterMs = await untilEqual(nodes, peerIds, startedMs);
+  const lost = await wrongAnswers(nodes, load);
   await cluster.killAll('SIGKILL');
-  const images = await readDisks(cluster.nodes.map((node, i) => ({ ...named(node), peerId: peerIds[i] ?? '' })));
+  const images = await readDisks(nodes.map((node, i) => ({ ...named(node), peerId: peerIds[i] ?? '' })));
   for (const image of images) lost.push(...lostOnDisk(image, load));
   return {
     acknowledged: load.acknowledged,
@@ -61,10 +62,14 @@ function named({ name, dataDir }: { name: string; dataDir: string }): { name: st
   return { name, dataDir };
 }
 
-async function untilEqual(cluster: LocalCluster, peerIds: readonly string[], startedMs: number): Promise<number> {
+async function untilEqual(
+  nodes: readonly LocalNodeProcess[],
+  peerIds: readonly string[],
+  startedMs: number,
+): Promise<number> {
   let last: string[] = [];
   const isEqual = async (): Promise<boolean> => {
-    last = replicaDifferences(await readRunningDisks(cluster.nodes, peerIds));
+    last = replicaDifferences(await readRunningDisks(nodes, peerIds));
     return last.length === 0;
   };
   await until('all replicas are equal', isEqual, EQUAL_TIMEOUT_MS).catch((error: unknown) => {
@@ -74,14 +79,14 @@ async function untilEqual(cluster: LocalCluster, peerIds: readonly string[], sta
 }
 
 /** Reads every key at quorum, each through another node in turn. */
-async function wrongAnswers(cluster: LocalCluster, load: WriteLoad): Promise<string[]> {
+async function wrongAnswers(nodes: readonly LocalNodeProcess[], load: WriteLoad): Promise<string[]> {
   const answers = new Map<string, string | null>();
   const keys = load.expectations().map(({ key }) => key);
   let next = 0;
   const worker = async (): Promise<void> => {
     for (let i = next++; i < keys.length; i = next++) {
       const key = keys[i] as string;
-      const { http } = cluster.node((i % cluster.nodes.length) + 1);
+      const { http } = nodes[i % nodes.length] as LocalNodeProcess;
       const { status, text } = await http.send('GET', `/v1/kv/default/${encodeURIComponent(key)}`);
       if (status !== 200 && status !== 404) throw new Error(`GET ${key}: ${status} ${text}`);
       answers.set(key, status === 200 ? text : null);
