@@ -135,6 +135,6 @@ async function read(client: HttpClient): Promise<Seen> {
   if (answer.status === 404) return { values: [], context };
   if (answer.status === 200) return { values: [answer.text], context };
   if (answer.status !== 300) throw new Error(`GET ${PATH}: ${answer.status} ${answer.text}`);
-  const { siblings } = JSON.parse(answer.text) as { siblings: { value: string }[] };
+  const siblings = JSON.parse(answer.text) as { value: string }[];
   return { values: siblings.map(({ value }) => Buffer.from(value, 'base64').toString('utf8')), context };
 }
