@@ -144,13 +144,28 @@ export interface ChangeEvent {
   readonly entries: Entries;
 }
 
+/** Which announcements a client that has read a whole bucket relies on from then on; opaque. */
+export type Coverage = ReadonlyMap<string, number>;
+
 export interface ChangeFeed {
   readonly run: string;
-  /** Retained changes of the bucket after `seq`; null when some of them are gone: the client must list again. */
+  /** Retained changes of the bucket after `seq`; null when some of them are gone: the client must read the whole state. */
   after(bucket: string, seq: number): readonly ChangeEvent[] | null;
   /** The latest `seq`; where a new watch starts. */
   readonly latest: number;
   subscribe(bucket: string, prefix: string, listener: (change: ChangeEvent) => void): () => void;
+  /** Who tells of every change in the bucket now. */
+  coverage(bucket: string): Coverage;
+  /** True while some have not confirmed yet that they do. */
+  isSettling(bucket: string): boolean;
+  /** True when a client that relies on these may have missed a change. */
+  isStale(bucket: string, coverage: Coverage): boolean;
+  /** Calls back whenever the answers of these may have changed; returns a function that ends it. */
+  onCoverage(listener: () => void): () => void;
+  /** Keeps what a client relies on, for when it comes back; a number above 0 that names it. */
+  keepCoverage(coverage: Coverage): number;
+  /** What was kept under the number; null when it is forgotten. */
+  keptCoverage(id: number): Coverage | null;
 }
 
 /** `protocol`: what came was not the protocol. `slow-client`: a client did not read what it was sent. */

@@ -1,5 +1,5 @@
 import type { Clock } from '../ports/clock.ts';
-import type { ChangeEvent, ChangeFeed, Entries } from '../ports/node-handle.ts';
+import type { ChangeEvent, ChangeFeed, Coverage, Entries } from '../ports/node-handle.ts';
 import { payloadBytes } from '../protocol/causal/entry.ts';
 
 /** Changes kept for clients that come back, by number and by size. */
@@ -7,6 +7,15 @@ const CHANGES_MAX = 16_384;
 const CHANGE_BYTES_MAX = 8 * 1024 * 1024;
 /** How long a bucket stays watched after its last client went, so that one that comes back misses nothing. */
 const LINGER_MS = 60_000;
+/** Clients that come back and whose coverage is remembered. */
+const COVERAGES_MAX = 1024;
+
+/** What the core knows of those who tell it of changes. */
+export interface CoverageSource {
+  coverage(bucket: string): Coverage;
+  isSettling(bucket: string): boolean;
+  isStale(bucket: string, coverage: Coverage): boolean;
+}
 
 interface Subscriber {
   readonly prefix: string;
@@ -18,6 +27,10 @@ export class ChangeLog implements ChangeFeed {
   readonly run: string;
   private readonly clock: Clock;
   private readonly onWanted: (buckets: readonly string[]) => void;
+  private readonly source: () => CoverageSource;
+  private readonly coverageListeners = new Set<() => void>();
+  private readonly coverages = new Map<number, Coverage>();
+  private lastCoverage = 0;
   private readonly retained: { readonly change: ChangeEvent; readonly bytes: number }[] = [];
   private readonly subscribers = new Map<string, Set<Subscriber>>();
   /** From which seq on every change of the bucket was seen. */
@@ -29,7 +42,8 @@ export class ChangeLog implements ChangeFeed {
   private lastSeq = 0;
 
   /** `onWanted` is told all watched buckets whenever they change. */
-  constructor(run: string, clock: Clock, onWanted: (buckets: readonly string[]) => void) {
+  constructor(run: string, clock: Clock, onWanted: (buckets: readonly string[]) => void, source: () => CoverageSource) {
+    this.source = source;
     this.run = run;
     this.clock = clock;
     this.onWanted = onWanted;
@@ -75,6 +89,39 @@ export class ChangeLog implements ChangeFeed {
       this.lingering.delete(bucket);
     }
     return () => this.unsubscribe(bucket, subscriber);
+  }
+
+  coverage(bucket: string): Coverage {
+    return this.source().coverage(bucket);
+  }
+
+  isSettling(bucket: string): boolean {
+    return this.source().isSettling(bucket);
+  }
+
+  isStale(bucket: string, coverage: Coverage): boolean {
+    return this.source().isStale(bucket, coverage);
+  }
+
+  onCoverage(listener: () => void): () => void {
+    this.coverageListeners.add(listener);
+    return () => this.coverageListeners.delete(listener);
+  }
+
+  /** Who tells of changes, or what of it may be lost, has changed. */
+  handleCoverage(): void {
+    for (const listener of this.coverageListeners) listener();
+  }
+
+  keepCoverage(coverage: Coverage): number {
+    const id = ++this.lastCoverage;
+    this.coverages.set(id, coverage);
+    if (this.coverages.size > COVERAGES_MAX) this.coverages.delete(id - COVERAGES_MAX);
+    return id;
+  }
+
+  keptCoverage(id: number): Coverage | null {
+    return this.coverages.get(id) ?? null;
   }
 
   private unsubscribe(bucket: string, subscriber: Subscriber): void {

@@ -26,6 +26,8 @@ export interface DriverHooks {
   readonly onBucketReply: (id: number, outcome: BucketOutcome) => void;
   readonly onRingReply: (id: number, outcome: RingOutcome) => void;
   readonly onChanged: (bucket: string, key: string, entries: Entries) => void;
+  /** Others tell of changes now, or some of what they told may be lost. */
+  readonly onWatchCoverage: () => void;
   readonly onEvent: (event: NodeEvent) => void;
   readonly onPublication: (topic: string, from: NodeId, data: Uint8Array) => void;
   /** The store refuses a commit, which waits, or has taken it at last. */
@@ -276,6 +278,8 @@ export class Driver implements TransportHandler {
         return hooks.onBucketReply(effect.id, effect.outcome);
       case 'ring-reply':
         return hooks.onRingReply(effect.id, effect.outcome);
+      case 'watch-coverage':
+        return hooks.onWatchCoverage();
       case 'changed':
         return hooks.onChanged(effect.bucket, effect.key, effect.entries);
       case 'event':

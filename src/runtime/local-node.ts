@@ -104,7 +104,16 @@ export class LocalNode implements NodeHandle {
     this.startedMs = clock.now().monoMs;
     this.events = new EventLog(run);
     this.pubSub = new GossipPubSub(transport, clock, log);
-    this.changes = new ChangeLog(run, clock, (buckets) => this.driver.post({ type: 'watch', buckets }));
+    this.changes = new ChangeLog(
+      run,
+      clock,
+      (buckets) => this.driver.post({ type: 'watch', buckets }),
+      () => ({
+        coverage: (bucket) => this.node.watchCoverage(bucket),
+        isSettling: (bucket) => this.node.isWatchSettling(bucket),
+        isStale: (bucket, coverage) => this.node.isWatchStale(bucket, coverage),
+      }),
+    );
     this.node = new Node(
       {
         self: transport.self,
@@ -167,6 +176,7 @@ export class LocalNode implements NodeHandle {
         onBucketReply: (id, outcome) => settle(this.bucketRequests, id, outcome),
         onRingReply: (id, outcome) => settle(this.ringRequests, id, outcome),
         onChanged: (bucket, key, entries) => this.changes.append(bucket, key, entries),
+        onWatchCoverage: () => this.changes.handleCoverage(),
         onEvent: (event) => this.record(event),
         onPublication: (topic, from, data) => this.pubSub.handlePublication(topic, from, data),
         onCommitRefused: (refused) => this.space.handleRefused(refused),

@@ -17,8 +17,8 @@ import {
   type MemberUpdate,
 } from '../protocol/membership/message.ts';
 import type { PeerMessage } from '../protocol/node/message.ts';
-import { type PageItem, type ShardContext, type SyncItem, UNNAMED_MAX } from '../protocol/replication/message.ts';
-import type { ClientReply, ClientRequest, ListItem } from '../protocol/replication/request.ts';
+import { type PageItem, type SyncItem, UNNAMED_MAX } from '../protocol/replication/message.ts';
+import type { ClientReply, ClientRequest, ListItem, ShardContext } from '../protocol/replication/request.ts';
 import {
   boolean,
   bytes,
@@ -199,6 +199,7 @@ const request: Codec<ClientRequest> = union<ClientRequest, 'type'>('type', {
   confirm: [3, record({ bucket: bucketName, key: keyText, dot })],
 });
 
+const shardContext: Codec<ShardContext> = record<ShardContext>({ shard, context: causalContext });
 const listItem: Codec<ListItem> = record<ListItem>({ key: keyText, entries, context: nullable(causalContext) });
 const pageItem: Codec<PageItem> = record<PageItem>({ key: keyText, entries });
 const reply: Codec<ClientReply> = union<ClientReply, 'type'>('type', {
@@ -224,6 +225,7 @@ const reply: Codec<ClientReply> = union<ClientReply, 'type'>('type', {
       resumeAfter: prefix,
       complete: boolean,
       answered: list(nodeId, RING_MEMBERS_MAX),
+      contexts: list(shardContext, SHARDS_MAX),
     }),
   ],
   failed: [3, record({ failure })],
@@ -238,7 +240,6 @@ const syncItem: Codec<SyncItem> = record<SyncItem>({
   events: list(dot, DOTS_MAX),
 });
 const shards = list(shard, SHARDS_MAX);
-const shardContext: Codec<ShardContext> = record<ShardContext>({ shard, context: causalContext });
 const digests = list(uint32, SHARDS_MAX);
 const standing = oneOf('stored', 'partial', 'former', 'none');
 
@@ -400,8 +401,9 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
   'sync-fetched': [41, record({ shard, context: causalContext, items: list(syncItem, ITEMS_MAX) })],
   'catalog-digest': [50, record({ digest: uint32 })],
   catalog: [51, record({ state: catalogState, reply: boolean })],
-  watch: [60, record({ buckets: list(bucketName, BUCKETS_MAX) })],
-  change: [61, record({ bucket: bucketName, key: keyText, entries })],
+  watch: [60, record({ id, buckets: list(bucketName, BUCKETS_MAX) })],
+  change: [61, record({ seq: integer(), bucket: bucketName, key: keyText, entries, context: causalContext })],
+  watching: [62, record({ id, actor: actorId, run: uint32, seq: integer() })],
   'clock-ask': [70, record({ id: seq })],
   'clock-tell': [71, record({ id: seq, wallMs: integer() })],
 });
@@ -430,6 +432,7 @@ export function laneOf(message: PeerMessage): Lane {
     case 'read':
     case 'read-reply':
     case 'change':
+    case 'watching':
     case 'counter-check':
     case 'counter-report':
     case 'sync-digest':

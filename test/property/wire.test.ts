@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { HoldfastError } from '../../src/lib/failure.ts';
+import { CausalContext } from '../../src/protocol/causal/context.ts';
 import type { PeerMessage } from '../../src/protocol/node/message.ts';
 import type { RecordWrite } from '../../src/protocol/replication/record.ts';
 import {
@@ -140,7 +141,14 @@ describe('frames', () => {
   });
 
   test('a byte order mark in front of a key stays part of it, on the wire and on disk', () => {
-    const message: PeerMessage = { type: 'change', bucket: 'default', key: '\ufeffkey', entries: [] };
+    const message: PeerMessage = {
+      type: 'change',
+      bucket: 'default',
+      key: '\ufeffkey',
+      entries: [],
+      seq: 1,
+      context: new CausalContext(),
+    };
     expect(decodeFrame(frameOf([message])).messages).toEqual([message]);
     const of = { bucket: 'default', key: '\ufeffkey' };
     const row = storageWrite({ table: 'object', shard: 1, name: of, value: { entries: [], past: null } });

@@ -99,6 +99,18 @@ describe('a session', () => {
     expect(dotsOf(get(cluster, a, 'all', null)).sort()).toEqual([dotText(unseen), dotText(dotOf(third))].sort());
   });
 
+  test('keeps what it has seen with a write that had nothing to do', () => {
+    const cluster = formed(3);
+    const [a, b, c] = cluster.nodes as [SimNode, SimNode, SimNode];
+    cluster.partition([a], [b, c]);
+    cluster.run(DISCONNECT_MS);
+    const written = mutate(cluster, a, KEY, put('only here'), 'one')();
+    const request = { type: 'mutate', bucket: BUCKET, key: KEY, mutation: { type: 'delete' }, level: 'one' } as const;
+    const nothing = ask(cluster, b, { ...request, context: tokenOf(written) })();
+    expect(nothing).toMatchObject({ type: 'mutate', applied: false });
+    expect(get(cluster, c, 'one', tokenOf(nothing))).toMatchObject({ failure: { code: 'session-unavailable' } });
+  });
+
   test('replaces what it has seen also where only another node has that', () => {
     const cluster = formed(3);
     const [a, b, c] = cluster.nodes as [SimNode, SimNode, SimNode];

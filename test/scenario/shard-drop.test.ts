@@ -59,6 +59,7 @@ class Leaver {
         hintBytesMax: 1024 * 1024,
         cacheBytes: 1024 * 1024,
         maxClockDriftMs: 60_000,
+        isWatched: () => false,
       },
       PLACEMENT,
       () => 'lww',

@@ -248,6 +248,12 @@ export class SimCluster {
     return changed;
   }
 
+  /** Clients of a node watch these buckets from now on. */
+  watch(node: SimNode, buckets: readonly string[]): void {
+    const { running } = node;
+    if (running !== null) this.deliver(node, running, () => this.inputs(node, [{ type: 'watch', buckets }]));
+  }
+
   /** The disk has given back a bad record; it has been set aside. */
   reportLost(node: SimNode, shard: number, name: ObjectName): void {
     const { running } = node;
@@ -471,8 +477,13 @@ export class SimCluster {
         running.ringReplies.delete(effect.id);
         return use?.(effect.outcome);
       }
-      case 'bucket-reply':
       case 'changed':
+        for (const observer of this.observers) observer.changed?.(node, effect);
+        break;
+      case 'watch-coverage':
+        for (const observer of this.observers) observer.coverage?.(node);
+        break;
+      case 'bucket-reply':
       case 'misbehaviour':
         return;
       case 'event':

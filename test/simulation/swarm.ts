@@ -7,6 +7,7 @@ import type { History } from './history.ts';
 import type { SimObserver } from './observer.ts';
 import { drawSchedule, type Schedule } from './schedule.ts';
 import { SessionClients, type SessionHistory } from './session-clients.ts';
+import { WatchClient } from './watch-clients.ts';
 import { Workload } from './workload.ts';
 
 /** Time for everything to converge once faults have stopped. */
@@ -46,8 +47,9 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
   const workload = new Workload(cluster, new Prng(prng.uint32()), HOT_KEYS, new Prng(prng.uint32()));
   const { history } = workload;
   const sessions = new SessionClients(cluster, new Prng(prng.uint32()), history.sent);
-  const checkers = allCheckers(cluster, history, sessions.history);
-  cluster.observers.push(...checkers, ...(options.observers ?? []));
+  const watch = new WatchClient(cluster, new Prng(prng.uint32()));
+  const checkers = allCheckers(cluster, { history, sessions: sessions.history, watch });
+  cluster.observers.push(watch, ...checkers, ...(options.observers ?? []));
   const faults: string[] = [];
   const note = (text: string): void => {
     faults.push(`${(cluster.clock.nowMs / 1000).toFixed(1)} s  ${text}`);
@@ -61,11 +63,13 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
   cluster.weather = schedule.weather;
   workload.start(schedule.opIntervalMs);
   sessions.start(schedule.opIntervalMs * 2);
+  watch.start();
   cluster.run(schedule.safetyMs);
 
   note('faults stop');
   workload.stop();
   sessions.stop();
+  watch.stay();
   injector.endAll();
   const settled = cluster.runUntil(
     () => cluster.isSettled() && checkConvergence(cluster).length === 0,

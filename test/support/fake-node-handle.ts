@@ -8,6 +8,7 @@ import type {
   ClientRequest,
   ClusterEvent,
   ConflictPolicy,
+  Coverage,
   Entries,
   EventFeed,
   GetReply,
@@ -319,7 +320,7 @@ export class FakeNodeHandle implements NodeHandle {
     const items = matching.slice(0, request.limit);
     const more = matching.length > items.length;
     const resumeAfter = more ? (items.at(-1)?.key ?? '') : '';
-    return { type: 'list', items, more, resumeAfter, complete: this.complete, answered: [SELF] };
+    return { type: 'list', items, more, resumeAfter, complete: this.complete, answered: [SELF], contexts: [] };
   }
 }
 
@@ -384,6 +385,9 @@ class FakeChangeFeed implements ChangeFeed {
   private readonly retained: number;
   private readonly kept: ChangeEvent[] = [];
   private readonly listeners = new Set<(change: ChangeEvent) => void>();
+  private readonly coverageListeners = new Set<() => void>();
+  private registration = 0;
+  settling = false;
   latest = 0;
 
   constructor(run: string, retained: number) {
@@ -406,6 +410,37 @@ class FakeChangeFeed implements ChangeFeed {
   after(bucket: string, seq: number): readonly ChangeEvent[] | null {
     const oldest = this.kept[0]?.seq ?? this.latest + 1;
     return seq < oldest - 1 ? null : this.kept.filter((change) => change.bucket === bucket && change.seq > seq);
+  }
+
+  coverage(): Coverage {
+    return new Map([[SELF, this.registration]]);
+  }
+
+  isSettling(): boolean {
+    return this.settling;
+  }
+
+  isStale(_bucket: string, coverage: Coverage): boolean {
+    return coverage.get(SELF) !== this.registration;
+  }
+
+  onCoverage(listener: () => void): () => void {
+    this.coverageListeners.add(listener);
+    return () => this.coverageListeners.delete(listener);
+  }
+
+  keepCoverage(coverage: Coverage): number {
+    return coverage.get(SELF) ?? 0;
+  }
+
+  keptCoverage(id: number): Coverage | null {
+    return new Map([[SELF, id]]);
+  }
+
+  /** A change may have been lost on the way to the node. */
+  lose(): void {
+    this.registration += 1;
+    for (const listener of this.coverageListeners) listener();
   }
 
   subscribe(bucket: string, prefix: string, listener: (change: ChangeEvent) => void): () => void {

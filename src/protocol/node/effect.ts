@@ -47,6 +47,8 @@ export type NodeEffect =
   | { readonly type: 'ring-reply'; readonly id: number; readonly outcome: RingOutcome }
   /** A watched key changed somewhere in the cluster. */
   | { readonly type: 'changed'; readonly bucket: string; readonly key: string; readonly entries: Entries }
+  /** Somebody else tells of changes now, or some of them may have been lost. */
+  | { readonly type: 'watch-coverage' }
   | { readonly type: 'event'; readonly event: NodeEvent };
 
 export type BucketOutcome =

@@ -1,4 +1,6 @@
 import type { CatalogState } from '../catalog/record.ts';
+import type { CausalContext } from '../causal/context.ts';
+import type { ActorId } from '../causal/dot.ts';
 import type { Entries } from '../causal/entry.ts';
 import type { MembershipMessage } from '../membership/message.ts';
 import type { ReplicationMessage } from '../replication/message.ts';
@@ -16,18 +18,34 @@ export interface CatalogMessage {
   readonly reply: boolean;
 }
 
-/** The buckets that clients of the sender watch: all of them, each time. */
+/** The buckets that clients of the sender watch: all of them, each time. Answered by `watching` with the same number. */
 export interface WatchMessage {
   readonly type: 'watch';
+  readonly id: number;
   readonly buckets: readonly string[];
+}
+
+/** All that the sender had applied when it was asked is synced; of what it applies from then on, it tells. */
+export interface WatchingMessage {
+  readonly type: 'watching';
+  readonly id: number;
+  readonly actor: ActorId;
+  /** Names the run of the sender's process. */
+  readonly run: number;
+  /** The number of its last announcement. */
+  readonly seq: number;
 }
 
 /** A key that the receiver watches has changed at the sender. */
 export interface ChangeMessage {
   readonly type: 'change';
+  /** Counts the sender's announcements to the receiver. */
+  readonly seq: number;
   readonly bucket: string;
   readonly key: string;
   readonly entries: Entries;
+  /** What the entries are the state of. */
+  readonly context: CausalContext;
 }
 
 /** "What does your clock show?" Goes along with what is sent anyway. */
@@ -46,7 +64,7 @@ export interface ClockTellMessage {
 
 export type ClockExchange = ClockAskMessage | ClockTellMessage;
 export type CatalogExchange = CatalogDigestMessage | CatalogMessage;
-export type WatchExchange = WatchMessage | ChangeMessage;
+export type WatchExchange = WatchMessage | WatchingMessage | ChangeMessage;
 
 /** Everything that nodes say to each other. */
 export type PeerMessage = MembershipMessage | ReplicationMessage | CatalogExchange | WatchExchange | ClockExchange;

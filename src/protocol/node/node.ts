@@ -4,7 +4,10 @@ import { Prng } from '../../lib/prng.ts';
 import { Catalog } from '../catalog/catalog.ts';
 import type { BucketRecord, CatalogState } from '../catalog/record.ts';
 import type { RingPlace } from '../catalog/ring-record.ts';
+import type { CausalContext } from '../causal/context.ts';
 import type { ActorId } from '../causal/dot.ts';
+import type { Entries } from '../causal/entry.ts';
+import { liveEntries } from '../causal/value.ts';
 import type { Instant, Machine, NodeId } from '../machine.ts';
 import type { ClaimAuthority } from '../membership/claim.ts';
 import type { MembershipEffect } from '../membership/effect.ts';
@@ -15,13 +18,14 @@ import type { KnownMember, MembershipTiming } from '../membership/options.ts';
 import type { ReplicationOptions } from '../replication/core.ts';
 import type { ReplicationEffect, ReplicationInput } from '../replication/effect.ts';
 import { Replication, type ReplicationStats, type RestoredReplication } from '../replication/replication.ts';
+import type { ClientReply, ListRequest } from '../replication/request.ts';
 import { Ring } from '../ring/ring.ts';
 import { CatalogExchanger } from './catalog-exchange.ts';
 import { type ClockState, ClusterClock } from './cluster-clock.ts';
 import type { NodeEffect, NodeInput, RingOutcome } from './effect.ts';
-import type { PeerMessage, WatchExchange } from './message.ts';
+import type { PeerMessage } from './message.ts';
 import { ringDifferences } from './ring-difference.ts';
-import { WatchRelay } from './watch-relay.ts';
+import { type Change, type Coverage, WatchRelay } from './watch-relay.ts';
 
 /** Between two reports to membership of how peers serve requests. */
 const OUTCOMES_INTERVAL_MS = 1000;
@@ -37,7 +41,7 @@ export interface NodeOptions {
   readonly shards: number;
   readonly replicas: number;
   readonly membership: Partial<MembershipTiming>;
-  readonly replication: Omit<ReplicationOptions, 'self' | 'actor' | 'prng'>;
+  readonly replication: Omit<ReplicationOptions, 'self' | 'actor' | 'prng' | 'isWatched'>;
   readonly restored: RestoredReplication;
   readonly claims: ClaimAuthority;
   readonly prng: Prng;
@@ -49,7 +53,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   private readonly membership: Membership;
   private readonly catalog: Catalog;
   private readonly exchanger: CatalogExchanger;
-  private readonly watches = new WatchRelay();
+  private readonly watches: WatchRelay;
   private readonly replication: Replication;
   private readonly connected = new Set<NodeId>();
   private readonly clock: ClusterClock;
@@ -59,6 +63,12 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   private currentRing: Ring;
   private outcomesMs = Number.NEGATIVE_INFINITY;
   private effects: NodeEffect[] = [];
+  private now: Instant;
+  /** Reads of this node's own, by their number, which is below 0. */
+  private readonly reads = new Map<number, (reply: ClientReply) => void>();
+  private lastRead = 0;
+  /** Snapshots under way, by the number of the request. */
+  private readonly snapshots = new Map<number, ListRequest>();
 
   constructor(options: NodeOptions, now: Instant) {
     this.options = options;
@@ -80,12 +90,20 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     });
     this.exchanger = new CatalogExchanger(this.catalog, fork(prng));
     this.replication = new Replication(
-      { ...options.replication, self, actor: options.actor, prng: fork(prng) },
+      {
+        ...options.replication,
+        self,
+        actor: options.actor,
+        prng: fork(prng),
+        isWatched: (bucket) => this.watches.isWatched(bucket),
+      },
       this.currentRing,
       (bucket) => this.catalog.bucket(bucket)?.conflict ?? 'lww',
       options.restored,
       now,
     );
+    this.watches = this.newWatches(prng.uint32());
+    this.now = now;
     this.clock = new ClusterClock(options.replication.maxClockDriftMs, this.currentRing.memberCount, now);
     this.tellClock(now);
   }
@@ -124,6 +142,21 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     return this.membership.estimatedRttMs(id);
   }
 
+  /** Who tells this node of every change in the bucket; what a client that has read everything relies on. */
+  watchCoverage(bucket: string): Coverage {
+    return this.watches.coverage(bucket);
+  }
+
+  /** True while not all that are connected have confirmed that they tell of the bucket. */
+  isWatchSettling(bucket: string): boolean {
+    return this.watches.isSettling(bucket);
+  }
+
+  /** True when a client that relies on these may have missed a change. */
+  isWatchStale(bucket: string, coverage: Coverage): boolean {
+    return this.watches.isStale(bucket, coverage);
+  }
+
   membershipStats(): MembershipStats {
     return this.membership.stats();
   }
@@ -142,6 +175,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   }
 
   handle(input: NodeInput, now: Instant): NodeEffect[] {
+    this.now = now;
     this.clock.observe(now, this.send);
     this.tellClock(now);
     this.dispatch(input, now);
@@ -151,18 +185,21 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   }
 
   handleTimeout(now: Instant): NodeEffect[] {
+    this.now = now;
     this.clock.observe(now, this.send);
     this.clock.handleTimeout(now);
     this.tellClock(now);
     this.fromMembership(this.membership.handleTimeout(now), now);
     this.fromReplication(this.replication.handleTimeout(this.clock.corrected(now)));
     this.exchanger.handleTimeout(now, this.send);
+    this.watches.handleTimeout(now.monoMs);
     return this.takeEffects();
   }
 
   nextDeadline(): number | undefined {
     const cores = earlier(this.membership.nextDeadline(), this.replication.nextDeadline());
-    return earlier(earlier(cores, this.clock.nextDeadline()), this.exchanger.nextDeadline());
+    const others = earlier(this.exchanger.nextDeadline(), this.watches.nextDeadline());
+    return earlier(earlier(cores, this.clock.nextDeadline()), others);
   }
 
   /** Replication works with the cluster's clock; membership with monotonic time and the clock that people see. */
@@ -213,8 +250,10 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       case 'change-ring':
         return this.changeRing(input, now);
       case 'watch':
-        return this.watches.handleWanted(input.buckets, this.send);
+        return this.watches.handleWanted(input.buckets, now.monoMs);
       case 'request':
+        if (input.request.type === 'list' && input.request.snapshot) this.snapshots.set(input.id, input.request);
+        return this.replicate(input, now);
       case 'persisted':
       case 'cleared':
       case 'object-lost':
@@ -237,8 +276,9 @@ export class Node implements Machine<NodeInput, NodeEffect> {
         return;
       }
       case 'watch':
+      case 'watching':
       case 'change':
-        return this.handleWatch(from, message);
+        return this.watches.handleMessage(from, message);
       case 'clock-ask':
       case 'clock-tell':
         return this.clock.handleMessage(from, message, now, this.send);
@@ -257,7 +297,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.fromMembership(this.membership.handle({ type: 'connected', peer }, now), now);
     this.exchanger.handleConnected(peer, now, this.send);
     this.clock.handleConnected(peer, now, this.send);
-    this.watches.handleConnected(peer, this.send);
+    this.watches.handleConnected(peer);
     this.replicate({ type: 'peer-up', peer }, now);
   }
 
@@ -324,11 +364,57 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.effects.push({ type: 'bucket-reply', id: input.id, outcome });
   }
 
-  private handleWatch(from: NodeId, message: WatchExchange): void {
-    if (this.watches.handleMessage(from, message) && message.type === 'change') {
-      const { bucket, key, entries } = message;
-      this.effects.push({ type: 'changed', bucket, key, entries });
+  private newWatches(run: number): WatchRelay {
+    const { self, actor, shards } = this.options;
+    return new WatchRelay({
+      self,
+      actor,
+      run,
+      shardOf: (bucket, key) => this.currentRing.shardOf(bucket, key),
+      owners: () => Array.from({ length: shards }, (_, shard) => this.currentRing.owners(shard)),
+      send: this.send,
+      whenDurable: (use) => this.fromReplication(this.replication.whenDurable(use, this.clock.corrected(this.now))),
+      read: (bucket, key, session, use) => this.read(bucket, key, session, use),
+      tell: (bucket, key, entries) => this.tell(bucket, key, entries),
+      onCoverage: () => this.effects.push({ type: 'watch-coverage' }),
+    });
+  }
+
+  private tell(bucket: string, key: string, entries: Entries): void {
+    this.effects.push({ type: 'changed', bucket, key, entries: this.live(bucket, entries) });
+  }
+
+  private read(bucket: string, key: string, session: CausalContext | null, use: (state: Change | null) => void): void {
+    const id = --this.lastRead;
+    this.reads.set(id, (reply) => {
+      use(reply.type === 'get' ? { bucket, key, entries: reply.entries, context: reply.context } : null);
+    });
+    const request = { type: 'get', bucket, key, level: 'quorum', session } as const;
+    this.replicate({ type: 'request', id, request }, this.now);
+  }
+
+  private fromRequest(id: number, reply: ClientReply): void {
+    const use = this.reads.get(id);
+    if (use !== undefined) {
+      this.reads.delete(id);
+      use(reply);
+      return;
     }
+    const request = this.snapshots.get(id);
+    this.snapshots.delete(id);
+    if (request === undefined || reply.type !== 'list') {
+      this.effects.push({ type: 'reply', id, reply });
+      return;
+    }
+    const items = this.watches
+      .showSnapshot(request, reply)
+      .map((item) => ({ ...item, entries: this.live(request.bucket, item.entries) }))
+      .filter(({ entries }) => entries.length > 0);
+    this.effects.push({ type: 'reply', id, reply: { ...reply, items } });
+  }
+
+  private live(bucket: string, entries: Entries): Entries {
+    return liveEntries(entries, this.wallMs(this.now), this.catalog.bucket(bucket)?.conflict ?? 'lww');
   }
 
   private fromMembership(effects: readonly MembershipEffect[], now: Instant): void {
@@ -364,11 +450,12 @@ export class Node implements Machine<NodeInput, NodeEffect> {
         case 'notify':
           this.effects.push({ type: 'event', event: effect.event });
           break;
-        case 'changed': {
-          const { bucket, key, entries } = effect;
-          if (this.watches.handleLocal(bucket, key, entries, this.send)) this.effects.push(effect);
+        case 'changed':
+          this.watches.handleLocal(effect);
           break;
-        }
+        case 'reply':
+          this.fromRequest(effect.id, effect.reply);
+          break;
         default:
           this.effects.push(effect);
       }

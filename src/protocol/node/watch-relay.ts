@@ -1,83 +1,340 @@
-import { dotText } from '../causal/dot.ts';
+import { compareUtf8 } from '../../lib/utf8.ts';
+import type { CausalContext } from '../causal/context.ts';
+import type { ActorId } from '../causal/dot.ts';
 import type { Entries } from '../causal/entry.ts';
-import { winner } from '../causal/value.ts';
 import type { NodeId } from '../machine.ts';
-import type { WatchExchange } from './message.ts';
+import type { ListItem, ListReply, ListRequest } from '../replication/request.ts';
+import { ChangeMemory, type KeyState } from './change-memory.ts';
+import type { ChangeMessage, WatchExchange, WatchingMessage, WatchMessage } from './message.ts';
 
-/** Keys whose last announced version is remembered, to pass each change on once. */
-const VERSIONS_MAX = 65_536;
 /** Buckets one node may watch. */
 const WATCHED_BUCKETS_MAX = 1024;
+/** Registrations are repeated that often: the answers show what was lost on the way. */
+const REFRESH_MS = 5000;
+/** Keys that are read at once because their announcement may be old. */
+const READS_MAX = 4096;
 
-interface Version {
-  readonly dots: string;
-  readonly hlc: number;
+/** Which announcements a client relies on: of each node that tells, the number of its registration. */
+export type Coverage = ReadonlyMap<NodeId, number>;
+
+/** A change as an owner announces it. */
+export interface Change {
+  readonly bucket: string;
+  readonly key: string;
+  readonly entries: Entries;
+  /** What the entries are the state of. */
+  readonly context: CausalContext;
 }
 
-export type WatchSend = (to: NodeId, message: WatchExchange) => void;
+export interface WatchRelayParts {
+  readonly self: NodeId;
+  readonly actor: ActorId;
+  /** Names this run of the process. */
+  readonly run: number;
+  readonly shardOf: (bucket: string, key: string) => number;
+  /** Owners of all shards, in order of the shard. */
+  readonly owners: () => readonly (readonly NodeId[])[];
+  readonly send: (to: NodeId, message: WatchExchange) => void;
+  /** Calls back once everything applied up to now is synced. */
+  readonly whenDurable: (use: () => void) => void;
+  /** Reads a key of a quorum of its owners; with a session the answer covers that, or there is none. */
+  readonly read: (
+    bucket: string,
+    key: string,
+    session: CausalContext | null,
+    use: (state: Change | null) => void,
+  ) => void;
+  /** Clients of this node are to hear of it. */
+  readonly tell: (bucket: string, key: string, entries: Entries) => void;
+  /** Somebody began to tell changes, or some may have been lost. */
+  readonly onCoverage: () => void;
+}
+
+/** A node that tells this one of changes. */
+interface Teller {
+  readonly actor: ActorId;
+  readonly run: number;
+  lastSeq: number;
+  /** Since when it tells every change of a bucket: the number of the registration. */
+  readonly registrations: Map<string, number>;
+}
+
+/** A node that this one tells of changes. */
+interface Watcher {
+  buckets: ReadonlySet<string>;
+  seq: number;
+}
 
 /**
- * Carries changes from the owners of a key to the nodes whose clients watch its bucket. Every owner tells, so that
- * no failure of one hides a change; the watching node passes each version on once and drops what is older.
+ * Carries changes from the owners of a key to the nodes whose clients watch its bucket. Every owner tells of what it
+ * applies; the watching node passes each state on once, and none after a newer one.
+ *
+ * A registration is confirmed once all that the teller had applied by then is synced: what a listing asked for after
+ * that does not show, is told. Tellers number what they say, so that a loss is noticed with the next announcement or
+ * confirmation; the registration then counts as a new one. A client that has read everything an owner held, and has
+ * been told by it without a gap since, has all that the owner has, and in the end what all have (`isStale`).
  */
 export class WatchRelay {
+  private readonly parts: WatchRelayParts;
+  private readonly memory = new ChangeMemory();
   private wanted: ReadonlySet<string> = new Set();
-  private readonly watchers = new Map<NodeId, ReadonlySet<string>>();
   private readonly peers = new Set<NodeId>();
-  private readonly versions = new Map<string, Version>();
+  private readonly tellers = new Map<NodeId, Teller>();
+  /** The actor that each node had last: another one means that a disk is lost, with what only it had. */
+  private readonly actors = new Map<NodeId, ActorId>();
+  /** Buckets named in the requests that are not confirmed yet, by node. */
+  private readonly asked = new Map<NodeId, { readonly id: number; readonly buckets: readonly string[] }>();
+  private readonly watchers = new Map<NodeId, Watcher>();
+  private readonly reading = new Set<string>();
+  private lastId = 0;
+  private refreshMs: number | undefined;
 
-  handleConnected(peer: NodeId, send: WatchSend): void {
+  constructor(parts: WatchRelayParts) {
+    this.parts = parts;
+  }
+
+  /** True when somebody is to hear of changes in the bucket. */
+  isWatched(bucket: string): boolean {
+    if (this.wanted.has(bucket)) return true;
+    for (const { buckets } of this.watchers.values()) if (buckets.has(bucket)) return true;
+    return false;
+  }
+
+  handleConnected(peer: NodeId): void {
     this.peers.add(peer);
-    if (this.wanted.size > 0) send(peer, { type: 'watch', buckets: [...this.wanted] });
+    if (this.wanted.size > 0) this.ask(peer);
   }
 
   handleDisconnected(peer: NodeId): void {
     this.peers.delete(peer);
     this.watchers.delete(peer);
+    this.asked.delete(peer);
+    if (this.tellers.delete(peer)) this.parts.onCoverage();
   }
 
   /** Clients of this node watch these buckets from now on. */
-  handleWanted(buckets: readonly string[], send: WatchSend): void {
+  handleWanted(buckets: readonly string[], nowMs: number): void {
     this.wanted = new Set(buckets.slice(0, WATCHED_BUCKETS_MAX));
-    for (const peer of this.peers) send(peer, { type: 'watch', buckets: [...this.wanted] });
-  }
-
-  /** A key changed in this node's own replica. True when clients of this node are to hear of it. */
-  handleLocal(bucket: string, key: string, entries: Entries, send: WatchSend): boolean {
-    for (const [peer, buckets] of this.watchers) {
-      if (buckets.has(bucket)) send(peer, { type: 'change', bucket, key, entries });
+    if (this.wanted.size === 0) this.memory.clear();
+    for (const { registrations } of this.tellers.values()) {
+      for (const bucket of registrations.keys()) if (!this.wanted.has(bucket)) registrations.delete(bucket);
     }
-    return this.isNews(bucket, key, entries);
+    for (const peer of this.peers) this.ask(peer);
+    this.askSelf();
+    this.refreshMs = this.wanted.size === 0 ? undefined : nowMs + REFRESH_MS;
   }
 
-  /** True when the message is a change that clients of this node are to hear of. */
-  handleMessage(from: NodeId, message: WatchExchange): boolean {
-    if (message.type === 'change') return this.isNews(message.bucket, message.key, message.entries);
-    if (message.buckets.length === 0) this.watchers.delete(from);
-    else this.watchers.set(from, new Set(message.buckets));
+  handleTimeout(nowMs: number): void {
+    if (this.refreshMs === undefined || this.refreshMs > nowMs) return;
+    this.refreshMs = nowMs + REFRESH_MS;
+    for (const peer of this.peers) this.ask(peer);
+    // Who relies on a teller that is gone may do with another one now.
+    this.parts.onCoverage();
+  }
+
+  nextDeadline(): number | undefined {
+    return this.refreshMs;
+  }
+
+  /** A key changed in this node's own replica. */
+  handleLocal(change: Change): void {
+    const { bucket, key, entries, context } = change;
+    for (const [peer, watcher] of this.watchers) {
+      if (!watcher.buckets.has(bucket)) continue;
+      this.parts.send(peer, { type: 'change', seq: ++watcher.seq, bucket, key, entries, context });
+    }
+    this.take(change);
+  }
+
+  handleMessage(from: NodeId, message: WatchExchange): void {
+    switch (message.type) {
+      case 'watch':
+        return this.handleWatch(from, message);
+      case 'watching':
+        return this.handleWatching(from, message);
+      case 'change':
+        return this.handleChange(from, message);
+    }
+  }
+
+  /** Who tells of every change in the bucket now. */
+  coverage(bucket: string): Coverage {
+    const coverage = new Map<NodeId, number>();
+    for (const [node, { registrations }] of this.tellers) {
+      const registration = registrations.get(bucket);
+      if (registration !== undefined) coverage.set(node, registration);
+    }
+    return coverage;
+  }
+
+  /** True while nodes that are connected have not confirmed yet that they tell of the bucket. */
+  isSettling(bucket: string): boolean {
+    if (!this.wanted.has(bucket)) return true;
+    for (const node of [...this.peers, this.parts.self]) {
+      if (this.tellers.get(node)?.registrations.has(bucket) !== true) return true;
+    }
     return false;
   }
 
-  private isNews(bucket: string, key: string, entries: Entries): boolean {
-    if (!this.wanted.has(bucket)) return false;
-    const id = `${bucket}\0${key}`;
-    const last = this.versions.get(id);
-    const dots = entries.map((entry) => dotText(entry.dot)).join(' ');
-    const hlc = winner(entries)?.hlc ?? last?.hlc ?? 0;
-    if (last !== undefined && (last.dots === dots || hlc < last.hlc || isStalePut(last, entries, hlc))) return false;
-    this.versions.delete(id);
-    this.versions.set(id, { dots, hlc });
-    if (this.versions.size > VERSIONS_MAX) {
-      for (const oldest of this.versions.keys()) {
-        this.versions.delete(oldest);
-        break;
+  /**
+   * True when a client that relies on these announcements may have missed a change that is to be had: of some shard
+   * every owner has been lost sight of meanwhile, and one tells now.
+   */
+  isStale(bucket: string, coverage: Coverage): boolean {
+    const now = this.coverage(bucket);
+    return this.parts.owners().some((owners) => {
+      if (owners.some((owner) => isSteady(coverage, now, owner))) return false;
+      return owners.some((owner) => now.has(owner));
+    });
+  }
+
+  /** What a client that is sent a snapshot is to be shown, given what has been told. Others hear of what is news to them. */
+  showSnapshot(request: ListRequest, reply: ListReply): ListItem[] {
+    const { bucket, prefix, after } = request;
+    const shown = (key: string, entries: Entries, isNews: boolean, context: CausalContext | null): ListItem => {
+      if (isNews) this.parts.tell(bucket, key, entries);
+      return { key, entries, context };
+    };
+    const items = reply.items.map((item) => {
+      if (item.context === null) return item;
+      const { entries, isNews } = this.memory.show(this.stateOf({ bucket, ...item, context: item.context }));
+      return shown(item.key, entries, isNews, item.context);
+    });
+    const bounds = {
+      bucket,
+      prefix,
+      after,
+      upTo: reply.more ? reply.resumeAfter : null,
+      keys: new Set(items.map(({ key }) => key)),
+      contexts: new Map(reply.contexts.map(({ shard, context }) => [shard, context])),
+    };
+    for (const { key, entries, isNews } of this.memory.missing(bounds)) items.push(shown(key, entries, isNews, null));
+    return items.sort((a, b) => compareUtf8(a.key, b.key));
+  }
+
+  private ask(peer: NodeId): void {
+    const id = ++this.lastId;
+    const buckets = [...this.wanted];
+    this.asked.set(peer, { id, buckets });
+    this.parts.send(peer, { type: 'watch', id, buckets });
+  }
+
+  private askSelf(): void {
+    const { self, actor, run, whenDurable } = this.parts;
+    const id = ++this.lastId;
+    this.asked.set(self, { id, buckets: [...this.wanted] });
+    whenDurable(() => this.handleWatching(self, { type: 'watching', id, actor, run, seq: 0 }));
+  }
+
+  private handleWatch(from: NodeId, { id, buckets }: WatchMessage): void {
+    let watcher = this.watchers.get(from);
+    if (watcher === undefined) {
+      watcher = { buckets: new Set(), seq: 0 };
+      if (this.peers.has(from)) this.watchers.set(from, watcher);
+    }
+    watcher.buckets = new Set(buckets);
+    const { actor, run, send, whenDurable } = this.parts;
+    const current = watcher;
+    whenDurable(() => {
+      if (this.watchers.get(from) === current) send(from, { type: 'watching', id, actor, run, seq: current.seq });
+    });
+  }
+
+  private handleWatching(from: NodeId, { id, actor, run, seq }: WatchingMessage): void {
+    const asked = this.asked.get(from);
+    if (asked?.id !== id) return;
+    let teller = this.tellers.get(from);
+    const isOther = teller !== undefined && (teller.actor !== actor || teller.run !== run);
+    const isLost = teller !== undefined && seq > teller.lastSeq;
+    if (teller === undefined || isOther || isLost) {
+      teller = { actor, run, lastSeq: seq, registrations: new Map() };
+      this.tellers.set(from, teller);
+    }
+    let isNew = false;
+    for (const bucket of asked.buckets) {
+      if (!this.wanted.has(bucket) || teller.registrations.has(bucket)) continue;
+      teller.registrations.set(bucket, id);
+      isNew = true;
+    }
+    const before = this.actors.get(from);
+    this.actors.set(from, actor);
+    if (before !== undefined && before !== actor) this.handleLostDisk();
+    if (isNew) this.parts.onCoverage();
+  }
+
+  /** What only the lost disk had may have been told, and is no more: everybody starts anew. */
+  private handleLostDisk(): void {
+    this.memory.discard();
+    for (const { registrations } of this.tellers.values()) {
+      for (const bucket of registrations.keys()) registrations.set(bucket, ++this.lastId);
+    }
+  }
+
+  private handleChange(from: NodeId, message: ChangeMessage): void {
+    const teller = this.tellers.get(from);
+    if (teller !== undefined && message.seq > teller.lastSeq) {
+      const isGap = message.seq !== teller.lastSeq + 1;
+      teller.lastSeq = message.seq;
+      if (isGap) {
+        for (const bucket of teller.registrations.keys()) teller.registrations.set(bucket, ++this.lastId);
+        this.parts.onCoverage();
       }
     }
-    return true;
+    this.take(message);
+  }
+
+  private take(change: Change): void {
+    const { bucket, key } = change;
+    if (!this.wanted.has(bucket)) return;
+    const state = this.stateOf(change);
+    const entries = this.memory.take(state);
+    if (entries === 'unsure') this.readState(state);
+    else if (entries !== 'known') this.parts.tell(bucket, key, entries);
+  }
+
+  /** An announcement that may be older than what was told of the key and forgotten: the key is read instead. */
+  private readState(state: KeyState): void {
+    const { bucket, key, shard } = state;
+    const id = `${bucket}\0${key}`;
+    if (this.reading.size >= READS_MAX) return this.renew(bucket);
+    // Also where it is being read: the answer may be from before this announcement.
+    this.reading.add(id);
+    const session = state.context.clone();
+    const floor = this.memory.floorOf(shard);
+    if (floor !== null) session.union(floor);
+    const use = (read: Change): void => {
+      this.reading.delete(id);
+      if (!this.wanted.has(bucket)) return;
+      const entries = this.memory.force(this.stateOf(read));
+      if (entries !== 'known') this.parts.tell(bucket, key, entries);
+    };
+    this.parts.read(bucket, key, session, (read) => {
+      if (read !== null) return use(read);
+      // What was told is out of reach. What a quorum of the owners has is what counts now.
+      this.parts.read(bucket, key, null, (present) => {
+        if (present !== null) return use(present);
+        this.reading.delete(id);
+        this.renew(bucket);
+      });
+    });
+  }
+
+  /** A change of the bucket was not passed on: who relies on being told of all has to read it again. */
+  private renew(bucket: string): void {
+    for (const { registrations } of this.tellers.values()) {
+      if (registrations.has(bucket)) registrations.set(bucket, ++this.lastId);
+    }
+    this.parts.onCoverage();
+  }
+
+  private stateOf({ bucket, key, entries, context }: Change): KeyState {
+    const whole = context.clone();
+    for (const { dot } of entries) whole.add(dot);
+    return { bucket, key, shard: this.parts.shardOf(bucket, key), entries, context: whole };
   }
 }
 
-/** A slower owner announces what a delete has already removed. */
-function isStalePut(last: Version, entries: Entries, hlc: number): boolean {
-  return last.dots === '' && entries.length > 0 && hlc <= last.hlc;
+function isSteady(coverage: Coverage, now: Coverage, node: NodeId): boolean {
+  const registration = coverage.get(node);
+  return registration !== undefined && now.get(node) === registration;
 }

@@ -29,6 +29,8 @@ export interface ReplicationOptions {
   readonly cacheBytes: number;
   /** Stamps further ahead of the clock are refused; clocks that differ by no more agree. */
   readonly maxClockDriftMs: number;
+  /** Somebody is to be told of changes in the bucket. */
+  readonly isWatched: (bucket: string) => boolean;
 }
 
 /** Requests in flight at once; more are refused with `too-many-requests`. */
@@ -69,6 +71,8 @@ export interface ReplicationCore {
   readonly formers: FormerOwners;
   shardOf(bucket: string, key: string): number;
   conflictOf(bucket: string): ConflictPolicy;
+  /** Somebody is to be told of changes in the bucket. */
+  isWatched(bucket: string): boolean;
   /** Starts an ordered read; `use` gets the rows in a later input. */
   scan: ScanStarter;
 }

@@ -1,3 +1,4 @@
+import type { CausalContext } from '../causal/context.ts';
 import type { Entries } from '../causal/entry.ts';
 import type { NodeId } from '../machine.ts';
 import type { ReplicationMessage } from './message.ts';
@@ -40,8 +41,14 @@ export type ReplicationEffect =
   /** Executed after all earlier `persist` effects and before all later ones; then `cleared`. */
   | { readonly type: 'clear'; readonly range: RecordClear }
   | { readonly type: 'reply'; readonly id: number; readonly reply: ClientReply }
-  /** An owner's copy of a key changed and the change is durable. */
-  | { readonly type: 'changed'; readonly bucket: string; readonly key: string; readonly entries: Entries }
+  /** This node's copy of a watched key changed and the change is durable. `context`: what the entries are the state of. */
+  | {
+      readonly type: 'changed';
+      readonly bucket: string;
+      readonly key: string;
+      readonly entries: Entries;
+      readonly context: CausalContext;
+    }
   | { readonly type: 'notify'; readonly event: ReplicationEvent };
 
 export type ReplicationEvent =

@@ -1,4 +1,5 @@
 import { DeadlineQueue } from '../../lib/deadline-queue.ts';
+import { failure } from '../../lib/failure.ts';
 import { compareUtf8 } from '../../lib/utf8.ts';
 import { CausalContext } from '../causal/context.ts';
 import { type Entries, sizeOf, withoutBytes } from '../causal/entry.ts';
@@ -9,10 +10,12 @@ import type { HintStore } from './hint-store.ts';
 import type { ListMessage, ListReplyMessage, PageItem } from './message.ts';
 import type { ReadCoordinator } from './read-coordinator.ts';
 import type { ObjectRow } from './record.ts';
-import type { ListItem, ListRequest, Respond } from './request.ts';
+import type { ListItem, ListRequest, Respond, ShardContext } from './request.ts';
 
 /** Bytes of entries in one page from one node. */
 const PAGE_BYTES_MAX = 1024 * 1024;
+
+const NOT_SETTLED = failure('quorum-unavailable', 'nodes went away while a snapshot was read; read it again');
 
 /** What one node holds of the shards that it was asked for. */
 type Page = Omit<ListReplyMessage, 'type' | 'id'>;
@@ -160,44 +163,19 @@ export class Lister {
       const shard = this.core.shards.find(id);
       return shard?.owned !== true || !shard.complete;
     });
-    const contexts = query.snapshot ? this.contextsOf(shards) : new Map<number, CausalContext>();
+    const contexts = query.snapshot ? this.contextsOf(shards) : [];
     const scan = { table: 'listing', bucket, shards, hints, prefix, after, limit } as const;
     // The scan reads the disk. What the contexts cover, and what others may have been told of, is to be there.
     this.core.journal.afterTurn(() => {
-      this.core.scan(scan, ({ rows, more }) => use(this.pageOf(bucket, rows, more, { partial, contexts })));
+      this.core.scan(scan, ({ rows, more }) => use({ ...pageOf(rows, more), partial, contexts }));
     });
   }
 
-  private contextsOf(shards: readonly number[]): Map<number, CausalContext> {
-    const contexts = new Map<number, CausalContext>();
-    for (const id of shards) {
-      const context = this.core.shards.find(id)?.context;
-      if (context !== undefined) contexts.set(id, context.clone());
-    }
-    return contexts;
-  }
-
-  private pageOf(
-    bucket: string,
-    rows: readonly ObjectRow[],
-    more: boolean,
-    about: { readonly partial: readonly number[]; readonly contexts: ReadonlyMap<number, CausalContext> },
-  ): Page {
-    const items: PageItem[] = [];
-    const used = new Map<number, CausalContext>();
-    let bytes = 0;
-    let isCut = false;
-    for (const row of rows) {
-      bytes += 64 + row.name.key.length + sizeOf(row.entries);
-      isCut = items.length > 0 && bytes > PAGE_BYTES_MAX;
-      if (isCut) break;
-      items.push({ key: row.name.key, entries: row.entries });
-      const shard = this.core.shardOf(bucket, row.name.key);
-      const context = about.contexts.get(shard);
-      if (context !== undefined) used.set(shard, context);
-    }
-    const contexts = [...used].map(([shard, context]) => ({ shard, context }));
-    return { items, more: more || isCut, partial: about.partial, contexts };
+  private contextsOf(shards: readonly number[]): ShardContext[] {
+    return shards.flatMap((shard) => {
+      const context = this.core.shards.find(shard)?.context;
+      return context === undefined ? [] : [{ shard, context: context.clone() }];
+    });
   }
 
   private handlePage(id: number, from: NodeId, page: Page): void {
@@ -256,10 +234,17 @@ export class Lister {
   ): void {
     const { bucket, values, snapshot } = listing.request;
     const items: (ListItem | null)[] = [];
+    const contexts = contextsIn(listing);
     let open = 1;
     const done = (): void => {
       if (--open > 0) return;
-      const live = items.filter((item): item is ListItem => item !== null && item.entries.length > 0);
+      const found = items.filter((item): item is ListItem => item !== null);
+      // To leave a key out of a snapshot would be to say that it is absent.
+      if (snapshot && found.length < items.length) {
+        listing.respond({ type: 'failed', failure: NOT_SETTLED });
+        return;
+      }
+      const live = snapshot ? found : found.filter(({ entries }) => entries.length > 0);
       listing.respond({
         type: 'list',
         items: values ? live : live.map(withoutValues),
@@ -267,25 +252,22 @@ export class Lister {
         resumeAfter: more ? (keys.at(-1) ?? '') : '',
         complete: listing.complete,
         answered: [...listing.pages.keys()],
+        contexts: [...contexts].map(([shard, context]) => ({ shard, context })),
       });
     };
-    const contextOf = snapshot ? this.contextsIn(listing) : () => null;
     for (const [index, key] of keys.entries()) {
       const copies = byKey.get(key) ?? [];
       const shard = this.core.shardOf(bucket, key);
       const agreed = this.agreed(listing, shard, copies);
       if (agreed !== null) {
         const entries = liveEntries(agreed, this.core.now.wallMs, this.core.conflictOf(bucket));
-        items[index] = { key, entries, context: contextOf(shard) };
+        items[index] = { key, entries, context: contexts.get(shard) ?? null };
         continue;
       }
       open++;
       items[index] = null;
-      // What a page has shown is not lost again on the way.
-      const session = CausalContext.fromDots(copies.flatMap(({ entries }) => entries.map(({ dot }) => dot)));
-      this.reader.handleGet({ type: 'get', bucket, key, level: 'quorum', session }, (reply) => {
-        if (reply.type !== 'get') listing.complete = false;
-        else items[index] = { key, entries: reply.entries, context: snapshot ? reply.context : null };
+      this.read(listing, key, { copies, context: contexts.get(shard) ?? null }, (item) => {
+        items[index] = item;
         done();
       });
     }
@@ -302,18 +284,54 @@ export class Lister {
     return copies.every((copy) => sameEntries(copy.entries, first.entries)) ? first.entries : null;
   }
 
-  /** What equal copies are together the state of, by shard. */
-  private contextsIn({ pages }: Listing): (shard: number) => CausalContext | null {
-    const contexts = new Map<number, CausalContext>();
-    for (const page of pages.values()) {
-      for (const { shard, context } of page.contexts) {
-        const known = contexts.get(shard);
-        if (known === undefined) contexts.set(shard, context.clone());
-        else known.union(context);
-      }
-    }
-    return (shard) => contexts.get(shard) ?? null;
+  /** Reads a key on which the pages differ. What they have shown, and in a snapshot have seen, is not lost on the way. */
+  private read(listing: Listing, key: string, pages: Differing, use: (item: ListItem | null) => void): void {
+    const { bucket, snapshot } = listing.request;
+    const shown = CausalContext.fromDots(pages.copies.flatMap(({ entries }) => entries.map(({ dot }) => dot)));
+    const read = (session: CausalContext, otherwise: () => void): void => {
+      this.reader.handleGet({ type: 'get', bucket, key, level: 'quorum', session }, (reply) => {
+        if (reply.type !== 'get') otherwise();
+        else use({ key, entries: reply.entries, context: snapshot ? reply.context : null });
+      });
+    };
+    const fail = (): void => {
+      listing.complete = false;
+      use(null);
+    };
+    if (pages.context === null) read(shown, fail);
+    else read(pages.context, () => read(shown, fail));
   }
+}
+
+/** The copies of a key on which pages differ, and in a snapshot what they are together the state of. */
+interface Differing {
+  readonly copies: readonly Copy[];
+  readonly context: CausalContext | null;
+}
+
+/** What the pages are together the state of, by shard. */
+function contextsIn({ pages }: Listing): Map<number, CausalContext> {
+  const contexts = new Map<number, CausalContext>();
+  for (const page of pages.values()) {
+    for (const { shard, context } of page.contexts) {
+      const known = contexts.get(shard);
+      if (known === undefined) contexts.set(shard, context.clone());
+      else known.union(context);
+    }
+  }
+  return contexts;
+}
+
+/** As many rows as fit in a page. */
+function pageOf(rows: readonly ObjectRow[], more: boolean): Pick<Page, 'items' | 'more'> {
+  const items: PageItem[] = [];
+  let bytes = 0;
+  for (const { name, entries } of rows) {
+    bytes += 64 + name.key.length + sizeOf(entries);
+    if (items.length > 0 && bytes > PAGE_BYTES_MAX) return { items, more: true };
+    items.push({ key: name.key, entries });
+  }
+  return { items, more };
 }
 
 function sameEntries(a: Entries, b: Entries): boolean {

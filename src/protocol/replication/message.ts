@@ -4,7 +4,7 @@ import type { ActorId, Dot } from '../causal/dot.ts';
 import type { Entries } from '../causal/entry.ts';
 import type { NodeId } from '../machine.ts';
 import type { ObjectName } from './record.ts';
-import type { ClientReply, ClientRequest } from './request.ts';
+import type { ClientReply, ClientRequest, ShardContext } from './request.ts';
 
 /** A replica's copy of one key, and all the key's events that the receiver misses. */
 export interface SyncItem {
@@ -102,18 +102,13 @@ export interface ListReplyMessage {
   readonly more: boolean;
   /** Shards asked for that the sender does not own or has not complete: its answer does not count for them. */
   readonly partial: readonly number[];
-  /** What the items are at least the state of, for each of their shards, in a snapshot. */
+  /** What the page is at least the state of, in a snapshot. */
   readonly contexts: readonly ShardContext[];
 }
 
 export interface PageItem {
   readonly key: string;
   readonly entries: Entries;
-}
-
-export interface ShardContext {
-  readonly shard: number;
-  readonly context: CausalContext;
 }
 
 /** "Which of my events do you know?" */

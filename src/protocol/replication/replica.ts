@@ -5,7 +5,7 @@ import type { Dot } from '../causal/dot.ts';
 import { type Entries, stampOf } from '../causal/entry.ts';
 import { joinEntries } from '../causal/join.ts';
 import { type CausalObject, joinObject, type RemoteObject, samePast, seenOf, stripPast } from '../causal/object.ts';
-import { expiriesOf, liveEntries } from '../causal/value.ts';
+import { expiriesOf } from '../causal/value.ts';
 import type { NodeId } from '../machine.ts';
 import type { Cell } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
@@ -203,10 +203,18 @@ export class Replica {
     if (past !== null && shard.open.size < OPEN_KEYS_MAX) shard.open.set(nameId(cell.name), cell.name);
     if (entries === before.entries) return;
     this.writeExpiries(cell, before.entries, entries);
-    journal.afterTurn(() => {
-      const live = liveEntries(entries, this.core.now.wallMs, this.core.conflictOf(cell.name.bucket));
-      this.core.emit({ type: 'changed', bucket: cell.name.bucket, key: cell.name.key, entries: live });
-    });
+    this.announce(shard, cell, object);
+  }
+
+  /** Tells those who watch the bucket once the change is synced. The context is taken now: a later one covers more. */
+  private announce(shard: Shard, cell: Cell, object: CausalObject): void {
+    const { bucket, key } = cell.name;
+    if (!this.core.isWatched(bucket)) return;
+    const isLost = shard.lost.size > 0 && shard.lost.has(nameId(cell.name));
+    const seen = isLost ? this.copyOfLost(shard, cell).context : seenOf(object, shard.context);
+    const context = seen.clone();
+    const { entries } = object;
+    this.core.journal.afterTurn(() => this.core.emit({ type: 'changed', bucket, key, entries, context }));
   }
 
   /** Lets go of what was kept for events that have arrived since: otherwise a delete would leave a trace for good. */

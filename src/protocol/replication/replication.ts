@@ -185,6 +185,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       formers: this.formers,
       shardOf: (bucket, key) => ring.shardOf(bucket, key),
       conflictOf,
+      isWatched: options.isWatched,
       scan: (scan, use) => this.scan(scan, use),
     };
   }
@@ -205,6 +206,11 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
 
   handle(input: ReplicationInput, now: Instant): ReplicationEffect[] {
     return this.turn(now, () => this.dispatch(input));
+  }
+
+  /** Calls back once everything applied up to now is synced. */
+  whenDurable(use: () => void, now: Instant): ReplicationEffect[] {
+    return this.turn(now, () => this.journal.afterTurn(use));
   }
 
   handleTimeout(now: Instant): ReplicationEffect[] {

@@ -103,6 +103,13 @@ export interface ListReply {
   readonly complete: boolean;
   /** Nodes that have answered for all that they hold. */
   readonly answered: readonly NodeId[];
+  /** Of a snapshot: what the absence of all other keys up to `resumeAfter` is the state of, by shard. */
+  readonly contexts: readonly ShardContext[];
+}
+
+export interface ShardContext {
+  readonly shard: number;
+  readonly context: CausalContext;
 }
 
 export interface ConfirmReply {

@@ -253,7 +253,9 @@ export class WriteCoordinator {
       conflict,
     });
     if (!outcome.applied) {
-      const reply = this.unapplied(outcome.failure, before, copy.context, owners.length);
+      // What has not been replaced here, the client need not have looked at.
+      const context = request.context ?? copy.context;
+      const reply = this.unapplied(outcome.failure, before, context, owners.length);
       this.core.journal.whenDurable(cell.persistId, () => respond(reply));
       return;
     }

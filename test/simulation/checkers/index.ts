@@ -1,6 +1,7 @@
 import type { SimCluster } from '../cluster.ts';
 import type { History } from '../history.ts';
 import type { SessionHistory } from '../session-clients.ts';
+import type { WatchState } from '../watch-clients.ts';
 import { boundsChecker } from './bounds.ts';
 import type { Checker } from './checker.ts';
 import { claimsChecker } from './claims.ts';
@@ -21,17 +22,26 @@ import { trafficChecker } from './traffic.ts';
 import { valuesChecker } from './values.ts';
 import { viewsChecker } from './views.ts';
 import { votesChecker } from './votes.ts';
+import { watchesChecker } from './watches.ts';
 
 export { type Checker, RunAborted } from './checker.ts';
 
+/** What clients of all kinds did and were told. */
+export interface Clients {
+  readonly history: History;
+  readonly sessions: SessionHistory;
+  readonly watch: WatchState;
+}
+
 /** Everything that must hold in every run. To be attached before the first node starts. */
-export function allCheckers(cluster: SimCluster, history: History, sessions: SessionHistory): Checker[] {
+export function allCheckers(cluster: SimCluster, { history, sessions, watch }: Clients): Checker[] {
   return [
     durabilityChecker(cluster, history),
     collectionsChecker(cluster, history),
     convergenceChecker(cluster),
     indexChecker(cluster),
     readsChecker(history, sessions),
+    watchesChecker(cluster, watch),
     valuesChecker(cluster, history),
     lifetimesChecker(cluster, history),
     dotsChecker(cluster),

@@ -389,6 +389,31 @@ const REPLICATION: readonly Mutation[] = [
     seed: 1,
   },
   {
+    name: 'a watch does not notice that nobody has told it everything',
+    file: 'protocol/node/watch-relay.ts',
+    find: 'if (owners.some((owner) => isSteady(coverage, now, owner))) return false;',
+    replace: 'if (owners.some((owner) => coverage.has(owner) || !isSteady(coverage, now, owner))) return false;',
+    caughtBy: 'watches',
+    seed: 1,
+  },
+  {
+    name: 'a snapshot forgets what was told and cannot be read now',
+    file: 'protocol/node/change-memory.ts',
+    find: 'if (context === undefined || known.entries.length === 0) continue;',
+    replace: 'if (context === undefined || known.entries.length >= 0) continue;',
+    caughtBy: 'watches',
+    seed: 30,
+  },
+  {
+    name: 'a watch takes the state of a slower owner for news',
+    file: 'protocol/node/change-memory.ts',
+    find: '(dot) => known.context.has(dot),',
+    replace:
+      '(dot) => known.entries.some((entry) => entry.dot.counter === dot.counter && entry.dot.actor === dot.actor),',
+    caughtBy: 'watches',
+    seed: 1,
+  },
+  {
     name: 'the context of a chunk is taken after its objects',
     file: 'protocol/replication/sync-sender.ts',
     find: "this.core.sendDurable(session.peer, { type: 'sync-objects', shard, sequence, context, items: chunk });",

@@ -7,10 +7,17 @@ const LINGER_MS = 60_000;
 const RETAINED = 16_384;
 const RETAINED_BYTES = 8 * 1024 * 1024;
 
+const TOLD = { coverage: () => new Map(), isSettling: () => false, isStale: () => false };
+
 function setup() {
   const clock = new ManualClock();
   const wanted: (readonly string[])[] = [];
-  const log = new ChangeLog('run', clock, (buckets) => wanted.push(buckets));
+  const log = new ChangeLog(
+    'run',
+    clock,
+    (buckets) => wanted.push(buckets),
+    () => TOLD,
+  );
   const seen: string[] = [];
   const listener = ({ key, seq }: ChangeEvent): void => void seen.push(`${seq} ${key}`);
   return { clock, wanted, log, seen, listener };

@@ -1,0 +1,155 @@
+import type { Prng } from '../../src/lib/prng.ts';
+import { dotText } from '../../src/protocol/causal/dot.ts';
+import type { Entries } from '../../src/protocol/causal/entry.ts';
+import type { Coverage } from '../../src/protocol/node/watch-relay.ts';
+import type { SimCluster } from './cluster.ts';
+import type { SimObserver } from './observer.ts';
+import type { Running, SimNode } from './sim-node.ts';
+
+const BUCKET = 'default';
+const PAGE_KEYS = 64;
+/** As in `src/api/http/watch-stream.ts`. */
+const SETTLE_MS = 1000;
+const POLL_MS = 50;
+const LOOK_MS = 1000;
+const RETRY_MS = 500;
+/** On average, between two moves to another node. */
+const MOVE_MS = 15_000;
+
+/** What one client knows of the bucket by what it was told, as an HTTP client would apply its events. */
+export interface WatchState {
+  /** The versions of each key. */
+  readonly keys: ReadonlyMap<string, string>;
+  /** It has read everything, and relies on being told of the rest. */
+  readonly synced: boolean;
+  readonly node: SimNode | null;
+  readonly snapshots: number;
+  /** Versions that came back after they were gone. */
+  readonly faults: readonly string[];
+}
+
+/**
+ * A client that watches a bucket with snapshots, at one node after another. It mirrors what `watch-stream.ts` does with
+ * promises and a socket.
+ */
+export class WatchClient implements SimObserver, WatchState {
+  readonly keys = new Map<string, string>();
+  readonly faults: string[] = [];
+  synced = false;
+  node: SimNode | null = null;
+  snapshots = 0;
+  private readonly cluster: SimCluster;
+  private readonly prng: Prng;
+  private readonly gone = new Map<string, Set<string>>();
+  private running: Running | null = null;
+  /** Told since the page under way was asked for. */
+  private fresh = new Set<string>();
+  private base: Coverage = new Map();
+  /** Numbers the snapshots: what belongs to an earlier one is void. */
+  private round = 0;
+  private stays = false;
+
+  constructor(cluster: SimCluster, prng: Prng) {
+    this.cluster = cluster;
+    this.prng = prng;
+  }
+
+  start(): void {
+    this.look();
+    this.move();
+  }
+
+  /** It moves no more, unless its node dies. */
+  stay(): void {
+    this.stays = true;
+  }
+
+  changed(node: SimNode, { bucket, key, entries }: { bucket: string; key: string; entries: Entries }): void {
+    if (node !== this.node || node.running !== this.running || bucket !== BUCKET) return;
+    this.fresh.add(key);
+    this.show(key, entries);
+  }
+
+  coverage(node: SimNode): void {
+    // Within the turn of the core: looked at when it is over.
+    if (node === this.node) this.cluster.clock.after(0, () => this.check());
+  }
+
+  private look(): void {
+    this.cluster.clock.after(LOOK_MS, () => {
+      this.check();
+      this.look();
+    });
+  }
+
+  private move(): void {
+    this.cluster.clock.after(this.prng.float() * 2 * MOVE_MS, () => {
+      if (this.stays) return;
+      this.attach();
+      this.move();
+    });
+  }
+
+  private check(): void {
+    if (this.node === null || this.node.running === null || this.node.running !== this.running) return this.attach();
+    if (this.synced && this.running.node.isWatchStale(BUCKET, this.base)) this.restart();
+  }
+
+  private attach(): void {
+    const node = this.prng.pick(this.cluster.nodes.filter(({ running }) => running !== null)) ?? null;
+    if (this.node !== null && this.node !== node) this.cluster.watch(this.node, []);
+    this.node = node;
+    this.running = node?.running ?? null;
+    if (node === null) return;
+    this.cluster.watch(node, [BUCKET]);
+    this.restart();
+  }
+
+  private restart(): void {
+    this.synced = false;
+    this.snapshots++;
+    const round = ++this.round;
+    this.keys.clear();
+    this.gone.clear();
+    const endMs = this.cluster.clock.nowMs + SETTLE_MS;
+    const settle = (): void => {
+      const { running } = this;
+      if (round !== this.round || running === null || this.node?.running !== running) return;
+      if (running.node.isWatchSettling(BUCKET) && this.cluster.clock.nowMs < endMs) {
+        this.cluster.clock.after(POLL_MS, settle);
+        return;
+      }
+      this.page(round, '', running.node.watchCoverage(BUCKET));
+    };
+    settle();
+  }
+
+  private page(round: number, after: string, base: Coverage): void {
+    const { node } = this;
+    if (round !== this.round || node === null) return;
+    this.fresh = new Set();
+    const about = { bucket: BUCKET, prefix: '', after, limit: PAGE_KEYS, values: true, snapshot: true } as const;
+    this.cluster.request(node, { type: 'list', ...about }, (reply) => {
+      if (round !== this.round) return;
+      if (reply.type !== 'list') {
+        this.cluster.clock.after(RETRY_MS, () => this.page(round, after, base));
+        return;
+      }
+      for (const { key, entries } of reply.items) if (!this.fresh.has(key)) this.show(key, entries);
+      const left = new Map([...base].filter(([teller]) => reply.answered.includes(teller)));
+      if (reply.more) return this.page(round, reply.resumeAfter, left);
+      this.base = left;
+      this.synced = true;
+    });
+  }
+
+  private show(key: string, entries: Entries): void {
+    const shown = entries.map(({ dot }) => dotText(dot));
+    const gone = this.gone.get(key) ?? new Set();
+    this.gone.set(key, gone);
+    for (const dot of this.keys.get(key)?.split(' ') ?? []) if (!shown.includes(dot)) gone.add(dot);
+    for (const dot of shown) if (gone.has(dot)) this.faults.push(`${key} went back to ${dot}`);
+    if (shown.length === 0) this.keys.delete(key);
+    else this.keys.set(key, shown.join(' '));
+  }
+}
