@@ -144,7 +144,7 @@ function clockMetrics({ clock, replication: { counters } }: MetricsSnapshot): Me
     counter('holdfast_clock_drift_refused_total', 'Writes refused for a clock too far ahead.', counters.driftRefused),
     counter(
       'holdfast_restamped_total',
-      'Values issued anew because a wrong clock had stamped them with a time far ahead.',
+      'Keys whose stamps were marked because a wrong clock had made them.',
       counters.restamped,
     ),
     gauge(

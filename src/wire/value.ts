@@ -142,6 +142,9 @@ const register: Codec<Register> = {
 /** A member, a field, or the value in a field. */
 export const collectionBytes = bytes(VALUE_BYTES_MAX);
 
+/** Entries that one mark is for: all of a key. */
+const MARKED_MAX = 4 * COLLECTION_ENTRIES_MAX;
+
 const payload: Codec<Payload> = union<Payload, 'kind'>('kind', {
   register: [0, register],
   counter: [1, record({ total: signed, since: counter })],
@@ -150,29 +153,22 @@ const payload: Codec<Payload> = union<Payload, 'kind'>('kind', {
   map: [4, record({})],
   'map-field': [5, record({ field: collectionBytes, hlc: integer(), value: collectionBytes })],
   'map-counter': [6, record({ field: collectionBytes, hlc: integer(), total: signed, since: counter })],
+  mark: [7, record({ of: list(dot, MARKED_MAX), atMs: integer(), latest: integer() })],
 });
-
-/** Stands before a payload, where else its kind does, of which there are far fewer. */
-const RESTATES = 127;
 
 const entry: Codec<Entry> = {
   encode: (writer, value) => {
     dot.encode(writer, value.dot);
     writer.varint(value.hlc);
     writer.varint(value.expiresAtMs);
-    if (value.restates !== undefined) {
-      writer.byte(RESTATES);
-      dot.encode(writer, value.restates);
-    }
     payload.encode(writer, value.payload);
   },
-  decode: (reader) => {
-    const fields = { dot: dot.decode(reader), hlc: reader.varint(), expiresAtMs: reader.varint() };
-    if (reader.peek() !== RESTATES) return { ...fields, payload: payload.decode(reader) };
-    reader.byte();
-    const restates = dot.decode(reader);
-    return { ...fields, payload: payload.decode(reader), restates };
-  },
+  decode: (reader) => ({
+    dot: dot.decode(reader),
+    hlc: reader.varint(),
+    expiresAtMs: reader.varint(),
+    payload: payload.decode(reader),
+  }),
 };
 
 /** Texts kept of each interned codec. */

@@ -4,9 +4,10 @@ import { hlcNext, hlcUndated, isAhead } from '../../src/lib/hlc.ts';
 import { CausalContext } from '../../src/protocol/causal/context.ts';
 import type { Entries } from '../../src/protocol/causal/entry.ts';
 import { joinEntries } from '../../src/protocol/causal/join.ts';
+import { believed, withoutDeadMarks } from '../../src/protocol/causal/mark.ts';
 import { mutate } from '../../src/protocol/causal/mutate.ts';
 import type { Mutation } from '../../src/protocol/causal/mutation.ts';
-import { isMisstamped, restamp } from '../../src/protocol/causal/restamp.ts';
+import { markFor } from '../../src/protocol/causal/restamp.ts';
 import { liveEntries, readCounter, readValue, winner } from '../../src/protocol/causal/value.ts';
 
 const NOW_MS = 1_790_000_000_000;
@@ -16,7 +17,7 @@ const decoder = new TextDecoder();
 
 /** One replica of one key. */
 class Replica {
-  entries: Entries = [];
+  stored: Entries = [];
   readonly context = new CausalContext();
   private readonly actor: string;
   private counter = 0;
@@ -25,38 +26,43 @@ class Replica {
     this.actor = String(index + 1).padStart(16, '0');
   }
 
-  mutate(mutation: Mutation, wallMs: number): void {
-    const dot = { actor: this.actor, counter: this.counter + 1 };
-    const at = { dot, ownFrom: 1, hlc: hlcNext(0, wallMs), wallMs, context: null, conflict: 'lww' as const };
-    const outcome = mutate(this.entries, mutation, at);
-    if (!outcome.applied) return;
-    this.counter++;
-    this.entries = outcome.after;
-    this.context.add(dot);
+  get entries(): Entries {
+    return believed(this.stored);
   }
 
-  restamp(wallMs = NOW_MS): void {
+  mutate(mutation: Mutation, wallMs: number): void {
     const dot = { actor: this.actor, counter: this.counter + 1 };
-    const { added, replaced } = restamp(this.entries, { dot, wallMs, maxDriftMs: DRIFT_MS });
-    const seen = CausalContext.fromDots([...added.map((entry) => entry.dot), ...replaced]);
-    this.entries = joinEntries(
-      this.entries,
-      (each) => this.context.has(each),
-      added,
-      (each) => seen.has(each),
-    ).entries;
-    this.counter += added.length;
-    for (const entry of added) this.context.add(entry.dot);
+    const hlc = hlcNext(0, wallMs);
+    const at = { dot, ownFrom: 1, hlc, wallMs, context: null, conflict: 'lww' as const };
+    const outcome = mutate(this.entries, mutation, at);
+    if (!outcome.applied) return;
+    const seen = CausalContext.fromDots([...outcome.dots, ...outcome.replaced]);
+    this.counter += outcome.dots.length;
+    this.join(outcome.added, seen, CausalContext.fromDots(outcome.dots));
+    expect(this.entries).toEqual(outcome.after);
+  }
+
+  mark(wallMs = NOW_MS): void {
+    const mark = markFor(this.stored, wallMs, DRIFT_MS);
+    if (mark === null) return;
+    const dot = { actor: this.actor, counter: ++this.counter };
+    const events = CausalContext.fromDots([dot]);
+    this.join([{ dot, ...mark }], events, events);
   }
 
   pull(from: Replica): void {
-    this.entries = joinEntries(
-      this.entries,
-      (each) => this.context.has(each),
-      from.entries,
-      (each) => from.context.has(each),
-    ).entries;
-    this.context.union(from.context);
+    this.join(from.stored, from.context, from.context);
+  }
+
+  private join(entries: Entries, seen: CausalContext, events: CausalContext): void {
+    const joined = joinEntries(
+      this.stored,
+      (dot) => this.context.has(dot),
+      entries,
+      (dot) => seen.has(dot),
+    );
+    this.context.union(events);
+    this.stored = withoutDeadMarks(joined.entries, (dot) => this.context.has(dot));
   }
 }
 
@@ -68,63 +74,73 @@ function replicas(): Replica[] {
 
 function settle(all: readonly Replica[]): void {
   for (let round = 0; round < 2; round++) for (const a of all) for (const b of all) a.pull(b);
+  for (const { stored } of all) expect(stored).toEqual((all[0] as Replica).stored);
+}
+
+function put(value: string, expiresAtMs = 0): Mutation {
+  return { type: 'put', value: new TextEncoder().encode(value), contentType: 'text/plain', expiresAtMs, onlyIf: null };
 }
 
 const at = fc.nat(REPLICAS - 1);
 const ahead = fc.constantFrom(0, 0, YEAR_MS, 2 * YEAR_MS);
-const increment = fc.record({
-  type: fc.constant('increment' as const),
-  at,
-  by: fc.integer({ min: -9, max: 9 }),
-  ahead,
-});
+const by = fc.integer({ min: -9, max: 9 });
+const increment = fc.record({ type: fc.constant('increment' as const), at, by, ahead });
 const pull = fc.record({ type: fc.constant('pull' as const), at, from: at });
-const again = fc.record({ type: fc.constant('restamp' as const), at });
+const mark = fc.record({ type: fc.constant('mark' as const), at });
+const remove = fc.record({ type: fc.constant('delete' as const), at, ahead });
 
-function put(value: string): Mutation {
-  return {
-    type: 'put',
-    value: new TextEncoder().encode(value),
-    contentType: 'text/plain',
-    expiresAtMs: 0,
-    onlyIf: null,
-  };
-}
-
-describe('stamps that a wrong clock has made, issued anew', () => {
-  it('every increment counts once, whoever issues which total anew, and when', () => {
+describe('stamps that a wrong clock has made', () => {
+  it('every increment counts once, whoever marks which total, and when', () => {
     fc.assert(
-      fc.property(fc.array(fc.oneof(increment, increment, pull, again), { maxLength: 40 }), (steps) => {
+      fc.property(fc.array(fc.oneof(increment, increment, pull, mark), { maxLength: 40 }), (steps) => {
         const all = replicas();
         let sum = 0;
         for (const step of steps) {
           const replica = all[step.at] as Replica;
           if (step.type === 'pull') replica.pull(all[step.from] as Replica);
-          else if (step.type === 'restamp') replica.restamp();
+          else if (step.type === 'mark') replica.mark();
           else {
             replica.mutate({ type: 'increment', by: step.by }, NOW_MS + step.ahead);
             sum += step.by;
           }
         }
-        for (const replica of all) replica.restamp();
+        for (const replica of all) replica.mark();
         settle(all);
-        for (const { entries } of all) {
-          expect(entries).toEqual((all[0] as Replica).entries);
-          expect(readCounter(entries) ?? 0).toBe(sum);
-        }
+        for (const { entries } of all) expect(readCounter(entries) ?? 0).toBe(sum);
       }),
       { numRuns: 2000 },
     );
   });
 
-  it('several that do it at once leave the value as it was', () => {
-    const write = fc.record({ type: fc.constant('put' as const), at, value: fc.nat(99), ms: fc.nat(5000) });
-    const add = fc.record({
-      type: fc.constant('add' as const),
-      at,
-      by: fc.integer({ min: -9, max: 9 }),
-      ms: fc.nat(5000),
-    });
+  it('a mark brings nothing back, and leaves nothing behind', () => {
+    const write = fc.record({ type: fc.constant('put' as const), at, value: fc.nat(99), ahead });
+    fc.assert(
+      fc.property(fc.array(fc.oneof(write, remove, pull, mark), { maxLength: 40 }), (steps) => {
+        const [marked, plain] = [replicas(), replicas()];
+        for (const all of [marked, plain]) {
+          for (const step of steps) {
+            const replica = all[step.at] as Replica;
+            if (step.type === 'pull') replica.pull(all[step.from] as Replica);
+            else if (step.type === 'put') replica.mutate(put(String(step.value)), NOW_MS + step.ahead);
+            else if (step.type === 'delete') replica.mutate({ type: 'delete' }, NOW_MS + step.ahead);
+            else if (all === marked) replica.mark();
+          }
+          settle(all);
+        }
+        const values = ({ entries }: Replica): string[] =>
+          entries.map(({ payload }) => (payload.kind === 'register' ? decoder.decode(payload.value) : '')).sort();
+        const [a, b] = [marked[0] as Replica, plain[0] as Replica];
+        expect(values(a)).toEqual(values(b));
+        if (a.entries.length === 0) expect(a.stored).toEqual([]);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('several that mark at once leave the value as it was', () => {
+    const ms = fc.nat(5000);
+    const write = fc.record({ type: fc.constant('put' as const), at, value: fc.nat(99), ms });
+    const add = fc.record({ type: fc.constant('add' as const), at, by, ms });
     fc.assert(
       fc.property(
         fc.array(fc.oneof(write, add, pull), { maxLength: 25 }),
@@ -138,14 +154,11 @@ describe('stamps that a wrong clock has made, issued anew', () => {
             else replica.mutate({ type: 'increment', by: step.by }, NOW_MS + YEAR_MS + step.ms);
           }
           settle(all);
-          // Equal ones are decided by their dots, which are new ones afterwards; and half a millisecond is one stamp.
-          const { entries: old } = all[0] as Replica;
-          const registers = old.filter(({ payload }) => payload.kind === 'register').map(({ hlc }) => hlc);
-          const stamps = new Set(old.map(({ hlc }) => hlc));
-          fc.pre(new Set(registers).size === registers.length);
+          // Half a millisecond becomes one stamp.
+          const stamps = new Set((all[0] as Replica).entries.map(({ hlc }) => hlc));
           fc.pre(new Set([...stamps].map(hlcUndated)).size === stamps.size);
           const before = readValue((all[0] as Replica).entries)?.value;
-          for (const doer of doers) (all[doer] as Replica).restamp();
+          for (const doer of doers) (all[doer] as Replica).mark(NOW_MS + doer * 1000);
           settle(all);
           for (const { entries } of all) {
             expect(entries.some(({ hlc }) => isAhead(hlc, NOW_MS, DRIFT_MS))).toBe(false);
@@ -157,40 +170,50 @@ describe('stamps that a wrong clock has made, issued anew', () => {
     );
   });
 
-  it('a write with a true stamp prevails over it', () => {
+  it('lose against true ones', () => {
     const [a, b] = replicas() as [Replica, Replica];
     a.mutate(put('by the wrong clock'), NOW_MS + YEAR_MS);
     b.mutate(put('by a true one'), NOW_MS);
-    a.restamp(NOW_MS + 1000);
+    a.mark(NOW_MS + 1000);
     settle([a, b]);
     expect(decoder.decode(readValue(a.entries)?.value)).toBe('by a true one');
   });
 
-  it('an entry with a true stamp is left alone', () => {
+  it('are told from true ones', () => {
     const [a] = replicas() as [Replica];
     a.mutate(put('x'), NOW_MS + DRIFT_MS);
-    const before = a.entries;
-    a.restamp();
-    expect(a.entries).toEqual(before);
+    const before = a.stored;
+    a.mark();
+    expect(a.stored).toBe(before);
   });
 
-  it('a time to live begins anew', () => {
+  it('are marked once', () => {
     const [a] = replicas() as [Replica];
-    a.mutate({ ...put('x'), expiresAtMs: NOW_MS + YEAR_MS + 3000 } as Mutation, NOW_MS + YEAR_MS);
-    a.restamp();
+    a.mutate(put('x'), NOW_MS + YEAR_MS);
+    a.mark();
+    const before = a.stored;
+    expect(before).toHaveLength(2);
+    a.mark();
+    expect(a.stored).toBe(before);
+  });
+
+  it('let a time to live begin anew', () => {
+    const [a] = replicas() as [Replica];
+    a.mutate(put('x', NOW_MS + YEAR_MS + 3000), NOW_MS + YEAR_MS);
+    a.mark();
     expect(winner(a.entries)?.expiresAtMs).toBe(NOW_MS + 3000);
   });
 
-  it('a value with a time to live by a clock that was never set lives on when it is set', () => {
+  it('in 1970 do not end a time to live once the clock is set', () => {
     const [a] = replicas() as [Replica];
-    a.mutate({ ...put('x'), expiresAtMs: 95_000 } as Mutation, 35_000);
-    expect(liveEntries(a.entries, 95_000, 'lww')).toEqual([]);
-    expect(liveEntries(a.entries, 94_999, 'lww')).toEqual(a.entries);
-    expect(liveEntries(a.entries, NOW_MS, 'lww')).toEqual(a.entries);
-    expect(a.entries.every((entry) => isMisstamped(entry, NOW_MS, DRIFT_MS))).toBe(true);
-    expect(a.entries.some((entry) => isMisstamped(entry, 40_000, DRIFT_MS))).toBe(false);
-    a.restamp();
+    a.mutate(put('x', 95_000), 35_000);
+    expect(liveEntries(a.stored, 95_000, 'lww')).toEqual([]);
+    expect(liveEntries(a.stored, 94_999, 'lww')).toHaveLength(1);
+    expect(liveEntries(a.stored, NOW_MS, 'lww')).toHaveLength(1);
+    a.mark(40_000);
+    expect(a.stored).toHaveLength(1);
+    a.mark();
     expect(winner(a.entries)?.expiresAtMs).toBe(NOW_MS + 60_000);
-    expect(a.entries.some((entry) => isMisstamped(entry, NOW_MS, DRIFT_MS))).toBe(false);
+    expect(liveEntries(a.stored, NOW_MS + 60_000, 'lww')).toEqual([]);
   });
 });

@@ -1,7 +1,6 @@
 import { fieldOf, memberOf } from '../../src/protocol/causal/collection.ts';
 import { type Dot, dotText } from '../../src/protocol/causal/dot.ts';
 import type { Entries, Entry } from '../../src/protocol/causal/entry.ts';
-import { ownerOf } from '../../src/protocol/causal/value.ts';
 import type { ClientReply } from '../../src/protocol/replication/request.ts';
 
 /** One member of a set, or field of a map, as its clients were told of it. */
@@ -80,9 +79,8 @@ export class CollectionHistory {
 
 /** Replies come in any order: what one has taken away may be told before the addition is. */
 function note(part: Part, before: Entries, after: Entries, dot: Dot | null): void {
-  // Issued anew by a node, it is still what its client has added.
   const own = (entries: Entries): string[] =>
-    entries.filter((entry) => partOf(entry) === part.name).map((entry) => dotText(ownerOf(entry)));
+    entries.filter((entry) => partOf(entry) === part.name).map((entry) => dotText(entry.dot));
   const kept = new Set(own(after));
   for (const each of own(before)) {
     if (kept.has(each)) continue;

@@ -2,7 +2,6 @@ import type { Prng } from '../../src/lib/prng.ts';
 import type { CausalContext } from '../../src/protocol/causal/context.ts';
 import { type Dot, dotText } from '../../src/protocol/causal/dot.ts';
 import type { Mutation } from '../../src/protocol/causal/mutation.ts';
-import { ownerOf } from '../../src/protocol/causal/value.ts';
 import type { ClientReply, GetReply, Level, MutateReply } from '../../src/protocol/replication/request.ts';
 import type { SimCluster } from './cluster.ts';
 
@@ -113,7 +112,7 @@ export class SessionClients {
     const known = knownOf(session, key);
     this.write(session, key, known, { type: 'delete' }, ({ before }) => {
       // It has replaced what it saw of that.
-      for (const entry of before) if (known.token?.has(entry.dot) === true) known.gone.add(dotText(ownerOf(entry)));
+      for (const { dot } of before) if (known.token?.has(dot) === true) known.gone.add(dotText(dot));
     });
   }
 
@@ -158,7 +157,7 @@ export class SessionClients {
 
   private check(session: Session, key: string, known: Known, { entries, context }: GetReply): void {
     session.refusals = 0;
-    const shown = new Set(entries.map((entry) => dotText(ownerOf(entry))));
+    const shown = new Set(entries.map(({ dot }) => dotText(dot)));
     const fault = (what: string): void => {
       const time = (this.cluster.clock.nowMs / 1000).toFixed(1);
       this.history.faults.push(`session ${session.name} was ${what} by the read of ${key} at ${time} s`);

@@ -3,6 +3,7 @@ import type { CatalogState } from '../../src/protocol/catalog/record.ts';
 import type { CausalContext } from '../../src/protocol/causal/context.ts';
 import type { ActorId, Dot } from '../../src/protocol/causal/dot.ts';
 import type { Entries } from '../../src/protocol/causal/entry.ts';
+import { believed } from '../../src/protocol/causal/mark.ts';
 import type { CausalObject } from '../../src/protocol/causal/object.ts';
 import type { KnownMember } from '../../src/protocol/membership/options.ts';
 import type {
@@ -186,8 +187,10 @@ export class VirtualDisk {
     return Math.max(...contexts, ...own.map(({ dot }) => dot.counter));
   }
 
+  /** As readers take them. */
   entriesOf(shard: number, name: ObjectName): Entries | null {
-    return this.objects.get(shard)?.get(nameId(name))?.object.entries ?? null;
+    const object = this.objects.get(shard)?.get(nameId(name))?.object;
+    return object === undefined ? null : believed(object.entries);
   }
 
   scan(scan: RecordScan, onCorrupt: OnCorrupt): ScanResult {

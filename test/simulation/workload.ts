@@ -1,7 +1,6 @@
 import type { Prng } from '../../src/lib/prng.ts';
 import { type Dot, sameDot } from '../../src/protocol/causal/dot.ts';
 import type { Mutation } from '../../src/protocol/causal/mutation.ts';
-import { ownerOf } from '../../src/protocol/causal/value.ts';
 import type { Node } from '../../src/protocol/node/node.ts';
 import {
   type ClientReply,
@@ -120,8 +119,7 @@ export class Workload {
     if (key === undefined || history.deleted.has(key)) return;
     const dot = history.acknowledged.get(key)?.dot ?? null;
     this.mutate(key, { type: 'delete' }, 'quorum', (reply) => {
-      const seen =
-        reply.type === 'mutate' && dot !== null && reply.before.some((entry) => sameDot(ownerOf(entry), dot));
+      const seen = reply.type === 'mutate' && dot !== null && reply.before.some((entry) => sameDot(entry.dot, dot));
       if (!seen) return undefined;
       history.deleted.add(key);
       return () => void history.deleted.delete(key);

@@ -47,6 +47,7 @@ const payload: fc.Arbitrary<Payload> = fc.oneof(
   fc.record({ kind: fc.constant('set' as const) }),
   fc.record({ kind: fc.constant('set-member' as const), member: bytes }),
   fc.record({ kind: fc.constant('map' as const) }),
+  fc.record({ kind: fc.constant('mark' as const), of: fc.array(dot, { maxLength: 4 }), atMs: count, latest: count }),
   fc.record({ kind: fc.constant('map-field' as const), field: bytes, hlc: count, value: bytes }),
   fc.record({
     kind: fc.constant('map-counter' as const),
@@ -56,10 +57,7 @@ const payload: fc.Arbitrary<Payload> = fc.oneof(
     since: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
   }),
 );
-const entry: fc.Arbitrary<Entry> = fc.record(
-  { dot, hlc: count, expiresAtMs: count, payload, restates: dot },
-  { requiredKeys: ['dot', 'hlc', 'expiresAtMs', 'payload'] },
-);
+const entry: fc.Arbitrary<Entry> = fc.record({ dot, hlc: count, expiresAtMs: count, payload });
 export const entries: fc.Arbitrary<Entries> = fc
   .uniqueArray(entry, { maxLength: 4, selector: (each) => `${each.dot.actor}-${each.dot.counter}` })
   .map((list) => list.sort((a, b) => compareDots(a.dot, b.dot)));

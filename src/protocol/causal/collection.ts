@@ -119,14 +119,14 @@ function valueIn(ofField: Entries): Uint8Array {
 }
 
 function asKey(entry: Entry): Entry {
-  const { payload } = entry;
+  const { dot, payload } = entry;
   if (payload.kind === 'map-field') {
     const { hlc, value } = payload;
-    return { ...entry, hlc, expiresAtMs: 0, payload: { kind: 'register', value, contentType: '' } };
+    return { dot, hlc, expiresAtMs: 0, payload: { kind: 'register', value, contentType: '' } };
   }
   if (payload.kind === 'map-counter') {
     const { hlc, total, since } = payload;
-    return { ...entry, hlc, expiresAtMs: 0, payload: { kind: 'counter', total, since } };
+    return { dot, hlc, expiresAtMs: 0, payload: { kind: 'counter', total, since } };
   }
   return entry;
 }

@@ -11,6 +11,7 @@ import type { Dot } from './dot.ts';
  * - `set-member`: one member, by the event that added it. Concurrent adds of one member leave several.
  * - `map-field`, `map-counter`: a register and a running total within a field of a map. `hlc` is when the field was
  *   set, as `Entry.hlc` is for a register or counter.
+ * - `mark`: no value, but how to take the stamps of the entries that it is for; see `mark.ts`.
  * - `set`, `map`: no member, only the stamp and the expiry of the whole, once its expiry was changed. A member that
  *   carried them could not be removed concurrently. Without a member or field they are nothing.
  */
@@ -27,6 +28,14 @@ export type Payload =
       readonly hlc: Hlc;
       readonly total: number;
       readonly since: number;
+    }
+  | {
+      readonly kind: 'mark';
+      readonly of: readonly Dot[];
+      /** The time by which the stamps were judged, Unix ms. */
+      readonly atMs: number;
+      /** Stamps later than this are not believed. */
+      readonly latest: Hlc;
     };
 
 /** The types of value that entries make up. */
@@ -43,11 +52,6 @@ export interface Entry {
   /** Unix ms after which readers no longer see the entry; 0 is never. */
   readonly expiresAtMs: number;
   readonly payload: Payload;
-  /**
-   * Of an entry that was issued anew, because a wrong clock had stamped it: the event that it stands for. A running
-   * total is still that of its own actor then, and of several for one total the latest counts.
-   */
-  readonly restates?: Dot;
 }
 
 /** The entries of one key, sorted by dot. An empty list is an absent key. */
@@ -78,6 +82,8 @@ export function familyOf({ kind }: Payload): Family {
     case 'map-field':
     case 'map-counter':
       return 'map';
+    case 'mark':
+      throw new Error('marks are applied before values are looked at');
   }
 }
 
@@ -104,6 +110,8 @@ export function payloadBytes(payload: Payload): number {
       return payload.field.length + 8;
     case 'counter':
       return 8;
+    case 'mark':
+      return payload.of.length * 24;
     case 'set':
     case 'map':
       return 0;
@@ -126,6 +134,7 @@ export function withoutBytes(payload: Payload): Payload {
     case 'counter':
     case 'set':
     case 'map':
+    case 'mark':
       return payload;
   }
 }

@@ -1,6 +1,6 @@
 import type { Entries, Entry } from './entry.ts';
 import { applied, entryOf, type MutationContext, type MutationOutcome, refused } from './outcome.ts';
-import { countedEntries, isCollection, liveEntries, ownerOf, readCounter, winner } from './value.ts';
+import { countedEntries, isCollection, liveEntries, readCounter, winner } from './value.ts';
 
 /**
  * An increment of a key; of one field of a map where `before` are that field's entries as those of a key.
@@ -33,10 +33,7 @@ interface OwnTotal {
 /** This actor's share of a live counter, and the entries that its next entry replaces. */
 export function ownTotal(before: Entries, live: Entries, at: MutationContext): OwnTotal {
   const { counted, overridden } = countedEntries(live);
-  const own = counted.find((entry) => {
-    const { actor, counter } = ownerOf(entry);
-    return actor === at.dot.actor && counter >= at.ownFrom;
-  });
+  const own = counted.find(({ dot }) => dot.actor === at.dot.actor && dot.counter >= at.ownFrom);
   // A set or map that lost against the counter must not come back when the counter goes.
   const kept = new Set(at.conflict === 'lww' ? live.filter((entry) => !isCollection(entry)) : live);
   for (const entry of overridden) kept.delete(entry);

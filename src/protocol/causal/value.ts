@@ -1,6 +1,7 @@
-import { hlcWallMs, isPlausible } from '../../lib/hlc.ts';
-import { compareDots, type Dot } from './dot.ts';
+import { hlcWallMs } from '../../lib/hlc.ts';
+import { compareDots } from './dot.ts';
 import { type ConflictPolicy, type Entries, type Entry, type Family, familyOf, isHeader } from './entry.ts';
+import { believed, expiresUnset } from './mark.ts';
 
 export interface RegisterEntry extends Entry {
   readonly payload: { readonly kind: 'register'; readonly value: Uint8Array; readonly contentType: string };
@@ -25,14 +26,6 @@ export function isCollection({ payload }: Entry): boolean {
 /** Expired at a wall-clock time; the expiry instant itself counts as past. */
 function isExpired(entry: Entry, wallMs: number): boolean {
   return entry.expiresAtMs !== 0 && entry.expiresAtMs <= wallMs && !expiresUnset(entry, wallMs);
-}
-
-/**
- * True of a value with a time to live by a clock that had never been set, once the clock is set: by it the value would
- * have expired decades ago. It lives until it is issued anew with an expiry by this clock.
- */
-export function expiresUnset({ hlc, expiresAtMs }: Entry, wallMs: number): boolean {
-  return expiresAtMs !== 0 && !isPlausible(expiresAtMs) && !isPlausible(hlcWallMs(hlc)) && isPlausible(wallMs);
 }
 
 /**
@@ -77,7 +70,8 @@ export function valueType(entries: Entries): Family | 'absent' {
  * `lww`: the winner's expiry is the key's, so a losing write never comes back when the winner expires.
  * `siblings`: each register lives by its own expiry, the entries of any other type together by their winner's.
  */
-export function liveEntries(entries: Entries, wallMs: number, conflict: ConflictPolicy): Entries {
+export function liveEntries(stored: Entries, wallMs: number, conflict: ConflictPolicy): Entries {
+  const entries = believed(stored);
   if (!entries.some((entry) => isExpired(entry, wallMs) || isHeader(entry))) return entries;
   if (conflict === 'lww') {
     const best = winner(entries);
@@ -92,7 +86,8 @@ export function liveEntries(entries: Entries, wallMs: number, conflict: Conflict
 }
 
 /** When entries go for good, Unix ms. The expiry of a set or map without members is due at once: nobody can see it. */
-export function expiriesOf(entries: Entries): ReadonlySet<number> {
+export function expiriesOf(stored: Entries): ReadonlySet<number> {
+  const entries = believed(stored);
   const times = new Set<number>();
   for (const entry of entries) {
     const isOrphan = isHeader(entry) && !isInhabited(entries, familyOf(entry.payload));
@@ -109,25 +104,18 @@ export function readRegister(entries: Entries): RegisterEntry | undefined {
   return best;
 }
 
-/** The event that an entry stands for: its own, or that of the one that it was issued anew for. */
-export function ownerOf({ dot, restates }: Entry): Dot {
-  return restates ?? dot;
-}
-
-function byRecency(a: Entry, b: Entry): number {
-  return ownerOf(b).counter - ownerOf(a).counter || b.hlc - a.hlc || compareDots(b.dot, a.dot);
-}
-
 /** Splits the counter entries into those that the value sums up and those that something later has overridden. */
 export function countedEntries(entries: Entries): { counted: CounterEntry[]; overridden: CounterEntry[] } {
   const base = readRegister(entries);
   const counted: CounterEntry[] = [];
   const overridden: CounterEntry[] = [];
   const totals = new Set<string>();
-  // The latest entry of each running total comes first: an older one is only still here because the event that
-  // replaced it has not arrived yet.
-  for (const entry of entries.filter(isCounter).sort(byRecency)) {
-    const total = `${ownerOf(entry).actor}/${entry.payload.since}`;
+  // Backwards, so that the latest entry of each running total comes first: an older one is only still here
+  // because the event that replaced it has not arrived yet.
+  for (let i = entries.length - 1; i >= 0; i--) {
+    const entry = entries[i] as Entry;
+    if (!isCounter(entry)) continue;
+    const total = `${entry.dot.actor}/${entry.payload.since}`;
     // A put that the increment had not seen, and that is later than what it built on, starts the count anew.
     const current = !totals.has(total) && (base === undefined || entry.hlc >= base.hlc);
     (current ? counted : overridden).push(entry);

@@ -3,7 +3,6 @@ import { earlier } from '../../lib/deadline-queue.ts';
 import { hash32 } from '../../lib/hash.ts';
 import { CausalContext } from '../causal/context.ts';
 import type { NodeId } from '../machine.ts';
-import type { Cell, Settle } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
 import type {
   SyncContextMessage,
@@ -30,7 +29,6 @@ export interface AntiEntropyHooks {
   readonly onRound: () => void;
   /** A holder was heard to cover more of the shard. */
   readonly onKnown: (shard: Shard) => void;
-  readonly settle: Settle;
 }
 
 /**
@@ -55,7 +53,6 @@ export class AntiEntropy {
     this.sender = new SyncSender(core, {
       onKnown: hooks.onKnown,
       ask: (peer, shard) => this.ask(peer, shard),
-      settle: hooks.settle,
     });
     this.receiver = new SyncReceiver(core, replica, {
       onSynced: (from, shard) => this.noteSynced(from, shard),
@@ -228,12 +225,13 @@ export class AntiEntropy {
     const context = shard.context.clone();
     const items: SyncItem[] = [];
     for (const name of held) {
-      const add = ({ object }: Cell): void => {
+      this.core.cells.open(shard.id, name, (cell) => {
+        this.core.restamp(cell);
+        const { object } = cell;
         items.push({ ...name, entries: object.entries, past: object.past, events: [] });
         if (items.length < held.length) return;
         this.core.sendDurable(from, { type: 'sync-fetched', shard: shard.id, context, items });
-      };
-      this.core.cells.open(shard.id, name, (cell) => this.hooks.settle(cell, add));
+      });
     }
   }
 
@@ -247,7 +245,7 @@ export class AntiEntropy {
       this.core.cells.open(shard.id, { bucket, key }, (cell) => {
         const lost = shard.lost.get(nameId(item));
         if (lost === undefined) return;
-        // A stamp far ahead says nothing of whether the copy is whole: its sender issues it anew, and is asked again.
+        // A stamp far ahead says nothing of whether the copy is whole: its sender marks it, and is asked again.
         if (isWhole && this.replica.refuseDrift(from, entries) !== null) return;
         if (isWhole) {
           const seen = message.context.clone();

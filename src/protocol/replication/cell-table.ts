@@ -21,9 +21,6 @@ export interface Cell {
   bytes: number;
 }
 
-/** Runs `use` with the key's cell once its stamps are such that other replicas take them, at once where they are. */
-export type Settle = (cell: Cell, use: (cell: Cell) => void) => void;
-
 const CELL_OVERHEAD_BYTES = 400;
 
 /** Estimated memory of entries, for cache accounting. */

@@ -2,7 +2,7 @@ import type { Prng } from '../../lib/prng.ts';
 import type { ActorId } from '../causal/dot.ts';
 import type { ConflictPolicy } from '../causal/entry.ts';
 import type { Instant, NodeId } from '../machine.ts';
-import type { CellTable } from './cell-table.ts';
+import type { Cell, CellTable } from './cell-table.ts';
 import type { ReplicationCounters } from './counters.ts';
 import type { ReplicationEffect } from './effect.ts';
 import type { FormerOwners } from './former-owners.ts';
@@ -73,6 +73,8 @@ export interface ReplicationCore {
   conflictOf(bucket: string): ConflictPolicy;
   /** Somebody is to be told of changes in the bucket. */
   isWatched(bucket: string): boolean;
+  /** Marks what a wrong clock has stamped: before a key is written, swept, or sent to a replica, which would refuse it. */
+  restamp(cell: Cell): void;
   /** Starts an ordered read; `use` gets the rows in a later input. */
   scan: ScanStarter;
 }

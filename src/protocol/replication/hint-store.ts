@@ -3,7 +3,7 @@ import { earlier } from '../../lib/deadline-queue.ts';
 import type { CausalContext } from '../causal/context.ts';
 import { joinEntries } from '../causal/join.ts';
 import type { NodeId } from '../machine.ts';
-import type { Cell, Settle } from './cell-table.ts';
+import type { Cell } from './cell-table.ts';
 import { entriesBytes } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
 import type { ReplicateAckMessage } from './message.ts';
@@ -55,7 +55,6 @@ export class HintStore {
   private readonly core: ReplicationCore;
   /** Deliver to this node itself: it became an owner while it held the hint. */
   private readonly applyHere: (cell: Cell, hint: HintRecord, done: () => void) => void;
-  private readonly settle: Settle;
   private readonly rounds = new Map<NodeId, Round>();
   private readonly deliveries = new Map<number, Delivery>();
   /** When the next round to an owner is due that did not take everything; at most one an owner. */
@@ -68,12 +67,10 @@ export class HintStore {
   constructor(
     core: ReplicationCore,
     nextId: () => number,
-    settle: Settle,
     applyHere: (cell: Cell, hint: HintRecord, done: () => void) => void,
   ) {
     this.core = core;
     this.nextId = nextId;
-    this.settle = settle;
     this.applyHere = applyHere;
   }
 
@@ -233,11 +230,12 @@ export class HintStore {
     if (this.rounds.get(round.target) !== round) return;
     round.inFlight++;
     // The row may be stale by now: what counts is the cell.
-    this.core.cells.open(row.shard, row.name, (cell) => this.settle(cell, (settled) => this.handOver(round, settled)));
+    this.core.cells.open(row.shard, row.name, (cell) => this.handOver(round, cell));
   }
 
   private handOver(round: Round, cell: Cell): void {
     if (this.rounds.get(round.target) !== round) return;
+    this.core.restamp(cell);
     const hint = cell.hint;
     if (hint === null || !hint.targets.includes(round.target)) {
       this.finishOne(round, true);
@@ -296,8 +294,7 @@ export class HintStore {
     this.replace(cell, targets.length === 0 ? null : { ...hint, targets });
   }
 
-  /** Puts another hint in the place of the key's. */
-  replace(cell: Cell, hint: HintRecord | null): void {
+  private replace(cell: Cell, hint: HintRecord | null): void {
     this.account(cell.shard, cell.hint, hint);
     cell.hint = hint;
     this.core.journal.write({ table: 'hint', shard: cell.shard, name: cell.name, value: hint });

@@ -4,6 +4,7 @@ import { CausalContext } from '../causal/context.ts';
 import type { Dot } from '../causal/dot.ts';
 import { type Entries, stampOf } from '../causal/entry.ts';
 import { joinEntries } from '../causal/join.ts';
+import { believed, withoutDeadMarks } from '../causal/mark.ts';
 import { type CausalObject, joinObject, type RemoteObject, samePast, seenOf, stripPast } from '../causal/object.ts';
 import { expiriesOf } from '../causal/value.ts';
 import type { NodeId } from '../machine.ts';
@@ -192,11 +193,13 @@ export class Replica {
   }
 
   /** Replaces the key on disk and in memory, with its expiry records, and announces the change. */
-  store(shard: Shard, cell: Cell, object: CausalObject): void {
+  store(shard: Shard, cell: Cell, stored: CausalObject): void {
     const { journal } = this.core;
     const before = cell.object;
+    const { past } = stored;
+    const entries = withoutDeadMarks(stored.entries, (dot) => shard.context.has(dot));
+    const object = entries === stored.entries ? stored : { entries, past };
     cell.object = object;
-    const { entries, past } = object;
     const value = entries.length === 0 && past === null ? null : object;
     journal.write({ table: 'object', shard: cell.shard, name: cell.name, value });
     this.core.cells.noteChanged(cell, journal.turnId);
@@ -241,7 +244,7 @@ export class Replica {
 
   /** A failure when some timestamp is too far ahead of the local clock, else null. */
   refuseDrift(from: NodeId, entries: Entries): Failure | null {
-    for (const entry of entries) {
+    for (const entry of believed(entries)) {
       const stamp = stampOf(entry);
       if (!isAhead(stamp, this.core.now.wallMs, this.core.options.maxClockDriftMs)) continue;
       const aheadMs = hlcWallMs(stamp) - this.core.now.wallMs;

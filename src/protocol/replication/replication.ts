@@ -7,7 +7,7 @@ import type { ConflictPolicy } from '../causal/entry.ts';
 import type { Instant, Machine, NodeId } from '../machine.ts';
 import { AntiEntropy, isHandedOver } from './anti-entropy.ts';
 import { BadRecords } from './bad-records.ts';
-import { CellTable, type Settle } from './cell-table.ts';
+import { CellTable } from './cell-table.ts';
 import {
   firstId,
   REQUESTS_MAX,
@@ -105,17 +105,15 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.core = this.newCore(options, ring, conflictOf, restored, now);
     const nextId = (): number => ++this.lastId;
     this.replica = new Replica(this.core, () => this.hints);
-    // The parts need each other: what settles stamps reads and stores hints.
-    const settle: Settle = (cell, use) => this.restamper.settle(cell, use);
-    this.hints = new HintStore(this.core, nextId, settle, (cell, hint, done) => {
+    this.hints = new HintStore(this.core, nextId, (cell, hint, done) => {
       this.replica.applyHint(cell, hint);
       done();
     });
     const { replica, hints } = this;
     const repairWith = (node: NodeId, shard: Shard): void => this.antiEntropy.ask(node, shard);
     this.reader = new ReadCoordinator(this.core, { replica, nextId, repairWith });
-    this.writer = new WriteCoordinator(this.core, { replica, hints, reader: this.reader, nextId, repairWith, settle });
-    this.restamper = new Restamper(this.core, { replica, hints, reader: this.reader });
+    this.writer = new WriteCoordinator(this.core, { replica, hints, reader: this.reader, nextId, repairWith });
+    this.restamper = new Restamper(this.core, { replica, hints, nextId });
     this.counterCheck = new CounterCheck(this.core, restored.isNew, () => this.becomeRolledBack());
     this.lister = new Lister(this.core, this.reader, hints, nextId);
     this.forwarder = new Forwarder(this.core, nextId, {
@@ -132,11 +130,10 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
         this.dropIfCovered(shard);
         this.stripper.note(shard);
       },
-      settle,
     });
     this.stripper = new IndexStripper(this.core);
     this.badRecords = new BadRecords(this.core, this.hints, (shard) => this.clearing.has(shard));
-    this.sweeper = new Sweeper(this.core, this.writer, settle);
+    this.sweeper = new Sweeper(this.core, this.writer);
     this.hints.restore(restored.hints);
     for (const { shard, hint } of restored.hints) this.counterCheck.note(shard, hint.events);
     if (restored.hasExpiries) this.sweeper.wake();
@@ -186,6 +183,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       shardOf: (bucket, key) => ring.shardOf(bucket, key),
       conflictOf,
       isWatched: options.isWatched,
+      restamp: (cell) => this.restamper.restamp(cell),
       scan: (scan, use) => this.scan(scan, use),
     };
   }

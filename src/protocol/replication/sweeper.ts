@@ -1,8 +1,9 @@
 import { hlcAt } from '../../lib/hlc.ts';
 import { CausalContext } from '../causal/context.ts';
 import type { Entry } from '../causal/entry.ts';
-import { expiresUnset, liveEntries } from '../causal/value.ts';
-import type { Cell, Settle } from './cell-table.ts';
+import { believed, expiresUnset } from '../causal/mark.ts';
+import { liveEntries } from '../causal/value.ts';
+import type { Cell } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
 import type { ExpiryRow } from './record.ts';
 import type { WriteCoordinator } from './write-coordinator.ts';
@@ -21,14 +22,12 @@ const SWEEP_ROWS = 1024;
 export class Sweeper {
   private readonly core: ReplicationCore;
   private readonly writer: WriteCoordinator;
-  private readonly settle: Settle;
   private nextSweepMs: number | undefined;
   private scanning = false;
 
-  constructor(core: ReplicationCore, writer: WriteCoordinator, settle: Settle) {
+  constructor(core: ReplicationCore, writer: WriteCoordinator) {
     this.core = core;
     this.writer = writer;
-    this.settle = settle;
   }
 
   /** There may be something to sweep. */
@@ -62,13 +61,14 @@ export class Sweeper {
     const first = owners.find((owner) => this.core.isUp(owner));
     const shard = this.core.shards.find(row.shard);
     if (shard?.owned === true && first !== self) return false;
-    this.core.cells.open(row.shard, row.name, (cell) => this.settle(cell, (settled) => this.remove(row, settled)));
+    this.core.cells.open(row.shard, row.name, (cell) => this.remove(row, cell));
     return true;
   }
 
   private remove(row: ExpiryRow, cell: Cell): void {
     const shard = this.core.shards.find(row.shard);
-    const { entries } = cell.object;
+    this.core.restamp(cell);
+    const entries = believed(cell.object.entries);
     const { wallMs } = this.core.now;
     const isOpen = entries.some((entry) => entry.expiresAtMs === row.atMs && expiresUnset(entry, wallMs));
     // The clock has been set meanwhile, or the value has yet to get an expiry by this clock.

@@ -5,7 +5,7 @@ import type { Dot } from '../causal/dot.ts';
 import type { Entry } from '../causal/entry.ts';
 import { FingerprintTree, leafBelow, leafOf } from '../causal/fingerprint-tree.ts';
 import type { NodeId } from '../machine.ts';
-import { type Cell, entriesBytes, type Settle } from './cell-table.ts';
+import { type Cell, entriesBytes } from './cell-table.ts';
 import { firstId, type ReplicationCore } from './core.ts';
 import {
   type SyncAckMessage,
@@ -77,7 +77,6 @@ export interface SyncSenderHooks {
   readonly onKnown: (shard: Shard) => void;
   /** Compares contexts with the peer anew. */
   readonly ask: (peer: NodeId, shard: Shard) => void;
-  readonly settle: Settle;
 }
 
 /**
@@ -312,11 +311,11 @@ export class SyncSender {
     const items: SyncItem[] = [];
     let open = chosen.length;
     for (const { name, events } of chosen) {
-      const add = (cell: Cell): void => {
+      this.core.cells.open(session.shard.id, name, (cell) => {
+        this.core.restamp(cell);
         items.push(itemOf(session, cell, events));
         if (--open === 0) this.sendItems(session, items, context);
-      };
-      this.core.cells.open(session.shard.id, name, (cell) => this.hooks.settle(cell, add));
+      });
     }
   }
 
@@ -394,11 +393,11 @@ export class SyncSender {
       if (--open === 0 && this.isCurrent(session)) use(items);
     };
     for (const [index, name] of names.entries()) {
-      const add = (cell: Cell): void => {
+      this.core.cells.open(session.shard.id, name, (cell) => {
+        this.core.restamp(cell);
         items[index] = itemOf(session, cell, []);
         done();
-      };
-      this.core.cells.open(session.shard.id, name, (cell) => this.hooks.settle(cell, add));
+      });
     }
     done();
   }

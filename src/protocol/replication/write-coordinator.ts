@@ -11,12 +11,13 @@ import {
   stampOf,
   VALUE_BYTES_MAX,
 } from '../causal/entry.ts';
+import { believed } from '../causal/mark.ts';
 import { mutate } from '../causal/mutate.ts';
 import type { Mutation } from '../causal/mutation.ts';
 import type { MutationFailure } from '../causal/outcome.ts';
 import { liveEntries } from '../causal/value.ts';
 import type { NodeId } from '../machine.ts';
-import type { Cell, Settle } from './cell-table.ts';
+import type { Cell } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
 import type { HintStore } from './hint-store.ts';
 import type { ReplicateAckMessage, ReplicateMessage } from './message.ts';
@@ -60,7 +61,6 @@ export interface WriteCoordinatorParts {
   readonly nextId: () => number;
   /** Starts anti-entropy of one shard with one other replica. */
   readonly repairWith: (node: NodeId, shard: Shard) => void;
-  readonly settle: Settle;
 }
 
 /**
@@ -76,7 +76,6 @@ export class WriteCoordinator {
   private readonly nextId: () => number;
   /** Starts anti-entropy of one shard with one other replica. */
   private readonly repairWith: (node: NodeId, shard: Shard) => void;
-  private readonly settle: Settle;
   private readonly writes = new Map<number, Write>();
   private readonly stalls: DeadlineQueue<Write>;
   private readonly deadlines: DeadlineQueue<Write>;
@@ -89,14 +88,14 @@ export class WriteCoordinator {
     this.reader = parts.reader;
     this.nextId = parts.nextId;
     this.repairWith = parts.repairWith;
-    this.settle = parts.settle;
     this.stalls = new DeadlineQueue(core.options.replicaTimeoutMs);
     this.deadlines = new DeadlineQueue(core.options.requestTimeoutMs);
   }
 
   handleMutate(request: MutateRequest, respond: Respond): void {
     const shard = this.core.shardOf(request.bucket, request.key);
-    const evaluate = (cell: Cell): void => {
+    this.core.cells.open(shard, { bucket: request.bucket, key: request.key }, (cell) => {
+      this.core.restamp(cell);
       if (this.dependsOnOthers(request, cell)) {
         const use = (merged: MergedCopy, _complete: boolean, current: Cell): void => {
           if (merged.coversSession) this.write(current, request, merged, respond);
@@ -108,8 +107,7 @@ export class WriteCoordinator {
       } else {
         this.write(cell, request, this.replica.copyOf(cell), respond);
       }
-    };
-    this.core.cells.open(shard, { bucket: request.bucket, key: request.key }, (cell) => this.settle(cell, evaluate));
+    });
   }
 
   /**
@@ -301,9 +299,10 @@ export class WriteCoordinator {
 
   /**
    * A value takes a stamp after all that it replaces, except where a wrong clock has stamped that far ahead: the
-   * replicas would refuse it then. Mostly such stamps are gone by now (see Restamper); another replica may have sent one.
+   * replicas would refuse it then. Mostly such stamps are marked by now (see Restamper); another replica may have sent one.
    */
-  private asSeen(entries: Entries, mutation: Mutation): Entries {
+  private asSeen(stored: Entries, mutation: Mutation): Entries {
+    const entries = believed(stored);
     if (mutation.type !== 'put' && mutation.type !== 'append') return entries;
     const { wallMs } = this.core.now;
     const { maxClockDriftMs } = this.core.options;
@@ -312,12 +311,15 @@ export class WriteCoordinator {
       return entries.map((entry) => (isPlausible(hlcWallMs(entry.hlc)) ? { ...entry, hlc: 0 } : entry));
     }
     if (this.core.clockDoubtfulSinceMs !== null) return entries;
+    const stamp = (hlc: Hlc): Hlc => (isAhead(hlc, wallMs, maxClockDriftMs) ? hlcUndated(hlc) : hlc);
     if (!entries.some((entry) => isAhead(stampOf(entry), wallMs, maxClockDriftMs))) return entries;
-    const believed = (stamp: Hlc): Hlc => (isAhead(stamp, wallMs, maxClockDriftMs) ? hlcUndated(stamp) : stamp);
     return entries.map((entry) => {
       const { payload, hlc } = entry;
-      const stamped = 'hlc' in payload ? { ...payload, hlc: believed(payload.hlc) } : payload;
-      return { ...entry, hlc: believed(hlc), payload: stamped };
+      return {
+        ...entry,
+        hlc: stamp(hlc),
+        payload: 'hlc' in payload ? { ...payload, hlc: stamp(payload.hlc) } : payload,
+      };
     });
   }
 

@@ -41,7 +41,6 @@ const BOUNDS: readonly Bound[] = [
   { path: 'replication.hints.retries', most: 64, left: 0 },
   { path: 'replication.hints.deliveries', most: 1000, left: 0 },
   { path: 'replication.hints.records', most: 10_000, left: 0 },
-  { path: 'replication.restamper.waiting', most: 4096, left: 0 },
   { path: 'replication.antiEntropy.sender.sessions', most: 512, left: 0 },
   { path: 'replication.antiEntropy.sender.queued', most: 64, left: 0 },
   { path: 'replication.antiEntropy.helpless', most: 64, left: 0 },

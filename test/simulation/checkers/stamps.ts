@@ -1,4 +1,5 @@
 import { hlcWallMs, isPlausible } from '../../../src/lib/hlc.ts';
+import { believed } from '../../../src/protocol/causal/mark.ts';
 import type { NodeId } from '../../../src/protocol/machine.ts';
 import type { SimCluster } from '../cluster.ts';
 import type { SimNode } from '../sim-node.ts';
@@ -45,7 +46,7 @@ export function stampsChecker(cluster: Pick<SimCluster, 'nodes' | 'clock'>): Che
       if (message.type === 'replicate') {
         const receiver = find(to);
         const clock = receiver === undefined ? null : look(receiver);
-        const stampMs = Math.max(0, ...message.entries.map(({ hlc }) => hlcWallMs(hlc)));
+        const stampMs = Math.max(0, ...believed(message.entries).map(({ hlc }) => hlcWallMs(hlc)));
         if (clock === null || !isFarAhead(clock, stampMs)) return;
         if (open.size >= OPEN_MAX) open.clear();
         open.set(`${from.id} ${to} ${message.id}`, { stampMs, sentMs: cluster.clock.nowMs });

@@ -1,4 +1,5 @@
 import type { Entries, Entry } from '../../../src/protocol/causal/entry.ts';
+import { believed } from '../../../src/protocol/causal/mark.ts';
 import type { SimCluster } from '../cluster.ts';
 import { partOf } from '../collection-history.ts';
 import type { History } from '../history.ts';
@@ -13,7 +14,7 @@ export function valuesChecker(cluster: SimCluster, history: History): Checker {
     check: () => {
       const problems = new Problems('values');
       const look = (key: string, entries: Entries, where: string): void => {
-        for (const entry of entries) {
+        for (const entry of believed(entries)) {
           const text = foreign(history, key, entry);
           if (text !== null) problems.add(`${where} ${text} for ${key}, which nobody wrote`);
         }

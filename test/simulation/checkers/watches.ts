@@ -1,4 +1,5 @@
 import { dotText } from '../../../src/protocol/causal/dot.ts';
+import { believed } from '../../../src/protocol/causal/mark.ts';
 import type { SimCluster } from '../cluster.ts';
 import type { WatchState } from '../watch-clients.ts';
 import { type Checker, Problems } from './checker.ts';
@@ -32,8 +33,9 @@ function contentOf({ nodes }: SimCluster): Map<string, string> {
     for (const [shard, records] of disk.objects) {
       if (ring?.isOwner(shard, id) !== true) continue;
       for (const { name, object } of records.values()) {
-        if (name.bucket !== 'default' || object.entries.length === 0) continue;
-        content.set(name.key, object.entries.map(({ dot }) => dotText(dot)).join(' '));
+        const entries = believed(object.entries);
+        if (name.bucket !== 'default' || entries.length === 0) continue;
+        content.set(name.key, entries.map(({ dot }) => dotText(dot)).join(' '));
       }
     }
   }

@@ -212,10 +212,10 @@ const CLOCKS: readonly Mutation[] = [
     schedule: AHEAD_IN_PAIR,
   },
   {
-    name: 'a stamp far ahead is never issued anew',
+    name: 'a stamp far ahead is never marked',
     file: 'protocol/replication/restamper.ts',
-    find: 'if (!this.isDue(cell)) {',
-    replace: 'if (cell !== undefined || !this.isDue(cell)) {',
+    find: 'if (mark === null) return null;',
+    replace: 'if (mark !== undefined) return null;',
     caughtBy: 'convergence',
     seed: 1,
     schedule: AHEAD_IN_PAIR,
