@@ -20,6 +20,8 @@ import type { Shard } from './shard-table.ts';
 import { SyncReceiver } from './sync-receiver.ts';
 import { SyncSender } from './sync-sender.ts';
 
+/** Between two comparisons of a shard with the same peer that reads and writes ask for. */
+const REPAIR_INTERVAL_MS = 250;
 /** Keys asked for at once whose record was bad. */
 const FETCH_MAX = 64;
 
@@ -309,6 +311,14 @@ export class AntiEntropy {
     this.core.counters.syncRounds++;
     const combined = combine(shards.map((id) => this.digestOf(id)));
     this.core.sendDurable(peer, { type: 'sync-digest', shards, combined });
+  }
+
+  /** Compares one shard with one peer soon: many keys of it may be found to differ at once. */
+  repairWith(peer: NodeId, shard: Shard): void {
+    const nowMs = this.core.now.monoMs;
+    if ((shard.repairedMs.get(peer) ?? Number.NEGATIVE_INFINITY) + REPAIR_INTERVAL_MS > nowMs) return;
+    shard.repairedMs.set(peer, nowMs);
+    this.ask(peer, shard);
   }
 
   /** Compares one shard with one peer now. */

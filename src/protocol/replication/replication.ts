@@ -110,7 +110,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       done();
     });
     const { replica, hints } = this;
-    const repairWith = (node: NodeId, shard: Shard): void => this.antiEntropy.ask(node, shard);
+    const repairWith = (node: NodeId, shard: Shard): void => this.antiEntropy.repairWith(node, shard);
     this.reader = new ReadCoordinator(this.core, { replica, nextId, repairWith });
     this.writer = new WriteCoordinator(this.core, { replica, hints, reader: this.reader, nextId, repairWith });
     this.restamper = new Restamper(this.core, { replica, hints, nextId });

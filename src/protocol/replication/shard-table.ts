@@ -23,6 +23,8 @@ export interface Shard {
   readonly known: Map<NodeId, CausalContext>;
   /** Owners that were complete when they last told what they cover. */
   readonly completeOwners: Set<NodeId>;
+  /** When reads and writes last had it compared with each. */
+  readonly repairedMs: Map<NodeId, number>;
   /** Keys with an open past, to be looked at again once the context has caught up. */
   readonly open: Map<string, ObjectName>;
   /** Keys whose record was lost, until another owner's copy of them is here. */
@@ -101,6 +103,7 @@ export class ShardTable {
         synced: 0,
         known: new Map(),
         completeOwners: new Set(),
+        repairedMs: new Map(),
         open: new Map(),
         lost: new Map(),
         floor: restored.floors.get(id) ?? new CausalContext(),
@@ -307,6 +310,7 @@ export class ShardTable {
       synced: 0,
       known: new Map(),
       completeOwners: new Set(),
+      repairedMs: new Map(),
       open: new Map(),
       lost: new Map(),
       floor: new CausalContext(),
