@@ -114,37 +114,7 @@ export class LocalNode implements NodeHandle {
         isStale: (bucket, coverage) => this.node.isWatchStale(bucket, coverage),
       }),
     );
-    this.node = new Node(
-      {
-        self: transport.self,
-        actor: state.actor,
-        profile: this.profile(),
-        incarnation: state.incarnation,
-        known: state.known.filter(({ id }) => id !== transport.self),
-        catalog: state.catalog,
-        shards: tuning.shards,
-        replicas: tuning.replicas,
-        membership: {
-          probeIntervalMs: tuning.probeIntervalMs,
-          probeTimeoutMs: tuning.probeTimeoutMs,
-          probeWindowMs: tuning.probeWindowMs,
-          suspicionMinMultiplier: tuning.suspicionMinMultiplier,
-          suspicionMaxMultiplier: tuning.suspicionMaxMultiplier,
-        },
-        replication: {
-          requestTimeoutMs: tuning.requestTimeoutMs,
-          replicaTimeoutMs: tuning.replicaTimeoutMs,
-          antiEntropyIntervalMs: tuning.antiEntropyIntervalMs,
-          hintBytesMax: tuning.hintBytesMax,
-          cacheBytes: tuning.cacheBytes,
-          maxClockDriftMs: tuning.maxClockDriftMs,
-        },
-        restored: state.replication,
-        claims: claimAuthority(options.signer, options.clusterId),
-        prng: new Prng(options.seed),
-      },
-      clock.now(),
-    );
+    this.node = this.newNode(options);
     this.care = new DiskCare({
       storage,
       clock,
@@ -183,6 +153,41 @@ export class LocalNode implements NodeHandle {
         onFatal: options.onFatal,
       },
     });
+  }
+
+  private newNode({ config, clock, state, transport, signer, clusterId, seed }: LocalNodeOptions): Node {
+    const { tuning } = config;
+    return new Node(
+      {
+        self: transport.self,
+        actor: state.actor,
+        profile: this.profile(),
+        incarnation: state.incarnation,
+        known: state.known.filter(({ id }) => id !== transport.self),
+        catalog: state.catalog,
+        shards: tuning.shards,
+        replicas: tuning.replicas,
+        membership: {
+          probeIntervalMs: tuning.probeIntervalMs,
+          probeTimeoutMs: tuning.probeTimeoutMs,
+          probeWindowMs: tuning.probeWindowMs,
+          suspicionMinMultiplier: tuning.suspicionMinMultiplier,
+          suspicionMaxMultiplier: tuning.suspicionMaxMultiplier,
+        },
+        replication: {
+          requestTimeoutMs: tuning.requestTimeoutMs,
+          replicaTimeoutMs: tuning.replicaTimeoutMs,
+          antiEntropyIntervalMs: tuning.antiEntropyIntervalMs,
+          hintBytesMax: tuning.hintBytesMax,
+          cacheBytes: tuning.cacheBytes,
+          maxClockDriftMs: tuning.maxClockDriftMs,
+        },
+        restored: state.replication,
+        claims: claimAuthority(signer, clusterId),
+        prng: new Prng(seed),
+      },
+      clock.now(),
+    );
   }
 
   /** Connects to the cluster and serves. */

@@ -44,7 +44,8 @@ export class WatchClient implements SimObserver, WatchState {
   private running: Running | null = null;
   /** Told since the page under way was asked for. */
   private fresh = new Set<string>();
-  private base: Coverage = new Map();
+  /** What it relies on, once it has begun to read: at first all who tell, then those who have shown it everything. */
+  private base: Coverage | null = null;
   /** Numbers the snapshots: what belongs to an earlier one is void. */
   private round = 0;
   private stays = false;
@@ -92,7 +93,7 @@ export class WatchClient implements SimObserver, WatchState {
 
   private check(): void {
     if (this.node === null || this.node.running === null || this.node.running !== this.running) return this.attach();
-    if (this.synced && this.running.node.isWatchStale(BUCKET, this.base)) this.restart();
+    if (this.base !== null && this.running.node.isWatchStale(BUCKET, this.base)) this.restart();
   }
 
   private attach(): void {
@@ -107,6 +108,7 @@ export class WatchClient implements SimObserver, WatchState {
 
   private restart(): void {
     this.synced = false;
+    this.base = null;
     this.snapshots++;
     const round = ++this.round;
     this.keys.clear();
@@ -119,12 +121,14 @@ export class WatchClient implements SimObserver, WatchState {
         this.cluster.clock.after(POLL_MS, settle);
         return;
       }
-      this.page(round, '', running.node.watchCoverage(BUCKET));
+      this.base = running.node.watchCoverage(BUCKET);
+      this.page(round, '', this.base);
     };
     settle();
   }
 
-  private page(round: number, after: string, base: Coverage): void {
+  /** `answered`: what of the coverage has answered every page up to now. */
+  private page(round: number, after: string, answered: Coverage): void {
     const { node } = this;
     if (round !== this.round || node === null) return;
     this.fresh = new Set();
@@ -132,11 +136,11 @@ export class WatchClient implements SimObserver, WatchState {
     this.cluster.request(node, { type: 'list', ...about }, (reply) => {
       if (round !== this.round) return;
       if (reply.type !== 'list') {
-        this.cluster.clock.after(RETRY_MS, () => this.page(round, after, base));
+        this.cluster.clock.after(RETRY_MS, () => this.page(round, after, answered));
         return;
       }
       for (const { key, entries } of reply.items) if (!this.fresh.has(key)) this.show(key, entries);
-      const left = new Map([...base].filter(([teller]) => reply.answered.includes(teller)));
+      const left = new Map([...answered].filter(([teller]) => reply.answered.includes(teller)));
       if (reply.more) return this.page(round, reply.resumeAfter, left);
       this.base = left;
       this.synced = true;

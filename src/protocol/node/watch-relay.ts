@@ -258,16 +258,18 @@ export class WatchRelay {
     }
     const before = this.actors.get(from);
     this.actors.set(from, actor);
-    if (before !== undefined && before !== actor) this.handleLostDisk();
+    // What only the lost disk had may have been told, and is no more.
+    if (before !== undefined && before !== actor) this.startAnew();
     if (isNew) this.parts.onCoverage();
   }
 
-  /** What only the lost disk had may have been told, and is no more: everybody starts anew. */
-  private handleLostDisk(): void {
+  /** Forgets what was told; everybody reads everything again. */
+  private startAnew(): void {
     this.memory.discard();
     for (const { registrations } of this.tellers.values()) {
       for (const bucket of registrations.keys()) registrations.set(bucket, ++this.lastId);
     }
+    this.parts.onCoverage();
   }
 
   private handleChange(from: NodeId, message: ChangeMessage): void {
@@ -310,7 +312,11 @@ export class WatchRelay {
     };
     this.parts.read(bucket, key, session, (read) => {
       if (read !== null) return use(read);
-      // What was told is out of reach. What a quorum of the owners has is what counts now.
+      if (floor !== null) {
+        this.reading.delete(id);
+        // What was told is out of reach, and counts no more.
+        return this.startAnew();
+      }
       this.parts.read(bucket, key, null, (present) => {
         if (present !== null) return use(present);
         this.reading.delete(id);

@@ -33,9 +33,13 @@ function contentOf({ nodes }: SimCluster): Map<string, string> {
     for (const [shard, records] of disk.objects) {
       if (ring?.isOwner(shard, id) !== true) continue;
       for (const { name, object } of records.values()) {
-        const entries = believed(object.entries);
-        if (name.bucket !== 'default' || entries.length === 0) continue;
-        content.set(name.key, entries.map(({ dot }) => dotText(dot)).join(' '));
+        if (name.bucket !== 'default' || object.entries.length === 0) continue;
+        content.set(
+          name.key,
+          believed(object.entries)
+            .map(({ dot }) => dotText(dot))
+            .join(' '),
+        );
       }
     }
   }
