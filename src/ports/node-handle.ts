@@ -24,6 +24,7 @@ export type {
   ConfirmReply,
   GetReply,
   Level,
+  ListItem,
   ListReply,
   MutateReply,
 } from '../protocol/replication/request.ts';

@@ -104,16 +104,7 @@ export class LocalNode implements NodeHandle {
     this.startedMs = clock.now().monoMs;
     this.events = new EventLog(run);
     this.pubSub = new GossipPubSub(transport, clock, log);
-    this.changes = new ChangeLog(
-      run,
-      clock,
-      (buckets) => this.driver.post({ type: 'watch', buckets }),
-      () => ({
-        coverage: (bucket) => this.node.watchCoverage(bucket),
-        isSettling: (bucket) => this.node.isWatchSettling(bucket),
-        isStale: (bucket, coverage) => this.node.isWatchStale(bucket, coverage),
-      }),
-    );
+    this.changes = this.newChangeLog();
     this.node = this.newNode(options);
     this.care = new DiskCare({
       storage,
@@ -187,6 +178,18 @@ export class LocalNode implements NodeHandle {
         prng: new Prng(seed),
       },
       clock.now(),
+
+  private newChangeLog(): ChangeLog {
+    const { run, clock } = this.options;
+    return new ChangeLog(
+      run,
+      clock,
+      (buckets) => this.driver.post({ type: 'watch', buckets }),
+      () => ({
+        coverage: (bucket) => this.node.watchCoverage(bucket),
+        isSettling: (bucket) => this.node.isWatchSettling(bucket),
+        isStale: (bucket, coverage) => this.node.isWatchStale(bucket, coverage),
+      }),
     );
   }
 

@@ -437,6 +437,11 @@ class FakeChangeFeed implements ChangeFeed {
     return new Map([[SELF, id]]);
   }
 
+  /** Others have confirmed something. */
+  confirm(): void {
+    for (const listener of this.coverageListeners) listener();
+  }
+
   /** A change may have been lost on the way to the node. */
   lose(): void {
     this.registration += 1;

@@ -4,6 +4,8 @@ import type { HttpLimits } from './limits.ts';
 
 const RECONNECT_MS = 1000;
 const RUN_CHARACTERS_MAX = 64;
+/** At least between two times that the whole state is sent to one client. */
+const RESTART_INTERVAL_MS = 1000;
 
 /** A numbered feed as an event stream sees it. */
 export interface StreamSource<T extends { readonly seq: number }> {
@@ -14,17 +16,49 @@ export interface StreamSource<T extends { readonly seq: number }> {
   subscribe(listener: (item: T) => void): () => void;
   /** The event's name and data. */
   describe(item: T): { readonly event: string; readonly data: unknown };
+  /** Of a feed about some state: what sends it to a client that cannot go on where it was. */
+  state?(client: StateClient): StateReader<T>;
+}
+
+/** A client that is being sent the state that a feed is about. */
+export interface StateClient {
+  /** Resolves once the client takes more. */
+  writable(): Promise<void>;
+  /** An event of the state, or one that ends it. */
+  write(event: string, data: unknown): void;
+  /** The client may have missed something that it can be shown now. */
+  onStale(): void;
+}
+
+/** Sends the state of a feed, and knows whether a client that has it may have missed a change since. */
+export interface StateReader<T> {
+  /** What of an id names the state that its holder relies on, after the run; null while it is being sent. */
+  readonly mark: string | null;
+  /** The client goes on from the `mark` of an earlier stream, or without one begins with what changes from now on. */
+  resume(mark: string | null): void;
+  isStale(): boolean;
+  /** The client is told of a change, now or as soon as it takes more. */
+  noteChange(item: T): void;
+  run(): Promise<void>;
+  stop(): void;
 }
 
 /** Where a stream starts: after `seq`, or anew because the client's position means nothing here. */
-export type StreamStart = { readonly seq: number } | { readonly reset: ResetReason; readonly seq: number };
+export type StreamStart =
+  | { readonly seq: number; readonly mark: string | null }
+  | { readonly reset: ResetReason; readonly seq: number };
 
-/** Why a client has missed events and must read the whole state again. */
-type ResetReason = 'other-run' | 'too-old' | 'unknown-position';
+/** Why a client begins anew: what it has may lack events, or it has asked for the whole state. */
+export type ResetReason = 'other-run' | 'too-old' | 'unknown-position' | 'interrupted' | 'missed' | 'snapshot';
+
+/** Of an id without a mark: its holder relies on nothing. */
+const NO_MARK = '0';
+/** In an id, in place of the number: the client was being sent the state. */
+const INTERRUPTED = 'snapshot';
 
 /**
- * The position named by a `Last-Event-ID` (`<run>:<seq>`) in a feed; null without one. A position that cannot be
- * resumed starts at `fallback`. Throws `bad-request` for malformed text.
+ * The position named by a `Last-Event-ID` (`<run>:<seq>` or `<run>~<mark>:<seq>`) in a feed; null without one. A position
+ * that cannot be resumed starts at `fallback`. Throws `bad-request` for malformed text.
  */
 export function resumeAt(
   header: string | string[] | undefined,
@@ -32,15 +66,17 @@ export function resumeAt(
   fallback: number,
 ): StreamStart | null {
   if (header === undefined || header === '') return null;
-  const match = typeof header === 'string' ? /^([^:\s]+):(0|[1-9][0-9]{0,15})$/.exec(header) : null;
-  const [, run = '', digits] = match ?? [];
-  const seq = Number(digits);
+  const match =
+    typeof header === 'string' ? /^([^:~\s]+)(?:~([0-9]{1,15}))?:(snapshot|0|[1-9][0-9]{0,15})$/.exec(header) : null;
+  const [, run = '', mark = null, position] = match ?? [];
+  const seq = position === INTERRUPTED ? 0 : Number(position);
   if (match === null || run.length > RUN_CHARACTERS_MAX || !Number.isSafeInteger(seq)) {
     throw new HoldfastError(failure('bad-request', 'Last-Event-ID must be an id of this stream, "<run>:<number>"'));
   }
   if (run !== source.run) return { reset: 'other-run', seq: fallback };
+  if (position === INTERRUPTED) return { reset: 'interrupted', seq: fallback };
   if (seq > source.latest()) return { reset: 'unknown-position', seq: fallback };
-  return source.after(seq) === null ? { reset: 'too-old', seq: fallback } : { seq };
+  return source.after(seq) === null ? { reset: 'too-old', seq: fallback } : { seq, mark: mark ?? NO_MARK };
 }
 
 /** All open event streams (WHATWG HTML, section 9.2): their number, their keep-alive, and their end. */
@@ -122,11 +158,23 @@ class FeedStream<T extends { readonly seq: number }> implements EventStream {
   /** When the buffer became full; null while there is room. */
   private pausedAtMs: number | null = null;
   private unsubscribe: () => void = () => undefined;
+  private readonly state: StateReader<T> | null;
+  /** Those who wait for room in the buffer. */
+  private waiting: (() => void)[] = [];
+  private restartedMs = Number.NEGATIVE_INFINITY;
+  private restartTimer: NodeJS.Timeout | null = null;
+  private stopped = false;
 
   constructor(response: ServerResponse, source: StreamSource<T>, limits: HttpLimits) {
     this.response = response;
     this.source = source;
     this.limits = limits;
+    this.state =
+      source.state?.({
+        writable: () => this.writable(),
+        write: (event, data) => this.writeEvent(event, data),
+        onStale: () => this.checkState(),
+      }) ?? null;
   }
 
   begin(start: StreamStart, follow: boolean): void {
@@ -135,11 +183,17 @@ class FeedStream<T extends { readonly seq: number }> implements EventStream {
     this.response.on('drain', () => this.handleDrain());
     // The first id lets a client resume from here even when nothing happens before it is cut off.
     this.write(`retry: ${RECONNECT_MS}\nid: ${this.id()}\n\n`);
-    if ('reset' in start) this.writeReset(start.reset);
     if (follow) {
       this.unsubscribe = this.source.subscribe((item) => {
+        this.state?.noteChange(item);
         if (this.pausedAtMs === null && item.seq > this.cursor) this.writeItem(item);
       });
+    }
+    if ('reset' in start) {
+      this.reset(start.reset);
+    } else {
+      this.state?.resume(start.mark);
+      this.checkState();
     }
     this.catchUp();
   }
@@ -149,6 +203,7 @@ class FeedStream<T extends { readonly seq: number }> implements EventStream {
       if (nowMs - this.pausedAtMs >= this.limits.streamStallMs) this.response.destroy();
       return;
     }
+    this.checkState();
     // A feed may go on without anything for this client: the id keeps its position from growing too old.
     this.cursor = Math.max(this.cursor, this.source.latest());
     this.write(`: keep-alive\nid: ${this.id()}\n\n`);
@@ -160,12 +215,55 @@ class FeedStream<T extends { readonly seq: number }> implements EventStream {
   }
 
   stop(): void {
+    this.stopped = true;
     this.unsubscribe();
+    this.state?.stop();
+    if (this.restartTimer !== null) clearTimeout(this.restartTimer);
+    this.wake();
   }
 
   private handleDrain(): void {
     this.pausedAtMs = null;
     this.catchUp();
+    this.wake();
+  }
+
+  private wake(): void {
+    const { waiting } = this;
+    this.waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  private async writable(): Promise<void> {
+    while (this.pausedAtMs !== null && !this.stopped) {
+      await new Promise<void>((resolve) => this.waiting.push(resolve));
+    }
+  }
+
+  /** Begins anew where the client may have missed something; not more often than now and then. */
+  private checkState(): void {
+    if (this.stopped || this.restartTimer !== null || this.state?.isStale() !== true) return;
+    const waitMs = this.restartedMs + RESTART_INTERVAL_MS - performance.now();
+    if (waitMs <= 0) {
+      this.reset('missed');
+      return;
+    }
+    this.restartTimer = setTimeout(() => {
+      this.restartTimer = null;
+      this.checkState();
+    }, waitMs);
+  }
+
+  /** Tells the client that it may have missed events, and sends it the state where the feed is about one. */
+  private reset(reason: ResetReason): void {
+    const { state } = this;
+    // What is older than the state is left out: not all that followed it may have arrived here.
+    if (state !== null) this.cursor = this.source.latest();
+    this.restartedMs = performance.now();
+    const sent = state?.run();
+    this.writeEvent('reset', { reason });
+    // A fault of this program: the client connects again.
+    sent?.catch((error: unknown) => this.response.destroy(error instanceof Error ? error : undefined));
   }
 
   private catchUp(): void {
@@ -173,7 +271,7 @@ class FeedStream<T extends { readonly seq: number }> implements EventStream {
     const items = this.source.after(this.cursor);
     if (items === null) {
       this.cursor = this.source.latest();
-      this.writeReset('too-old');
+      this.reset('too-old');
     } else {
       for (const item of items) {
         this.writeItem(item);
@@ -186,11 +284,11 @@ class FeedStream<T extends { readonly seq: number }> implements EventStream {
   private writeItem(item: T): void {
     const { event, data } = this.source.describe(item);
     this.cursor = item.seq;
-    this.write(`id: ${this.id()}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+    this.writeEvent(event, data);
   }
 
-  private writeReset(reason: ResetReason): void {
-    this.write(`id: ${this.id()}\nevent: reset\ndata: ${JSON.stringify({ reason })}\n\n`);
+  private writeEvent(event: string, data: unknown): void {
+    this.write(`id: ${this.id()}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
   }
 
   private write(text: string): void {
@@ -201,6 +299,9 @@ class FeedStream<T extends { readonly seq: number }> implements EventStream {
   }
 
   private id(): string {
-    return `${this.source.run}:${this.cursor}`;
+    const { run } = this.source;
+    const mark = this.state === null ? '' : this.state.mark;
+    if (mark === null) return `${run}:${INTERRUPTED}`;
+    return mark === '' ? `${run}:${this.cursor}` : `${run}~${mark}:${this.cursor}`;
   }
 }

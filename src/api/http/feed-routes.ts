@@ -1,7 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import type { ChangeEvent, ClusterEvent, NodeHandle } from '../../ports/node-handle.ts';
+import { BucketSnapshot } from './bucket-snapshot.ts';
 import { type HttpContext, requireBucket } from './context.ts';
-import { resumeAt, type StreamSource } from './event-stream.ts';
+import { resumeAt, type StreamSource, type StreamStart } from './event-stream.ts';
 import { EVENT_STREAM, lastEventId, problems } from './openapi.ts';
 import { keyParameter, QueryReader, switchParameter } from './query.ts';
 import { represent, variantsJson } from './representation.ts';
@@ -11,7 +12,10 @@ const EVENTS_QUERY = new QueryReader({
   follow: switchParameter(true, 'false: end after the retained events instead of waiting for more.'),
 });
 
-const WATCH_QUERY = new QueryReader({ prefix: keyParameter('Only keys that begin with this.') });
+const WATCH_QUERY = new QueryReader({
+  prefix: keyParameter('Only keys that begin with this.'),
+  snapshot: switchParameter(false, 'true: begin with the present state, as after a reset.'),
+});
 
 /** `/v1/events` and `/v1/watch/{bucket}`. */
 export function feedRoutes(app: FastifyInstance, { node, streams }: HttpContext): void {
@@ -34,7 +38,7 @@ export function feedRoutes(app: FastifyInstance, { node, streams }: HttpContext)
     handler: (request, reply) => {
       const { follow } = EVENTS_QUERY.read(request.raw.url ?? '');
       const source = eventSource(node);
-      const start = resumeAt(request.headers['last-event-id'], source, 0) ?? { seq: 0 };
+      const start = resumeAt(request.headers['last-event-id'], source, 0) ?? { seq: 0, mark: null };
       streams.admit();
       reply.hijack();
       streams.start(request.raw, reply.raw, source, start, follow);
@@ -52,8 +56,12 @@ export function feedRoutes(app: FastifyInstance, { node, streams }: HttpContext)
       description:
         'Server-Sent Events `put` with `{"key","value","contentType","etag","hlcMs"}` (or `{"key","etag","siblings"}`; ' +
         'of a set or map `type` and `members` or `fields` in place of `value` and `contentType`) and `delete` with ' +
-        '`{"key"}`. The stream begins now, or after `Last-Event-ID` while the changes since then are retained. A `reset` event with `{"reason"}` says that changes were missed: list the bucket again. To follow a ' +
-        'bucket without gaps, open the watch, then list, then apply what arrives.',
+        '`{"key"}`. The stream begins now, with `snapshot=true` with the present state, or after `Last-Event-ID` while the ' +
+        'changes since then are retained at this node. Where a change may have been missed, here or on the way to this ' +
+        'node, the stream sends the state anew: `reset` with `{"reason"}` (forget all keys), `put` for every key there is, ' +
+        'mixed with changes as they happen, and `synced` with `{"time","complete"}`. Who applies that has what the cluster ' +
+        'has, without any listing; `"complete":false` where parts of it could not be asked, whose keys follow. The same ' +
+        'state may be told twice, an older one never after a newer, but across a reset.',
       querystring: WATCH_QUERY.schema,
       headers: lastEventId,
       response: { 200: EVENT_STREAM, ...problems('bad-request', 'bucket-not-found', 'too-many-requests') },
@@ -61,9 +69,11 @@ export function feedRoutes(app: FastifyInstance, { node, streams }: HttpContext)
     handler: (request, reply) => {
       const url = request.raw.url ?? '';
       const bucket = requireBucket(node, bucketTarget(url));
-      const source = changeSource(node, bucket, WATCH_QUERY.read(url).prefix);
-      const latest = source.latest();
-      const start = resumeAt(request.headers['last-event-id'], source, latest) ?? { seq: latest };
+      const { prefix, snapshot } = WATCH_QUERY.read(url);
+      const source = changeSource(node, bucket, prefix);
+      const seq = source.latest();
+      const fresh: StreamStart = snapshot ? { reset: 'snapshot', seq } : { seq, mark: null };
+      const start = resumeAt(request.headers['last-event-id'], source, seq) ?? fresh;
       streams.admit();
       reply.hijack();
       streams.start(request.raw, reply.raw, source, start);
@@ -89,16 +99,28 @@ function changeSource(
 ): StreamSource<ChangeEvent> {
   const { changes } = node;
   const { name, conflict } = bucket;
+  const describe = ({ key, entries }: Pick<ChangeEvent, 'key' | 'entries'>): { event: string; data: unknown } => {
+    const representation = represent(entries, conflict);
+    return representation === null
+      ? { event: 'delete', data: { key } }
+      : { event: 'put', data: { key, ...variantsJson(representation, true) } };
+  };
   return {
     run: changes.run,
     latest: () => changes.latest,
     after: (seq) => changes.after(name, seq)?.filter((change) => change.key.startsWith(prefix)) ?? null,
     subscribe: (listener) => changes.subscribe(name, prefix, listener),
-    describe: ({ key, entries }) => {
-      const representation = represent(entries, conflict);
-      return representation === null
-        ? { event: 'delete', data: { key } }
-        : { event: 'put', data: { key, ...variantsJson(representation, true) } };
-    },
+    describe,
+    state: (client) =>
+      new BucketSnapshot({
+        node,
+        bucket: name,
+        prefix,
+        client,
+        show: (item) => {
+          const { event, data } = describe(item);
+          client.write(event, data);
+        },
+      }),
   };
 }

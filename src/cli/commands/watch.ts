@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { z } from 'zod';
 import { bucketPath } from '../client.ts';
 import type { CliContext } from '../context.ts';
 import { followEvents } from '../follow.ts';
@@ -8,25 +9,45 @@ import type { ServerSentEvent } from '../server-sent-events.ts';
 import { openSession, type Session } from '../session.ts';
 import { ITEM, readShape } from '../shapes.ts';
 
+const RESET = z.object({ reason: z.string() });
+const SYNCED = z.object({ complete: z.boolean() });
+
+interface WatchOptions {
+  readonly prefix?: string;
+  readonly snapshot?: boolean;
+}
+
 export function addWatchCommand(program: Command, context: CliContext): void {
   program
     .command('watch')
     .description('print the changes of a bucket as they happen, until interrupted')
     .argument('<bucket>', 'name of the bucket')
     .option('--prefix <prefix>', 'only keys that begin with this')
-    .addHelpText('after', examples('holdfast watch default', 'holdfast watch default --prefix node/ --json'))
-    .action(async (bucket: string, { prefix }: { prefix?: string }, command: Command) => {
+    .option('--snapshot', 'begin with what is there')
+    .addHelpText('after', examples('holdfast watch default', 'holdfast watch default --prefix node/ --snapshot --json'))
+    .action(async (bucket: string, { prefix, snapshot }: WatchOptions, command: Command) => {
       const session = openSession(command, context);
       const { client, terminal } = session;
       const path = bucketPath('/v1/watch', bucket);
-      await followEvents({ client, terminal, context, path, query: { prefix } }, (event) => print(session, event));
+      await followEvents(
+        { client, terminal, context, path, query: { prefix, snapshot: snapshot?.toString() } },
+        (event) => print(session, event),
+      );
     });
+}
+
+function resetText(reason: string): string {
+  return reason === 'snapshot' ? 'what is there' : 'changes may have been missed — what is there now';
 }
 
 async function print({ client, terminal, json }: Session, event: ServerSentEvent): Promise<void> {
   const data = client.parse(event.data);
   if (json) return terminal.json({ type: event.type, ...Object(data) });
-  if (event.type === 'reset') return terminal.note('changes were missed — list the bucket again with `holdfast scan`');
+  if (event.type === 'reset') return terminal.note(resetText(readShape(RESET, data).reason));
+  if (event.type === 'synced') {
+    const where = readShape(SYNCED, data).complete ? '' : ', as far as the cluster can be reached';
+    return terminal.note(`that was all there is${where}; changes follow`);
+  }
   const verb = event.type === 'delete' ? terminal.colour('red', 'del') : terminal.colour('green', 'put');
   return terminal.line(`${verb}  ${itemText(readShape(ITEM, data))}`);
 }

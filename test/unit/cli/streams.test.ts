@@ -171,6 +171,7 @@ describe('watch', () => {
     'id: r:1\nevent: put\ndata: {"key":"a","value":"aGk=","contentType":"text/plain"}\n\n',
     'id: r:2\nevent: delete\ndata: {"key":"a"}\n\n',
     'id: r:3\nevent: reset\ndata: {"reason":"too-old"}\n\n',
+    'id: r:3\nevent: synced\ndata: {"time":"2026-01-01T00:00:00.000Z","complete":false}\n\n',
     'id: r:4\nevent: put\ndata: {"key":"end","value":""}\n\n',
   ].join('');
 
@@ -187,7 +188,9 @@ describe('watch', () => {
     expect(await watch()).toMatchObject({
       status: 0,
       out: 'put  a\thi\ndel  a\nput  end\t\n',
-      err: 'holdfast: changes were missed — list the bucket again with `holdfast scan`\n',
+      err:
+        'holdfast: changes may have been missed — what is there now\n' +
+        'holdfast: that was all there is, as far as the cluster can be reached; changes follow\n',
     });
     expect(node?.requests[0]?.url).toBe('/v1/watch/default?prefix=n%2F');
   });
@@ -203,6 +206,7 @@ describe('watch', () => {
       { type: 'put', key: 'a', value: 'aGk=', contentType: 'text/plain' },
       { type: 'delete', key: 'a' },
       { type: 'reset', reason: 'too-old' },
+      { type: 'synced', time: '2026-01-01T00:00:00.000Z', complete: false },
       { type: 'put', key: 'end', value: '' },
     ]);
   });

@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
+import { failure, HoldfastError } from '../../../../src/lib/failure.ts';
 import { EventReader, type Harness, problemOf, startHarness } from './harness.ts';
 
 async function open(h: Harness, path: string, lastId?: string): Promise<EventReader> {
@@ -119,13 +120,95 @@ describe('watch', () => {
     expect(block).toBe(': keep-alive\nid: run1:2');
   });
 
-  it('says so when it cannot resume, and goes on from now', async () => {
+  it.each([
+    ['too-old', 'run1:1'],
+    ['other-run', 'run0:3'],
+    ['unknown-position', 'run1:9'],
+    ['interrupted', 'run1:snapshot'],
+  ])('sends the state where it cannot resume: %s', async (reason, lastId) => {
     const h = await startHarness({}, { retained: 2 });
     for (const key of ['a', 'b', 'c', 'd']) await h.put(`/v1/kv/default/${key}`, '1');
-    const reader = await open(h, '/v1/watch/default', 'run1:1');
-    expect(await reader.next()).toEqual({ id: 'run1:4', event: 'reset', data: { reason: 'too-old' } });
+    const reader = await open(h, '/v1/watch/default', lastId);
+    expect(await reader.next()).toEqual({ id: 'run1:snapshot', event: 'reset', data: { reason } });
+    const state = await reader.take(4);
+    expect(state.map(({ id, event, data }) => `${id} ${event} ${(data as { key: string }).key}`)).toEqual(
+      ['a', 'b', 'c', 'd'].map((key) => `run1:snapshot put ${key}`),
+    );
+    const time = new Date(h.node.clockMs).toISOString();
+    expect(await reader.next()).toEqual({ id: 'run1:4', event: 'synced', data: { time, complete: true } });
     await h.put('/v1/kv/default/e', '1');
     expect(await reader.next()).toMatchObject({ id: 'run1:5', event: 'put' });
+  });
+
+  it('begins with the state when asked to, within its prefix, page by page', async () => {
+    const h = await startHarness();
+    const names = Array.from({ length: 600 }, (_, i) => `a/${String(i).padStart(3, '0')}`);
+    for (const name of [...names, 'b']) h.node.writeConcurrently('default', name, '1');
+    h.node.complete = false;
+    const reader = await open(h, '/v1/watch/default?prefix=a%2F&snapshot=true');
+    expect(await reader.next()).toMatchObject({ event: 'reset', data: { reason: 'snapshot' } });
+    expect((await reader.take(600)).map(({ data }) => (data as { key: string }).key)).toEqual(names);
+    expect(await reader.next()).toMatchObject({ event: 'synced', data: { complete: false } });
+  });
+
+  it('tells changes while the state is read, and never the older state after them', async () => {
+    const h = await startHarness();
+    for (const key of ['a', 'b', 'c']) await h.put(`/v1/kv/default/${key}`, 'old');
+    let isFirst = true;
+    h.node.before = (request) => {
+      if (request.type !== 'list' || !isFirst) return;
+      isFirst = false;
+      // The page holds what was there before.
+      queueMicrotask(() => {
+        h.node.writeConcurrently('default', 'b', 'new');
+        h.node.changes.emit('default', 'c', []);
+      });
+    };
+    const reader = await open(h, '/v1/watch/default?snapshot=true');
+    const told = (await reader.take(5)).map(({ event, data }) => `${event} ${(data as { key?: string }).key ?? ''}`);
+    expect(told).toEqual(['reset ', 'put b', 'delete c', 'put a', 'synced ']);
+  });
+
+  it('sends the state anew where a change may have been lost on the way to the node, and resumes only before', async () => {
+    const h = await startHarness();
+    await h.put('/v1/kv/default/a', '1');
+    const reader = await open(h, '/v1/watch/default');
+    h.node.changes.lose();
+    expect((await reader.take(3)).map(({ event, id }) => `${event} ${id}`)).toEqual([
+      'reset run1:snapshot',
+      'put run1:snapshot',
+      'synced run1~1:1',
+    ]);
+    const resumed = await open(h, '/v1/watch/default', 'run1~1:1');
+    await h.put('/v1/kv/default/b', '1');
+    expect(await resumed.next()).toMatchObject({ event: 'put', id: 'run1~1:2' });
+    const missed = await open(h, '/v1/watch/default', 'run1:1');
+    expect(await missed.next()).toMatchObject({ event: 'reset', data: { reason: 'missed' } });
+  });
+
+  it('reads a page again that the node could not give', async () => {
+    const h = await startHarness();
+    await h.put('/v1/kv/default/a', '1');
+    let failures = 1;
+    h.node.before = (request) => {
+      if (request.type === 'list' && failures-- > 0) throw new HoldfastError(failure('not-ready', 'not yet'));
+    };
+    const reader = await open(h, '/v1/watch/default?snapshot=true');
+    expect((await reader.take(3)).map(({ event }) => event)).toEqual(['reset', 'put', 'synced']);
+  });
+
+  it('waits until others have confirmed that they tell, before it reads', async () => {
+    const h = await startHarness();
+    h.node.changes.settling = true;
+    let lists = 0;
+    h.node.before = (request) => void (request.type === 'list' && lists++);
+    const reader = await open(h, '/v1/watch/default?snapshot=true');
+    expect(await reader.next()).toMatchObject({ event: 'reset' });
+    expect(lists).toBe(0);
+    h.node.changes.settling = false;
+    h.node.changes.confirm();
+    expect(await reader.next()).toMatchObject({ event: 'synced' });
+    expect(lists).toBe(1);
   });
 
   it('refuses an unknown bucket and a bad parameter', async () => {
