@@ -178,6 +178,8 @@ export class LocalNode implements NodeHandle {
         prng: new Prng(seed),
       },
       clock.now(),
+    );
+  }
 
   private newChangeLog(): ChangeLog {
     const { run, clock } = this.options;

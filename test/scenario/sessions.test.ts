@@ -99,7 +99,7 @@ describe('a session', () => {
     expect(dotsOf(get(cluster, a, 'all', null)).sort()).toEqual([dotText(unseen), dotText(dotOf(third))].sort());
   });
 
-  test('is refused a write where nobody has what it has seen, which the write could not replace', () => {
+  test('keeps what it has seen with a write that had nothing to do', () => {
     const cluster = formed(3);
     const [a, b] = cluster.nodes as [SimNode, SimNode];
     const written = mutate(cluster, a, KEY, put('value'), 'all')();

@@ -132,7 +132,8 @@ export class ReadCoordinator {
       ended: false,
     };
     if (this.isAnswered(read)) {
-      use({ entries: own.entries, context: own.context, coversSession: true }, true, cell, [own.context]);
+      const context = own.past === null ? own.context : own.context.without(own.past);
+      use({ entries: own.entries, context, coversSession: true }, true, cell, [own.context]);
       return;
     }
     this.reads.set(read.id, read);
@@ -223,8 +224,10 @@ export class ReadCoordinator {
       const { merged, divergent } = this.merge(read, cell);
       if (divergent) this.repair(read, cell);
       const contexts = [...read.copies.values()].map(({ context }) => context);
-      const isCovered = read.session === null || coversSession(read.copies.values(), read.session);
-      read.use({ ...merged, coversSession: isCovered }, places(read) >= read.needed, cell, contexts);
+      const context = appliedBy([...read.copies.values(), this.parts.replica.copyOf(cell)]);
+      const isCovered = read.session === null || context.covers(read.session);
+      const copy = { entries: merged.entries, context, coversSession: isCovered };
+      read.use(copy, places(read) >= read.needed, cell, contexts);
     });
   }
 
@@ -306,10 +309,14 @@ export function coversSession(
   copies: Iterable<Pick<Copy, 'entries' | 'context' | 'past'>>,
   session: CausalContext,
 ): boolean {
+  return appliedBy(copies).covers(session);
+}
+
+function appliedBy(copies: Iterable<Pick<Copy, 'entries' | 'context' | 'past'>>): CausalContext {
   const applied = new CausalContext();
   for (const { context, past, entries } of copies) {
     applied.union(past === null ? context : context.without(past));
     for (const { dot } of entries) applied.add(dot);
   }
-  return applied.covers(session);
+  return applied;
 }

@@ -213,10 +213,10 @@ export class Replica {
   private announce(shard: Shard, cell: Cell, object: CausalObject): void {
     const { bucket, key } = cell.name;
     if (!this.core.isWatched(bucket)) return;
-    const isLost = shard.lost.size > 0 && shard.lost.has(nameId(cell.name));
-    const seen = isLost ? this.copyOfLost(shard, cell).context : seenOf(object, shard.context);
-    const context = seen.clone();
     const { entries } = object;
+    const isLost = shard.lost.size > 0 && shard.lost.has(nameId(cell.name));
+    // Without the open past: what that had replaced may still be here.
+    const context = isLost ? CausalContext.fromDots(entries.map(({ dot }) => dot)) : shard.context.clone();
     this.core.journal.afterTurn(() => this.core.emit({ type: 'changed', bucket, key, entries, context }));
   }
 

@@ -383,8 +383,8 @@ const REPLICATION: readonly Mutation[] = [
   {
     name: 'a read answers although nobody has what its session has seen',
     file: 'protocol/replication/read-coordinator.ts',
-    find: 'if (session !== null && !context.covers(session)) {',
-    replace: 'if (session !== null && context.isEmpty) {',
+    find: 'if (!merged.coversSession) {',
+    replace: 'if (!merged.coversSession && merged.context.isEmpty) {',
     caughtBy: 'reads',
     seed: 1,
   },
