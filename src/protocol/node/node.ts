@@ -58,7 +58,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   private readonly connected = new Set<NodeId>();
   private readonly clock: ClusterClock;
   /** What was last said of the clock. */
-  private clockTold: { wrong: boolean; doubtfulSinceMs: number | null } = { wrong: false, doubtfulSinceMs: null };
+  private readonly clockTold: { wrong: boolean; doubtfulSinceMs: number | null; baseMs: number };
   private places: readonly RingPlace[];
   private currentRing: Ring;
   private outcomesMs = Number.NEGATIVE_INFINITY;
@@ -105,6 +105,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.watches = this.newWatches(prng.uint32());
     this.now = now;
     this.clock = new ClusterClock(options.replication.maxClockDriftMs, this.currentRing.memberCount, now);
+    this.clockTold = { wrong: false, doubtfulSinceMs: null, baseMs: now.wallMs - now.monoMs };
     this.tellClock(now);
   }
 
@@ -209,6 +210,11 @@ export class Node implements Machine<NodeInput, NodeEffect> {
 
   private tellClock(now: Instant): void {
     const { correctionMs, pending, doubtfulSinceMs } = this.clock.state;
+    const baseMs = this.wallMs(now) - now.monoMs;
+    if (Math.abs(baseMs - this.clockTold.baseMs) > this.options.replication.maxClockDriftMs / 2) {
+      this.watches.handleClockSet();
+    }
+    this.clockTold.baseMs = baseMs;
     if (doubtfulSinceMs !== this.clockTold.doubtfulSinceMs) {
       this.clockTold.doubtfulSinceMs = doubtfulSinceMs;
       this.replicate({ type: 'clock-trust', doubtfulSinceMs }, now);

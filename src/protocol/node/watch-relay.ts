@@ -325,6 +325,11 @@ export class WatchRelay {
     });
   }
 
+  /** The time has been set: what had been shown as expired may live, and the other way round. */
+  handleClockSet(): void {
+    for (const bucket of this.wanted) this.renew(bucket);
+  }
+
   /** A change of the bucket was not passed on: who relies on being told of all has to read it again. */
   private renew(bucket: string): void {
     for (const { registrations } of this.tellers.values()) {

@@ -260,7 +260,9 @@ export class Lister {
       const shard = this.core.shardOf(bucket, key);
       const agreed = this.agreed(listing, shard, copies);
       if (agreed !== null) {
-        const entries = liveEntries(agreed, this.core.now.wallMs, this.core.conflictOf(bucket));
+        // A snapshot tells what is there, expired or not: the clock may be set while a client follows it.
+        const { wallMs } = this.core.now;
+        const entries = snapshot ? agreed : liveEntries(agreed, wallMs, this.core.conflictOf(bucket));
         items[index] = { key, entries, context: contexts.get(shard) ?? null };
         continue;
       }
