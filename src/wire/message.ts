@@ -403,7 +403,7 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
   catalog: [51, record({ state: catalogState, reply: boolean })],
   watch: [60, record({ id, buckets: list(bucketName, BUCKETS_MAX) })],
   change: [61, record({ seq: integer(), bucket: bucketName, key: keyText, entries, context: causalContext })],
-  watching: [62, record({ id, actor: actorId, run: uint32, seq: integer() })],
+  watching: [62, record({ id, actor: actorId, run: uint32, rollbacks: integer(), seq: integer() })],
   'clock-ask': [70, record({ id: seq })],
   'clock-tell': [71, record({ id: seq, wallMs: integer() })],
 });

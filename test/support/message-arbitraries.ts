@@ -302,7 +302,7 @@ const FIELDS: {
   catalog: fc.record({ state: catalog, reply: fc.boolean() }),
   watch: fc.record({ id: count, buckets: few(bucket) }),
   change: fc.record({ seq: count, bucket, key, entries, context }),
-  watching: fc.record({ id: count, actor, run: uint32, seq: count }),
+  watching: fc.record({ id: count, actor, run: uint32, rollbacks: count, seq: count }),
   'clock-ask': fc.record({ id: uint32 }),
   'clock-tell': fc.record({ id: uint32, wallMs: count }),
 };

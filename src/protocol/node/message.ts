@@ -32,6 +32,8 @@ export interface WatchingMessage {
   readonly actor: ActorId;
   /** Names the run of the sender's process. */
   readonly run: number;
+  /** How often in this run it has noticed that its disk was an older copy. */
+  readonly rollbacks: number;
   /** The number of its last announcement. */
   readonly seq: number;
 }

@@ -1,5 +1,6 @@
 import { unreachable } from '../../lib/assert.ts';
 import { earlier } from '../../lib/deadline-queue.ts';
+import type { Failure } from '../../lib/failure.ts';
 import { Prng } from '../../lib/prng.ts';
 import { Catalog } from '../catalog/catalog.ts';
 import type { BucketRecord, CatalogState } from '../catalog/record.ts';
@@ -17,6 +18,7 @@ import { isMembershipMessage } from '../membership/message.ts';
 import type { KnownMember, MembershipTiming } from '../membership/options.ts';
 import type { ReplicationOptions } from '../replication/core.ts';
 import type { ReplicationEffect, ReplicationInput } from '../replication/effect.ts';
+import type { ReadState } from '../replication/read-coordinator.ts';
 import { Replication, type ReplicationStats, type RestoredReplication } from '../replication/replication.ts';
 import type { ClientReply, ListRequest } from '../replication/request.ts';
 import { Ring } from '../ring/ring.ts';
@@ -64,9 +66,9 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   private outcomesMs = Number.NEGATIVE_INFINITY;
   private effects: NodeEffect[] = [];
   private now: Instant;
-  /** Reads of this node's own, by their number, which is below 0. */
-  private readonly reads = new Map<number, (reply: ClientReply) => void>();
-  private lastRead = 0;
+  private rollbacks = 0;
+  /** Reads of this node's own that are to be begun. */
+  private readonly reads: (() => void)[] = [];
   /** Snapshots under way, by the number of the request. */
   private readonly snapshots = new Map<number, ListRequest>();
 
@@ -376,6 +378,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       self,
       actor,
       run,
+      rollbacks: () => this.rollbacks,
       shardOf: (bucket, key) => this.currentRing.shardOf(bucket, key),
       owners: () => Array.from({ length: shards }, (_, shard) => this.currentRing.owners(shard)),
       send: this.send,
@@ -391,21 +394,15 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   }
 
   private read(bucket: string, key: string, session: CausalContext | null, use: (state: Change | null) => void): void {
-    const id = --this.lastRead;
-    this.reads.set(id, (reply) => {
-      use(reply.type === 'get' ? { bucket, key, entries: reply.entries, context: reply.context } : null);
-    });
-    const request = { type: 'get', bucket, key, level: 'quorum', session } as const;
-    this.replicate({ type: 'request', id, request }, this.now);
+    const query = { bucket, key, level: 'quorum', session } as const;
+    const done = (state: ReadState | Failure): void => {
+      use('entries' in state ? { bucket, key, entries: state.entries, context: state.context } : null);
+    };
+    // A read may be asked for from within a turn of replication.
+    this.reads.push(() => this.fromReplication(this.replication.read(query, done, this.clock.corrected(this.now))));
   }
 
   private fromRequest(id: number, reply: ClientReply): void {
-    const use = this.reads.get(id);
-    if (use !== undefined) {
-      this.reads.delete(id);
-      use(reply);
-      return;
-    }
     const request = this.snapshots.get(id);
     this.snapshots.delete(id);
     if (request === undefined || reply.type !== 'list') {
@@ -454,6 +451,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     for (const effect of effects) {
       switch (effect.type) {
         case 'notify':
+          if (effect.event.type === 'disk-rolled-back') this.rollbacks++;
           this.effects.push({ type: 'event', event: effect.event });
           break;
         case 'changed':
@@ -473,6 +471,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   };
 
   private takeEffects(): NodeEffect[] {
+    for (let read = this.reads.shift(); read !== undefined; read = this.reads.shift()) read();
     const effects = this.effects;
     this.effects = [];
     return effects;

@@ -31,6 +31,8 @@ export interface WatchRelayParts {
   readonly actor: ActorId;
   /** Names this run of the process. */
   readonly run: number;
+  /** How often in this run the disk was found to be an older copy. */
+  readonly rollbacks: () => number;
   readonly shardOf: (bucket: string, key: string) => number;
   /** Owners of all shards, in order of the shard. */
   readonly owners: () => readonly (readonly NodeId[])[];
@@ -59,6 +61,12 @@ interface Teller {
   readonly registrations: Map<string, number>;
 }
 
+interface Disk {
+  readonly actor: ActorId;
+  readonly run: number;
+  readonly rollbacks: number;
+}
+
 /** A node that this one tells of changes. */
 interface Watcher {
   buckets: ReadonlySet<string>;
@@ -80,8 +88,8 @@ export class WatchRelay {
   private wanted: ReadonlySet<string> = new Set();
   private readonly peers = new Set<NodeId>();
   private readonly tellers = new Map<NodeId, Teller>();
-  /** The actor that each node had last: another one means that a disk is lost, with what only it had. */
-  private readonly actors = new Map<NodeId, ActorId>();
+  /** The disk that each node had last: another one, or an older copy, means that what only it had is lost. */
+  private readonly disks = new Map<NodeId, Disk>();
   /** Buckets named in the requests that are not confirmed yet, by node. */
   private readonly asked = new Map<NodeId, { readonly id: number; readonly buckets: readonly string[] }>();
   private readonly watchers = new Map<NodeId, Watcher>();
@@ -220,10 +228,10 @@ export class WatchRelay {
   }
 
   private askSelf(): void {
-    const { self, actor, run, whenDurable } = this.parts;
+    const { self, actor, run, rollbacks, whenDurable } = this.parts;
     const id = ++this.lastId;
     this.asked.set(self, { id, buckets: [...this.wanted] });
-    whenDurable(() => this.handleWatching(self, { type: 'watching', id, actor, run, seq: 0 }));
+    whenDurable(() => this.handleWatching(self, { type: 'watching', id, actor, run, rollbacks: rollbacks(), seq: 0 }));
   }
 
   private handleWatch(from: NodeId, { id, buckets }: WatchMessage): void {
@@ -233,14 +241,16 @@ export class WatchRelay {
       if (this.peers.has(from)) this.watchers.set(from, watcher);
     }
     watcher.buckets = new Set(buckets);
-    const { actor, run, send, whenDurable } = this.parts;
+    const { actor, run, rollbacks, send, whenDurable } = this.parts;
     const current = watcher;
     whenDurable(() => {
-      if (this.watchers.get(from) === current) send(from, { type: 'watching', id, actor, run, seq: current.seq });
+      if (this.watchers.get(from) !== current) return;
+      send(from, { type: 'watching', id, actor, run, rollbacks: rollbacks(), seq: current.seq });
     });
   }
 
-  private handleWatching(from: NodeId, { id, actor, run, seq }: WatchingMessage): void {
+  private handleWatching(from: NodeId, message: WatchingMessage): void {
+    const { id, actor, run, seq } = message;
     const asked = this.asked.get(from);
     if (asked?.id !== id) return;
     let teller = this.tellers.get(from);
@@ -256,10 +266,9 @@ export class WatchRelay {
       teller.registrations.set(bucket, id);
       isNew = true;
     }
-    const before = this.actors.get(from);
-    this.actors.set(from, actor);
-    // What only the lost disk had may have been told, and is no more.
-    if (before !== undefined && before !== actor) this.startAnew();
+    const before = this.disks.get(from);
+    this.disks.set(from, message);
+    if (before !== undefined && hasLostDisk(before, message)) this.startAnew();
     if (isNew) this.parts.onCoverage();
   }
 
@@ -348,4 +357,10 @@ export class WatchRelay {
 function isSteady(coverage: Coverage, now: Coverage, node: NodeId): boolean {
   const registration = coverage.get(node);
   return registration !== undefined && now.get(node) === registration;
+}
+
+/** What only that disk had may have been told, and is no more. */
+function hasLostDisk(before: Disk, now: Disk): boolean {
+  if (before.actor !== now.actor) return true;
+  return now.rollbacks > (before.run === now.run ? before.rollbacks : 0);
 }

@@ -244,7 +244,8 @@ export class Lister {
         listing.respond({ type: 'failed', failure: NOT_SETTLED });
         return;
       }
-      const live = snapshot ? found : found.filter(({ entries }) => entries.length > 0);
+      // A snapshot tells what is there, expired or not: the clock may be set while a client follows it.
+      const live = snapshot ? found : this.live(bucket, found);
       listing.respond({
         type: 'list',
         items: values ? live : live.map(withoutValues),
@@ -260,10 +261,7 @@ export class Lister {
       const shard = this.core.shardOf(bucket, key);
       const agreed = this.agreed(listing, shard, copies);
       if (agreed !== null) {
-        // A snapshot tells what is there, expired or not: the clock may be set while a client follows it.
-        const { wallMs } = this.core.now;
-        const entries = snapshot ? agreed : liveEntries(agreed, wallMs, this.core.conflictOf(bucket));
-        items[index] = { key, entries, context: contexts.get(shard) ?? null };
+        items[index] = { key, entries: agreed, context: contexts.get(shard) ?? null };
         continue;
       }
       open++;
@@ -274,6 +272,15 @@ export class Lister {
       });
     }
     done();
+  }
+
+  private live(bucket: string, items: readonly ListItem[]): ListItem[] {
+    const { wallMs } = this.core.now;
+    const conflict = this.core.conflictOf(bucket);
+    return items.flatMap(({ key, context, entries }) => {
+      const live = liveEntries(entries, wallMs, conflict);
+      return live.length === 0 ? [] : [{ key, context, entries: live }];
+    });
   }
 
   /** The entries that all nodes asked for the shard hold; null where they differ, or where it takes a read to know. */
@@ -291,9 +298,9 @@ export class Lister {
     const { bucket, snapshot } = listing.request;
     const shown = CausalContext.fromDots(pages.copies.flatMap(({ entries }) => entries.map(({ dot }) => dot)));
     const read = (session: CausalContext, otherwise: () => void): void => {
-      this.reader.handleGet({ type: 'get', bucket, key, level: 'quorum', session }, (reply) => {
-        if (reply.type !== 'get') otherwise();
-        else use({ key, entries: reply.entries, context: snapshot ? reply.context : null });
+      this.reader.read({ bucket, key, level: 'quorum', session }, (state) => {
+        if (!('entries' in state)) otherwise();
+        else use({ key, entries: state.entries, context: snapshot ? state.context : null });
       });
     };
     const fail = (): void => {

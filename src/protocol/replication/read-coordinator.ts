@@ -1,5 +1,5 @@
 import { DeadlineQueue, earlier } from '../../lib/deadline-queue.ts';
-import { failure } from '../../lib/failure.ts';
+import { type Failure, failure } from '../../lib/failure.ts';
 import { CausalContext } from '../causal/context.ts';
 import type { Entries } from '../causal/entry.ts';
 import { joinEntries } from '../causal/join.ts';
@@ -31,6 +31,16 @@ export const SESSION_UNAVAILABLE = failure(
 
 /** `contexts`: what each node that answered covers, this one included. */
 type UseCopies = (merged: MergedCopy, complete: boolean, cell: Cell, contexts: readonly CausalContext[]) => void;
+
+/** Which key is to be read, and how well. */
+export type ReadQuery = Omit<GetRequest, 'type'>;
+
+export interface ReadState {
+  readonly entries: Entries;
+  /** What the entries are the state of. */
+  readonly context: CausalContext;
+  readonly complete: boolean;
+}
 
 interface Copy {
   readonly entries: Entries;
@@ -80,25 +90,36 @@ export class ReadCoordinator {
   }
 
   handleGet(request: GetRequest, respond: Respond): void {
-    const { bucket, key, level, session } = request;
     this.core.counters.reads++;
+    this.read(request, (state) => {
+      if (!('entries' in state)) {
+        respond({ type: 'failed', failure: state });
+        return;
+      }
+      const entries = liveEntries(state.entries, this.core.now.wallMs, this.core.conflictOf(request.bucket));
+      respond({ type: 'get', entries, context: state.context, complete: state.complete });
+    });
+  }
+
+  /** Reads a key as replicas keep it, with what readers are not shown. */
+  read({ bucket, key, level, session }: ReadQuery, done: (state: ReadState | Failure) => void): void {
     this.core.cells.open(this.core.shardOf(bucket, key), { bucket, key }, (opened) => {
       const use: UseCopies = (merged, complete, cell) => {
         if (!complete) this.core.counters.readsIncomplete++;
         if (!complete && level === 'all') {
           const message = 'not all owners of the key answered; restore their links, or read with r=quorum';
-          respond({ type: 'failed', failure: failure('quorum-unavailable', message) });
+          done(failure('quorum-unavailable', message));
           return;
         }
-        const entries = liveEntries(merged.entries, this.core.now.wallMs, this.core.conflictOf(bucket));
-        const context = merged.context.clone();
-        for (const entry of merged.entries) context.add(entry.dot);
         if (!merged.coversSession) {
-          respond({ type: 'failed', failure: SESSION_UNAVAILABLE });
+          done(SESSION_UNAVAILABLE);
           return;
         }
+        const { entries } = merged;
+        const context = merged.context.clone();
+        for (const entry of entries) context.add(entry.dot);
         // What is not synced yet must not be read: a crash would take it back.
-        this.core.journal.whenDurable(cell.persistId, () => respond({ type: 'get', entries, context, complete }));
+        this.core.journal.whenDurable(cell.persistId, () => done({ entries, context, complete }));
       };
       this.collect(opened, level, use, session);
     });

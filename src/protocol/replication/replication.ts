@@ -29,7 +29,7 @@ import { Lister } from './lister.ts';
 import type { ReplicationMessage } from './message.ts';
 import { type PeerOutcomes, PeerTally } from './peer-tally.ts';
 import type { Placement } from './placement.ts';
-import { ReadCoordinator } from './read-coordinator.ts';
+import { ReadCoordinator, type ReadQuery, type ReadState } from './read-coordinator.ts';
 import type { HintRow, ObjectName, RecordClear, ScanResult } from './record.ts';
 import { Replica } from './replica.ts';
 import type { ClientRequest, Respond } from './request.ts';
@@ -204,6 +204,11 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
 
   handle(input: ReplicationInput, now: Instant): ReplicationEffect[] {
     return this.turn(now, () => this.dispatch(input));
+  }
+
+  /** Reads a key, with this node as the coordinator, as replicas keep it. */
+  read(query: ReadQuery, use: (state: ReadState | Failure) => void, now: Instant): ReplicationEffect[] {
+    return this.turn(now, () => this.reader.read(query, use));
   }
 
   /** Calls back once everything applied up to now is synced. */

@@ -37,8 +37,8 @@ export interface ListRequest {
   readonly limit: number;
   readonly values: boolean;
   /**
-   * For those who follow changes from here on: every owner that is up is asked rather than a majority, values come
-   * with the context that they are the state of, and the reply says who has answered.
+   * For those who follow changes from here on: every owner that is up is asked rather than a majority, values come as
+   * replicas keep them, with the context that they are the state of, and the reply says who has answered.
    */
   readonly snapshot: boolean;
 }

@@ -15,6 +15,7 @@ function setup(owners: readonly (readonly string[])[] = [['p', 'q']]) {
     self: 'self',
     actor: ACTOR,
     run: 1,
+    rollbacks: () => 0,
     shardOf: () => 0,
     owners: () => owners,
     send: (to, message) => sent.push({ to, message }),
@@ -28,10 +29,10 @@ function setup(owners: readonly (readonly string[])[] = [['p', 'q']]) {
     for (const use of durable.splice(0)) use();
   };
   const takeSent = (): string[] => sent.splice(0).map(({ to, message }) => `${to} ${message.type}`);
-  const confirm = (from: string, seq = 0, { actor = ACTOR, run = 7 } = {}): void => {
+  const confirm = (from: string, seq = 0, { actor = ACTOR, run = 7, rollbacks = 0 } = {}): void => {
     const asked = sent.findLast(({ to, message }) => to === from && message.type === 'watch');
     if (asked?.message.type !== 'watch') throw new Error(`${from} was not asked`);
-    relay.handleMessage(from, { type: 'watching', id: asked.message.id, actor, run, seq });
+    relay.handleMessage(from, { type: 'watching', id: asked.message.id, actor, run, rollbacks, seq });
   };
   return { relay, sent, told, reads, sync, takeSent, confirm, changes: () => coverageChanges };
 }
@@ -56,7 +57,9 @@ describe('watch relay', () => {
     relay.handleLocal(change(1));
     expect(takeSent()).toEqual(['p change']);
     sync();
-    expect(sent).toEqual([{ to: 'p', message: { type: 'watching', id: 5, actor: ACTOR, run: 1, seq: 1 } }]);
+    expect(sent).toEqual([
+      { to: 'p', message: { type: 'watching', id: 5, actor: ACTOR, run: 1, rollbacks: 0, seq: 1 } },
+    ]);
     relay.handleDisconnected('p');
     relay.handleLocal(change(2));
     expect(sent).toHaveLength(1);
@@ -128,7 +131,11 @@ describe('watch relay', () => {
     expect(changes()).toBeGreaterThan(before);
   });
 
-  it('relies on nothing any more once a disk is lost', () => {
+  it.each([
+    ['is another one', { actor: 'b'.repeat(16) }],
+    ['is found to be an older copy', { rollbacks: 1 }],
+    ['is an older copy after a restart', { run: 8, rollbacks: 1 }],
+  ])('relies on nothing any more once a disk %s', (_name, disk) => {
     const { relay, confirm } = setup([['p', 'q']]);
     for (const peer of ['p', 'q']) relay.handleConnected(peer);
     relay.handleWanted(['b'], 0);
@@ -136,7 +143,10 @@ describe('watch relay', () => {
     const coverage = relay.coverage('b');
     relay.handleDisconnected('p');
     relay.handleConnected('p');
-    confirm('p', 0, { actor: 'b'.repeat(16) });
+    confirm('p');
+    expect(relay.isStale('b', coverage)).toBe(false);
+    relay.handleTimeout(5000);
+    confirm('p', 0, disk);
     expect(relay.isStale('b', coverage)).toBe(true);
   });
 
