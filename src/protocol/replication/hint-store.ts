@@ -124,6 +124,11 @@ export class HintStore {
     else running.again = true;
   }
 
+  /** The ring changed: what is kept for members that own the key no more is for those who do now. */
+  handleRing(members: Iterable<NodeId>): void {
+    for (const member of new Set(members)) this.handlePeerUp(member);
+  }
+
   handlePeerDown(peer: NodeId): void {
     this.rounds.delete(peer);
     this.retries.delete(peer);
@@ -245,6 +250,8 @@ export class HintStore {
       const targets = [...new Set([...hint.targets, ...owners])].filter((node) => node !== round.target);
       this.replace(cell, { ...hint, targets });
       for (const owner of owners) this.handlePeerUp(owner);
+      this.finishOne(round, true);
+    } else if (!this.core.isUp(round.target)) {
       this.finishOne(round, true);
     } else if (round.target === this.core.options.self) {
       this.applyHere(cell, hint, () => this.finishOne(round, true));

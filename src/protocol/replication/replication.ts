@@ -198,7 +198,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       const peers = new Set(this.up);
       peers.delete(this.core.options.self);
       this.antiEntropy.handleRing(peers);
-      this.hints.handlePeerUp(this.core.options.self);
+      this.hints.handleRing([...before.preference(0), ...ring.preference(0)]);
     });
   }
 
