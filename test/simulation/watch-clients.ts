@@ -49,6 +49,8 @@ export class WatchClient implements SimObserver, WatchState {
   /** Numbers the snapshots: what belongs to an earlier one is void. */
   private round = 0;
   private stays = false;
+  /** What it has read counts no more. */
+  private isVoid = false;
 
   constructor(cluster: SimCluster, prng: Prng) {
     this.cluster = cluster;
@@ -67,13 +69,18 @@ export class WatchClient implements SimObserver, WatchState {
 
   changed(node: SimNode, { bucket, key, entries }: { bucket: string; key: string; entries: Entries }): void {
     if (node !== this.node || node.running !== this.running || bucket !== BUCKET) return;
+    // Before it reads, or what it has read counts no more: the snapshot to come has it.
+    if (this.base === null || this.isVoid) return;
     this.fresh.add(key);
     this.show(key, entries);
   }
 
   coverage(node: SimNode): void {
-    // Within the turn of the core: looked at when it is over.
-    if (node === this.node) this.cluster.clock.after(0, () => this.check());
+    if (node !== this.node) return;
+    // What it is told from now on is for those who begin anew, as it does when the turn of the core is over.
+    const { base, running } = this;
+    if (base !== null && running !== null && running.node.isWatchStale(BUCKET, base)) this.isVoid = true;
+    this.cluster.clock.after(0, () => this.check());
   }
 
   private look(): void {
@@ -108,6 +115,7 @@ export class WatchClient implements SimObserver, WatchState {
 
   private restart(): void {
     this.synced = false;
+    this.isVoid = false;
     this.base = null;
     this.snapshots++;
     const round = ++this.round;

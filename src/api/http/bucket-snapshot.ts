@@ -74,6 +74,10 @@ export class BucketSnapshot implements StateReader<ChangeEvent> {
     return this.base !== null && this.feed.isStale(this.bucket, this.base);
   }
 
+  holdsBack(): boolean {
+    return (this.reading && this.base === null) || this.isStale();
+  }
+
   noteChange({ key }: ChangeEvent): void {
     if (this.reading) this.fresh.add(key);
   }

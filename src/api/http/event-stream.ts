@@ -37,6 +37,8 @@ export interface StateReader<T> {
   /** The client goes on from the `mark` of an earlier stream, or without one begins with what changes from now on. */
   resume(mark: string | null): void;
   isStale(): boolean;
+  /** The state is about to be read: changes told until then are in it, and may be older than others that were told. */
+  holdsBack(): boolean;
   /** The client is told of a change, now or as soon as it takes more. */
   noteChange(item: T): void;
   run(): Promise<void>;
@@ -186,7 +188,8 @@ class FeedStream<T extends { readonly seq: number }> implements EventStream {
     if (follow) {
       this.unsubscribe = this.source.subscribe((item) => {
         this.state?.noteChange(item);
-        if (this.pausedAtMs === null && item.seq > this.cursor) this.writeItem(item);
+        if (this.state?.holdsBack() === true) this.cursor = Math.max(this.cursor, item.seq);
+        else if (this.pausedAtMs === null && item.seq > this.cursor) this.writeItem(item);
       });
     }
     if ('reset' in start) {

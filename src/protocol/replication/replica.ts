@@ -215,8 +215,8 @@ export class Replica {
     if (!this.core.isWatched(bucket)) return;
     const { entries } = object;
     const isLost = shard.lost.size > 0 && shard.lost.has(nameId(cell.name));
-    // Without the open past: what that had replaced may still be here.
-    const context = isLost ? CausalContext.fromDots(entries.map(({ dot }) => dot)) : shard.context.clone();
+    const seen = isLost ? this.copyOfLost(shard, cell).context : seenOf(object, shard.context);
+    const context = seen.clone();
     this.core.journal.afterTurn(() => this.core.emit({ type: 'changed', bucket, key, entries, context }));
   }
 
