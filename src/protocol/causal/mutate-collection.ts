@@ -81,8 +81,8 @@ export function expireCollection(
 ): MutationOutcome {
   const kind = familyOf(best.payload) === 'set' ? 'set' : 'map';
   const collection = open(before, kind, at);
-  // What the client has seen is overridden by something that it has not.
-  if (collection === null) return NOT_APPLIED;
+  // What the client has seen is overridden, or has expired, by something that it has not.
+  if (collection === null || collection.own.every(isHeader)) return NOT_APPLIED;
   const gone = [...collection.stale, ...collection.own.filter(isHeader)];
   return applied(before, gone, [entryOf(before, at, expiresAtMs, { kind })], at);
 }

@@ -277,3 +277,10 @@ describe('the entries that a change concerns', () => {
     expect(concerned(after(put('x')), { type: 'delete' })).toHaveLength(1);
   });
 });
+
+it('does not change the expiry for a client that has not seen that the set expired', () => {
+  const added = applied(mutate([], { type: 'add', members: [bytes('a')] }, at()));
+  const expiring = applied(mutate(added.after, { type: 'expire', expiresAtMs: NOW + 1 }, at()));
+  const late = at({ wallMs: NOW + 2, context: CausalContext.fromDots(added.dots) });
+  expect(mutate(expiring.after, { type: 'expire', expiresAtMs: 0 }, late)).toEqual({ applied: false, failure: null });
+});
