@@ -26,6 +26,8 @@ const BATCH_QUERY = new QueryReader({
   w: levelParameter('How many replicas must have synced each write before it is acknowledged.'),
 });
 
+const LEVEL = z.enum(['one', 'quorum', 'all']).optional().describe('In place of the w of the request.');
+
 const OPERATION = z.discriminatedUnion('op', [
   z.strictObject({
     op: z.literal('put'),
@@ -34,8 +36,9 @@ const OPERATION = z.discriminatedUnion('op', [
     contentType: z.string().default(DEFAULT_CONTENT_TYPE),
     ttl: z.int().min(1).max(TTL_SECONDS_MAX).optional().describe('Seconds.'),
     context: z.string().optional().describe('As the Holdfast-Context header.'),
+    w: LEVEL,
   }),
-  z.strictObject({ op: z.literal('del'), key: z.string(), context: z.string().optional() }),
+  z.strictObject({ op: z.literal('del'), key: z.string(), context: z.string().optional(), w: LEVEL }),
 ]);
 
 type Operation = z.infer<typeof OPERATION>;
@@ -149,7 +152,8 @@ function executor(node: NodeHandle, batch: Batch): (line: Line) => Promise<strin
 }
 
 function write(node: NodeHandle, batch: Batch, operation: Operation): Promise<MutateReply> {
-  const { bucket, level } = batch;
+  const { bucket } = batch;
+  const level = operation.w ?? batch.level;
   const { key } = operation;
   checkKey(key);
   const context = contextOf(operation.context, { bucket, key });

@@ -45,6 +45,16 @@ describe('batch', () => {
     expect((await h.fetch('/v1/kv/default/b')).headers.get('content-type')).toBe('text/x');
   });
 
+  it('takes a level of its own for an operation', async () => {
+    const levels: unknown[] = [];
+    h.node.before = (request) => void (request.type === 'mutate' && levels.push(request.level));
+    const results = await batch([put('a', '1', { w: 'one' }), del('a', { w: 'all' }), put('b', '1')].join('\n'));
+    expect(results.map(({ ok }) => ok)).toEqual([true, true, true]);
+    expect(levels.toSorted()).toEqual(['all', 'one', 'quorum']);
+    const [refused] = await batch(put('a', '1', { w: 'most' }));
+    expect(refused).toMatchObject({ ok: false, problem: { code: 'bad-request' } });
+  });
+
   it('takes level, ttl and context', async () => {
     const first = (await h.put('/v1/kv/notes/k', 'old')).headers.get('holdfast-context') as string;
     h.node.writeConcurrently('notes', 'k', 'other');
