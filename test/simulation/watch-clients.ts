@@ -49,8 +49,6 @@ export class WatchClient implements SimObserver, WatchState {
   /** Numbers the snapshots: what belongs to an earlier one is void. */
   private round = 0;
   private stays = false;
-  /** What it has read counts no more. */
-  private isVoid = false;
 
   constructor(cluster: SimCluster, prng: Prng) {
     this.cluster = cluster;
@@ -68,19 +66,15 @@ export class WatchClient implements SimObserver, WatchState {
   }
 
   changed(node: SimNode, { bucket, key, entries }: { bucket: string; key: string; entries: Entries }): void {
-    if (node !== this.node || node.running !== this.running || bucket !== BUCKET) return;
-    // Before it reads, or what it has read counts no more: the snapshot to come has it.
-    if (this.base === null || this.isVoid) return;
+    // What is told before the first page is asked for is part of the state.
+    if (node !== this.node || node.running !== this.running || bucket !== BUCKET || this.base === null) return;
     this.fresh.add(key);
     this.show(key, entries);
   }
 
   coverage(node: SimNode): void {
-    if (node !== this.node) return;
-    // What it is told from now on is for those who begin anew, as it does when the turn of the core is over.
-    const { base, running } = this;
-    if (base !== null && running !== null && running.node.isWatchStale(BUCKET, base)) this.isVoid = true;
-    this.cluster.clock.after(0, () => this.check());
+    // Within the turn of the core: looked at when it is over.
+    if (node === this.node) this.cluster.clock.after(0, () => this.check());
   }
 
   private look(): void {
@@ -115,7 +109,6 @@ export class WatchClient implements SimObserver, WatchState {
 
   private restart(): void {
     this.synced = false;
-    this.isVoid = false;
     this.base = null;
     this.snapshots++;
     const round = ++this.round;

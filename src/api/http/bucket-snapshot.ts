@@ -74,12 +74,13 @@ export class BucketSnapshot implements StateReader<ChangeEvent> {
     return this.base !== null && this.feed.isStale(this.bucket, this.base);
   }
 
-  holdsBack(): boolean {
-    return (this.reading && this.base === null) || this.isStale();
-  }
-
   noteChange({ key }: ChangeEvent): void {
     if (this.reading) this.fresh.add(key);
+  }
+
+  /** Before the first page is asked for, and when what was read counts no more: the next state will have it. */
+  get isHolding(): boolean {
+    return (this.reading && this.base === null) || this.isStale();
   }
 
   stop(): void {
@@ -96,6 +97,7 @@ export class BucketSnapshot implements StateReader<ChangeEvent> {
     if (!isCurrent()) return;
     const all = this.feed.coverage(this.bucket);
     this.base = all;
+    this.client.begin();
     let answered = all;
     let complete = true;
     for (let after: string | null = ''; after !== null; ) {

@@ -26,6 +26,8 @@ export interface StateClient {
   writable(): Promise<void>;
   /** An event of the state, or one that ends it. */
   write(event: string, data: unknown): void;
+  /** The state begins here: all earlier changes are part of it. */
+  begin(): void;
   /** The client may have missed something that it can be shown now. */
   onStale(): void;
 }
@@ -37,10 +39,10 @@ export interface StateReader<T> {
   /** The client goes on from the `mark` of an earlier stream, or without one begins with what changes from now on. */
   resume(mark: string | null): void;
   isStale(): boolean;
-  /** The state is about to be read: changes told until then are in it, and may be older than others that were told. */
-  holdsBack(): boolean;
   /** The client is told of a change, now or as soon as it takes more. */
   noteChange(item: T): void;
+  /** The state that is about to be sent will hold all changes up to then: the client is told of none. */
+  readonly isHolding: boolean;
   run(): Promise<void>;
   stop(): void;
 }
@@ -175,6 +177,9 @@ class FeedStream<T extends { readonly seq: number }> implements EventStream {
       source.state?.({
         writable: () => this.writable(),
         write: (event, data) => this.writeEvent(event, data),
+        begin: () => {
+          this.cursor = this.source.latest();
+        },
         onStale: () => this.checkState(),
       }) ?? null;
   }
@@ -188,8 +193,7 @@ class FeedStream<T extends { readonly seq: number }> implements EventStream {
     if (follow) {
       this.unsubscribe = this.source.subscribe((item) => {
         this.state?.noteChange(item);
-        if (this.state?.holdsBack() === true) this.cursor = Math.max(this.cursor, item.seq);
-        else if (this.pausedAtMs === null && item.seq > this.cursor) this.writeItem(item);
+        if (this.pausedAtMs === null && !this.isHolding && item.seq > this.cursor) this.writeItem(item);
       });
     }
     if ('reset' in start) {
@@ -269,8 +273,12 @@ class FeedStream<T extends { readonly seq: number }> implements EventStream {
     sent?.catch((error: unknown) => this.response.destroy(error instanceof Error ? error : undefined));
   }
 
+  private get isHolding(): boolean {
+    return this.state?.isHolding === true;
+  }
+
   private catchUp(): void {
-    if (this.pausedAtMs !== null || this.response.writableEnded) return;
+    if (this.pausedAtMs !== null || this.isHolding || this.response.writableEnded) return;
     const items = this.source.after(this.cursor);
     if (items === null) {
       this.cursor = this.source.latest();
