@@ -396,7 +396,9 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   private read(bucket: string, key: string, session: CausalContext | null, use: (state: Change | null) => void): void {
     const query = { bucket, key, level: 'quorum', session } as const;
     const done = (state: ReadState | Failure): void => {
-      use('entries' in state ? { bucket, key, entries: state.entries, context: state.context } : null);
+      // Without a session, what too few owners say says nothing.
+      const counts = 'entries' in state && (state.complete || session !== null);
+      use(counts ? { bucket, key, entries: state.entries, context: state.context } : null);
     };
     // A read may be asked for from within a turn of replication.
     this.reads.push(() => this.fromReplication(this.replication.read(query, done, this.clock.corrected(this.now))));
