@@ -4,6 +4,8 @@ import type { ClockExchange } from './message.ts';
 
 /** Between two questions to the same peer. */
 const ASK_INTERVAL_MS = 10_000;
+/** Between two questions to any of them: what they cost does not grow with the cluster. */
+const ASK_SPACING_MS = 2500;
 /** Peers whose clocks are known at once: a majority of so many is as good as one of all. */
 const SAMPLES_MAX = 32;
 /** What was heard longer ago does not count: the peer may have set its clock since. */
@@ -52,6 +54,8 @@ export class ClusterClock {
   private readonly samples = new Map<NodeId, Sample>();
   private readonly asked = new Map<NodeId, { readonly id: number; readonly atMs: number }>();
   private lastId = 0;
+  /** When anybody was last asked. */
+  private askedMs = Number.NEGATIVE_INFINITY;
   private ownBase: Base;
   /** The own clock when its difference to the others was last looked at. */
   private judgedBase: Base;
@@ -110,6 +114,7 @@ export class ClusterClock {
   /** Something is being sent to a peer that it answers: a good time to ask. */
   handleProbe(peer: NodeId, now: Instant, send: ClockSend): void {
     const asked = this.asked.get(peer);
+    if (now.monoMs - this.askedMs < ASK_SPACING_MS) return;
     if (asked === undefined || now.monoMs - asked.atMs >= ASK_INTERVAL_MS) this.ask(peer, now, send);
   }
 
@@ -142,6 +147,7 @@ export class ClusterClock {
   private ask(peer: NodeId, now: Instant, send: ClockSend): void {
     if (!this.samples.has(peer) && this.samples.size >= SAMPLES_MAX) return;
     this.lastId = (this.lastId + 1) % 0xffff_ffff;
+    this.askedMs = now.monoMs;
     this.asked.set(peer, { id: this.lastId, atMs: now.monoMs });
     send(peer, { type: 'clock-ask', id: this.lastId });
   }

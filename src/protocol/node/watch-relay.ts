@@ -336,7 +336,7 @@ export class WatchRelay {
 
   /** The time has been set: what had been shown as expired may live, and the other way round. */
   handleClockSet(): void {
-    for (const bucket of this.wanted) this.renew(bucket);
+    this.startAnew();
   }
 
   /** A change of the bucket was not passed on: who relies on being told of all has to read it again. */
