@@ -402,7 +402,7 @@ const REPLICATION: readonly Mutation[] = [
     find: 'if (context === undefined || known.entries.length === 0) continue;',
     replace: 'if (context === undefined || known.entries.length >= 0) continue;',
     caughtBy: 'watches',
-    seed: 30,
+    seed: 103,
   },
   {
     name: 'a watch takes the state of a slower owner for news',
