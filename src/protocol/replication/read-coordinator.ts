@@ -157,6 +157,8 @@ export class ReadCoordinator {
       use({ entries: own.entries, context, coversSession: true }, true, cell, [own.context]);
       return;
     }
+    // The context goes on with the replica, while these entries stay.
+    if (session !== null) read.copies.set(self, { ...own, context: own.context.clone(), same: true });
     this.reads.set(read.id, read);
     this.stalls.push(read, this.core.now.monoMs);
     this.deadlines.push(read, this.core.now.monoMs);
@@ -281,17 +283,23 @@ export class ReadCoordinator {
    */
   private ownCopy(read: Read, cell: Cell): Omit<MergedCopy, 'coversSession'> {
     const { entries, context } = this.parts.replica.copyOf(cell);
-    const asked = read.copies.get(this.core.options.self)?.entries ?? [];
+    const copy = read.copies.get(this.core.options.self);
+    const asked = copy?.entries ?? [];
     if (asked === entries) return { entries, context };
+    // A session was promised what the copy had seen, also where the shard has been dropped meanwhile.
+    const askedContext = read.session === null ? undefined : copy?.context;
     const shard = this.core.shards.find(cell.shard);
     const askedDots = CausalContext.fromDots(asked.map((entry) => entry.dot));
     const joined = joinEntries(
       entries,
       (dot) => context.has(dot) || shard?.context.has(dot) === true,
       asked,
-      (dot) => askedDots.has(dot),
+      (dot) => askedDots.has(dot) || askedContext?.has(dot) === true,
     );
-    return { entries: joined.entries, context };
+    if (askedContext === undefined) return { entries: joined.entries, context };
+    const all = context.clone();
+    all.union(askedContext);
+    return { entries: joined.entries, context: all };
   }
 
   /**

@@ -204,8 +204,9 @@ export class Replica {
     journal.write({ table: 'object', shard: cell.shard, name: cell.name, value });
     this.core.cells.noteChanged(cell, journal.turnId);
     if (past !== null && shard.open.size < OPEN_KEYS_MAX) shard.open.set(nameId(cell.name), cell.name);
-    if (entries === before.entries) return;
-    this.writeExpiries(cell, before.entries, entries);
+    if (entries !== before.entries) this.writeExpiries(cell, before.entries, entries);
+    // Of what had been known as superseded only, the context now says so too, to those who were told of it.
+    else if (before.past === null) return;
     this.announce(shard, cell, object);
   }
 

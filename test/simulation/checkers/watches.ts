@@ -1,5 +1,6 @@
 import { dotText } from '../../../src/protocol/causal/dot.ts';
 import { believed } from '../../../src/protocol/causal/mark.ts';
+import { liveEntries } from '../../../src/protocol/causal/value.ts';
 import type { SimCluster } from '../cluster.ts';
 import type { WatchState } from '../watch-clients.ts';
 import { type Checker, Problems } from './checker.ts';
@@ -12,8 +13,11 @@ export function watchesChecker(cluster: SimCluster, watch: WatchState): Checker 
       const problems = new Problems('watches');
       for (const fault of watch.faults) problems.add(fault);
       if (!watch.synced) problems.add('the client has not read the bucket');
-      const expected = contentOf(cluster);
-      for (const [key, versions] of expected) {
+      const wallMs = watch.node?.running?.node.wallMs(watch.node.clock.now()) ?? 0;
+      const expected = contentOf(cluster, wallMs);
+      for (const [key, { versions, isLive }] of expected) {
+        // An expired value is shown or not until it is removed.
+        if (!isLive) continue;
         const shown = watch.keys.get(key);
         if (shown !== versions)
           problems.add(`${watch.node?.name} shows ${shown ?? 'nothing'} for ${key}, not ${versions}`);
@@ -25,21 +29,23 @@ export function watchesChecker(cluster: SimCluster, watch: WatchState): Checker 
   };
 }
 
+interface Content {
+  readonly versions: string;
+  readonly isLive: boolean;
+}
+
 /** The versions of each key on the disks of its owners, which are all equal by now. */
-function contentOf({ nodes }: SimCluster): Map<string, string> {
-  const content = new Map<string, string>();
+function contentOf({ nodes }: SimCluster, wallMs: number): Map<string, Content> {
+  const content = new Map<string, Content>();
   const ring = nodes.find(({ running }) => running !== null)?.running?.node.ring;
   for (const { id, disk } of nodes) {
     for (const [shard, records] of disk.objects) {
       if (ring?.isOwner(shard, id) !== true) continue;
       for (const { name, object } of records.values()) {
         if (name.bucket !== 'default' || object.entries.length === 0) continue;
-        content.set(
-          name.key,
-          believed(object.entries)
-            .map(({ dot }) => dotText(dot))
-            .join(' '),
-        );
+        const entries = believed(object.entries);
+        const versions = entries.map(({ dot }) => dotText(dot)).join(' ');
+        content.set(name.key, { versions, isLive: liveEntries(entries, wallMs, 'lww').length > 0 });
       }
     }
   }
