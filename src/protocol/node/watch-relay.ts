@@ -95,6 +95,8 @@ export class WatchRelay {
   private readonly watchers = new Map<NodeId, Watcher>();
   private readonly reading = new Set<string>();
   private lastId = 0;
+  /** How often everything told was forgotten. */
+  private epoch = 0;
   private refreshMs: number | undefined;
 
   constructor(parts: WatchRelayParts) {
@@ -274,6 +276,7 @@ export class WatchRelay {
 
   /** Forgets what was told; everybody reads everything again. */
   private startAnew(): void {
+    this.epoch++;
     this.memory.discard();
     for (const { registrations } of this.tellers.values()) {
       for (const bucket of registrations.keys()) registrations.set(bucket, ++this.lastId);
@@ -313,23 +316,27 @@ export class WatchRelay {
     const session = state.context.clone();
     const floor = this.memory.floorOf(shard);
     if (floor !== null) session.union(floor);
-    const use = (read: Change): void => {
+    const { epoch } = this;
+    /** False when what was told has been forgotten since: everybody reads again, and the answer may be older than that. */
+    const end = (): boolean => {
       this.reading.delete(id);
-      if (!this.wanted.has(bucket)) return;
+      return epoch === this.epoch && this.wanted.has(bucket);
+    };
+    const use = (read: Change): void => {
+      if (!end()) return;
       const entries = this.memory.force(this.stateOf(read));
       if (entries !== 'known') this.parts.tell(bucket, key, entries);
     };
     this.parts.read(bucket, key, session, (read) => {
       if (read !== null) return use(read);
       if (floor !== null) {
-        this.reading.delete(id);
         // What was told is out of reach, and counts no more.
-        return this.startAnew();
+        if (end()) this.startAnew();
+        return;
       }
       this.parts.read(bucket, key, null, (present) => {
-        if (present !== null) return use(present);
-        this.reading.delete(id);
-        this.renew(bucket);
+        if (present !== null) use(present);
+        else if (end()) this.renew(bucket);
       });
     });
   }

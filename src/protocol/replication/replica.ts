@@ -177,7 +177,10 @@ export class Replica {
     }
     const joined = joinObject(cell.object, shard.context, remote);
     this.cover(shard, cell, joined.applied);
+    const { entries } = cell.object;
     if (joined.changed) this.store(shard, cell, joined.object);
+    // Who was told by another replica of something that these events had replaced has to hear of it from this one too.
+    if (joined.applied.length > 0 && cell.object.entries === entries) this.announce(shard, cell, cell.object);
   }
 
   /** Covers events of the key that the shard does not cover yet, with their index entries. */
@@ -204,9 +207,8 @@ export class Replica {
     journal.write({ table: 'object', shard: cell.shard, name: cell.name, value });
     this.core.cells.noteChanged(cell, journal.turnId);
     if (past !== null && shard.open.size < OPEN_KEYS_MAX) shard.open.set(nameId(cell.name), cell.name);
-    if (entries !== before.entries) this.writeExpiries(cell, before.entries, entries);
-    // Of what had been known as superseded only, the context now says so too, to those who were told of it.
-    else if (before.past === null) return;
+    if (entries === before.entries) return;
+    this.writeExpiries(cell, before.entries, entries);
     this.announce(shard, cell, object);
   }
 
