@@ -8,6 +8,7 @@ import {
   decodeExpiryRow,
   decodeHint,
   decodeHintRow,
+  decodeListingRow,
   decodeObject,
   decodeObjectRow,
   dotRange,
@@ -133,7 +134,7 @@ async function listing(
   const fill = async (cursor: Cursor, afterKey: string): Promise<void> => {
     const range = listingRange(cursor.table, cursor.shard, { ...scan, after: afterKey });
     const rows = await storage.scan(range, chunk, SCAN_BYTES_MAX);
-    cursor.rows = rows.map(cursor.table === 'object' ? decodeObjectRow : hintedRow);
+    cursor.rows = rows.map(cursor.table === 'object' ? decodeListingRow : hintedRow);
     cursor.next = 0;
     cursor.more = rows.length === chunk || mayBeCut(rows);
   };

@@ -200,7 +200,12 @@ const request: Codec<ClientRequest> = union<ClientRequest, 'type'>('type', {
 });
 
 const shardContext: Codec<ShardContext> = record<ShardContext>({ shard, context: causalContext });
-const listItem: Codec<ListItem> = record<ListItem>({ key: keyText, entries, context: nullable(causalContext) });
+const listItem: Codec<ListItem> = record<ListItem>({
+  key: keyText,
+  entries,
+  context: nullable(causalContext),
+  past: nullable(causalContext),
+});
 const pageItem: Codec<PageItem> = record<PageItem>({ key: keyText, entries });
 const reply: Codec<ClientReply> = union<ClientReply, 'type'>('type', {
   mutate: [
@@ -402,8 +407,18 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
   'catalog-digest': [50, record({ digest: uint32 })],
   catalog: [51, record({ state: catalogState, reply: boolean })],
   watch: [60, record({ id, buckets: list(bucketName, BUCKETS_MAX) })],
-  change: [61, record({ seq: integer(), bucket: bucketName, key: keyText, entries, context: causalContext })],
-  watching: [62, record({ id, actor: actorId, run: uint32, rollbacks: integer(), seq: integer() })],
+  change: [
+    61,
+    record({
+      seq: integer(),
+      bucket: bucketName,
+      key: keyText,
+      entries,
+      context: causalContext,
+      past: nullable(causalContext),
+    }),
+  ],
+  watching: [62, record({ id, run: uint32, rollbacks: integer(), seq: integer() })],
   'clock-ask': [70, record({ id: seq })],
   'clock-tell': [71, record({ id: seq, wallMs: integer() })],
 });

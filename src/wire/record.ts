@@ -129,6 +129,12 @@ export function decodeObjectRow(row: StorageRow): ObjectRow {
   return { name: nameIn(row.key, 3), entries: decodeObject(row.value).entries };
 }
 
+/** As a listing takes it: a key with an open past has no entries, since this replica alone cannot say what it holds. */
+export function decodeListingRow(row: StorageRow): ObjectRow {
+  const { entries, past } = decodeObject(row.value);
+  return { name: nameIn(row.key, 3), entries: past === null ? entries : [] };
+}
+
 export function decodeHintRow(row: StorageRow): HintRow {
   return { shard: shardIn(row.key), name: nameIn(row.key, 3), hint: decodeHint(row.value) };
 }

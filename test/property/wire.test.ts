@@ -148,6 +148,7 @@ describe('frames', () => {
       entries: [],
       seq: 1,
       context: new CausalContext(),
+      past: null,
     };
     expect(decodeFrame(frameOf([message])).messages).toEqual([message]);
     const of = { bucket: 'default', key: '\ufeffkey' };

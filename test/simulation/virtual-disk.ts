@@ -213,7 +213,7 @@ export class VirtualDisk {
         });
         const hinted = [...this.hints.values()].filter(({ shard }) => scan.hints.includes(shard));
         const found = [
-          ...held.map(({ name, object }): ObjectRow => ({ name, entries: object.entries })),
+          ...held.map(({ name, object }): ObjectRow => ({ name, entries: object.past === null ? object.entries : [] })),
           ...hinted.map(({ name }): ObjectRow => ({ name, entries: [] })),
         ];
         const rows = found

@@ -312,7 +312,7 @@ export class FakeNodeHandle implements NodeHandle {
     const matching = [...this.keysOf(request.bucket)]
       .map(([key, stored]) => {
         const entries = liveEntries(stored, this.clockMs, this.conflictOf(request.bucket));
-        return { key, entries, context: request.snapshot ? contextOf(entries) : null };
+        return { key, entries, context: request.snapshot ? contextOf(entries) : null, past: null };
       })
       .filter(({ key, entries }) => entries.length > 0 && key.startsWith(request.prefix))
       .filter(({ key }) => request.after === '' || compareUtf8(key, request.after) > 0)

@@ -154,7 +154,7 @@ const request: fc.Arbitrary<ClientRequest> = fc.oneof(
   }),
   fc.record({ type: fc.constant('confirm' as const), bucket, key, dot }),
 );
-const listItems = few(fc.record({ key, entries, context: fc.option(context) }));
+const listItems = few(fc.record({ key, entries, context: fc.option(context), past: fc.option(context) }));
 const reply: fc.Arbitrary<ClientReply> = fc.oneof(
   fc.record({
     type: fc.constant('mutate' as const),
@@ -301,8 +301,8 @@ const FIELDS: {
   'catalog-digest': fc.record({ digest: uint32 }),
   catalog: fc.record({ state: catalog, reply: fc.boolean() }),
   watch: fc.record({ id: count, buckets: few(bucket) }),
-  change: fc.record({ seq: count, bucket, key, entries, context }),
-  watching: fc.record({ id: count, actor, run: uint32, rollbacks: count, seq: count }),
+  change: fc.record({ seq: count, bucket, key, entries, context, past: fc.option(context) }),
+  watching: fc.record({ id: count, run: uint32, rollbacks: count, seq: count }),
   'clock-ask': fc.record({ id: uint32 }),
   'clock-tell': fc.record({ id: uint32, wallMs: count }),
 };

@@ -8,13 +8,16 @@ const KEYS_MAX = 16_384;
 const BYTES_MAX = 8 * 1024 * 1024;
 const OVERHEAD_BYTES = 400;
 
-/** A key's state as one replica knows it: its entries, and the context that they are the state of. */
+/** A key's state as one replica knows it. */
 export interface KeyState {
   readonly bucket: string;
   readonly key: string;
   readonly shard: number;
   readonly entries: Entries;
+  /** The events whose effects the entries show. */
   readonly context: CausalContext;
+  /** Further dots of the key that are known to be superseded; null: none. */
+  readonly past: CausalContext | null;
 }
 
 /** A piece of a snapshot. */
@@ -32,6 +35,7 @@ interface Remembered {
   readonly shard: number;
   readonly entries: Entries;
   readonly context: CausalContext;
+  readonly past: CausalContext | null;
   readonly bytes: number;
 }
 
@@ -95,7 +99,7 @@ export class ChangeMemory {
       if (!isInside || keys.has(key) || (upTo !== null && compareUtf8(key, upTo) > 0)) continue;
       const context = contexts.get(known.shard);
       if (context === undefined || known.entries.length === 0) continue;
-      const left = this.join({ bucket, key, shard: known.shard, entries: [], context }, known);
+      const left = this.join({ bucket, key, shard: known.shard, entries: [], context, past: null }, known);
       yield left === 'known' ? { key, entries: known.entries, isNews: false } : { key, entries: left, isNews: true };
     }
   }
@@ -122,22 +126,23 @@ export class ChangeMemory {
   private join(state: KeyState, known: Remembered): Entries | 'known' {
     const { entries, changed } = joinEntries(
       known.entries,
-      (dot) => known.context.has(dot),
+      (dot) => known.context.has(dot) || known.past?.has(dot) === true,
       state.entries,
-      (dot) => state.context.has(dot),
+      (dot) => state.context.has(dot) || state.past?.has(dot) === true,
     );
     const context = known.context.clone();
     context.union(state.context);
-    this.remember({ ...state, entries, context });
+    this.remember({ ...state, entries, context, past: joinPasts(known.past, state.past, context) });
     return changed ? entries : 'known';
   }
 
   private remember(state: KeyState): void {
-    const { shard, entries, context } = state;
+    const { shard, entries, context, past } = state;
     const id = idOf(state);
     this.forget(id);
-    const bytes = OVERHEAD_BYTES + id.length * 2 + sizeOf(entries) + context.rangeCount * 16;
-    this.keys.set(id, { shard, entries, context, bytes });
+    const bytes =
+      OVERHEAD_BYTES + id.length * 2 + sizeOf(entries) + (context.rangeCount + (past?.rangeCount ?? 0)) * 16;
+    this.keys.set(id, { shard, entries, context, past, bytes });
     this.bytes += bytes;
     for (const [oldest, { shard: place, context: told }] of this.keys) {
       if (this.keys.size <= KEYS_MAX && this.bytes <= BYTES_MAX) break;
@@ -156,6 +161,14 @@ export class ChangeMemory {
     if (floor === undefined) this.floors.set(shard, context.clone());
     else if (!floor.covers(context)) floor.union(context);
   }
+}
+
+function joinPasts(a: CausalContext | null, b: CausalContext | null, context: CausalContext): CausalContext | null {
+  if (a === null && b === null) return null;
+  const past = (a ?? (b as CausalContext)).clone();
+  if (a !== null && b !== null) past.union(b);
+  const left = past.without(context);
+  return left.isEmpty ? null : left;
 }
 
 function idOf({ bucket, key }: { readonly bucket: string; readonly key: string }): string {

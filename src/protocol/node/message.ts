@@ -1,6 +1,5 @@
 import type { CatalogState } from '../catalog/record.ts';
 import type { CausalContext } from '../causal/context.ts';
-import type { ActorId } from '../causal/dot.ts';
 import type { Entries } from '../causal/entry.ts';
 import type { MembershipMessage } from '../membership/message.ts';
 import type { ReplicationMessage } from '../replication/message.ts';
@@ -29,7 +28,6 @@ export interface WatchMessage {
 export interface WatchingMessage {
   readonly type: 'watching';
   readonly id: number;
-  readonly actor: ActorId;
   /** Names the run of the sender's process. */
   readonly run: number;
   /** How often in this run it has noticed that its disk was an older copy. */
@@ -46,8 +44,10 @@ export interface ChangeMessage {
   readonly bucket: string;
   readonly key: string;
   readonly entries: Entries;
-  /** What the entries are the state of. */
+  /** The events whose effects the entries show. */
   readonly context: CausalContext;
+  /** Further dots of the key that are known to be superseded; null: none. */
+  readonly past: CausalContext | null;
 }
 
 /** "What does your clock show?" Goes along with what is sent anyway. */

@@ -373,10 +373,9 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   }
 
   private newWatches(run: number): WatchRelay {
-    const { self, actor, shards } = this.options;
+    const { self, shards } = this.options;
     return new WatchRelay({
       self,
-      actor,
       run,
       rollbacks: () => this.rollbacks,
       shardOf: (bucket, key) => this.currentRing.shardOf(bucket, key),
@@ -398,7 +397,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     const done = (state: ReadState | Failure): void => {
       // Without a session, what too few owners say says nothing.
       const counts = 'entries' in state && (state.complete || session !== null);
-      use(counts ? { bucket, key, entries: state.entries, context: state.context } : null);
+      use(counts ? { bucket, key, entries: state.entries, context: state.context, past: state.past } : null);
     };
     // A read may be asked for from within a turn of replication.
     this.reads.push(() => this.fromReplication(this.replication.read(query, done, this.clock.corrected(this.now))));

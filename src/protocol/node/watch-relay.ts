@@ -1,6 +1,5 @@
 import { compareUtf8 } from '../../lib/utf8.ts';
 import type { CausalContext } from '../causal/context.ts';
-import type { ActorId } from '../causal/dot.ts';
 import type { Entries } from '../causal/entry.ts';
 import type { NodeId } from '../machine.ts';
 import type { ListItem, ListReply, ListRequest } from '../replication/request.ts';
@@ -22,13 +21,14 @@ export interface Change {
   readonly bucket: string;
   readonly key: string;
   readonly entries: Entries;
-  /** What the entries are the state of. */
+  /** The events whose effects the entries show. */
   readonly context: CausalContext;
+  /** Further dots of the key that are known to be superseded; null: none. */
+  readonly past: CausalContext | null;
 }
 
 export interface WatchRelayParts {
   readonly self: NodeId;
-  readonly actor: ActorId;
   /** Names this run of the process. */
   readonly run: number;
   /** How often in this run the disk was found to be an older copy. */
@@ -54,7 +54,6 @@ export interface WatchRelayParts {
 
 /** A node that tells this one of changes. */
 interface Teller {
-  readonly actor: ActorId;
   readonly run: number;
   lastSeq: number;
   /** Since when it tells every change of a bucket: the number of the registration. */
@@ -62,7 +61,6 @@ interface Teller {
 }
 
 interface Disk {
-  readonly actor: ActorId;
   readonly run: number;
   readonly rollbacks: number;
 }
@@ -88,7 +86,7 @@ export class WatchRelay {
   private wanted: ReadonlySet<string> = new Set();
   private readonly peers = new Set<NodeId>();
   private readonly tellers = new Map<NodeId, Teller>();
-  /** The disk that each node had last: another one, or an older copy, means that what only it had is lost. */
+  /** The run and the disk that each node had last. */
   private readonly disks = new Map<NodeId, Disk>();
   /** Buckets named in the requests that are not confirmed yet, by node. */
   private readonly asked = new Map<NodeId, { readonly id: number; readonly buckets: readonly string[] }>();
@@ -148,10 +146,10 @@ export class WatchRelay {
 
   /** A key changed in this node's own replica. */
   handleLocal(change: Change): void {
-    const { bucket, key, entries, context } = change;
+    const { bucket, key, entries, context, past } = change;
     for (const [peer, watcher] of this.watchers) {
       if (!watcher.buckets.has(bucket)) continue;
-      this.parts.send(peer, { type: 'change', seq: ++watcher.seq, bucket, key, entries, context });
+      this.parts.send(peer, { type: 'change', seq: ++watcher.seq, bucket, key, entries, context, past });
     }
     this.take(change);
   }
@@ -203,7 +201,7 @@ export class WatchRelay {
     const { bucket, prefix, after } = request;
     const shown = (key: string, entries: Entries, isNews: boolean, context: CausalContext | null): ListItem => {
       if (isNews) this.parts.tell(bucket, key, entries);
-      return { key, entries, context };
+      return { key, entries, context, past: null };
     };
     const items = reply.items.map((item) => {
       if (item.context === null) return item;
@@ -230,10 +228,10 @@ export class WatchRelay {
   }
 
   private askSelf(): void {
-    const { self, actor, run, rollbacks, whenDurable } = this.parts;
+    const { self, run, rollbacks, whenDurable } = this.parts;
     const id = ++this.lastId;
     this.asked.set(self, { id, buckets: [...this.wanted] });
-    whenDurable(() => this.handleWatching(self, { type: 'watching', id, actor, run, rollbacks: rollbacks(), seq: 0 }));
+    whenDurable(() => this.handleWatching(self, { type: 'watching', id, run, rollbacks: rollbacks(), seq: 0 }));
   }
 
   private handleWatch(from: NodeId, { id, buckets }: WatchMessage): void {
@@ -243,23 +241,23 @@ export class WatchRelay {
       if (this.peers.has(from)) this.watchers.set(from, watcher);
     }
     watcher.buckets = new Set(buckets);
-    const { actor, run, rollbacks, send, whenDurable } = this.parts;
+    const { run, rollbacks, send, whenDurable } = this.parts;
     const current = watcher;
     whenDurable(() => {
       if (this.watchers.get(from) !== current) return;
-      send(from, { type: 'watching', id, actor, run, rollbacks: rollbacks(), seq: current.seq });
+      send(from, { type: 'watching', id, run, rollbacks: rollbacks(), seq: current.seq });
     });
   }
 
   private handleWatching(from: NodeId, message: WatchingMessage): void {
-    const { id, actor, run, seq } = message;
+    const { id, run, seq } = message;
     const asked = this.asked.get(from);
     if (asked?.id !== id) return;
     let teller = this.tellers.get(from);
-    const isOther = teller !== undefined && (teller.actor !== actor || teller.run !== run);
+    const isOther = teller !== undefined && teller.run !== run;
     const isLost = teller !== undefined && seq > teller.lastSeq;
     if (teller === undefined || isOther || isLost) {
-      teller = { actor, run, lastSeq: seq, registrations: new Map() };
+      teller = { run, lastSeq: seq, registrations: new Map() };
       this.tellers.set(from, teller);
     }
     let isNew = false;
@@ -354,10 +352,10 @@ export class WatchRelay {
     this.parts.onCoverage();
   }
 
-  private stateOf({ bucket, key, entries, context }: Change): KeyState {
+  private stateOf({ bucket, key, entries, context, past }: Change): KeyState {
     const whole = context.clone();
     for (const { dot } of entries) whole.add(dot);
-    return { bucket, key, shard: this.parts.shardOf(bucket, key), entries, context: whole };
+    return { bucket, key, shard: this.parts.shardOf(bucket, key), entries, context: whole, past };
   }
 }
 
@@ -366,8 +364,10 @@ function isSteady(coverage: Coverage, now: Coverage, node: NodeId): boolean {
   return registration !== undefined && now.get(node) === registration;
 }
 
-/** What only that disk had may have been told, and is no more. */
+/**
+ * What only that disk had may have been told, and is no more. Whoever starts again may do so on an older copy of the disk,
+ * and not all of what that lacks can be noticed.
+ */
 function hasLostDisk(before: Disk, now: Disk): boolean {
-  if (before.actor !== now.actor) return true;
-  return now.rollbacks > (before.run === now.run ? before.rollbacks : 0);
+  return before.run !== now.run || now.rollbacks > before.rollbacks;
 }

@@ -52,6 +52,8 @@ export interface ReplicationCore {
   readonly shards: ShardTable;
   readonly counters: ReplicationCounters;
   readonly tally: PeerTally;
+  /** Records found bad: all up to now, and those of which the disk and the contexts do not speak alike yet. */
+  readonly losses: { count: number; open: number };
   /** Its wall clock is the cluster's, where a majority agrees on one. */
   readonly now: Instant;
   /** What the wall clock showed when it was last set or started without others to confirm it; null: it is confirmed. */

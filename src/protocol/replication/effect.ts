@@ -48,6 +48,8 @@ export type ReplicationEffect =
       readonly key: string;
       readonly entries: Entries;
       readonly context: CausalContext;
+      /** Further dots of the key that are known to be superseded; null: none. */
+      readonly past: CausalContext | null;
     }
   | { readonly type: 'notify'; readonly event: ReplicationEvent };
 

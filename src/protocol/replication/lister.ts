@@ -167,7 +167,13 @@ export class Lister {
     const scan = { table: 'listing', bucket, shards, hints, prefix, after, limit } as const;
     // The scan reads the disk. What the contexts cover, and what others may have been told of, is to be there.
     this.core.journal.afterTurn(() => {
-      this.core.scan(scan, ({ rows, more }) => use({ ...pageOf(rows, more), partial, contexts }));
+      const { losses } = this.core;
+      const { count, open } = losses;
+      this.core.scan(scan, ({ rows, more }) => {
+        // A row that is bad is missing from the scan: the contexts would say that its key is deleted.
+        const isWhole = open === 0 && losses.count === count;
+        use({ ...pageOf(rows, more), partial, contexts: isWhole ? contexts : [] });
+      });
     });
   }
 
@@ -261,7 +267,7 @@ export class Lister {
       const shard = this.core.shardOf(bucket, key);
       const agreed = this.agreed(listing, shard, copies);
       if (agreed !== null) {
-        items[index] = { key, entries: agreed, context: contexts.get(shard) ?? null };
+        items[index] = { key, entries: agreed, context: contexts.get(shard) ?? null, past: null };
         continue;
       }
       open++;
@@ -277,9 +283,9 @@ export class Lister {
   private live(bucket: string, items: readonly ListItem[]): ListItem[] {
     const { wallMs } = this.core.now;
     const conflict = this.core.conflictOf(bucket);
-    return items.flatMap(({ key, context, entries }) => {
+    return items.flatMap(({ entries, ...item }) => {
       const live = liveEntries(entries, wallMs, conflict);
-      return live.length === 0 ? [] : [{ key, context, entries: live }];
+      return live.length === 0 ? [] : [{ ...item, entries: live }];
     });
   }
 
@@ -300,7 +306,13 @@ export class Lister {
     const read = (session: CausalContext, otherwise: () => void): void => {
       this.reader.read({ bucket, key, level: 'quorum', session }, (state) => {
         if (!('entries' in state)) otherwise();
-        else use({ key, entries: state.entries, context: snapshot ? state.context : null });
+        else
+          use({
+            key,
+            entries: state.entries,
+            context: snapshot ? state.context : null,
+            past: snapshot ? state.past : null,
+          });
       });
     };
     const fail = (): void => {
@@ -350,6 +362,6 @@ function sameEntries(a: Entries, b: Entries): boolean {
   );
 }
 
-function withoutValues({ key, entries, context }: ListItem): ListItem {
-  return { key, entries: entries.map((entry) => ({ ...entry, payload: withoutBytes(entry.payload) })), context };
+function withoutValues({ entries, ...item }: ListItem): ListItem {
+  return { ...item, entries: entries.map((entry) => ({ ...entry, payload: withoutBytes(entry.payload) })) };
 }

@@ -39,6 +39,8 @@ export interface ReadState {
   readonly entries: Entries;
   /** What the entries are the state of. */
   readonly context: CausalContext;
+  /** Further dots of the key that are known to be superseded. */
+  readonly past: CausalContext;
   readonly complete: boolean;
 }
 
@@ -104,7 +106,7 @@ export class ReadCoordinator {
   /** Reads a key as replicas keep it, with what readers are not shown. */
   read({ bucket, key, level, session }: ReadQuery, done: (state: ReadState | Failure) => void): void {
     this.core.cells.open(this.core.shardOf(bucket, key), { bucket, key }, (opened) => {
-      const use: UseCopies = (merged, complete, cell) => {
+      const use: UseCopies = (merged, complete, cell, contexts) => {
         if (!complete) this.core.counters.readsIncomplete++;
         if (!complete && level === 'all') {
           const message = 'not all owners of the key answered; restore their links, or read with r=quorum';
@@ -118,8 +120,11 @@ export class ReadCoordinator {
         const { entries } = merged;
         const context = merged.context.clone();
         for (const entry of entries) context.add(entry.dot);
+        const seen = new CausalContext();
+        for (const each of contexts) seen.union(each);
+        const past = seen.without(context);
         // What is not synced yet must not be read: a crash would take it back.
-        this.core.journal.whenDurable(cell.persistId, () => done({ entries, context, complete }));
+        this.core.journal.whenDurable(cell.persistId, () => done({ entries, context, past, complete }));
       };
       this.collect(opened, level, use, session);
     });

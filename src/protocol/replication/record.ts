@@ -109,7 +109,7 @@ export type RecordScan =
       readonly after: ObjectName | null;
       readonly limit: number;
     }
-  /** Objects of one bucket over several shards, merged in key order; keys of which there is a hint have no entries. */
+  /** Objects of one bucket over several shards, merged in key order. Keys with a hint or an open past have no entries. */
   | {
       readonly table: 'listing';
       readonly bucket: string;

@@ -216,11 +216,11 @@ export class Replica {
   private announce(shard: Shard, cell: Cell, object: CausalObject): void {
     const { bucket, key } = cell.name;
     if (!this.core.isWatched(bucket)) return;
-    const { entries } = object;
+    const { entries, past } = object;
     const isLost = shard.lost.size > 0 && shard.lost.has(nameId(cell.name));
-    const seen = isLost ? this.copyOfLost(shard, cell).context : seenOf(object, shard.context);
-    const context = seen.clone();
-    this.core.journal.afterTurn(() => this.core.emit({ type: 'changed', bucket, key, entries, context }));
+    // Without the open past: what that had replaced may still be here.
+    const context = isLost ? CausalContext.fromDots(entries.map(({ dot }) => dot)) : shard.context.clone();
+    this.core.journal.afterTurn(() => this.core.emit({ type: 'changed', bucket, key, entries, context, past }));
   }
 
   /** Lets go of what was kept for events that have arrived since: otherwise a delete would leave a trace for good. */

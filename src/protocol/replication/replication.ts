@@ -171,6 +171,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       shards,
       counters: zeroCounters(),
       tally: new PeerTally(),
+      losses: { count: 0, open: 0 },
       now,
       clockDoubtfulSinceMs: null,
       ring,
@@ -450,12 +451,17 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
    * fetched again from the other owners; until then reads of the key wait, and this replica does not count.
    */
   private handleObjectLost(id: number, name: ObjectName): void {
+    const { losses } = this.core;
+    losses.count++;
     const shard = this.core.shards.find(id);
     if (shard === undefined || this.clearing.has(id)) return;
+    losses.open++;
+    const close = (): void => this.journal.afterTurn(() => void losses.open--);
     if (!this.core.cells.hold(id, name)) {
       this.core.cells.open(id, name, (cell) => {
         this.journal.write({ table: 'object', shard: id, name, value: cell.object });
         this.core.cells.noteChanged(cell, this.journal.turnId);
+        close();
       });
       return;
     }
@@ -471,6 +477,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
           this.antiEntropy.handleLost(shard);
         }
         this.core.cells.release(name);
+        close();
       });
     });
   }

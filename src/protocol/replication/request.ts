@@ -89,6 +89,8 @@ export interface ListItem {
   readonly entries: Entries;
   /** What the entries are the state of, in a snapshot. Null: not asked for. */
   readonly context: CausalContext | null;
+  /** In a snapshot: further dots of the key that are known to be superseded. */
+  readonly past: CausalContext | null;
 }
 
 export interface ListReply {

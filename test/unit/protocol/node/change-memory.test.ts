@@ -18,7 +18,7 @@ function entriesOf(...counters: readonly number[]): Entries {
 /** The state of a replica that covers the actor's first `covered` events. */
 function state(key: string, counters: readonly number[], covered: number): KeyState {
   const context = CausalContext.fromRanges(covered === 0 ? [] : [{ actor: ACTOR, from: 1, to: covered }]);
-  return { bucket: 'b', key, shard: 0, entries: entriesOf(...counters), context };
+  return { bucket: 'b', key, shard: 0, entries: entriesOf(...counters), context, past: null };
 }
 
 function dots(entries: Entries | string): readonly number[] | string {
@@ -43,6 +43,15 @@ describe('change memory', () => {
     memory.take({ ...state('k', [1], 0), context: CausalContext.fromDots([{ actor: ACTOR, counter: 1 }]) });
     const other = { ...state('k', [3], 0), context: CausalContext.fromDots([{ actor: ACTOR, counter: 3 }]) };
     expect(dots(memory.take(other))).toEqual([1, 3]);
+  });
+
+  it('drops what is known to be superseded, although its event has not been applied', () => {
+    const memory = new ChangeMemory();
+    memory.take({ ...state('k', [5], 0), context: CausalContext.fromDots([{ actor: ACTOR, counter: 5 }]) });
+    const past = CausalContext.fromDots([{ actor: ACTOR, counter: 5 }]);
+    const without = { ...state('k', [8], 0), context: CausalContext.fromDots([{ actor: ACTOR, counter: 8 }]), past };
+    expect(dots(memory.take(without))).toEqual([8]);
+    expect(dots(memory.take(state('k', [5], 5)))).toBe('known');
   });
 
   it('is unsure of a key that it has forgotten, unless the teller covers what was told', () => {
