@@ -1,5 +1,5 @@
 import { compareUtf8 } from '../../lib/utf8.ts';
-import type { CausalContext } from '../causal/context.ts';
+import { CausalContext } from '../causal/context.ts';
 import { type Entries, sizeOf } from '../causal/entry.ts';
 import { joinEntries } from '../causal/join.ts';
 
@@ -165,8 +165,9 @@ export class ChangeMemory {
 
 function joinPasts(a: CausalContext | null, b: CausalContext | null, context: CausalContext): CausalContext | null {
   if (a === null && b === null) return null;
-  const past = (a ?? (b as CausalContext)).clone();
-  if (a !== null && b !== null) past.union(b);
+  const past = new CausalContext();
+  if (a !== null) past.union(a);
+  if (b !== null) past.union(b);
   const left = past.without(context);
   return left.isEmpty ? null : left;
 }
