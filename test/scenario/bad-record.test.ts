@@ -1,5 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { CausalContext } from '../../src/protocol/causal/context.ts';
 import { dotText } from '../../src/protocol/causal/dot.ts';
+import type { ShardRecord } from '../../src/protocol/replication/record.ts';
+import { indexChecker } from '../simulation/checkers/index-rows.ts';
 import type { SimCluster, SimNode } from '../simulation/cluster.ts';
 import { FAIR_WEATHER } from '../simulation/weather.ts';
 import { ask, BUCKET, dotOf, dotsOn, formed, mutate, put, ringOf, settle } from '../support/sim-story.ts';
@@ -111,5 +114,33 @@ describe('a bad record', () => {
     scrub(cluster, first);
     settle(cluster);
     for (const node of three) expect(dotsOn(node, shard, KEY)).toEqual([dot]);
+  });
+
+  test('whose index rows are stripped while they are looked for leaves the floor covered', () => {
+    /** Written by all, and no more in the memory of the first. */
+    const forgotten = (): ReturnType<typeof written> => {
+      const story = written('all');
+      const [first] = story.three;
+      for (let i = 0; i < MANY; i++) {
+        ask(story.cluster, first, { type: 'get', bucket: BUCKET, key: `other/${i}`, level: 'one', session: null });
+      }
+      story.cluster.run(50);
+      return story;
+    };
+    const rehearsal = forgotten();
+    const { floors } = rehearsal.three[0].disk;
+    expect(rehearsal.cluster.runUntil(() => floors.has(rehearsal.shard), 60_000, 0.1)).toBe(true);
+    for (let earlyMs = 0.5; earlyMs < 10; earlyMs += 0.5) {
+      const { cluster, three, shard } = forgotten();
+      const [first] = three;
+      cluster.run(rehearsal.cluster.clock.nowMs - earlyMs - cluster.clock.nowMs);
+      first.disk.damage(shard, NAME);
+      cluster.reportLost(first, shard, NAME);
+      cluster.run(100);
+      const { context } = first.disk.shards.get(shard) as ShardRecord;
+      expect(context.covers(first.disk.floors.get(shard) ?? new CausalContext())).toBe(true);
+      settle(cluster);
+      expect(indexChecker(cluster).check()).toEqual([]);
+    }
   });
 });

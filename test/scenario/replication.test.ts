@@ -104,6 +104,37 @@ describe('replication', () => {
     }
   });
 
+  test('a hint that an earlier run left for this node itself, or for who owns the key no more, is handed over', () => {
+    const cluster = formed(4);
+    const ring = ringOf(cluster.nodes[0] as SimNode);
+    const shard = ring.shardOf(BUCKET, 'k');
+    const [owner, second] = cluster.nodes.filter(({ id }) => ring.isOwner(shard, id)) as [SimNode, SimNode];
+    const fallback = cluster.nodes.find(({ id }) => !ring.isOwner(shard, id)) as SimNode;
+    cluster.crash(owner);
+    cluster.run(DISCONNECT_MS);
+    const dot = dotText(dotOf(mutate(cluster, second, 'k', put('value'), 'quorum')()));
+    cluster.run(1000);
+    expect(fallback.disk.hints.size).toBe(1);
+    cluster.crash(fallback);
+    for (const [id, row] of fallback.disk.hints) {
+      fallback.disk.hints.set(id, { ...row, hint: { ...row.hint, targets: ['gone'] } });
+      owner.disk.hints.set(id, { ...row, hint: { ...row.hint, targets: [owner.id] } });
+    }
+
+    cluster.partition(
+      [owner],
+      cluster.nodes.filter((node) => node !== owner),
+    );
+    cluster.start(owner);
+    cluster.start(fallback);
+    cluster.run(SETTLE_MS);
+    expect(dotsOn(owner, shard, 'k')).toEqual([dot]);
+    expect([...fallback.disk.hints.values()].map(({ hint }) => hint.targets)).toEqual([[owner.id]]);
+    cluster.heal();
+    settle(cluster);
+    expect(cluster.nodes.flatMap(({ disk }) => [...disk.hints.values()])).toEqual([]);
+  });
+
   test('increments through a fallback all count, also those from before it handed its hint over', () => {
     const cluster = formed(4);
     const ring = ringOf(cluster.nodes[0] as SimNode);

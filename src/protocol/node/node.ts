@@ -429,12 +429,16 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       if (effect.type === 'send' && effect.message.type === 'ping' && this.connected.has(effect.to)) {
         this.clock.handleProbe(effect.to, now, this.send);
       }
-      if (effect.type === 'member-changed' && isAway(effect.member)) {
-        this.replicate({ type: 'peer-down', peer: effect.member.id }, now);
-      } else if (effect.type === 'member-changed' && this.connected.has(effect.member.id)) {
-        this.replicate({ type: 'peer-up', peer: effect.member.id }, now);
-      }
+      if (effect.type === 'member-changed') this.followMember(effect.member, now);
     }
+  }
+
+  /** Whatever others say of this node, it reaches its own data. */
+  private followMember(member: Member, now: Instant): void {
+    const { id } = member;
+    if (id === this.options.self) return;
+    if (isAway(member)) this.replicate({ type: 'peer-down', peer: id }, now);
+    else if (this.connected.has(id)) this.replicate({ type: 'peer-up', peer: id }, now);
   }
 
   private handleMemberChanged(member: Member, event: Extract<MembershipEffect, { type: 'member-changed' }>): void {

@@ -83,9 +83,15 @@ export class HintStore {
     return this.perShard.has(shard);
   }
 
-  /** Counts what an earlier run left on disk. */
+  /** Counts what an earlier run left on disk. What no peer's return would hand over has a round of its own. */
   restore(rows: readonly HintRow[]): void {
-    for (const row of rows) this.account(row.shard, null, row.hint);
+    const { options, ring, now } = this.core;
+    for (const { shard, hint } of rows) {
+      this.account(shard, null, hint);
+      for (const target of hint.targets) {
+        if (target === options.self || !ring.isOwner(shard, target)) this.retries.set(target, now.monoMs);
+      }
+    }
   }
 
   /** Joins a delta into the key's hint; false when the store is full. */

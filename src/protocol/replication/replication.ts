@@ -471,7 +471,9 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       this.findEvents(shard, name, shard.context.ranges(), [], (dots) => {
         if (this.core.shards.find(id) === shard) {
           const owners = this.core.ring.owners(id);
-          this.core.shards.forget(shard, name, dots, owners);
+          // Some rows may have been stripped since: who covers the floor has the key with those events.
+          const named = dots.filter((dot) => !shard.floor.has(dot));
+          this.core.shards.forget(shard, name, named, owners);
           // The bad record stays on the disk until now: a crash before this is synced must find it again.
           this.journal.write({ table: 'object', shard: id, name, value: null });
           this.antiEntropy.handleLost(shard);
