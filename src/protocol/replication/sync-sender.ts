@@ -1,11 +1,9 @@
 import { earlier } from '../../lib/deadline-queue.ts';
 import { hashString } from '../../lib/hash.ts';
-import { CausalContext, type DotRange } from '../causal/context.ts';
+import { CausalContext } from '../causal/context.ts';
 import type { Dot } from '../causal/dot.ts';
-import type { Entry } from '../causal/entry.ts';
 import { FingerprintTree, leafBelow, leafOf } from '../causal/fingerprint-tree.ts';
 import type { NodeId } from '../machine.ts';
-import { type Cell, entriesBytes } from './cell-table.ts';
 import { firstId, type ReplicationCore } from './core.ts';
 import {
   type SyncAckMessage,
@@ -16,61 +14,16 @@ import {
 } from './message.ts';
 import { nameId, type ObjectName } from './record.ts';
 import type { Shard } from './shard-table.ts';
+import { fitting, itemOf, newSession, type Session, sessionId } from './sync-session.ts';
 
-/** Bytes of objects in one chunk; one object may exceed it. */
-const CHUNK_BYTES = 64 * 1024;
 /** Rows read at once, of the index or of the objects. */
 const SCAN_ROWS = 1024;
 /** Objects of one chunk. */
 const CHUNK_ITEMS = 256;
-/** Missing events that one pass over the index gathers, about. */
-const PASS_EVENTS = 32_768;
 /** Shards sent to one peer at a time. */
 const SESSIONS_PER_PEER = 8;
 /** A peer that did not answer by then is given up until the next round. */
 export const ANSWER_TIMEOUT_MS = 5000;
-
-/** Sending what one peer misses of one shard. */
-interface Session {
-  readonly peer: NodeId;
-  readonly shard: Shard;
-  /** What this node covered when the session began; the peer covers it after the last chunk. */
-  readonly covered: CausalContext;
-  /** The events that the peer missed then and that the index still names. */
-  readonly missing: readonly DotRange[];
-  /** The floor then, when the peer lacks some of it: those events have no index row, so all keys are compared. */
-  readonly floor: CausalContext | null;
-  /** Passes over the index: each takes the keys of one hash class, so that memory stays bounded. */
-  readonly passes: number;
-  pass: number;
-  /** Where the pass is in `missing`. */
-  rangeIndex: number;
-  resumeAt: number | null;
-  /** The keys of this pass and all their missing events: complete once the index has been read. */
-  readonly ready: Map<string, { readonly name: ObjectName; readonly events: Dot[] }>;
-  readonly comparison: Comparison;
-  /** The sequence number whose answer is due; 0: none. */
-  awaiting: number;
-  expiresAtMs: number;
-  finishing: boolean;
-}
-
-/** The sending side of a comparison by keys. */
-interface Comparison {
-  /** What all its messages carry. */
-  id: number;
-  tree: FingerprintTree | null;
-  /** Children of the root that differ; null until the peer said which. */
-  children: readonly number[] | null;
-  /** Leaves that differ; null until the peer said which. */
-  leaves: ReadonlySet<number> | null;
-  /** Where the last interval began and ended; null: at the start, none yet. */
-  start: ObjectName | null;
-  after: ObjectName | null;
-  /** Keys that the peer asked for. */
-  unnamed: readonly ObjectName[];
-  done: boolean;
-}
 
 export interface SyncSenderHooks {
   /** The peer is known to cover more of the shard. */
@@ -213,37 +166,9 @@ export class SyncSender {
   private start(peer: NodeId, shard: Shard, context: CausalContext): void {
     // A copy that waits for lost keys of its own would pass for their absence.
     if (this.core.shards.find(shard.id) !== shard || shard.lost.size > 0) return;
-    const needsComparison = !context.covers(shard.floor);
-    const missing = CausalContext.fromRanges(shard.context.minus(context)).minus(shard.floor);
-    let events = 0;
-    for (const range of missing) events += range.to - range.from + 1;
-    const session: Session = {
-      peer,
-      shard,
-      covered: shard.context.clone(),
-      missing,
-      floor: needsComparison ? shard.floor.clone() : null,
-      passes: Math.ceil(events / PASS_EVENTS),
-      pass: 0,
-      rangeIndex: 0,
-      resumeAt: null,
-      ready: new Map(),
-      comparison: {
-        id: 0,
-        tree: null,
-        children: null,
-        leaves: null,
-        start: null,
-        after: null,
-        unnamed: [],
-        done: false,
-      },
-      awaiting: 0,
-      expiresAtMs: 0,
-      finishing: false,
-    };
+    const session = newSession(peer, shard, context);
     this.sessions.set(sessionId(peer, shard.id), session);
-    if (needsComparison) this.core.counters.comparisons++;
+    if (session.floor !== null) this.core.counters.comparisons++;
     // The index is read from disk: all that `covered` counts must be there.
     this.core.journal.afterTurn(() => {
       if (this.isCurrent(session)) this.readIndex(session);
@@ -448,56 +373,4 @@ export class SyncSender {
     const { peer, shard } = session;
     return this.sessions.get(sessionId(peer, shard.id)) === session && this.core.shards.find(shard.id) === shard;
   }
-}
-
-function sessionId(peer: NodeId, shard: number): string {
-  return `${peer}/${shard}`;
-}
-
-function itemOf(session: Session, cell: Cell, events: readonly Dot[]): SyncItem {
-  const { bucket, key } = cell.name;
-  return {
-    bucket,
-    key,
-    entries: cell.object.entries,
-    past: pastSince(session, cell),
-    events: eventsOf(session, cell, events),
-  };
-}
-
-/**
- * The key's events that the peer missed at the start, and those of entries that came since: an entry without its event
- * could never be covered where the event's only other copy is lost with its disk.
- */
-function eventsOf({ shard, covered }: Session, cell: Cell, missing: readonly Dot[]): readonly Dot[] {
-  const { entries } = cell.object;
-  if (entries.every(({ dot }) => covered.has(dot))) return missing;
-  const events = CausalContext.fromDots(missing);
-  const isNews = ({ dot }: Entry): boolean => !covered.has(dot) && shard.context.has(dot) && !events.has(dot);
-  return [...missing, ...entries.filter(isNews).map(({ dot }) => dot)];
-}
-
-/**
- * The object's past, and what its list of events does not name of all that it has seen: the events applied since the
- * session began, and those on the floor.
- */
-function pastSince(session: Session, cell: Cell): CausalContext | null {
-  const { past } = cell.object;
-  const { floor, shard, covered } = session;
-  const since = shard.context.minus(covered);
-  if (since.length === 0 && floor === null) return past;
-  const open = CausalContext.fromRanges(since);
-  if (past !== null) open.union(past);
-  if (floor !== null) open.union(floor);
-  return open;
-}
-
-/** How many of the first items fit one chunk: at least one, where there is one. */
-function fitting(items: readonly SyncItem[]): number {
-  let bytes = 0;
-  for (const [index, item] of items.entries()) {
-    bytes += entriesBytes(item.entries) + item.key.length;
-    if (index > 0 && bytes > CHUNK_BYTES) return index;
-  }
-  return items.length;
 }
