@@ -1,16 +1,16 @@
 import { assert, unreachable } from '../../lib/assert.ts';
-import { DeadlineQueue, earlier } from '../../lib/deadline-queue.ts';
+import { earlier } from '../../lib/deadline-queue.ts';
 import { type Failure, failure } from '../../lib/failure.ts';
 import type { DotRange } from '../causal/context.ts';
 import type { Dot } from '../causal/dot.ts';
 import type { ConflictPolicy } from '../causal/entry.ts';
 import type { Instant, Machine, NodeId } from '../machine.ts';
+import { Admissions, tooManyRequests } from './admissions.ts';
 import { AntiEntropy, isHandedOver } from './anti-entropy.ts';
 import { BadRecords } from './bad-records.ts';
 import { CellTable } from './cell-table.ts';
 import {
   firstId,
-  REQUESTS_MAX,
   type RecordScanOf,
   type RecordScanTable,
   type ReplicationCore,
@@ -88,9 +88,8 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private readonly scans = new Map<number, (result: ScanResult) => void>();
   private effects: ReplicationEffect[] = [];
   private clears: RecordClear[] = [];
-  private readonly admissions: DeadlineQueue<{ ended: boolean; readonly respond: Respond }>;
+  private readonly admissions: Admissions;
   private lastId: number;
-  private inFlight = 0;
 
   constructor(
     options: ReplicationOptions,
@@ -100,9 +99,9 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     now: Instant,
   ) {
     this.lastId = firstId(options.prng);
-    this.admissions = new DeadlineQueue(options.requestTimeoutMs * 1.5);
     this.up.add(options.self);
     this.core = this.newCore(options, ring, conflictOf, restored, now);
+    this.admissions = new Admissions(this.core);
     const nextId = (): number => ++this.lastId;
     this.replica = new Replica(this.core, () => this.hints);
     this.hints = new HintStore(this.core, nextId, (cell, hint, done) => {
@@ -119,8 +118,8 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.forwarder = new Forwarder(this.core, nextId, {
       execute: (request, respond) => this.execute(request, respond),
       executeForPeer: (request, respond) => {
-        if (this.inFlight >= REQUESTS_MAX) respond({ type: 'failed', failure: tooManyRequests() });
-        else this.execute(request, this.admit(respond));
+        if (this.admissions.isFull) respond({ type: 'failed', failure: tooManyRequests() });
+        else this.execute(request, this.admissions.admit(respond));
       },
     });
     this.antiEntropy = new AntiEntropy(this.core, this.replica, {
@@ -219,7 +218,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
 
   handleTimeout(now: Instant): ReplicationEffect[] {
     return this.turn(now, () => {
-      this.expireAdmissions();
+      this.admissions.handleTimeout();
       this.writer.handleTimeout();
       this.reader.handleTimeout();
       this.forwarder.handleTimeout();
@@ -233,7 +232,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
 
   nextDeadline(): number | undefined {
     let next = earlier(this.writer.nextDeadline(), this.reader.nextDeadline());
-    next = earlier(next, this.admissions.next());
+    next = earlier(next, this.admissions.nextDeadline());
     next = earlier(next, this.forwarder.nextDeadline());
     next = earlier(next, this.lister.nextDeadline());
     next = earlier(next, this.hints.nextDeadline());
@@ -261,7 +260,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       shards: { owned, complete, transferring },
       hints: { ...this.hints.stats, dropped: this.core.counters.hintsDropped },
       cache: this.core.cells.stats,
-      inFlight: this.inFlight,
+      inFlight: this.admissions.count,
       counters: this.core.counters,
     };
   }
@@ -320,38 +319,14 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   }
 
   private handleRequest(id: number, request: ClientRequest): void {
-    if (this.inFlight >= REQUESTS_MAX) {
+    if (this.admissions.isFull) {
       this.effects.push({ type: 'reply', id, reply: { type: 'failed', failure: tooManyRequests() } });
       return;
     }
     this.forwarder.handleRequest(
       request,
-      this.admit((reply) => this.effects.push({ type: 'reply', id, reply })),
+      this.admissions.admit((reply) => this.effects.push({ type: 'reply', id, reply })),
     );
-  }
-
-  /** Counts a request until it is answered, which it is in any case: also where this node's own disk hangs. */
-  private admit(respond: Respond): Respond {
-    const admitted = { ended: false, respond };
-    this.inFlight++;
-    this.admissions.push(admitted, this.core.now.monoMs);
-    return (reply) => {
-      if (admitted.ended) return;
-      admitted.ended = true;
-      this.inFlight--;
-      respond(reply);
-    };
-  }
-
-  private expireAdmissions(): void {
-    const nowMs = this.core.now.monoMs;
-    for (let late = this.admissions.pop(nowMs); late !== undefined; late = this.admissions.pop(nowMs)) {
-      late.ended = true;
-      this.inFlight--;
-      const message = 'the request was not completed in time; look at the disk of the node, and retry';
-      const failed = failure('quorum-unavailable', message, { stateChanged: 'maybe' });
-      late.respond({ type: 'failed', failure: failed });
-    }
   }
 
   /** Runs a request on this node, as its coordinator. */
@@ -558,8 +533,4 @@ interface MutableCore extends ReplicationCore {
   clockDoubtfulSinceMs: number | null;
   ring: Placement;
   writable: boolean;
-}
-
-function tooManyRequests(): Failure {
-  return failure('too-many-requests', 'too many requests are in flight on this node; retry with backoff');
 }

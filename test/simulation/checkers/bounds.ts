@@ -28,7 +28,7 @@ const STUCK_MS = 10_000;
 const PROBES_LEFT = 3;
 
 const BOUNDS: readonly Bound[] = [
-  { path: 'replication.inFlight', most: 1000, left: 0 },
+  { path: 'replication.admissions.inFlight', most: 1000, left: 0 },
   { path: 'replication.scans', most: 1000, left: 0 },
   { path: 'replication.clearing', most: 256, left: 0 },
   { path: 'replication.journal.waiting', most: 2000, left: 0 },

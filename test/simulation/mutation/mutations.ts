@@ -492,7 +492,7 @@ const REPLICATION: readonly Mutation[] = [
   },
   {
     name: 'answered requests still count as in flight',
-    file: 'protocol/replication/replication.ts',
+    file: 'protocol/replication/admissions.ts',
     find: `      admitted.ended = true;
       this.inFlight--;`,
     replace: '      admitted.ended = true;',
