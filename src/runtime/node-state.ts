@@ -20,12 +20,12 @@ import {
 } from '../wire/codec.ts';
 import { catalogState, memberProfile } from '../wire/message.ts';
 import {
-  clearRanges,
   decodeCounterRow,
   decodeDotRow,
   decodeFloorRow,
   decodeHintRow,
   decodeLostRow,
+  decodeShardId,
   decodeShardRow,
   expiryRange,
   metaKey,
@@ -127,7 +127,7 @@ export async function openNodeState(storage: Storage, expected: ExpectedState): 
     );
   }
   const storedActor = read(meta, 'actor', actorId);
-  const replication = await openReplication(storage, shards, corrupt);
+  const replication = await openReplication(storage, corrupt);
   // A lost counter is as bad as a lost disk: a dot could be used twice.
   const lostCounters = corrupt.filter(({ key }) => recordOf(key).table === 'counter');
   const isOver = renewActor || lostCounters.length > 0;
@@ -176,7 +176,6 @@ export function forgetMemberWrite(id: NodeId): StorageWrite {
 
 async function openReplication(
   storage: Storage,
-  shardCount: number,
   corrupt: ExpectedState['corrupt'],
 ): Promise<Omit<RestoredReplication, 'isNew'>> {
   const shards = new Map<number, ReturnType<typeof decodeShardRow>['record']>();
@@ -199,7 +198,7 @@ async function openReplication(
   }
   const lost: LostRow[] = [];
   await eachRow(storage, tableRange('lost'), (row) => lost.push(decodeLostRow(row)));
-  const orphans = await orphansOf(storage, shardCount, shards);
+  const orphans = await orphansOf(storage, shards);
   const counters = new Map<number, number>();
   await eachRow(storage, tableRange('counter'), (row) => {
     const { shard, counter } = decodeCounterRow(row);
@@ -231,18 +230,20 @@ async function indexedEvents(storage: Storage, shard: number): Promise<CausalCon
 }
 
 /** Shards without a record of their own of which there is something on the disk. */
-async function orphansOf(storage: Storage, shardCount: number, held: ReadonlyMap<number, unknown>): Promise<number[]> {
-  const orphans: number[] = [];
-  for (let shard = 0; shard < shardCount; shard++) {
-    if (held.has(shard)) continue;
-    for (const range of clearRanges({ table: 'shard', shard })) {
-      const rows = await storage.scan(range, 1, BYTES_MAX);
-      if (rows.length === 0) continue;
-      orphans.push(shard);
-      break;
+async function orphansOf(storage: Storage, held: ReadonlyMap<number, unknown>): Promise<number[]> {
+  const orphans = new Set<number>();
+  for (const table of ['object', 'dot', 'floor', 'lost'] as const) {
+    const { from: first, to } = tableRange(table);
+    let from = first;
+    for (;;) {
+      const [row] = await storage.scan({ from, to }, 1, BYTES_MAX);
+      if (row === undefined) break;
+      const shard = decodeShardId(row);
+      if (!held.has(shard)) orphans.add(shard);
+      from = shardRange(table, shard).to;
     }
   }
-  return orphans;
+  return [...orphans];
 }
 
 async function eachRow(

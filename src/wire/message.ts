@@ -19,6 +19,7 @@ import {
 import type { PeerMessage } from '../protocol/node/message.ts';
 import { type PageItem, type SyncItem, UNNAMED_MAX } from '../protocol/replication/message.ts';
 import type { ClientReply, ClientRequest, ListItem, ShardContext } from '../protocol/replication/request.ts';
+import { SHARD_ID_MAX, SHARDS_MAX as SHARDS_OF_CLASS_MAX } from '../protocol/ring/shard.ts';
 import {
   boolean,
   bytes,
@@ -61,8 +62,9 @@ const nodeId = text(limits.idLengthMax);
 /** Up to four UTF-8 bytes a character. */
 const shortText = text(limits.textLengthMax * 4);
 const id = integer();
-const SHARDS_MAX = 65_536;
-const shard = integer(SHARDS_MAX - 1);
+const shard = integer(SHARD_ID_MAX);
+/** Of one message: those of sixteen placements, where there are as many as there may be. */
+const SHARDS_MAX = 16 * SHARDS_OF_CLASS_MAX;
 const DOTS_MAX = 65_536;
 const ITEMS_MAX = 4096;
 

@@ -34,7 +34,7 @@ import { actorId, causalContext, entries, objectName } from './value.ts';
 
 /**
  * Byte form of the records on disk. A key is a table letter and its parts, big-endian, so that byte order is the
- * order scans want:
+ * order scans want. A shard takes six bytes: its class and its number within it (`ring/shard.ts`).
  *
  *     o shard bucket \0 key      d shard actor counter      s shard      c shard
  *     f shard                     l shard bucket \0 key
@@ -53,6 +53,11 @@ const TABLES = {
   meta: 0x6d,
 } as const;
 
+const SHARD_BYTES = 6;
+/** Where the names begin: after table and shard. */
+const NAME_AT = 1 + SHARD_BYTES;
+/** In the schedule the time comes before them. */
+const EXPIRY_SHARD_AT = 9;
 const NODE_ID_BYTES_MAX = 128;
 const HINT_TARGETS_MAX = 64;
 
@@ -113,12 +118,17 @@ export function decodeShardRow(row: StorageRow): { shard: number; record: ShardR
   return { shard: shardIn(row.key), record: decodeOne(shardRecord, row.value) };
 }
 
+/** The shard in the key of a row of a table whose keys begin with it. */
+export function decodeShardId(row: StorageRow): number {
+  return shardIn(row.key);
+}
+
 export function decodeFloorRow(row: StorageRow): { shard: number; floor: CausalContext } {
   return { shard: shardIn(row.key), floor: decodeOne(causalContext, row.value) };
 }
 
 export function decodeLostRow(row: StorageRow): LostRow {
-  return { shard: shardIn(row.key), name: nameIn(row.key, 3), record: decodeOne(lostRecord, row.value) };
+  return { shard: shardIn(row.key), name: nameIn(row.key, NAME_AT), record: decodeOne(lostRecord, row.value) };
 }
 
 export function decodeCounterRow(row: StorageRow): { shard: number; counter: number } {
@@ -126,17 +136,17 @@ export function decodeCounterRow(row: StorageRow): { shard: number; counter: num
 }
 
 export function decodeObjectRow(row: StorageRow): ObjectRow {
-  return { name: nameIn(row.key, 3), entries: decodeObject(row.value).entries };
+  return { name: nameIn(row.key, NAME_AT), entries: decodeObject(row.value).entries };
 }
 
 /** As a listing takes it: a key with an open past has no entries, since this replica alone cannot say what it holds. */
 export function decodeListingRow(row: StorageRow): ObjectRow {
   const { entries, past } = decodeObject(row.value);
-  return { name: nameIn(row.key, 3), entries: past === null ? entries : [] };
+  return { name: nameIn(row.key, NAME_AT), entries: past === null ? entries : [] };
 }
 
 export function decodeHintRow(row: StorageRow): HintRow {
-  return { shard: shardIn(row.key), name: nameIn(row.key, 3), hint: decodeHint(row.value) };
+  return { shard: shardIn(row.key), name: nameIn(row.key, NAME_AT), hint: decodeHint(row.value) };
 }
 
 export function decodeDotRow(row: StorageRow): DotRow {
@@ -207,21 +217,21 @@ function encoded<T>(codec: Codec<T>, value: T | null): Uint8Array | null {
 }
 
 function shardKey(table: number, shard: number): Uint8Array {
-  return Uint8Array.of(table, shard >> 8, shard & 0xff);
+  scratch.byte(table);
+  shardId(scratch, shard);
+  return scratch.take();
 }
 
 function nameKey(table: number, shard: number, name: ObjectName): Uint8Array {
   scratch.byte(table);
-  scratch.byte(shard >> 8);
-  scratch.byte(shard & 0xff);
+  shardId(scratch, shard);
   return named(name);
 }
 
 function expiryKey(atMs: number, shard: number, name: ObjectName): Uint8Array {
   scratch.byte(TABLES.expiry);
   wide(scratch, atMs);
-  scratch.byte(shard >> 8);
-  scratch.byte(shard & 0xff);
+  shardId(scratch, shard);
   return named(name);
 }
 
@@ -236,8 +246,7 @@ function named(name: ObjectName): Uint8Array {
 
 function dotKey(shard: number, actor: ActorId, counter: number): Uint8Array {
   scratch.byte(TABLES.dot);
-  scratch.byte(shard >> 8);
-  scratch.byte(shard & 0xff);
+  shardId(scratch, shard);
   actorId.encode(scratch, actor);
   wide(scratch, counter);
   return scratch.take();
@@ -249,13 +258,20 @@ function wide(writer: Writer, value: number): void {
   writer.uint32(value % 0x1_0000_0000);
 }
 
-function shardIn(key: Uint8Array): number {
-  const reader = new Reader(key, 1);
-  return reader.byte() * 256 + reader.byte();
+function shardId(writer: Writer, shard: number): void {
+  const low = shard % 0x1_0000;
+  writer.uint32((shard - low) / 0x1_0000);
+  writer.byte(low >> 8);
+  writer.byte(low & 0xff);
+}
+
+function shardIn(key: Uint8Array, at = 1): number {
+  const reader = new Reader(key, at);
+  return reader.uint32() * 0x1_0000 + reader.byte() * 0x100 + reader.byte();
 }
 
 function dotIn(key: Uint8Array): { actor: ActorId; counter: number } {
-  const reader = new Reader(key, 3);
+  const reader = new Reader(key, NAME_AT);
   const actor = actorId.decode(reader);
   return { actor, counter: reader.uint32() * 0x1_0000_0000 + reader.uint32() };
 }
@@ -263,7 +279,7 @@ function dotIn(key: Uint8Array): { actor: ActorId; counter: number } {
 function expiryIn(key: Uint8Array): ExpiryRow {
   const reader = new Reader(key, 1);
   const atMs = reader.uint32() * 0x1_0000_0000 + reader.uint32();
-  return { atMs, shard: reader.byte() * 256 + reader.byte(), name: nameIn(key, 11) };
+  return { atMs, shard: shardIn(key, EXPIRY_SHARD_AT), name: nameIn(key, EXPIRY_SHARD_AT + SHARD_BYTES) };
 }
 
 function nameIn(key: Uint8Array, at: number): ObjectName {
@@ -324,7 +340,7 @@ function nameOf(key: Uint8Array): RecordName {
     case 'object':
     case 'lost':
     case 'hint':
-      return { table, shard: shardIn(key), name: nameIn(key, 3) };
+      return { table, shard: shardIn(key), name: nameIn(key, NAME_AT) };
     case 'shard':
     case 'floor':
     case 'counter':

@@ -33,6 +33,7 @@ import {
   decodeObject,
   decodeObjectRow,
   decodeShardRow,
+  shardRange,
   storageWrite,
 } from '../../src/wire/record.ts';
 import { causalContext, entries as entriesCodec } from '../../src/wire/value.ts';
@@ -320,7 +321,7 @@ describe('single values', () => {
 });
 
 describe('records on disk', () => {
-  const shard = fc.nat(4095);
+  const shard = fc.oneof(fc.nat(4095), fc.integer({ min: 0, max: 2 ** 48 - 1 }));
   const name = fc.record({ bucket, key });
   const object = fc.record({ entries, past: fc.option(context) });
   const counter = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
@@ -373,6 +374,21 @@ describe('records on disk', () => {
       fc.property(fc.maxSafeNat(), shard, name, (atMs, at, of) => {
         const row = rowOf({ table: 'expiry', atMs, shard: at, name: of, value: true });
         expect(decodeExpiryRow(row)).toEqual({ atMs, shard: at, name: of });
+      }),
+    );
+  });
+
+  test('the rows of a shard lie together, and shards in the order of their ids', () => {
+    fc.assert(
+      fc.property(shard, shard, name, name, (a, b, one, other) => {
+        fc.pre(a < b);
+        const keyOf = (at: number, of: typeof one): Uint8Array =>
+          storageWrite({ table: 'object', shard: at, name: of, value: null }).key;
+        expect(Buffer.compare(keyOf(a, one), keyOf(b, other))).toBe(-1);
+        const { from, to } = shardRange('object', a);
+        expect(Buffer.compare(from, keyOf(a, other))).toBeLessThan(1);
+        expect(Buffer.compare(keyOf(a, other), to)).toBe(-1);
+        expect(Buffer.compare(to, keyOf(b, one))).toBeLessThan(1);
       }),
     );
   });

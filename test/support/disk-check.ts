@@ -14,6 +14,7 @@ import { catalogState } from '../../src/wire/message.ts';
 import {
   decodeHintRow,
   decodeObjectRow,
+  decodeShardId,
   decodeShardRow,
   metaNameIn,
   metaRange,
@@ -50,7 +51,7 @@ async function readDisk(name: string, peerId: string, dataDir: string): Promise<
     }
     const objects = new Map<number, Map<string, Entries>>();
     for (const row of await rowsOf(storage, tableRange('object'))) {
-      const shard = (row.key[1] as number) * 256 + (row.key[2] as number);
+      const shard = decodeShardId(row);
       const { name: object, entries } = decodeObjectRow(row);
       const ofShard = objects.get(shard) ?? new Map<string, Entries>();
       ofShard.set(`${object.bucket}/${object.key}`, entries);

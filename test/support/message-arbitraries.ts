@@ -14,7 +14,7 @@ import type { ClientReply, ClientRequest } from '../../src/protocol/replication/
 
 const count = fc.maxSafeNat();
 const uint32 = fc.nat(0xffff_ffff);
-const shard = fc.nat(65_535);
+const shard = fc.oneof(fc.nat(65_535), fc.integer({ min: 0, max: 2 ** 48 - 1 }));
 /** Whole code points of up to four UTF-8 bytes; lone surrogates have no UTF-8 form. */
 const text = (lengthMax: number): fc.Arbitrary<string> =>
   fc.string({ unit: 'binary', maxLength: Math.floor(lengthMax / 4) });

@@ -3,6 +3,8 @@ import { hashString } from '../../lib/hash.ts';
 /** Default number of shards of a cluster; fixed when the cluster is created. */
 export const SHARDS_DEFAULT = 256;
 export const SHARDS_MAX = 65_536;
+/** Ids of shards: `class * SHARDS_MAX + number`, classes below 2^32. Part of the data format. */
+export const SHARD_ID_MAX = 2 ** 48 - 1;
 
 /** The shard of a key: the high bits of the hash of `bucket NUL key`. Part of the data format. */
 export function shardOf(bucket: string, key: string, shards: number): number {
