@@ -152,6 +152,111 @@ describe('balance and movement of equal members, 256 shards', () => {
   );
 });
 
+describe('preferred zones', () => {
+  const preferred = fc.uniqueArray(fc.constantFrom<string[]>('', 'north', 'south', 'east', 'west', 'nowhere'), {
+    maxLength: 4,
+  });
+  const prefer = (list: readonly RingMember[], preferredZones: readonly string[], count: number): Ring =>
+    new Ring({ members: list, shards: SHARDS, replicas: count, preferredZones, salt: 77 });
+
+  it('give the owners as far as they have members, spread over as many of them as there can be, and stand in first', () => {
+    fc.assert(
+      fc.property(members, preferred, replicas, (list, zones, count) => {
+        const inside = list.filter((each) => each.in);
+        const zoneOf = new Map(inside.map((each) => [each.id, each.zone]));
+        const isPreferred = (id: string): boolean => zones.includes(zoneOf.get(id) as string);
+        const there = inside.filter(({ id }) => isPreferred(id));
+        const others = inside.filter(({ id }) => !isPreferred(id));
+        const zonesOf = (ids: readonly string[]): number => new Set(ids.map((id) => zoneOf.get(id))).size;
+        const built = prefer(list, zones, count);
+        for (let shard = 0; shard < SHARDS; shard++) {
+          const owners = built.owners(shard);
+          expect(new Set(owners).size).toBe(Math.min(count, inside.length));
+          const first = owners.slice(0, Math.min(count, there.length));
+          const rest = owners.slice(first.length);
+          expect(first.every(isPreferred)).toBe(true);
+          expect(rest.some(isPreferred)).toBe(false);
+          expect(zonesOf(first)).toBe(Math.min(first.length, zonesOf(there.map(({ id }) => id))));
+          expect(zonesOf(rest)).toBe(Math.min(rest.length, zonesOf(others.map(({ id }) => id))));
+          const preference = built.preference(shard);
+          expect(preference.slice(0, owners.length)).toEqual(owners);
+          expect([...preference].sort()).toEqual(inside.map((each) => each.id).sort());
+          const fallbacks = preference.slice(owners.length);
+          expect(fallbacks.slice(0, there.length - first.length).every(isPreferred)).toBe(true);
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('that nobody is in change nothing', () => {
+    fc.assert(
+      fc.property(members, replicas, (list, count) => {
+        expect(ownersOf(prefer(list, ['nowhere'], count))).toEqual(ownersOf(prefer(list, [], count)));
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('are not touched by who comes and goes elsewhere, while they have enough members', () => {
+    fc.assert(
+      fc.property(members, fc.integer({ min: 1, max: 3 }), (list, count) => {
+        const home = equals(4, 5).map((each) => ({ ...each, zone: 'home' }));
+        const a = prefer([...home, ...list], ['home'], count);
+        expect(diffRings(a, prefer([...home, ...list.slice(1)], ['home'], count))).toEqual([]);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('are filled in balance, and so is what others have to make up for', () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const list = equals(12, seed).map((each, i) => ({ ...each, zone: ['a', 'a', 'b', 'c'][i % 4] as string }));
+      const load = (zones: readonly string[], count: number): number =>
+        new Ring({ members: list, replicas: count, preferredZones: zones, salt: seed }).balance().loadMax;
+      for (const count of [1, 2, 3]) {
+        expect(load(['a'], count)).toBeLessThan(1.15);
+        expect(load(['a', 'b'], count)).toBeLessThan(1.15);
+      }
+      // Three members are in b: the fourth copy and the fifth are made elsewhere.
+      expect(load(['b'], 5)).toBeLessThan(1.15);
+    }
+  });
+
+  it('a member that joins them takes its fair share and nearly nothing moves besides', () => {
+    const results = Array.from({ length: 40 }, (_, seed) => {
+      const list = [
+        ...equals(6, seed),
+        ...equals(7, seed + 100).map((each) => ({ ...each, zone: 'home' })),
+      ] as RingMember[];
+      const build = (some: readonly RingMember[]): Ring =>
+        new Ring({ members: some, replicas: 2, preferredZones: ['home'], salt: seed });
+      const gained = diffRings(build(list.slice(0, -1)), build(list)).flatMap((change) => change.gained);
+      const newcomer = gained.filter((id) => id === list.at(-1)?.id).length;
+      const fair = (256 * 2) / 7;
+      return { moved: newcomer / fair, elsewhere: (gained.length - newcomer) / fair };
+    });
+    const moved = results.map((result) => result.moved);
+    expect(quantile(moved, 0.5)).toBeGreaterThan(0.93);
+    expect(quantile(moved, 0.5)).toBeLessThan(1.07);
+    const elsewhere = results.map((result) => result.elsewhere);
+    expect(quantile(elsewhere, 0.5)).toBeLessThan(0.05);
+  });
+});
+
+describe('salts', () => {
+  it('place the same members independently: who is the fullest in one ring is not so in all', () => {
+    const list = equals(10, 3);
+    const fullest = Array.from({ length: 24 }, (_, salt) => {
+      const built = new Ring({ members: list, replicas: 2, salt });
+      const loads = list.map(({ id }) => built.shardsOf(id).length);
+      expect(built.balance().loadMax).toBeLessThan(1.15);
+      return loads.indexOf(Math.max(...loads));
+    });
+    expect(new Set(fullest).size).toBeGreaterThan(4);
+  });
+});
+
 describe('weights', () => {
   it('give shares in proportion, as far as the replica count leaves room', () => {
     for (let seed = 0; seed < 20; seed++) {

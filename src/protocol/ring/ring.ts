@@ -35,6 +35,10 @@ export interface RingOptions {
   readonly shards?: number;
   /** Owners a shard, as far as there are members. At most REPLICAS_MAX. */
   readonly replicas?: number;
+  /** Owners are taken from these zones as far as they have members; others make up for the rest. */
+  readonly preferredZones?: readonly string[];
+  /** Rings of other salts place the same members otherwise. */
+  readonly salt?: number;
 }
 
 export interface RingBalance {
@@ -58,6 +62,7 @@ export interface OwnershipChange {
 export class Ring {
   readonly shards: number;
   readonly replicas: number;
+  readonly preferredZones: readonly string[];
   /** Equal rings have equal digests; 32 bits. */
   readonly digest: number;
   /** Sorted by id; those that are out included. */
@@ -68,7 +73,10 @@ export class Ring {
   private readonly distances: Float64Array;
   private readonly ownersByShard: readonly (readonly NodeId[])[];
   private readonly shardsByNode: ReadonlyMap<NodeId, readonly number[]>;
+  private readonly tiers: readonly Tier[];
+  /** By row: the fair share of the shards, and how near the member is. */
   private readonly shares: readonly number[];
+  private readonly rates: number[] = [];
   private readonly preferences = new Map<number, readonly NodeId[]>();
 
   constructor(options: RingOptions) {
@@ -82,17 +90,18 @@ export class Ring {
       assert(Number.isFinite(member.weight) && member.weight > 0, 'a ring weight is above 0');
     });
     this.inside = this.members.filter((member) => member.in);
-    this.digest = hashString(
-      JSON.stringify([this.shards, this.replicas, this.inside.map((m) => [m.id, m.weight, m.zone])]),
-    );
+    const salt = options.salt ?? 0;
+    this.preferredZones = options.preferredZones ?? [];
+    const placed = this.inside.map((m) => [m.id, m.weight, m.zone]);
+    this.digest = hashString(JSON.stringify([this.shards, this.replicas, this.preferredZones, salt, placed]));
     this.ids = new Set(this.members.map((member) => member.id));
     this.distances = new Float64Array(this.inside.length * this.shards);
-    this.shares = fairShares(this.inside, this.shards, this.replicas);
-    const rates = this.nearnesses();
+    this.tiers = this.tiersOf();
+    this.shares = this.sharesOf();
     this.inside.forEach((member, row) => {
-      vnodeDistances(member.id, rates[row] as number, this.row(row));
+      vnodeDistances(member.id, this.rates[row] as number, this.row(row), salt);
     });
-    const owners = this.placeShards(rates);
+    const owners = this.placeShards();
     this.ownersByShard = owners.map((rows) => rows.map((row) => (this.inside[row] as RingMember).id));
     this.shardsByNode = invert(this.ownersByShard);
   }
@@ -111,12 +120,14 @@ export class Ring {
     return this.ownersByShard[this.checked(shard)] as readonly NodeId[];
   }
 
-  /** Every member that is in: the owners, then the fallbacks in walk order. */
+  /** Every member that is in: the owners, then the fallbacks in walk order, those of preferred zones first. */
   preference(shard: number): readonly NodeId[] {
     let order = this.preferences.get(shard);
     if (order === undefined) {
       const owners = this.owners(shard);
-      const walk = this.walk(shard, Number.POSITIVE_INFINITY).map((row) => (this.inside[row] as RingMember).id);
+      const walk = this.tiers
+        .flatMap(({ rows }) => this.walk(rows, shard, Number.POSITIVE_INFINITY))
+        .map((row) => (this.inside[row] as RingMember).id);
       order = [...owners, ...walk.filter((id) => !owners.includes(id))];
       this.preferences.set(shard, order);
     }
@@ -138,7 +149,7 @@ export class Ring {
 
   balance(): RingBalance {
     const loads = this.inside.map((member) => this.shardsOf(member.id).length);
-    const ratios = loads.map((load, row) => load / (this.shares[row] as number));
+    const ratios = loads.map((load, row) => (load === 0 ? 0 : load / (this.shares[row] as number)));
     const total = this.shards * Math.min(this.replicas, loads.length);
     return {
       shardsMean: total / Math.max(1, loads.length),
@@ -156,25 +167,56 @@ export class Ring {
     return this.distances.subarray(row * this.shards, (row + 1) * this.shards);
   }
 
+  /** Members of preferred zones and all others; one tier where the ring prefers none. */
+  private tiersOf(): Tier[] {
+    const rows = this.inside.map((_, row) => row);
+    const isPreferred = (row: number): boolean => this.preferredZones.includes((this.inside[row] as RingMember).zone);
+    let left = Math.min(this.replicas, rows.length);
+    return [rows.filter(isPreferred), rows.filter((row) => !isPreferred(row))]
+      .filter((members) => members.length > 0)
+      .map((members) => {
+        const count = Math.min(left, members.length);
+        left -= count;
+        const zones = new Set(members.map((row) => (this.inside[row] as RingMember).zone)).size;
+        return { rows: members, count, zones };
+      });
+  }
+
+  private sharesOf(): number[] {
+    const shares = this.inside.map(() => 0);
+    for (const { rows, count, zones } of this.tiers) {
+      const members = rows.map((row) => this.inside[row] as RingMember);
+      const fair = count === 0 ? members.map(() => 0) : fairShares(members, this.shards, count);
+      rows.forEach((row, i) => {
+        const share = fair[i] as number;
+        shares[row] = share;
+        this.rates[row] = this.nearness((members[i] as RingMember).weight, share, count > 0 && zones === 1);
+      });
+    }
+    return shares;
+  }
+
   /**
-   * How near each member is, relative to others. Owners are drawn without replacement, so that a member twice as near
-   * owns less than twice as much: where nothing else but weights decides, the fair share says how near it must be.
-   * Among zones of different sizes the same would balance better, but a change of one zone would move shards of all.
+   * How near a member is, relative to others of its tier. Owners are drawn without replacement, so that a member twice
+   * as near owns less than twice as much: where nothing else but weights decides, the fair share says how near it must
+   * be. Among zones of different sizes the same would balance better, but a change of one zone would move shards of all.
    */
-  private nearnesses(): number[] {
-    if (new Set(this.inside.map((member) => member.zone)).size > 1) return this.inside.map((member) => member.weight);
-    return this.shares.map((share) => rateForShare(share / this.shards));
+  private nearness(weight: number, share: number, isByWeightAlone: boolean): number {
+    return isByWeightAlone ? rateForShare(share / this.shards) : weight;
   }
 
   /** Chooses the owners of all shards, in the order of the shards, since a member may become full on the way. */
-  private placeShards(rates: readonly number[]): number[][] {
+  private placeShards(): number[][] {
     const rooms = this.shares.map((share) => Math.ceil(share * (1 + LOAD_SLACK)));
-    const count = Math.min(this.replicas, this.inside.length);
-    const zones = Math.min(count, new Set(this.inside.map((member) => member.zone)).size);
-    const total = rates.reduce((sum, rate) => sum + rate, 0);
+    const demands = this.tiers
+      .filter(({ count }) => count > 0)
+      .map(({ rows, count, zones }) => {
+        const total = rows.reduce((sum, row) => sum + (this.rates[row] as number), 0);
+        return { rows, count, zones: Math.min(count, zones), rooms, reach: WALK_MEMBERS / total };
+      });
     const owners: number[][] = [];
     for (let shard = 0; shard < this.shards; shard++) {
-      const chosen = this.chooseOwners(shard, { count, zones, rooms }, WALK_MEMBERS / total);
+      const chosen = demands.flatMap((demand) => this.chooseOwners(shard, demand));
       for (const row of chosen) rooms[row] = (rooms[row] as number) - 1;
       owners.push(chosen);
     }
@@ -182,20 +224,20 @@ export class Ring {
   }
 
   /** Looks at the nearest few members first: a walk rarely has to go further, and a fleet may be large. */
-  private chooseOwners(shard: number, demand: Demand, startReach: number): number[] {
-    for (let reach = startReach; ; reach *= WALK_GROWTH) {
-      const walk = this.walk(shard, reach);
-      const chosen = takeOwners(walk, this.inside, demand, walk.length === this.inside.length);
+  private chooseOwners(shard: number, demand: Demand): number[] {
+    for (let { reach } = demand; ; reach *= WALK_GROWTH) {
+      const walk = this.walk(demand.rows, shard, reach);
+      const chosen = takeOwners(walk, this.inside, demand, walk.length === demand.rows.length);
       if (chosen !== null) return chosen.sort((a, b) => walk.indexOf(a) - walk.indexOf(b));
     }
   }
 
-  /** Rows of the members within reach of the shard's position, nearest first. */
-  private walk(shard: number, reach: number): number[] {
-    const rows: number[] = [];
-    for (let row = 0; row < this.inside.length; row++) if (this.distance(row, shard) <= reach) rows.push(row);
+  /** Of some rows those within reach of the shard's position, nearest first. */
+  private walk(rows: readonly number[], shard: number, reach: number): number[] {
     // Rows are sorted by id, which decides between equal distances.
-    return rows.sort((a, b) => this.distance(a, shard) - this.distance(b, shard) || a - b);
+    return rows
+      .filter((row) => this.distance(row, shard) <= reach)
+      .sort((a, b) => this.distance(a, shard) - this.distance(b, shard) || a - b);
   }
 
   private distance(row: number, shard: number): number {
@@ -203,7 +245,19 @@ export class Ring {
   }
 }
 
+/** Members that are preferred alike. */
+interface Tier {
+  readonly rows: readonly number[];
+  /** Owners of each shard among them. */
+  readonly count: number;
+  /** The number of their zones. */
+  readonly zones: number;
+}
+
 interface Demand {
+  readonly rows: readonly number[];
+  /** How far to look at first. */
+  readonly reach: number;
   /** Owners wanted, and of how many different zones. */
   readonly count: number;
   readonly zones: number;

@@ -14,10 +14,13 @@
 import { hashString } from '../../lib/hash.ts';
 import type { NodeId } from '../machine.ts';
 
-/** Writes the member's distance in each arc to `out`, one number a shard; smaller is nearer. */
-export function vnodeDistances(id: NodeId, weight: number, out: Float64Array): void {
+/**
+ * Writes the member's distance in each arc to `out`, one number a shard; smaller is nearer. Rings of different salts
+ * have nothing to do with each other, so that the same members are not the fullest in all of them.
+ */
+export function vnodeDistances(id: NodeId, weight: number, out: Float64Array, salt = 0): void {
   const shards = out.length;
-  const random = generator(id);
+  const random = generator(id, salt);
   for (let shard = 0; shard < shards; shard++) out[shard] = shard;
   for (let i = shards - 1; i > 0; i--) {
     const j = Math.floor((random() / 0x1_0000_0000) * (i + 1));
@@ -44,9 +47,9 @@ export function rateForShare(share: number): number {
 const NOT_EVERYWHERE = 1e-6;
 
 /** Pseudo-random 32-bit integers from 64 bits of the id (finaliser of MurmurHash3 over a Weyl sequence). */
-function generator(id: NodeId): () => number {
-  const high = hashString(id, 0x51ed270b);
-  let state = hashString(id, 0x2545f491);
+function generator(id: NodeId, salt: number): () => number {
+  const high = hashString(id, 0x51ed270b ^ salt);
+  let state = hashString(id, 0x2545f491 ^ salt);
   return () => {
     state = (state + 0x9e3779b9) | 0;
     return mixBits(mixBits(state) ^ high);
