@@ -1,8 +1,6 @@
 import { assert, unreachable } from '../../lib/assert.ts';
 import { earlier } from '../../lib/deadline-queue.ts';
 import { type Failure, failure } from '../../lib/failure.ts';
-import type { DotRange } from '../causal/context.ts';
-import type { Dot } from '../causal/dot.ts';
 import type { ConflictPolicy } from '../causal/entry.ts';
 import type { Instant, Machine, NodeId } from '../machine.ts';
 import { Admissions, tooManyRequests } from './admissions.ts';
@@ -26,20 +24,18 @@ import { HintStore } from './hint-store.ts';
 import { IndexStripper } from './index-stripper.ts';
 import { Journal } from './journal.ts';
 import { Lister } from './lister.ts';
+import { LostObjects } from './lost-objects.ts';
 import type { ReplicationMessage } from './message.ts';
 import { type PeerOutcomes, PeerTally } from './peer-tally.ts';
 import type { Placement } from './placement.ts';
 import { ReadCoordinator, type ReadQuery, type ReadState } from './read-coordinator.ts';
-import type { HintRow, ObjectName, RecordClear, ScanResult } from './record.ts';
+import type { HintRow, RecordClear, ScanResult } from './record.ts';
 import { Replica } from './replica.ts';
 import type { ClientRequest, Respond } from './request.ts';
 import { Restamper } from './restamper.ts';
 import { type RestoredShards, type Shard, ShardTable } from './shard-table.ts';
 import { Sweeper } from './sweeper.ts';
 import { WriteCoordinator } from './write-coordinator.ts';
-
-/** Index rows read at once for a lost record. */
-const INDEX_ROWS = 4096;
 
 /** Gaps are a multiple of it, up to 2^36: room for a quarter of a million starts in the 2^53 that a counter can be. */
 const GAP_STEP = 16;
@@ -82,6 +78,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private readonly stripper: IndexStripper;
   private readonly sweeper: Sweeper;
   private readonly badRecords: BadRecords;
+  private readonly lostObjects: LostObjects;
   private readonly up = new Set<NodeId>();
   /** Dropped shards that are still on disk. */
   private readonly clearing = new Set<number>();
@@ -131,7 +128,9 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       },
     });
     this.stripper = new IndexStripper(this.core);
-    this.badRecords = new BadRecords(this.core, this.hints, (shard) => this.clearing.has(shard));
+    const isClearing = (shard: number): boolean => this.clearing.has(shard);
+    this.badRecords = new BadRecords(this.core, this.hints, isClearing);
+    this.lostObjects = new LostObjects(this.core, isClearing, (shard) => this.antiEntropy.handleLost(shard));
     this.sweeper = new Sweeper(this.core, this.writer);
     this.hints.restore(restored.hints);
     for (const { shard, hint } of restored.hints) this.counterCheck.note(shard, hint.events);
@@ -298,7 +297,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
         return use(input.result);
       }
       case 'object-lost':
-        return this.handleObjectLost(input.shard, input.name);
+        return this.lostObjects.handle(input.shard, input.name);
       case 'record-lost':
         return this.badRecords.handle(input.record);
       case 'cleared':
@@ -419,69 +418,6 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.reader.handlePeerDown(peer);
     this.lister.handlePeerDown(peer);
     this.forwarder.handlePeerDown(peer);
-  }
-
-  /**
-   * A record on this disk is bad. Its key's events are taken out of the context, as if they had never arrived, and
-   * fetched again from the other owners; until then reads of the key wait, and this replica does not count.
-   */
-  private handleObjectLost(id: number, name: ObjectName): void {
-    const { losses } = this.core;
-    losses.count++;
-    const shard = this.core.shards.find(id);
-    if (shard === undefined || this.clearing.has(id)) return;
-    losses.open++;
-    const close = (): void => this.journal.afterTurn(() => void losses.open--);
-    if (!this.core.cells.hold(id, name)) {
-      this.core.cells.open(id, name, (cell) => {
-        this.journal.write({ table: 'object', shard: id, name, value: cell.object });
-        this.core.cells.noteChanged(cell, this.journal.turnId);
-        close();
-      });
-      return;
-    }
-    this.effects.push({ type: 'notify', event: { type: 'object-lost', bucket: name.bucket, shard: id } });
-    // The index is read from disk: all that the context counts must be there.
-    this.journal.afterTurn(() => {
-      this.findEvents(shard, name, shard.context.ranges(), [], (dots) => {
-        if (this.core.shards.find(id) === shard) {
-          const owners = this.core.ring.owners(id);
-          // Some rows may have been stripped since: who covers the floor has the key with those events.
-          const named = dots.filter((dot) => !shard.floor.has(dot));
-          this.core.shards.forget(shard, name, named, owners);
-          // The bad record stays on the disk until now: a crash before this is synced must find it again.
-          this.journal.write({ table: 'object', shard: id, name, value: null });
-          this.antiEntropy.handleLost(shard);
-        }
-        this.core.cells.release(name);
-        close();
-      });
-    });
-  }
-
-  /** All events of one key, by a walk over the shard's index: slow, and only for a lost record. */
-  private findEvents(
-    shard: Shard,
-    name: ObjectName,
-    ranges: readonly DotRange[],
-    found: Dot[],
-    use: (dots: readonly Dot[]) => void,
-  ): void {
-    const [range, ...rest] = ranges;
-    if (range === undefined) {
-      use(found);
-      return;
-    }
-    this.scan({ table: 'dot', shard: shard.id, ...range, limit: INDEX_ROWS }, (result) => {
-      for (const row of result.rows) {
-        if (row.name.key !== name.key || row.name.bucket !== name.bucket) continue;
-        found.push({ actor: row.actor, counter: row.counter });
-      }
-      const last = result.rows.at(-1);
-      const isCut = result.more && last !== undefined && last.counter < range.to;
-      const left = isCut ? [{ ...range, from: last.counter + 1 }, ...rest] : rest;
-      this.findEvents(shard, name, left, found, use);
-    });
   }
 
   /** The disk is an older one than it was: what it had acknowledged since is missing until the others have sent it. */
