@@ -113,8 +113,10 @@ export interface LocateView {
   readonly fallbacks: readonly string[];
 }
 
-export interface BucketView extends BucketConfig {
+export interface BucketView extends Omit<BucketConfig, 'replicas'> {
   readonly name: string;
+  /** Owners of each key. */
+  readonly replicas: number;
 }
 
 /** Something an operator may want to know; `seq` counts up from 1 within one run of the process. */

@@ -1,10 +1,11 @@
 import { failure, HoldfastError } from '../lib/failure.ts';
-import type { BucketView, MemberView, NodeStatus, RingMemberView } from '../ports/node-handle.ts';
+import type { BucketView, LocateView, MemberView, NodeStatus, RingMemberView } from '../ports/node-handle.ts';
 import type { BucketRecord } from '../protocol/catalog/record.ts';
 import type { NodeId } from '../protocol/machine.ts';
 import type { Member } from '../protocol/membership/member.ts';
 import type { ClockState } from '../protocol/node/cluster-clock.ts';
 import type { Node } from '../protocol/node/node.ts';
+import { shardNumberOf } from '../protocol/ring/shard.ts';
 
 /** The cluster's parts as interfaces show them. */
 
@@ -30,9 +31,10 @@ export function memberView(member: Member, self: boolean, estimatedRttMs: number
   };
 }
 
-export function bucketView(record: BucketRecord): BucketView {
-  const { name, consistency, conflict, replicas, sync, ttlSeconds } = record;
-  return { name, consistency, conflict, replicas, sync, ttlSeconds };
+/** `clusterReplicas`: of buckets that do not say. */
+export function bucketView(record: BucketRecord, clusterReplicas: number): BucketView {
+  const { name, consistency, conflict, replicas, preferredZones, sync, ttlSeconds } = record;
+  return { name, consistency, conflict, replicas: replicas ?? clusterReplicas, preferredZones, sync, ttlSeconds };
 }
 
 export function clockView({ correctionMs, doubtfulSinceMs }: ClockState): NodeStatus['clock'] {
@@ -54,6 +56,15 @@ export function ringMemberViews(node: Node): RingMemberView[] {
     zone,
     shards: node.ring.shardsOf(id).length,
   }));
+}
+
+export function locateView(node: Node, bucket: string, key: string): LocateView {
+  const { placements } = node;
+  const shard = placements.shardOf(node.dataName(bucket) ?? bucket, key);
+  const owners = placements.owners(shard);
+  const fallbacks = placements.preference(shard).slice(owners.length);
+  const names = (ids: readonly NodeId[]): string[] => ids.map((id) => nameOf(node, id));
+  return { shard: shardNumberOf(shard), owners: names(owners), fallbacks: names(fallbacks) };
 }
 
 /** The ring's member of this name or peer id. Throws `member-not-found`, or `bad-request` where a name is not clear. */

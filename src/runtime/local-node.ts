@@ -28,7 +28,15 @@ import type { ClientReply, ClientRequest, ReplyOf } from '../protocol/replicatio
 import { WIRE_VERSION } from '../wire/message.ts';
 import { ChangeLog } from './change-log.ts';
 import { claimAuthority } from './claim-authority.ts';
-import { bucketView, clockView, findRingMember, memberView, nameOf, ringMemberViews } from './cluster-views.ts';
+import {
+  bucketView,
+  clockView,
+  findRingMember,
+  locateView,
+  memberView,
+  nameOf,
+  ringMemberViews,
+} from './cluster-views.ts';
 import { DiskCare } from './disk-care.ts';
 import { Driver } from './driver.ts';
 import { EventLog } from './event-log.ts';
@@ -259,7 +267,7 @@ export class LocalNode implements NodeHandle {
       this.driver.post({ type: 'put-bucket', id, name, config });
     });
     if (!outcome.ok) throw new HoldfastError(outcome.failure);
-    return bucketView(outcome.bucket);
+    return bucketView(outcome.bucket, this.node.ring.replicas);
   }
 
   status(): Promise<NodeStatus> {
@@ -321,23 +329,16 @@ export class LocalNode implements NodeHandle {
   locate(bucket: string, key: string): LocateView {
     const missing = this.missingBucket(bucket);
     if (missing !== null) throw new HoldfastError(missing);
-    const { ring } = this.node;
-    const shard = ring.shardOf(bucket, key);
-    const owners = ring.owners(shard);
-    return {
-      shard,
-      owners: owners.map(this.nameOf),
-      fallbacks: ring.preference(shard).slice(owners.length).map(this.nameOf),
-    };
+    return locateView(this.node, bucket, key);
   }
 
   buckets(): readonly BucketView[] {
-    return this.node.buckets.map(bucketView);
+    return this.node.buckets.map((record) => bucketView(record, this.node.ring.replicas));
   }
 
   bucket(name: string): BucketView | undefined {
     const record = this.node.bucket(name);
-    return record === undefined ? undefined : bucketView(record);
+    return record === undefined ? undefined : bucketView(record, this.node.ring.replicas);
   }
 
   metrics(): Promise<string> {

@@ -217,7 +217,7 @@ async function openReplication(
 async function rebuildShard(storage: Storage, shard: number, floor: CausalContext | undefined): Promise<ShardRecord> {
   const context = await indexedEvents(storage, shard);
   if (floor !== undefined) context.union(floor);
-  return { context, complete: false };
+  return { context, complete: false, sources: new Set() };
 }
 
 async function indexedEvents(storage: Storage, shard: number): Promise<CausalContext> {

@@ -2,7 +2,7 @@ import type { Failure, FailureCode } from '../lib/failure.ts';
 import { FAILURE_CODES } from '../lib/failure.ts';
 import { FRAME_BYTES_MAX, type Lane } from '../ports/transport.ts';
 import type { BucketRecord, CatalogState } from '../protocol/catalog/record.ts';
-import { BUCKETS_MAX } from '../protocol/catalog/record.ts';
+import { BUCKETS_MAX, PREFERRED_ZONES_MAX, ZONE_LENGTH_MAX } from '../protocol/catalog/record.ts';
 import { ASKER_LENGTH_MAX, RING_MEMBERS_MAX, type RingRecord } from '../protocol/catalog/ring-record.ts';
 import { COLLECTION_ENTRIES_MAX, VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
 import { FANOUT, LEAVES } from '../protocol/causal/fingerprint-tree.ts';
@@ -253,7 +253,7 @@ const standing = oneOf('stored', 'partial', 'former', 'none');
 const asker = text(ASKER_LENGTH_MAX * 4);
 const member: Codec<RingRecord> = record<RingRecord>({
   id: nodeId,
-  own: record({ version: integer(), weight: number, zone: shortText }),
+  own: record({ version: integer(), weight: number, zone: shortText, actor: text(16) }),
   place: record({ version: integer(), value: oneOf('in', 'out', 'removed'), by: asker }),
   weight: record({ version: integer(), value: nullable(number), by: asker }),
   zone: record({ version: integer(), value: nullable(shortText), by: asker }),
@@ -263,9 +263,11 @@ const bucketRecord: Codec<BucketRecord> = record<BucketRecord>({
   version: integer(),
   consistency: oneOf('eventual', 'strong'),
   conflict: oneOf('lww', 'siblings'),
-  replicas: integer(),
+  replicas: nullable(integer()),
+  preferredZones: list(text(ZONE_LENGTH_MAX * 4), PREFERRED_ZONES_MAX),
   sync: oneOf('none', 'up', 'down', 'both'),
   ttlSeconds: nullable(integer()),
+  born: uint32,
 });
 export const catalogState: Codec<CatalogState> = record<CatalogState>({
   members: list(member, RING_MEMBERS_MAX),

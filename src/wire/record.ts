@@ -2,6 +2,7 @@ import type { StorageRange, StorageRow, StorageWrite } from '../ports/storage.ts
 import type { CausalContext } from '../protocol/causal/context.ts';
 import type { ActorId } from '../protocol/causal/dot.ts';
 import type { CausalObject } from '../protocol/causal/object.ts';
+import type { NodeId } from '../protocol/machine.ts';
 import type {
   DotRow,
   ExpiryRow,
@@ -24,6 +25,7 @@ import {
   encodeOne,
   integer,
   list,
+  mapped,
   nullable,
   Reader,
   record,
@@ -60,8 +62,17 @@ const NAME_AT = 1 + SHARD_BYTES;
 const EXPIRY_SHARD_AT = 9;
 const NODE_ID_BYTES_MAX = 128;
 const HINT_TARGETS_MAX = 64;
+const SOURCES_MAX = 10_000;
 
-const shardRecord: Codec<ShardRecord> = record<ShardRecord>({ context: causalContext, complete: boolean });
+const shardRecord: Codec<ShardRecord> = record<ShardRecord>({
+  context: causalContext,
+  complete: boolean,
+  sources: mapped(
+    list(text(NODE_ID_BYTES_MAX), SOURCES_MAX),
+    (sources: ReadonlySet<NodeId>) => [...sources],
+    (sources) => new Set(sources),
+  ),
+});
 
 const causalObject: Codec<CausalObject> = record<CausalObject>({ entries, past: nullable(causalContext) });
 

@@ -1,3 +1,4 @@
+import { classOf } from '../lib/bucket-name.ts';
 import { CausalContext, type DotRange } from '../protocol/causal/context.ts';
 import type { ActorId, Dot } from '../protocol/causal/dot.ts';
 import {
@@ -208,16 +209,18 @@ export const entries: Codec<Entries> = mapped(
   },
 );
 
-const BUCKET_BYTES_MAX = 63;
+const BUCKET_BYTES_MAX = 71;
 export const KEY_BYTES_MAX = 1024;
 
-const BUCKET = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+const BUCKET = /^[a-z0-9][a-z0-9._-]{0,62}(?:~[1-9a-z][0-9a-z]{0,6})?$/;
+const CLASS_MAX = 0xffff_ffff;
 
+/** A qualified name, see `lib/bucket-name.ts`. */
 export const bucketName: Codec<string> = mapped(
   text(BUCKET_BYTES_MAX),
   (value: string) => value,
   (value) => {
-    if (!BUCKET.test(value)) throw new DecodeError('a bucket name is malformed');
+    if (!BUCKET.test(value) || classOf(value) > CLASS_MAX) throw new DecodeError('a bucket name is malformed');
     return value;
   },
 );

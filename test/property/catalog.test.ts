@@ -13,23 +13,32 @@ const setting = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<Setting<T>> => fc.reco
 const id = fc.constantFrom('a', 'b', 'c', 'd');
 const weight = fc.constantFrom(0.5, 1, 2);
 const zone = fc.constantFrom('', 'north', 'süd');
+const actor = fc.constantFrom('', '00000000000000a1', '00000000000000b2');
 const place = fc.constantFrom('in' as const, 'out' as const, 'removed' as const);
 const member: fc.Arbitrary<RingRecord> = fc.record({
   id,
-  own: fc.record({ version: changes, weight, zone }),
+  own: fc.record({ version: changes, weight, zone, actor }),
   place: setting(place),
   weight: setting(fc.option(weight)),
   zone: setting(fc.option(zone)),
 });
-const bucket: fc.Arbitrary<BucketRecord> = fc.record({
-  name: fc.constantFrom('default', 'x', 'y'),
+const settings = fc.record({
   version,
   consistency: fc.constantFrom('eventual' as const, 'strong' as const),
   conflict: fc.constantFrom('lww' as const, 'siblings' as const),
-  replicas: fc.integer({ min: 1, max: 3 }),
+  born: fc.constantFrom(0, 7, 0xffff_ffff),
   sync: fc.constantFrom('none' as const, 'up' as const, 'down' as const, 'both' as const),
   ttlSeconds: fc.constantFrom(null, 1, 60),
 });
+const placements = fc.record({
+  name: fc.constantFrom('x', 'y'),
+  replicas: fc.constantFrom(1, 2),
+  preferredZones: fc.constantFrom([], ['east'], ['east', 'west']),
+});
+const common = fc.record({ name: fc.constantFrom('default', 'x', 'y'), replicas: fc.constant(null) });
+const bucket: fc.Arbitrary<BucketRecord> = fc
+  .tuple(settings, fc.oneof(placements, common))
+  .map(([rest, placed]) => ({ preferredZones: [], ...placed, ...rest }));
 const state: fc.Arbitrary<CatalogState> = fc.record({
   members: fc.array(member, { maxLength: 8 }),
   buckets: fc.array(bucket, { maxLength: 8 }),
@@ -74,9 +83,9 @@ describe('the catalog is a join semilattice', () => {
         const members = after.members.filter((each) => !before.members.some((old) => equal(old, each)));
         const buckets = after.buckets.filter((each) => !before.buckets.some((old) => equal(old, each)));
         expect([...new Set(change.members)].sort()).toEqual(members.map((each) => each.id));
-        expect([...new Set(change.buckets)].sort()).toEqual(buckets.map((each) => each.name));
-        expect(catalog.join(b)).toEqual({ members: [], buckets: [], rejected: 0 });
-        expect(catalog.join(after)).toEqual({ members: [], buckets: [], rejected: 0 });
+        expect([...new Set(change.buckets)].sort()).toEqual([...new Set(buckets.map((each) => each.name))].sort());
+        expect(catalog.join(b)).toEqual({ members: [], buckets: [], conflicts: [], rejected: 0 });
+        expect(catalog.join(after)).toEqual({ members: [], buckets: [], conflicts: [], rejected: 0 });
         expect(catalog.state()).toEqual(after);
       }),
       { numRuns: 500 },
@@ -109,7 +118,7 @@ const command = fc.record({ id, change, by: fc.constantFrom('ann', 'ben') });
 /** Four members that have spoken for themselves. */
 function cluster(): Catalog {
   const catalog = new Catalog();
-  for (const each of ['a', 'b', 'c', 'd']) catalog.setOwn(each, { weight: 1, zone: '' });
+  for (const each of ['a', 'b', 'c', 'd']) catalog.setOwn(each, { weight: 1, zone: '', actor: '' });
   return catalog;
 }
 
@@ -172,12 +181,12 @@ describe('operators on both sides of a partition', () => {
         const catalog = cluster();
         for (const { id: to, change: what, by: who } of commands) catalog.changeMember(to, what, who);
         const restarted = new Catalog(catalog.state());
-        restarted.setOwn('a', { weight: ownWeight, zone: ownZone });
+        restarted.setOwn('a', { weight: ownWeight, zone: ownZone, actor: '' });
         // A wiped one knows nothing of it at first.
         const wiped = new Catalog();
-        wiped.setOwn('a', { weight: ownWeight, zone: ownZone });
+        wiped.setOwn('a', { weight: ownWeight, zone: ownZone, actor: '' });
         wiped.join(restarted.state());
-        wiped.setOwn('a', { weight: ownWeight, zone: ownZone });
+        wiped.setOwn('a', { weight: ownWeight, zone: ownZone, actor: '' });
         for (const each of [restarted, wiped]) {
           const [before, after] = [catalog.ringRecord('a'), each.ringRecord('a')];
           expect(after?.place).toEqual(before?.place);

@@ -347,10 +347,17 @@ describe('records on disk', () => {
       }),
     );
     fc.assert(
-      fc.property(shard, context, fc.boolean(), (at, covered, complete) => {
-        const row = rowOf({ table: 'shard', shard: at, value: { context: covered, complete } });
-        expect(decodeShardRow(row)).toEqual({ shard: at, record: { context: covered, complete } });
-      }),
+      fc.property(
+        shard,
+        context,
+        fc.boolean(),
+        fc.array(fc.string({ maxLength: 30 })),
+        (at, covered, complete, ids) => {
+          const sources = new Set(ids);
+          const row = rowOf({ table: 'shard', shard: at, value: { context: covered, complete, sources } });
+          expect(decodeShardRow(row)).toEqual({ shard: at, record: { context: covered, complete, sources } });
+        },
+      ),
     );
     fc.assert(
       fc.property(shard, fc.maxSafeNat(), (at, last) => {

@@ -30,10 +30,15 @@ const OBJECT: CausalObject = {
 
 const PLACEMENT: Placement = {
   shards: 1,
-  replicas: 3,
   digest: 1,
   memberCount: 4,
   shardOf: () => 0,
+  shardIds: () => [0],
+  shardIdsOf: () => [0],
+  knowsShard: () => true,
+  replicasOf: () => 3,
+  isNewborn: () => false,
+  isGone: () => false,
   owners: () => OWNERS,
   preference: () => [...OWNERS, SELF],
   isOwner: (_shard, node) => OWNERS.includes(node),
@@ -64,7 +69,7 @@ class Leaver {
       PLACEMENT,
       () => 'lww',
       {
-        shards: new Map([[0, { context: COVERED.clone(), complete: true }]]),
+        shards: new Map([[0, { context: COVERED.clone(), complete: true, sources: new Set() }]]),
         floors: new Map(),
         lost: [],
         orphans: [],

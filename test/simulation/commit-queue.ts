@@ -154,8 +154,12 @@ export class CommitQueue {
 
 /** Takes the shard records as they are now. */
 function closeShards(batch: Batch): void {
-  for (const [shard, { context, complete }] of batch.shards) {
-    batch.writes.push({ table: 'shard', shard, value: { context: context.clone(), complete } });
+  for (const [shard, { context, complete, sources }] of batch.shards) {
+    batch.writes.push({
+      table: 'shard',
+      shard,
+      value: { context: context.clone(), complete, sources: new Set(sources) },
+    });
   }
   batch.shards.clear();
 }

@@ -282,7 +282,7 @@ function copyInto<K, V>(to: Map<K, V>, from: ReadonlyMap<K, V>): void {
 }
 
 function copyShard(record: ShardRecord): ShardRecord {
-  return { context: record.context.clone(), complete: record.complete };
+  return { context: record.context.clone(), complete: record.complete, sources: new Set(record.sources) };
 }
 
 function tableOf<T>(tables: Map<number, Map<string, T>>, shard: number): Map<string, T> {

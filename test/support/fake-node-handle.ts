@@ -38,7 +38,14 @@ import { RecordingLog } from './recording-log.ts';
 const ACTOR = '00000000000000aa';
 const LIST_LIMIT_MAX = 1000;
 
-const EVENTUAL: BucketConfig = { consistency: 'eventual', conflict: 'lww', replicas: 3, sync: 'up', ttlSeconds: null };
+const EVENTUAL = {
+  consistency: 'eventual',
+  conflict: 'lww',
+  replicas: 3,
+  preferredZones: [],
+  sync: 'up',
+  ttlSeconds: null,
+} as const;
 
 export interface FakeNodeHandleOptions {
   /** Retained events and changes, each; older ones cannot be resumed from. */
@@ -216,7 +223,8 @@ export class FakeNodeHandle implements NodeHandle {
       name,
       consistency: config.consistency,
       conflict: config.conflict,
-      replicas: config.replicas,
+      replicas: config.replicas ?? EVENTUAL.replicas,
+      preferredZones: config.preferredZones,
       sync: config.sync,
       ttlSeconds: config.ttlSeconds,
     };

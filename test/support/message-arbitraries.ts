@@ -62,7 +62,10 @@ export const entries: fc.Arbitrary<Entries> = fc
   .uniqueArray(entry, { maxLength: 4, selector: (each) => `${each.dot.actor}-${each.dot.counter}` })
   .map((list) => list.sort((a, b) => compareDots(a.dot, b.dot)));
 
-export const bucket = fc.stringMatching(/^[a-z0-9][a-z0-9._-]{0,62}$/);
+export const bucket = fc.oneof(
+  fc.stringMatching(/^[a-z0-9][a-z0-9._-]{0,62}$/),
+  fc.stringMatching(/^[a-z0-9][a-z0-9._-]{0,62}~[1-9a-z][0-9a-z]{0,4}$/),
+);
 export const key = fc.string({ unit: 'binary', minLength: 1, maxLength: 256 });
 const prefix = text(1024);
 const nodeId = text(128);
@@ -197,7 +200,7 @@ const setting = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<Setting<T>> =>
   fc.record({ version: count, value, by: text(512) });
 const ringRecord: fc.Arbitrary<RingRecord> = fc.record({
   id: nodeId,
-  own: fc.record({ version: count, weight: finite, zone: text(128) }),
+  own: fc.record({ version: count, weight: finite, zone: text(128), actor }),
   place: setting(fc.constantFrom('in' as const, 'out' as const, 'removed' as const)),
   weight: setting(fc.option(finite)),
   zone: setting(fc.option(text(128))),
@@ -211,7 +214,9 @@ export const catalog: fc.Arbitrary<CatalogState> = fc.record({
       version: count,
       consistency: fc.constantFrom('eventual' as const, 'strong' as const),
       conflict: fc.constantFrom('lww' as const, 'siblings' as const),
-      replicas: count,
+      replicas: fc.option(count),
+      preferredZones: few(text(256)),
+      born: uint32,
       sync: fc.constantFrom('none' as const, 'up' as const, 'down' as const, 'both' as const),
       ttlSeconds: fc.option(count),
     }),

@@ -217,6 +217,7 @@ const EVENTS: Readonly<Record<EventName, true>> = {
   'member-healthy': true,
   'ring-changed': true,
   'bucket-created': true,
+  'bucket-conflict': true,
   'object-lost': true,
   'hint-dropped': true,
   'disk-rolled-back': true,

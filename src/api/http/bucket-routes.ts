@@ -4,7 +4,7 @@ import { failure, HoldfastError } from '../../lib/failure.ts';
 import type { BucketConfig, NodeHandle } from '../../ports/node-handle.ts';
 import { readJson } from './body.ts';
 import { type HttpContext, requireBucket } from './context.ts';
-import { REPLICAS_MAX, TTL_SECONDS_MAX } from './limits.ts';
+import { PREFERRED_ZONES_MAX, REPLICAS_MAX, TTL_SECONDS_MAX, ZONE_CHARACTERS_MAX } from './limits.ts';
 import { BUCKET_PARAMS, BUCKET_SCHEMA, json, problems } from './openapi.ts';
 import { NO_QUERY } from './query.ts';
 import { bucketTarget } from './target.ts';
@@ -15,7 +15,8 @@ const BUCKET_BODY = z.strictObject({
   name: z.string().optional(),
   consistency: z.enum(['eventual', 'strong']).default('eventual'),
   conflict: z.enum(['lww', 'siblings']).default('lww'),
-  replicas: z.int().min(1).max(REPLICAS_MAX).default(3),
+  replicas: z.int().min(1).max(REPLICAS_MAX).nullable().default(null),
+  preferredZones: z.array(z.string().min(1).max(ZONE_CHARACTERS_MAX)).max(PREFERRED_ZONES_MAX).default([]),
   sync: z.enum(['none', 'up', 'down', 'both']).default('none'),
   ttlSeconds: z.int().min(1).max(TTL_SECONDS_MAX).nullable().default(null),
 });

@@ -50,6 +50,7 @@ export const COLLECTION_ITEMS_MAX = COLLECTION_ENTRIES_MAX;
 export const COLLECTION_JSON_BYTES_MAX = 2 * COLLECTION_BYTES_MAX;
 export const TTL_SECONDS_MAX = 100 * 366 * 86_400;
 export const REPLICAS_MAX = 7;
+export const PREFERRED_ZONES_MAX = 8;
 export const WEIGHT_MIN = 0.001;
 export const WEIGHT_MAX = 1000;
 export const ZONE_CHARACTERS_MAX = 64;

@@ -120,7 +120,14 @@ const BUCKET_PROPERTIES = {
     default: 'lww',
     description: 'Concurrent writes: the last one wins, or all are kept.',
   },
-  replicas: integer('Owners of each key.'),
+  replicas: integer('Owners of each key; left out when the bucket is created: as the cluster is configured.'),
+  preferredZones: {
+    type: 'array',
+    items: { type: 'string' },
+    default: [],
+    description:
+      'Owners come from members of these zones as far as there are enough. Preferred, not required: others make up for the rest.',
+  },
   sync: {
     type: 'string',
     enum: ['none', 'up', 'down', 'both'],

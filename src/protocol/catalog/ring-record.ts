@@ -3,6 +3,7 @@
  * never undoes a different one on the other. What the node's own configuration says is written by the node alone; what
  * operators say outranks it, and outlasts its restarts.
  */
+import type { ActorId } from '../causal/dot.ts';
 import type { NodeId } from '../machine.ts';
 
 /**
@@ -26,6 +27,8 @@ export interface OwnSettings {
   readonly version: number;
   readonly weight: number;
   readonly zone: string;
+  /** Names its disk: a node that lost what it held is another one as far as new classes of shards are concerned. */
+  readonly actor: ActorId;
 }
 
 export interface RingRecord {
@@ -63,13 +66,14 @@ const ZONE_LENGTH_MAX = 64;
 const WEIGHT_MIN = 0.001;
 const WEIGHT_MAX = 1000;
 const PLACES: readonly string[] = ['in', 'out', 'removed'] satisfies Place[];
+const ACTOR_ID = /^(?:[0-9a-f]{16})?$/;
 const NODE_ID = /^[\x21-\x7e]+$/;
 
 /** A member of which nothing is known but its id. */
 export function unspoken(id: NodeId): RingRecord {
   return {
     id,
-    own: { version: 0, weight: 1, zone: '' },
+    own: { version: 0, weight: 1, zone: '', actor: '' },
     place: { version: 0, value: 'in', by: '' },
     weight: { version: 0, value: null, by: '' },
     zone: { version: 0, value: null, by: '' },
@@ -86,6 +90,7 @@ export function ringRecordProblem({ id, own, place, weight, zone }: RingRecord):
     if (typeof by !== 'string' || by.length > ASKER_LENGTH_MAX || !by.isWellFormed()) return 'not the name of an asker';
   }
   if (own.weight === null || own.zone === null) return 'not the settings of a node';
+  if (typeof own.actor !== 'string' || !ACTOR_ID.test(own.actor)) return 'not an actor';
   return (
     ringChangeProblem({ weight: own.weight, zone: own.zone }) ??
     ringChangeProblem({ place: place.value, weight: weight.value, zone: zone.value })
@@ -108,7 +113,7 @@ export function ringChangeProblem({ place, weight, zone }: RingChange): string |
 export function joinRingRecords(a: RingRecord, b: RingRecord): RingRecord {
   return {
     id: a.id,
-    own: later(a.own, b.own, ({ weight, zone }) => [weight, zone]),
+    own: later(a.own, b.own, ({ weight, zone, actor }) => [weight, zone, actor]),
     // Of two commands at once the one that takes further out: the order of the words is the order of the alphabet.
     place: later(a.place, b.place, contentOf),
     weight: later(a.weight, b.weight, contentOf),
@@ -133,7 +138,7 @@ export function changesOf({ own, place, weight, zone }: RingRecord): number {
 /** One text a content, whatever the order or surplus of an object's fields. */
 export function ringRecordText({ id, own, place, weight, zone }: RingRecord): string {
   const settings = [place, weight, zone].map(({ version, value, by }) => [version, value, by]);
-  return JSON.stringify([id, own.version, own.weight, own.zone, ...settings]);
+  return JSON.stringify([id, own.version, own.weight, own.zone, own.actor, ...settings]);
 }
 
 function changed<T>(setting: Setting<T>, value: T | undefined, by: string): Setting<T> {

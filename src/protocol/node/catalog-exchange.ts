@@ -13,6 +13,8 @@ export class CatalogExchanger {
   private readonly catalog: Catalog;
   private readonly prng: Prng;
   private readonly peers = new Set<NodeId>();
+  /** Peers that have been asked for what they know, and have not answered. */
+  private readonly asked = new Set<NodeId>();
   private nextDigestMs: number | undefined;
 
   constructor(catalog: Catalog, prng: Prng) {
@@ -28,6 +30,14 @@ export class CatalogExchanger {
 
   handleDisconnected(peer: NodeId): void {
     this.peers.delete(peer);
+    this.asked.delete(peer);
+  }
+
+  /** The peer speaks of something that is not known here. */
+  ask(peer: NodeId, send: CatalogSend): void {
+    if (this.asked.has(peer)) return;
+    this.asked.add(peer);
+    send(peer, { type: 'catalog-digest', digest: this.catalog.digest() });
   }
 
   /** The local catalog changed: tell everyone but the peer that it came from. */
@@ -45,6 +55,7 @@ export class CatalogExchanger {
       }
       return null;
     }
+    this.asked.delete(from);
     const change = this.catalog.join(message.state);
     if (message.reply) send(from, { type: 'catalog', state: this.catalog.state(), reply: false });
     return change.members.length + change.buckets.length > 0 ? change : null;
@@ -53,6 +64,8 @@ export class CatalogExchanger {
   handleTimeout(now: Instant, send: CatalogSend): void {
     if (this.nextDigestMs === undefined || this.nextDigestMs > now.monoMs) return;
     this.nextDigestMs = now.monoMs + DIGEST_INTERVAL_MS;
+    // What was lost on the way is asked for again.
+    this.asked.clear();
     const peer = this.prng.pick([...this.peers]);
     if (peer !== undefined) send(peer, { type: 'catalog-digest', digest: this.catalog.digest() });
   }

@@ -72,6 +72,8 @@ export type NodeEvent =
       readonly differences: readonly RingDifference[];
     }
   | { readonly type: 'bucket-created'; readonly bucket: string }
+  /** Buckets of this name were created with different placements on two sides of a partition: one goes by another name now. */
+  | { readonly type: 'bucket-conflict'; readonly bucket: string }
   /** This machine's clock is off by so much: the node works with the time on which the others agree. */
   | { readonly type: 'clock-wrong'; readonly offsetMs: number }
   | { readonly type: 'clock-right' };

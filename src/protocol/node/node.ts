@@ -1,10 +1,11 @@
 import { unreachable } from '../../lib/assert.ts';
+import { classOf } from '../../lib/bucket-name.ts';
 import { earlier } from '../../lib/deadline-queue.ts';
-import type { Failure } from '../../lib/failure.ts';
+import { type Failure, failure } from '../../lib/failure.ts';
 import { Prng } from '../../lib/prng.ts';
-import { Catalog } from '../catalog/catalog.ts';
+import { Catalog, type CatalogChange, type PlacementClass } from '../catalog/catalog.ts';
 import type { BucketRecord, CatalogState } from '../catalog/record.ts';
-import type { RingPlace } from '../catalog/ring-record.ts';
+import type { OwnSettings, RingPlace } from '../catalog/ring-record.ts';
 import type { CausalContext } from '../causal/context.ts';
 import type { ActorId } from '../causal/dot.ts';
 import type { Entries } from '../causal/entry.ts';
@@ -17,11 +18,13 @@ import { Membership, type MembershipStats } from '../membership/membership.ts';
 import { isMembershipMessage } from '../membership/message.ts';
 import type { KnownMember, MembershipTiming } from '../membership/options.ts';
 import type { ReplicationOptions } from '../replication/core.ts';
-import type { ReplicationEffect, ReplicationInput } from '../replication/effect.ts';
+import type { ReplicationEffect, ReplicationEvent, ReplicationInput } from '../replication/effect.ts';
+import type { ReplicationMessage } from '../replication/message.ts';
 import type { ReadState } from '../replication/read-coordinator.ts';
 import { Replication, type ReplicationStats, type RestoredReplication } from '../replication/replication.ts';
-import type { ClientReply, ListRequest } from '../replication/request.ts';
-import { Ring } from '../ring/ring.ts';
+import type { ClientReply, ClientRequest, ListRequest } from '../replication/request.ts';
+import { PlacementMap } from '../ring/placement-map.ts';
+import type { Ring } from '../ring/ring.ts';
 import { CatalogExchanger } from './catalog-exchange.ts';
 import { type ClockState, ClusterClock } from './cluster-clock.ts';
 import type { NodeEffect, NodeInput, RingOutcome } from './effect.ts';
@@ -62,11 +65,13 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   /** What was last said of the clock. */
   private readonly clockTold: { wrong: boolean; doubtfulSinceMs: number | null; baseMs: number };
   private places: readonly RingPlace[];
-  private currentRing: Ring;
+  private placement: PlacementMap;
   private outcomesMs = Number.NEGATIVE_INFINITY;
   private effects: NodeEffect[] = [];
   private now: Instant;
   private rollbacks = 0;
+  /** Buckets that clients watch, by the names they use. */
+  private watched: readonly string[] = [];
   /** Reads of this node's own that are to be begun. */
   private readonly reads: (() => void)[] = [];
   /** Snapshots under way, by the number of the request. */
@@ -76,11 +81,11 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.options = options;
     const { self, profile, prng } = options;
     this.catalog = new Catalog(options.catalog);
-    if (this.catalog.setOwn(self, profile)) {
+    if (this.catalog.setOwn(self, this.ownSettings)) {
       this.effects.push({ type: 'persist-catalog', state: this.catalog.state() });
     }
     this.places = this.catalog.ringMembers;
-    this.currentRing = this.buildRing();
+    this.placement = this.buildPlacement(null);
     this.membership = new Membership({
       self,
       profile,
@@ -99,20 +104,31 @@ export class Node implements Machine<NodeInput, NodeEffect> {
         prng: fork(prng),
         isWatched: (bucket) => this.watches.isWatched(bucket),
       },
-      this.currentRing,
-      (bucket) => this.catalog.bucket(bucket)?.conflict ?? 'lww',
+      this.placement,
+      (bucket) => this.catalog.bucket(bucket)?.conflict,
       options.restored,
       now,
     );
     this.watches = this.newWatches(prng.uint32());
     this.now = now;
-    this.clock = new ClusterClock(options.replication.maxClockDriftMs, this.currentRing.memberCount, now);
+    this.clock = new ClusterClock(options.replication.maxClockDriftMs, this.placement.memberCount, now);
     this.clockTold = { wrong: false, doubtfulSinceMs: null, baseMs: now.wallMs - now.monoMs };
     this.tellClock(now);
   }
 
+  /** The ring of buckets without a placement of their own. */
   get ring(): Ring {
-    return this.currentRing;
+    return this.placement.common;
+  }
+
+  /** Who keeps which shard, of all buckets. */
+  get placements(): PlacementMap {
+    return this.placement;
+  }
+
+  /** The placements of buckets that have one of their own. */
+  get placementClasses(): readonly PlacementClass[] {
+    return this.catalog.classes;
   }
 
   get ringEpoch(): number {
@@ -132,6 +148,11 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     return this.catalog.bucket(name);
   }
 
+  /** The qualified name, under which nodes keep the keys of the bucket; undefined when it is not known here. */
+  dataName(bucket: string): string | undefined {
+    return this.catalog.dataName(bucket);
+  }
+
   members(): readonly Member[] {
     return this.membership.members();
   }
@@ -147,17 +168,17 @@ export class Node implements Machine<NodeInput, NodeEffect> {
 
   /** Who tells this node of every change in the bucket; what a client that has read everything relies on. */
   watchCoverage(bucket: string): Coverage {
-    return this.watches.coverage(bucket);
+    return this.watches.coverage(this.dataName(bucket) ?? bucket);
   }
 
   /** True while not all that are connected have confirmed that they tell of the bucket. */
   isWatchSettling(bucket: string): boolean {
-    return this.watches.isSettling(bucket);
+    return this.watches.isSettling(this.dataName(bucket) ?? bucket);
   }
 
   /** True when a client that relies on these may have missed a change. */
   isWatchStale(bucket: string, coverage: Coverage): boolean {
-    return this.watches.isStale(bucket, coverage);
+    return this.watches.isStale(this.dataName(bucket) ?? bucket, coverage);
   }
 
   membershipStats(): MembershipStats {
@@ -254,14 +275,14 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       case 'update-profile':
         return this.fromMembership(this.membership.handle(input, now), now);
       case 'put-bucket':
-        return this.putBucket(input);
+        return this.putBucket(input, now);
       case 'change-ring':
         return this.changeRing(input, now);
       case 'watch':
-        return this.watches.handleWanted(input.buckets, now.monoMs);
+        this.watched = input.buckets;
+        return this.watch(now);
       case 'request':
-        if (input.request.type === 'list' && input.request.snapshot) this.snapshots.set(input.id, input.request);
-        return this.replicate(input, now);
+        return this.request(input.id, input.request, now);
       case 'persisted':
       case 'cleared':
       case 'object-lost':
@@ -280,7 +301,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       case 'catalog':
       case 'catalog-digest': {
         const change = this.exchanger.handleMessage(from, message, this.send);
-        if (change !== null) this.handleCatalogChange(from, change.members.length > 0, now);
+        if (change !== null) this.handleCatalogChange(from, change, now);
         return;
       }
       case 'watch':
@@ -294,9 +315,17 @@ export class Node implements Machine<NodeInput, NodeEffect> {
         if (isMembershipMessage(message)) {
           this.fromMembership(this.membership.handle({ type: 'message', from, message }, now), now);
         } else {
+          this.askForBucket(from, message);
           this.replicate({ type: 'message', from, message }, now);
         }
     }
+  }
+
+  /** The message is about a bucket whose placement has not been heard of yet; its sender has. */
+  private askForBucket(from: NodeId, message: ReplicationMessage): void {
+    const about = message.type === 'forward' ? message.request : message;
+    if (!('bucket' in about) || about.bucket === undefined) return;
+    if (this.placement.ringOf(classOf(about.bucket)) === undefined) this.exchanger.ask(from, this.send);
   }
 
   private handleConnected(peer: NodeId, now: Instant): void {
@@ -318,12 +347,17 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.fromMembership(this.membership.handle({ type: 'disconnected', peer }, now), now);
   }
 
-  private handleCatalogChange(from: NodeId, ringChanged: boolean, now: Instant): void {
+  private handleCatalogChange(from: NodeId, { conflicts }: CatalogChange, now: Instant): void {
     // An earlier life of this node may have said otherwise.
-    const restored = this.catalog.setOwn(this.options.self, this.options.profile);
+    const restored = this.catalog.setOwn(this.options.self, this.ownSettings);
     this.effects.push({ type: 'persist-catalog', state: this.catalog.state() });
     this.exchanger.announce(restored ? null : from, this.send);
-    if (ringChanged) this.becomeRing(now);
+    this.becomeRing(now);
+    if (conflicts.length === 0) return;
+    for (const bucket of conflicts) this.effects.push({ type: 'event', event: { type: 'bucket-conflict', bucket } });
+    // Who watches a bucket by its name may be watching another one now, and reads it from the start.
+    this.watch(now);
+    this.watches.handleClockSet();
   }
 
   private changeRing({ id, member, change, by }: Extract<NodeInput, { type: 'change-ring' }>, now: Instant): void {
@@ -338,48 +372,92 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   }
 
   private becomeRing(now: Instant): void {
-    const before = this.currentRing;
+    const before = this.placement;
     const places = this.catalog.ringMembers;
     const differences = ringDifferences(this.places, places, (id) => this.catalog.ringRecord(id));
-    if (differences.length === 0) return;
-    this.places = places;
-    const ring = this.buildRing();
-    this.currentRing = ring;
+    if (differences.length > 0) this.places = places;
+    const placement = this.buildPlacement(before);
+    if (placement.digest === before.digest && differences.length === 0) return;
+    this.placement = placement;
+    const corrected = this.clock.corrected(now);
+    if (differences.length === 0) {
+      // New placements, of the same members.
+      this.fromReplication(this.replication.handleRing(placement, true, corrected));
+      return;
+    }
+    const ring = placement.common;
     // Two clusters merge (often: a new node meets an old one). The larger one's copies are the cluster's;
     // members of the smaller one take their shards over anew, and hand over what they have.
-    const joined = ring.members.filter((member) => member.in && !before.members.some((old) => old.id === member.id));
+    const olds = before.common.members;
+    const joined = ring.members.filter((member) => member.in && !olds.some((old) => old.id === member.id));
     const trusted = joined.length <= before.memberCount;
     this.effects.push({
       type: 'event',
       event: { type: 'ring-changed', epoch: this.catalog.epoch(), members: ring.memberCount, differences },
     });
     this.clock.handleRing(ring.memberCount, now);
-    this.fromReplication(this.replication.handleRing(ring, trusted, this.clock.corrected(now)));
+    this.fromReplication(this.replication.handleRing(placement, trusted, this.clock.corrected(now)));
   }
 
-  private buildRing(): Ring {
+  /** What this node's configuration and disk say of it. */
+  private get ownSettings(): Omit<OwnSettings, 'version'> {
+    const { profile, actor } = this.options;
+    return { weight: profile.weight, zone: profile.zone, actor };
+  }
+
+  private buildPlacement(before: PlacementMap | null): PlacementMap {
     const { shards, replicas } = this.options;
-    return new Ring({ members: this.places, shards, replicas });
+    const { classes } = this.catalog;
+    const ring = this.catalog.ringDigest();
+    // A disk that is an older copy may have been of a class that it has forgotten.
+    const newborn = this.rollbacks > 0 ? [] : classes.filter(({ born }) => born === ring);
+    const gone = this.places.filter(({ place }) => place === 'removed');
+    const sets = {
+      newborn: new Set(newborn.map(({ number }) => number)),
+      gone: new Set(gone.map(({ id }) => id)),
+    };
+    return new PlacementMap({ members: this.places, shards, replicas, classes, ...sets }, before);
   }
 
-  private putBucket(input: Extract<NodeInput, { type: 'put-bucket' }>): void {
-    const outcome = this.catalog.putBucket(input.name, input.config);
+  /** Nodes know buckets by their qualified names, clients do not. */
+  private request(id: number, request: ClientRequest, now: Instant): void {
+    const bucket = this.dataName(request.bucket);
+    if (bucket === undefined) {
+      const missing = failure('bucket-not-found', `there is no bucket ${request.bucket}; create it first`);
+      this.effects.push({ type: 'reply', id, reply: { type: 'failed', failure: missing } });
+      return;
+    }
+    const named = { ...request, bucket };
+    if (named.type === 'list' && named.snapshot) this.snapshots.set(id, named);
+    this.replicate({ type: 'request', id, request: named }, now);
+  }
+
+  private watch(now: Instant): void {
+    this.watches.handleWanted(
+      this.watched.map((bucket) => this.dataName(bucket) ?? bucket),
+      now.monoMs,
+    );
+  }
+
+  private putBucket(input: Extract<NodeInput, { type: 'put-bucket' }>, now: Instant): void {
+    const outcome = this.catalog.putBucket(input.name, input.config, this.options.replicas);
     if (outcome.ok && outcome.created) {
       this.effects.push({ type: 'persist-catalog', state: this.catalog.state() });
       this.exchanger.announce(null, this.send);
       this.effects.push({ type: 'event', event: { type: 'bucket-created', bucket: input.name } });
+      this.becomeRing(now);
     }
     this.effects.push({ type: 'bucket-reply', id: input.id, outcome });
   }
 
   private newWatches(run: number): WatchRelay {
-    const { self, shards } = this.options;
+    const { self } = this.options;
     return new WatchRelay({
       self,
       run,
       rollbacks: () => this.rollbacks,
-      shardOf: (bucket, key) => this.currentRing.shardOf(bucket, key),
-      owners: () => Array.from({ length: shards }, (_, shard) => this.currentRing.owners(shard)),
+      shardOf: (bucket, key) => this.placement.shardOf(bucket, key),
+      owners: (bucket) => this.placement.shardIdsOf(bucket).map((shard) => this.placement.owners(shard)),
       send: this.send,
       whenDurable: (use) => this.fromReplication(this.replication.whenDurable(use, this.clock.corrected(this.now))),
       read: (bucket, key, session, use) => this.read(bucket, key, session, use),
@@ -389,7 +467,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   }
 
   private tell(bucket: string, key: string, entries: Entries): void {
-    this.effects.push({ type: 'changed', bucket, key, entries: this.live(bucket, entries) });
+    const shown = this.catalog.shownName(bucket);
+    this.effects.push({ type: 'changed', bucket: shown, key, entries: this.live(bucket, entries) });
   }
 
   private read(bucket: string, key: string, session: CausalContext | null, use: (state: Change | null) => void): void {
@@ -457,7 +536,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       switch (effect.type) {
         case 'notify':
           if (effect.event.type === 'disk-rolled-back') this.rollbacks++;
-          this.effects.push({ type: 'event', event: effect.event });
+          this.effects.push({ type: 'event', event: this.shownEvent(effect.event) });
           break;
         case 'changed':
           this.watches.handleLocal(effect);
@@ -469,6 +548,10 @@ export class Node implements Machine<NodeInput, NodeEffect> {
           this.effects.push(effect);
       }
     }
+  }
+
+  private shownEvent(event: ReplicationEvent): ReplicationEvent {
+    return 'bucket' in event ? { ...event, bucket: this.catalog.shownName(event.bucket) } : event;
   }
 
   private readonly send = (to: NodeId, message: PeerMessage): void => {

@@ -34,8 +34,8 @@ export interface WatchRelayParts {
   /** How often in this run the disk was found to be an older copy. */
   readonly rollbacks: () => number;
   readonly shardOf: (bucket: string, key: string) => number;
-  /** Owners of all shards, in order of the shard. */
-  readonly owners: () => readonly (readonly NodeId[])[];
+  /** Owners of each of the bucket's shards. */
+  readonly owners: (bucket: string) => readonly (readonly NodeId[])[];
   readonly send: (to: NodeId, message: WatchExchange) => void;
   /** Calls back once everything applied up to now is synced. */
   readonly whenDurable: (use: () => void) => void;
@@ -190,7 +190,7 @@ export class WatchRelay {
    */
   isStale(bucket: string, coverage: Coverage): boolean {
     const now = this.coverage(bucket);
-    return this.parts.owners().some((owners) => {
+    return this.parts.owners(bucket).some((owners) => {
       if (owners.some((owner) => isSteady(coverage, now, owner))) return false;
       return owners.some((owner) => now.has(owner));
     });

@@ -367,8 +367,11 @@ export class AntiEntropy {
    */
   private completeIfMet(shard: Shard): void {
     if (shard.complete || shard.lost.size > 0) return;
-    const isMet = shard.synced > this.core.ring.replicas / 2;
-    for (const source of shard.sources) if (!isMet || this.core.isUp(source)) return;
+    const { ring } = this.core;
+    const replicas = ring.replicasOf(shard.id);
+    // With one or two copies what the owners before have acknowledged may be on any single one of the sources.
+    const isMet = replicas > 2 && shard.synced > replicas / 2;
+    for (const source of shard.sources) if (this.core.isUp(source) || (!isMet && !ring.isGone(source))) return;
     this.hooks.onComplete(shard);
   }
 }

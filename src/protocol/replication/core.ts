@@ -72,6 +72,8 @@ export interface ReplicationCore {
   isUp(peer: NodeId): boolean;
   readonly formers: FormerOwners;
   shardOf(bucket: string, key: string): number;
+  /** Buckets by their qualified names. False: another node has heard of it, this one has not yet. */
+  knowsBucket(bucket: string): boolean;
   conflictOf(bucket: string): ConflictPolicy;
   /** Somebody is to be told of changes in the bucket. */
   isWatched(bucket: string): boolean;

@@ -17,7 +17,7 @@ export class FormerOwners {
   }
 
   handleRing(before: Placement, ring: Placement): void {
-    for (let shard = 0; shard < ring.shards; shard++) {
+    for (const shard of ring.shardIds()) {
       const owners = ring.owners(shard);
       const formers = new Set([...before.owners(shard), ...this.of(shard)]);
       for (const owner of owners) formers.delete(owner);

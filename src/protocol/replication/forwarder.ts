@@ -51,6 +51,11 @@ export class Forwarder {
       this.core.send(from, { type: 'forward-reply', id: message.id, reply: { type: 'failed', failure: other } });
       return;
     }
+    if (!this.core.knowsBucket(request.bucket)) {
+      const late = failure('not-ready', 'the node has not heard of the bucket yet; it does in a moment, retry');
+      this.core.send(from, { type: 'forward-reply', id: message.id, reply: { type: 'failed', failure: late } });
+      return;
+    }
     this.coordinate.executeForPeer(request, (reply) => {
       this.core.send(from, { type: 'forward-reply', id: message.id, reply });
     });

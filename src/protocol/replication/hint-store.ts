@@ -250,6 +250,9 @@ export class HintStore {
     const hint = cell.hint;
     if (hint === null || !hint.targets.includes(round.target)) {
       this.finishOne(round, true);
+    } else if (!this.core.ring.knowsShard(cell.shard)) {
+      // Whose it is will be known when the bucket is.
+      this.finishOne(round, true);
     } else if (!this.core.ring.isOwner(cell.shard, round.target)) {
       // The ring has changed since: the hint is for those who own the key now.
       const owners = this.core.ring.owners(cell.shard);

@@ -114,7 +114,7 @@ export class Lister {
   private plan(listing: Listing): Map<NodeId, number[]> {
     const { self } = this.core.options;
     const plan = new Map<NodeId, number[]>();
-    for (let shard = 0; shard < this.core.ring.shards; shard++) {
+    for (const shard of this.core.ring.shardIdsOf(listing.request.bucket)) {
       const owners = this.core.ring.owners(shard);
       const up = owners.filter((node) => this.core.isUp(node)).sort((a, b) => Number(b === self) - Number(a === self));
       const majority = Math.floor(owners.length / 2) + 1;
@@ -217,7 +217,7 @@ export class Lister {
   }
 
   /** True when a majority of the owners of every shard have answered with complete replicas. */
-  private isCounted({ asked, pages }: Listing): boolean {
+  private isCounted({ asked, pages, request }: Listing): boolean {
     const counts = new Map<number, number>();
     for (const [node, shards] of asked) {
       const page = pages.get(node);
@@ -225,7 +225,7 @@ export class Lister {
       const partial = new Set(page.partial);
       for (const shard of shards) if (!partial.has(shard)) counts.set(shard, (counts.get(shard) ?? 0) + 1);
     }
-    for (let shard = 0; shard < this.core.ring.shards; shard++) {
+    for (const shard of this.core.ring.shardIdsOf(request.bucket)) {
       if ((counts.get(shard) ?? 0) <= this.core.ring.owners(shard).length / 2) return false;
     }
     return true;

@@ -1,24 +1,38 @@
 import type { NodeId } from '../machine.ts';
 
-/** Which nodes keep which shard; computed by the ring. */
+/**
+ * Which nodes keep which shard; computed by the ring. Shards have ids that mean nothing here. Buckets of different
+ * placements share none, and are named so that the id follows from the name of bucket and key alone.
+ */
 export interface Placement {
-  /** Number of shards the key space is cut into. */
+  /** Number of shards that the keys of one bucket are cut into. */
   readonly shards: number;
-  /** N: how many owners a shard has where there are enough members. */
-  readonly replicas: number;
   /** Equal rings have equal digests; 32 bits. */
   readonly digest: number;
   /** Members that are in. */
   readonly memberCount: number;
-  /** The shard of a key. */
+  /** The shard of a key, known or not. */
   shardOf(bucket: string, key: string): number;
+  /** All shards that are known. */
+  shardIds(): Iterable<number>;
+  /** The shards of a bucket. */
+  shardIdsOf(bucket: string): readonly number[];
+  /** False for a shard of a bucket that has not been heard of yet: it has owners, and nobody here knows them. */
+  knowsShard(shard: number): boolean;
+  /** N: how many owners a shard has where there are enough members. */
+  replicasOf(shard: number): number;
+  /** Empty for a shard that is not known. */
   owners(shard: number): readonly NodeId[];
-  /** All members in, in the order in which they stand in for one another: owners first. */
+  /** All members in, in the order in which they stand in for one another: owners first. Empty for a shard that is not known. */
   preference(shard: number): readonly NodeId[];
   isOwner(shard: number, node: NodeId): boolean;
+  /** True while the ring is the very one under which the first bucket with this shard was created. */
+  isNewborn(shard: number): boolean;
   /**
    * Whether the node has a place in this ring, in or out. False for a peer whose ring is about to merge with this one:
    * by its own ring a replica here may be far from complete, and alone in this one a node is a quorum by itself.
    */
   knows(node: NodeId): boolean;
+  /** Out for good: it is not waited for. */
+  isGone(node: NodeId): boolean;
 }

@@ -40,6 +40,8 @@ export interface ShardRecord {
   readonly context: CausalContext;
   /** False until the replica has synced with the holders it took the shard over from. */
   readonly complete: boolean;
+  /** While it is not complete: whom it has still to sync with. */
+  readonly sources: ReadonlySet<NodeId>;
 }
 
 /** A key whose object was bad on this disk: what its owners have of it is yet to come. */

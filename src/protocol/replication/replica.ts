@@ -16,6 +16,8 @@ import { type HintRecord, nameId } from './record.ts';
 import type { Comparison, LostKey, Shard } from './shard-table.ts';
 
 const NOTHING = new CausalContext();
+/** Who owns its keys is not known here: to keep it for anybody would be to keep it for the wrong ones. */
+const NOT_KNOWN_YET = failure('not-ready', 'the node has not heard of the bucket yet; it does in a moment, retry');
 /** Keys of one shard that are looked at again; further ones when they are next used. */
 const OPEN_KEYS_MAX = 4096;
 
@@ -45,6 +47,10 @@ export class Replica {
       return;
     }
     const id = this.core.shardOf(message.bucket, message.key);
+    if (!this.core.ring.knowsShard(id)) {
+      this.acknowledge(from, message.id, 'refused', NOT_KNOWN_YET);
+      return;
+    }
     this.core.cells.open(id, { bucket: message.bucket, key: message.key }, (cell) => {
       const shard = this.core.shards.find(id);
       if (shard?.owned === true) {

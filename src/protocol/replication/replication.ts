@@ -91,7 +91,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   constructor(
     options: ReplicationOptions,
     ring: Placement,
-    conflictOf: (bucket: string) => ConflictPolicy,
+    conflictOf: (bucket: string) => ConflictPolicy | undefined,
     restored: RestoredReplication,
     now: Instant,
   ) {
@@ -121,7 +121,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     });
     this.antiEntropy = new AntiEntropy(this.core, this.replica, {
       onComplete: (shard) => this.becomeComplete(shard),
-      onRound: () => this.counterCheck.askAgain(),
+      onRound: () => this.handleRound(),
       onKnown: (shard) => {
         this.dropIfCovered(shard);
         this.stripper.note(shard);
@@ -143,7 +143,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private newCore(
     options: ReplicationOptions,
     ring: Placement,
-    conflictOf: (bucket: string) => ConflictPolicy,
+    conflictOf: (bucket: string) => ConflictPolicy | undefined,
     restored: RestoredReplication,
     now: Instant,
   ): MutableCore {
@@ -180,7 +180,8 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       isUp: (peer) => this.up.has(peer),
       formers: this.formers,
       shardOf: (bucket, key) => ring.shardOf(bucket, key),
-      conflictOf,
+      knowsBucket: (bucket) => conflictOf(bucket) !== undefined,
+      conflictOf: (bucket) => conflictOf(bucket) ?? 'lww',
       isWatched: options.isWatched,
       restamp: (cell) => this.restamper.restamp(cell),
       scan: (scan, use) => this.scan(scan, use),
@@ -430,6 +431,14 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     }
   }
 
+  private handleRound(): void {
+    this.counterCheck.askAgain();
+    // Of a shard with one owner nobody else tells what it covers.
+    for (const shard of this.core.shards.all()) {
+      if (shard.owned && this.core.ring.owners(shard.id).length === 1) this.stripper.note(shard);
+    }
+  }
+
   private becomeComplete(shard: Shard): void {
     this.core.shards.becomeComplete(shard);
     this.effects.push({ type: 'notify', event: { type: 'shard-complete', shard: shard.id } });
@@ -437,7 +446,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
 
   /** A shard held for others goes once every owner covers it. */
   private dropIfCovered(shard: Shard): void {
-    if (shard.owned) return;
+    if (shard.owned || !this.core.ring.knowsShard(shard.id)) return;
     const owners = this.core.ring.owners(shard.id);
     if (!owners.every((owner) => isHandedOver(shard, owner))) return;
     this.core.shards.drop(shard);

@@ -99,7 +99,7 @@ export class ShardTable {
         owned: false,
         complete: record.complete,
         former: false,
-        sources: new Set(),
+        sources: new Set(record.complete ? [] : record.sources),
         synced: 0,
         known: new Map(),
         completeOwners: new Set(),
@@ -196,11 +196,11 @@ export class ShardTable {
    */
   handleRing(ring: Placement, before: Placement | null, trusted: boolean): Shard[] {
     const syncing: Shard[] = [];
-    for (let id = 0; id < ring.shards; id++) {
+    for (const id of ring.shardIds()) {
       const owners = ring.owners(id);
       const owned = owners.includes(this.self);
       let shard = this.shards.get(id);
-      if (owned && shard === undefined) shard = this.create(id, ring.memberCount === 1);
+      if (owned && shard === undefined) shard = this.create(id, isCompleteAtBirth(ring, before, id));
       if (shard === undefined) continue;
       const wasOwned = shard.owned;
       shard.owned = owned;
@@ -334,8 +334,17 @@ export class ShardTable {
   /** Who held the shard while this node did not: the owners of the ring without it, and those before. */
   private sourcesOf(ring: Placement, before: Placement | null, id: number): NodeId[] {
     const without = ring.preference(id).filter((node) => node !== this.self);
-    const sources = new Set(without.slice(0, ring.replicas));
+    const sources = new Set(without.slice(0, ring.replicasOf(id)));
     for (const owner of before?.owners(id) ?? []) if (owner !== this.self) sources.add(owner);
     return [...sources];
   }
+}
+
+/**
+ * True where nobody can have acknowledged anything before: this node is alone, or the shard's first bucket was created
+ * under this very ring and is news here. Then this node has been an owner from the start, like one that was away since.
+ * Not at a start of the process: what was on the disk may have been lost.
+ */
+function isCompleteAtBirth(ring: Placement, before: Placement | null, id: number): boolean {
+  return ring.memberCount === 1 || (before !== null && !before.knowsShard(id) && ring.isNewborn(id));
 }

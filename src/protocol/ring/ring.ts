@@ -111,6 +111,7 @@ export class Ring {
     return this.inside.length;
   }
 
+  /** Of buckets without a placement of their own. */
   shardOf(bucket: string, key: string): number {
     return shardOf(bucket, key, this.shards);
   }

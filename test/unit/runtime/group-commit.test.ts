@@ -91,7 +91,7 @@ describe('group commit', () => {
     const actor = 'a'.repeat(16);
     for (let counter = 1; counter <= 3; counter++) {
       context.add({ actor, counter });
-      commits.add([{ table: 'shard', shard: SHARD, value: { context, complete: true } }], () => {});
+      commits.add([{ table: 'shard', shard: SHARD, value: { context, complete: true, sources: new Set() } }], () => {});
     }
     await commits.drain();
     expect(storage.calls).toEqual(['commit 1']);

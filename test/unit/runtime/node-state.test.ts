@@ -13,8 +13,8 @@ it('finds what is left of shards that are not held, of any class', async () => {
   const name = { bucket: 'b', key: 'k' };
   const context = new CausalContext();
   await storage.commit([
-    storageWrite({ table: 'shard', shard: 1, value: { context, complete: true } }),
-    storageWrite({ table: 'shard', shard: FAR - 1, value: { context, complete: true } }),
+    storageWrite({ table: 'shard', shard: 1, value: { context, complete: true, sources: new Set() } }),
+    storageWrite({ table: 'shard', shard: FAR - 1, value: { context, complete: true, sources: new Set() } }),
     ...[1, 2, FAR - 1, FAR].flatMap((shard) => [
       storageWrite({ table: 'object', shard, name, value: { entries: [], past: null } }),
       storageWrite({ table: 'object', shard, name: { ...name, key: 'l' }, value: { entries: [], past: null } }),

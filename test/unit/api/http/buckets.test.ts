@@ -7,7 +7,14 @@ beforeEach(async () => {
   h = await startHarness();
 });
 
-const DEFAULTS = { consistency: 'eventual', conflict: 'lww', replicas: 3, sync: 'none', ttlSeconds: null };
+const DEFAULTS = {
+  consistency: 'eventual',
+  conflict: 'lww',
+  replicas: 3,
+  preferredZones: [],
+  sync: 'none',
+  ttlSeconds: null,
+};
 
 describe('buckets', () => {
   it('are listed and shown', async () => {
@@ -25,7 +32,13 @@ describe('buckets', () => {
   });
 
   it('are created by name in the body', async () => {
-    const settings = { conflict: 'siblings', replicas: 5, sync: 'both', ttlSeconds: 60 };
+    const settings = {
+      conflict: 'siblings',
+      replicas: 5,
+      preferredZones: ['hall 2', 'hall 1'],
+      sync: 'both',
+      ttlSeconds: 60,
+    };
     const created = await h.put('/v1/buckets', JSON.stringify({ name: 'two', ...settings }));
     expect(created.status).toBe(201);
     expect(await created.json()).toEqual({ name: 'two', ...DEFAULTS, ...settings });
@@ -49,6 +62,11 @@ describe('buckets', () => {
     ['/v1/buckets/one', '{"replicas":0}', '400 bad-request'],
     ['/v1/buckets/one', '{"replicas":8}', '400 bad-request'],
     ['/v1/buckets/one', '{"replicas":"3"}', '400 bad-request'],
+    ['/v1/buckets/one', '{"preferredZones":"a"}', '400 bad-request'],
+    ['/v1/buckets/one', '{"preferredZones":[""]}', '400 bad-request'],
+    ['/v1/buckets/one', `{"preferredZones":["${'z'.repeat(65)}"]}`, '400 bad-request'],
+    ['/v1/buckets/one', JSON.stringify({ preferredZones: '123456789'.split('') }), '400 bad-request'],
+    ['/v1/buckets/one~3f', '{}', '400 bad-bucket'],
     ['/v1/buckets/one', '{"ttlSeconds":0}', '400 bad-request'],
     ['/v1/buckets/one', '{"conflict":"first"}', '400 bad-request'],
     ['/v1/buckets/one', '{"replica":3}', '400 bad-request'],

@@ -12,11 +12,13 @@ import {
 const CONFIG: BucketConfig = {
   consistency: 'eventual',
   conflict: 'siblings',
-  replicas: 3,
+  replicas: null,
+  preferredZones: [],
   sync: 'none',
   ttlSeconds: 60,
 };
-const OWN = { weight: 1, zone: 'north' };
+const OWN = { weight: 1, zone: 'north', actor: '00000000000000a1' };
+const REPLICAS = 3;
 
 describe('buckets', () => {
   it('has default from the start', () => {
@@ -33,26 +35,32 @@ describe('buckets', () => {
 
   it('creates once, and refuses other settings for the same name', () => {
     const catalog = new Catalog();
-    expect(catalog.putBucket('readings', CONFIG)).toMatchObject({
+    expect(catalog.putBucket('readings', CONFIG, REPLICAS)).toMatchObject({
       ok: true,
       created: true,
       bucket: { name: 'readings' },
     });
     const digest = catalog.digest();
-    expect(catalog.putBucket('readings', CONFIG)).toMatchObject({ ok: true, created: false });
-    const refused = catalog.putBucket('readings', { ...CONFIG, conflict: 'lww' });
+    expect(catalog.putBucket('readings', CONFIG, REPLICAS)).toMatchObject({ ok: true, created: false });
+    const refused = catalog.putBucket('readings', { ...CONFIG, conflict: 'lww' }, REPLICAS);
     expect(refused).toMatchObject({ ok: false, failure: { code: 'bucket-exists' } });
-    expect(catalog.putBucket('default', CONFIG)).toMatchObject({ ok: false, failure: { code: 'bucket-exists' } });
+    expect(catalog.putBucket('default', CONFIG, REPLICAS)).toMatchObject({
+      ok: false,
+      failure: { code: 'bucket-exists' },
+    });
     expect(catalog.digest()).toBe(digest);
     expect(catalog.buckets.map((bucket) => bucket.name)).toEqual(['default', 'readings']);
   });
 
   it.each(['', 'A', '-a', '.a', 'a b', 'a/b', 'ä', 'a'.repeat(64), 'a\n'])('refuses the name %j', (name) => {
-    expect(new Catalog().putBucket(name, CONFIG)).toMatchObject({ ok: false, failure: { code: 'bad-bucket' } });
+    expect(new Catalog().putBucket(name, CONFIG, REPLICAS)).toMatchObject({
+      ok: false,
+      failure: { code: 'bad-bucket' },
+    });
   });
 
   it.each(['a', '0', 'a.b_c-d', 'a'.repeat(63)])('takes the name %j', (name) => {
-    expect(new Catalog().putBucket(name, CONFIG)).toMatchObject({ ok: true, created: true });
+    expect(new Catalog().putBucket(name, CONFIG, REPLICAS)).toMatchObject({ ok: true, created: true });
   });
 
   it.each([
@@ -66,15 +74,26 @@ describe('buckets', () => {
     { consistency: undefined },
   ])('refuses the settings %j', (wrong) => {
     const config = { ...CONFIG, ...wrong } as unknown as BucketConfig;
-    expect(new Catalog().putBucket('a', config)).toMatchObject({ ok: false, failure: { code: 'bad-bucket' } });
+    expect(new Catalog().putBucket('a', config, REPLICAS)).toMatchObject({
+      ok: false,
+      failure: { code: 'bad-bucket' },
+    });
   });
 
   it('stops at its limit', () => {
     const catalog = new Catalog();
-    for (let i = 0; i < BUCKETS_MAX; i++) expect(catalog.putBucket(`b${i}`, CONFIG).ok).toBe(true);
-    expect(catalog.putBucket('one-more', CONFIG)).toMatchObject({ ok: false, failure: { code: 'too-many-requests' } });
-    const extra: BucketRecord = { ...CONFIG, name: 'one-more', version: 1 };
-    expect(catalog.join({ members: [], buckets: [extra] })).toEqual({ members: [], buckets: [], rejected: 1 });
+    for (let i = 0; i < BUCKETS_MAX; i++) expect(catalog.putBucket(`b${i}`, CONFIG, REPLICAS).ok).toBe(true);
+    expect(catalog.putBucket('one-more', CONFIG, REPLICAS)).toMatchObject({
+      ok: false,
+      failure: { code: 'too-many-requests' },
+    });
+    const extra: BucketRecord = { ...CONFIG, name: 'one-more', version: 1, born: 0 };
+    expect(catalog.join({ members: [], buckets: [extra] })).toEqual({
+      members: [],
+      buckets: [],
+      conflicts: [],
+      rejected: 1,
+    });
   });
 });
 
@@ -108,7 +127,7 @@ describe('ring members', () => {
     expect(placeOf(catalog, 'a')).toMatchObject({ place: 'out', in: false });
     expect(catalog.ringRecord('a')?.place).toEqual({ version: 1, value: 'out', by: 'ann' });
     // It starts again.
-    catalog.setOwn('a', { weight: 3, zone: 'north' });
+    catalog.setOwn('a', { ...OWN, weight: 3 });
     expect(placeOf(catalog, 'a')).toMatchObject({ place: 'out', in: false, weight: 3 });
     expect(catalog.changeMember('a', { place: 'removed' }, 'ann')).toMatchObject({ changed: true });
     expect(catalog.changeMember('a', { place: 'in' }, 'ann')).toMatchObject({ changed: true });
@@ -119,7 +138,7 @@ describe('ring members', () => {
   it('have the weight and zone that operators gave them, until these are cleared', () => {
     const catalog = catalogOf('a');
     expect(catalog.changeMember('a', { weight: 2, zone: 'south' }, 'ann')).toEqual({ ok: true, changed: true });
-    catalog.setOwn('a', { weight: 5, zone: 'west' });
+    catalog.setOwn('a', { ...OWN, weight: 5, zone: 'west' });
     expect(placeOf(catalog, 'a')).toMatchObject({ weight: 2, zone: 'south' });
     catalog.changeMember('a', { weight: null }, 'ann');
     expect(placeOf(catalog, 'a')).toMatchObject({ weight: 5, zone: 'south' });
@@ -198,12 +217,12 @@ describe('ring members', () => {
       { ...good, own: { ...OWN, version: -1 } },
       { ...good, own: { ...OWN, version: 1.5 } },
       { ...good, own: { ...OWN, version: VERSION_MAX + 1 } },
-      { ...good, own: { version: 1, zone: '', weight: Number.NaN } },
-      { ...good, own: { version: 1, zone: '', weight: 1e9 } },
-      { ...good, own: { version: 1, zone: '', weight: '1' } },
-      { ...good, own: { version: 1, zone: '', weight: null } },
-      { ...good, own: { version: 1, zone: 'z'.repeat(65), weight: 1 } },
-      { ...good, own: { version: 1, zone: null, weight: 1 } },
+      { ...good, own: { ...OWN, version: 1, zone: '', weight: Number.NaN } },
+      { ...good, own: { ...OWN, version: 1, zone: '', weight: 1e9 } },
+      { ...good, own: { ...OWN, version: 1, zone: '', weight: '1' } },
+      { ...good, own: { ...OWN, version: 1, zone: '', weight: null } },
+      { ...good, own: { ...OWN, version: 1, zone: 'z'.repeat(65), weight: 1 } },
+      { ...good, own: { ...OWN, version: 1, zone: null, weight: 1 } },
       { ...good, zone: { version: 1, value: '\ud800', by: '' } },
       { ...good, weight: { version: 1, value: 0, by: '' } },
       { ...good, place: { version: 1, value: 'up', by: '' } },
@@ -212,7 +231,7 @@ describe('ring members', () => {
     ];
     const catalog = new Catalog();
     const change = catalog.join({ members: [...(wrong as RingRecord[]), good], buckets: [] });
-    expect(change).toEqual({ members: ['a'], buckets: [], rejected: wrong.length });
+    expect(change).toEqual({ members: ['a'], buckets: [], conflicts: [], rejected: wrong.length });
     expect(catalog.state().members).toEqual([good]);
   });
 
