@@ -1,235 +1,95 @@
 /**
  * Measures what the program promises, with real processes and at full size; the tests run the same stories smaller.
  *
- *   node scripts/acceptance.ts [--keys N] [STORY…]
+ *   node scripts/acceptance.ts [--keys N] [--loopback] [STORY…]
  *
- *   durability   quorum writes, one of three nodes killed and restarted twice
- *   overwrites   the same with overwrites and deletes on few keys
- *   outage       all nodes killed at once under load and restarted, five times
- *   wipe         one of four nodes killed under load, its store deleted, started again
- *   change       a node added to four and another taken out of the ring, under load
- *   join         five nodes join by mDNS alone, median of five (needs root, as all that follow)
- *   partition    2 | 3 under writes on both sides, then healed
- *   divergence   10,000 keys overwritten on both sides of 2 | 3: time until all replicas are equal
- *   siblings     one key of a `siblings` bucket written 10,000 times on both sides of 2 | 3
+ * Stories and what happens in each: --help. Without a name all of them run, one after the other, each on a cluster of
+ * its own in network namespaces (root on Linux). --loopback: without namespaces, for those that cut no network.
+ * --keys: keys of each story, 10,000 without it; the acceptance of a release takes 100,000.
  *
- * --keys: keys of each story, 10,000 without it; the acceptance of a release takes 100,000. Without a name all of
- * them. Prints one line of figures a story; status 1 when one misses its promise.
+ * Status 0 when every story has kept its promise, 1 when one missed it, failed or could not run, 2 for bad usage.
  */
+import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
-import { addNode, removeNode, wipeStore } from '../test/support/change-stories.ts';
-import { divergeAndMerge } from '../test/support/divergence-story.ts';
-import { checkDurability, type DurabilityReport, killAndRestart } from '../test/support/durability-story.ts';
-import { LocalCluster } from '../test/support/local-cluster.ts';
-import { type JoinTimes, measureMdnsJoin, median } from '../test/support/mesh-join.ts';
-import { NamespaceNodes } from '../test/support/namespace-nodes.ts';
 import { netnsUnavailable } from '../test/support/netns-cluster.ts';
-import { PartitionStory } from '../test/support/partition-story.ts';
-import { writeSiblings } from '../test/support/siblings-story.ts';
-import { WriteLoad } from '../test/support/write-load.ts';
+import { closeAll, type Setting } from './acceptance/clusters.ts';
+import { figureLine, seconds } from './acceptance/outcome.ts';
+import { STORIES, type Story } from './acceptance/stories.ts';
 
-const { values: flags, positionals: chosen } = parseArgs({
-  options: { keys: { type: 'string', default: '10000' } },
-  allowPositionals: true,
-});
-const KEYS = Number(flags.keys);
-if (!Number.isInteger(KEYS) || KEYS < 100) {
-  console.error('acceptance: --keys takes a whole number from 100');
-  process.exit(2);
+type Ending = 'kept' | 'MISSED' | 'FAILED' | 'NOT RUN';
+
+const USAGE = `usage: node scripts/acceptance.ts [--keys N] [--loopback] [STORY…]
+
+${Object.entries(STORIES)
+  .map(([name, { what, needsNamespaces }]) => `  ${name.padEnd(12)} ${what}${needsNamespaces ? ' (namespaces)' : ''}`)
+  .join('\n')}`;
+
+const { setting, chosen } = readArguments();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => void closeAll().finally(() => process.exit(130)));
 }
-/** Fixed by the promises themselves, unless fewer keys are asked for. */
-const DIVERGENT = Math.min(KEYS, 10_000);
-const WRITES_TIMEOUT_MS = 1_200_000;
-const JOIN_MS_MAX = 2000;
-const MERGE_MS_MAX = 10_000;
-
-type Verdict = { readonly passed: boolean; readonly figures: Readonly<Record<string, unknown>> };
-
-const stories: Readonly<Record<string, () => Promise<Verdict>>> = {
-  durability: () => underLoad({}),
-  overwrites: () => underLoad({ keys: 960, deleteShare: 0.3 }),
-  outage,
-  wipe,
-  change,
-  join,
-  partition,
-  divergence,
-  siblings,
-};
-
-function loadOn(cluster: LocalCluster, options: { keys?: number; deleteShare?: number }): WriteLoad {
-  return new WriteLoad({ clients: cluster.nodes.map(({ http }) => http), workers: 64, ...options });
+const unavailable = netnsUnavailable();
+const endings: string[] = [];
+for (const [name, story] of chosen) {
+  const startedMs = performance.now();
+  console.log(`${name}: ${story.what}`);
+  const ending = await tell(story);
+  const line = `${ending.padEnd(8)} ${name.padEnd(12)} ${seconds(performance.now() - startedMs).padStart(8)}  load average ${load()}`;
+  console.log(`${line}\n`);
+  endings.push(line);
+  if (ending !== 'kept') process.exitCode = 1;
 }
+const where = setting.loopback ? 'on loopback' : 'in network namespaces';
+console.log(`${setting.keys.toLocaleString('en')} keys, ${where}\n${endings.join('\n')}`);
 
-async function underLoad(options: { keys?: number; deleteShare?: number }): Promise<Verdict> {
-  const cluster = await LocalCluster.start({ nodes: 3 });
+async function tell(story: Story): Promise<Ending> {
+  if (unavailable !== undefined && !setting.loopback) {
+    console.error(`  needs network namespaces, or --loopback for some stories: ${unavailable}`);
+    return 'NOT RUN';
+  }
+  if (story.needsNamespaces && setting.loopback) {
+    console.error('  cuts the network, which needs network namespaces');
+    return 'NOT RUN';
+  }
   try {
-    const load = loadOn(cluster, options);
-    load.start();
-    await killAndRestart(cluster, load, { node: 2, times: 2, writesBetween: Math.ceil(KEYS / 6) });
-    await load.untilTotal(KEYS, WRITES_TIMEOUT_MS);
-    await load.stop();
-    return verdict(await checkDurability(cluster, load));
+    const { figures, problems } = await story.run(setting);
+    for (const [name, value] of Object.entries(figures)) console.log(`  ${figureLine(name, value)}`);
+    for (const line of problems) console.error(`  ${line}`);
+    return problems.length === 0 ? 'kept' : 'MISSED';
   } catch (error) {
-    console.error(cluster.logs());
-    throw error;
-  } finally {
-    await cluster.close();
+    console.error(error);
+    return 'FAILED';
   }
 }
 
-async function outage(): Promise<Verdict> {
-  const cluster = await LocalCluster.start({ nodes: 3 });
+function readArguments(): { setting: Setting; chosen: [string, Story][] } {
   try {
-    let last: Verdict = { passed: true, figures: {} };
-    for (let round = 1; round <= 5 && last.passed; round++) {
-      const load = new WriteLoad({
-        clients: cluster.nodes.map(({ http }) => http),
-        prefix: `round-${round}/`,
-        workers: 64,
-        keys: 6400,
-        deleteShare: 0.1,
-      });
-      load.start();
-      await load.untilMore(Math.ceil(KEYS / 5));
-      await cluster.killAll('SIGKILL');
-      await load.stop(true);
-      await cluster.startAll();
-      last = verdict(await checkDurability(cluster, load));
-      console.log(`outage ${round}: ${JSON.stringify(last.figures)}`);
-      await cluster.startAll();
+    const { values, positionals } = parseArgs({
+      options: {
+        keys: { type: 'string', default: '10000' },
+        loopback: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+      allowPositionals: true,
+    });
+    if (values.help) {
+      console.log(USAGE);
+      process.exit(0);
     }
-    return last;
+    const keys = Number(values.keys);
+    if (!Number.isInteger(keys) || keys < 100) throw new Error('--keys takes a whole number from 100');
+    const unknown = positionals.filter((name) => !Object.hasOwn(STORIES, name));
+    if (unknown.length > 0) throw new Error(`no story ${unknown.join(', ')}`);
+    const chosen = Object.entries(STORIES).filter(([name]) => positionals.length === 0 || positionals.includes(name));
+    return { setting: { keys, loopback: values.loopback }, chosen };
   } catch (error) {
-    console.error(cluster.logs());
-    throw error;
-  } finally {
-    await cluster.close();
+    console.error(`acceptance: ${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+    process.exit(2);
   }
 }
 
-async function wipe(): Promise<Verdict> {
-  return await changed(4, async (cluster, load) => {
-    const { completeAfterMs } = await wipeStore(cluster, load, { node: 2, writesBetween: Math.ceil(KEYS / 3) });
-    return { completeAfterMs };
-  });
-}
-
-async function change(): Promise<Verdict> {
-  return await changed(5, async (cluster, load) => {
-    await load.untilMore(Math.ceil(KEYS / 4), WRITES_TIMEOUT_MS);
-    const added = await addNode(cluster, cluster.node(5));
-    await load.untilMore(Math.ceil(KEYS / 4), WRITES_TIMEOUT_MS);
-    const removed = await removeNode(cluster, cluster.node(2));
-    return { addedAfterMs: added.completeAfterMs, removedAfterMs: removed.completeAfterMs };
-  });
-}
-
-/** A load on the first four nodes, of which something happens in the middle. */
-async function changed(
-  nodes: number,
-  happen: (cluster: LocalCluster, load: WriteLoad) => Promise<Record<string, number>>,
-): Promise<Verdict> {
-  const cluster = await LocalCluster.create({ nodes });
-  try {
-    const first = cluster.nodes.slice(0, 4);
-    for (const node of first) node.spawn();
-    await Promise.all(first.map((node) => node.untilReady()));
-    await cluster.untilComplete();
-    const load = new WriteLoad({ clients: first.map(({ http }) => http), workers: 32 });
-    load.start();
-    const figures = await happen(cluster, load);
-    await load.untilTotal(KEYS, WRITES_TIMEOUT_MS);
-    await load.stop();
-    const { passed, figures: checked } = verdict(await checkDurability(cluster, load));
-    return { passed, figures: { ...figures, ...checked } };
-  } catch (error) {
-    console.error(cluster.logs());
-    throw error;
-  } finally {
-    await cluster.close();
-  }
-}
-
-function verdict(report: DurabilityReport): Verdict {
-  const { lost, differences, staleReads, idleDeletes, ...figures } = report;
-  const problems = { lost, differences, staleReads, idleDeletes };
-  for (const [kind, lines] of Object.entries(problems)) {
-    for (const line of lines.slice(0, 10)) console.error(`${kind}: ${line}`);
-  }
-  const counts = Object.fromEntries(Object.entries(problems).map(([kind, lines]) => [kind, lines.length]));
-  return { passed: Object.values(counts).every((count) => count === 0), figures: { ...figures, ...counts } };
-}
-
-async function join(): Promise<Verdict> {
-  requireNamespaces();
-  const times: JoinTimes[] = [];
-  for (let i = 0; i < 5; i++) times.push(await measureMdnsJoin(5));
-  const joinMs = median(times.map(({ fromLastStartMs }) => fromLastStartMs));
-  const figures = {
-    medianMs: Math.round(joinMs),
-    eachMs: times.map(({ fromLastStartMs }) => Math.round(fromLastStartMs)),
-    medianOfThatStartingMs: Math.round(median(times.map(({ lastAnswersMs }) => lastAnswersMs))),
-  };
-  return { passed: joinMs <= JOIN_MS_MAX, figures };
-}
-
-async function partition(): Promise<Verdict> {
-  return await inNamespaces(async (nodes) => {
-    // The fifth that is written before is small beside what both sides bring together.
-    const options = { before: Math.ceil(KEYS / 5), during: Math.ceil((KEYS * 2) / 5) };
-    const { wrong, lastDifferences, ...figures } = await new PartitionStory(nodes, options).run();
-    for (const line of wrong.slice(0, 10)) console.error(line);
-    const passed =
-      wrong.length === 0 && figures.readableAfterMs <= MERGE_MS_MAX && figures.equalAfterMs <= MERGE_MS_MAX;
-    if (!passed) for (const line of lastDifferences) console.error(`equal last: ${line}`);
-    return { passed, figures: { ...figures, wrong: wrong.length } };
-  });
-}
-
-async function divergence(): Promise<Verdict> {
-  return await inNamespaces(async (nodes) => {
-    const { wrong, ...figures } = await divergeAndMerge(nodes, DIVERGENT);
-    for (const line of wrong.slice(0, 10)) console.error(line);
-    const passed = wrong.length === 0 && figures.equalAfterMs <= MERGE_MS_MAX;
-    return { passed, figures: { ...figures, wrong: wrong.length } };
-  });
-}
-
-async function siblings(): Promise<Verdict> {
-  return await inNamespaces(async (nodes) => {
-    const { wrong, ...figures } = await writeSiblings(nodes, DIVERGENT);
-    for (const line of wrong.slice(0, 10)) console.error(line);
-    return { passed: wrong.length === 0, figures };
-  });
-}
-
-async function inNamespaces(story: (nodes: NamespaceNodes) => Promise<Verdict>): Promise<Verdict> {
-  requireNamespaces();
-  const nodes = NamespaceNodes.up(5);
-  try {
-    return await story(nodes);
-  } catch (error) {
-    console.error(nodes.logs());
-    throw error;
-  } finally {
-    nodes.down();
-  }
-}
-
-function requireNamespaces(): void {
-  const reason = netnsUnavailable();
-  if (reason !== undefined) throw new Error(`this story needs network namespaces: ${reason}`);
-}
-
-const unknown = chosen.filter((name) => !(name in stories));
-if (unknown.length > 0) {
-  console.error(`acceptance: no story ${unknown.join(', ')}; there are ${Object.keys(stories).join(', ')}`);
-  process.exit(2);
-}
-for (const [name, story] of Object.entries(stories)) {
-  if (chosen.length > 0 && !chosen.includes(name)) continue;
-  const { passed, figures } = await story();
-  console.log(`${passed ? 'kept' : 'MISSED'} ${name}: ${JSON.stringify(figures)}`);
-  if (!passed) process.exitCode = 1;
+function load(): string {
+  return loadavg()
+    .map((value) => value.toFixed(2))
+    .join(' ');
 }

@@ -3,7 +3,8 @@ import type { LocalCluster, LocalNodeProcess } from './local-cluster.ts';
 import { until } from './until.ts';
 import type { WriteLoad } from './write-load.ts';
 
-const EQUAL_TIMEOUT_MS = 120_000;
+const EQUAL_TIMEOUT_MS = 300_000;
+const WRITES_TIMEOUT_MS = 600_000;
 
 /** What was measured on the way, for people. */
 export interface DurabilityReport {
@@ -26,12 +27,12 @@ export async function killAndRestart(
 ): Promise<void> {
   const node = cluster.node(options.node);
   for (let i = 0; i < options.times; i++) {
-    await load.untilMore(options.writesBetween);
+    await load.untilMore(options.writesBetween, WRITES_TIMEOUT_MS);
     await node.kill('SIGKILL');
-    await load.untilMore(options.writesBetween);
+    await load.untilMore(options.writesBetween, WRITES_TIMEOUT_MS);
     await node.start();
   }
-  await load.untilMore(options.writesBetween);
+  await load.untilMore(options.writesBetween, WRITES_TIMEOUT_MS);
 }
 
 /** Waits until all disks agree, then kills every node and checks every acknowledged write on every disk. */

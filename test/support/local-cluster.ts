@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { HttpClient } from './http-client.ts';
+import { NetnsCluster } from './netns-cluster.ts';
 import { until } from './until.ts';
 
 const main = join(resolve(import.meta.dirname, '../..'), 'src/main.ts');
@@ -92,8 +93,17 @@ function collect(stream: NodeJS.ReadableStream): () => string {
   return () => Buffer.concat(chunks).toString('utf8');
 }
 
+/** Where a node's process runs. */
+interface NodePlace {
+  /** IPv4 address on which it listens. */
+  readonly host: string;
+  /** Command that starts the process there; empty: on this machine itself. */
+  readonly launcher: readonly string[];
+}
+
 export interface LocalNodeOptions {
   readonly name: string;
+  readonly place: NodePlace;
   readonly directory: string;
   readonly ports: readonly [p2p: number, http: number, resp: number];
   readonly seeds: readonly string[];
@@ -122,8 +132,8 @@ export class LocalNodeProcess {
     [this.p2pPort, this.httpPort, this.respPort] = options.ports;
     this.dataDir = join(options.directory, options.name);
     this.logFile = join(options.directory, `${options.name}.log`);
-    this.listen = `/ip4/127.0.0.1/tcp/${this.p2pPort}`;
-    this.http = new HttpClient(`http://127.0.0.1:${this.httpPort}`);
+    this.listen = `/ip4/${options.place.host}/tcp/${this.p2pPort}`;
+    this.http = new HttpClient(`http://${options.place.host}:${this.httpPort}`);
   }
 
   get running(): boolean {
@@ -137,14 +147,14 @@ export class LocalNodeProcess {
 
   /** The options of `holdfast start`. */
   get arguments(): string[] {
-    const { seeds, extraArgs } = this.options;
+    const { seeds, extraArgs, place } = this.options;
     const options = {
       'data-dir': this.dataDir,
       name: this.name,
       listen: this.listen,
       mdns: 'off',
-      http: `127.0.0.1:${this.httpPort}`,
-      resp: `127.0.0.1:${this.respPort}`,
+      http: `${place.host}:${this.httpPort}`,
+      resp: `${place.host}:${this.respPort}`,
       'log-format': 'json',
     };
     const flags = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]);
@@ -159,7 +169,8 @@ export class LocalNodeProcess {
   spawn(): void {
     if (this.child !== null) throw new Error(`${this.name} runs already`);
     const log = openSync(this.logFile, 'a');
-    const child = spawn(process.execPath, [main, ...this.arguments], {
+    const [program = '', ...args] = [...this.options.place.launcher, process.execPath, main, ...this.arguments];
+    const child = spawn(program, args, {
       cwd: this.options.directory,
       env: childEnvironment(this.options.env),
       stdio: ['ignore', log, log],
@@ -236,30 +247,42 @@ export interface LocalClusterOptions {
   /** Further environment of every node, such as HOLDFAST_ANTI_ENTROPY_INTERVAL_MS. */
   readonly env?: Readonly<Record<string, string>>;
   readonly extraArgs?: readonly string[];
+  /** Each node in a network namespace of its own (root on Linux) instead of all on loopback. */
+  readonly namespaces?: boolean;
 }
 
-/** Real nodes on loopback that find each other by seeds. `close` belongs in the test's last hook. */
+/** Real nodes that find each other by seeds. `close` belongs in the test's last hook. */
 export class LocalCluster {
   readonly directory: string;
   readonly secret: string;
   readonly nodes: readonly LocalNodeProcess[];
+  private readonly network: NetnsCluster | null;
 
-  private constructor(directory: string, secret: string, nodes: readonly LocalNodeProcess[]) {
+  private constructor(
+    directory: string,
+    secret: string,
+    nodes: readonly LocalNodeProcess[],
+    network: NetnsCluster | null,
+  ) {
     this.directory = directory;
     this.secret = secret;
     this.nodes = nodes;
+    this.network = network;
   }
 
-  /** Chooses ports and directories; starts nothing. */
+  /** Chooses ports and directories, and makes the network; starts nothing. */
   static async create(options: LocalClusterOptions): Promise<LocalCluster> {
-    const directory = mkdtempSync(join(tmpdir(), 'hf-cluster-'));
     const secret = randomBytes(32).toString('hex');
     const ports = await freePorts(options.nodes * 3);
-    const seeds = Array.from({ length: Math.min(3, options.nodes) }, (_, i) => `/ip4/127.0.0.1/tcp/${ports[i * 3]}`);
+    const network = options.namespaces === true ? NetnsCluster.up({ nodes: options.nodes, start: false }) : null;
+    const directory = mkdtempSync(join(tmpdir(), 'hf-cluster-'));
+    const places = placesOf(network, options.nodes);
+    const seeds = places.slice(0, 3).map(({ host }, i) => `/ip4/${host}/tcp/${ports[i * 3]}`);
     const nodes = Array.from({ length: options.nodes }, (_, i) => {
       const [p2p = 0, http = 0, resp = 0] = ports.slice(i * 3);
       return new LocalNodeProcess({
         name: `n${i + 1}`,
+        place: places[i] as NodePlace,
         directory,
         ports: [p2p, http, resp],
         seeds: seeds.filter((_seed, j) => j !== i),
@@ -267,7 +290,7 @@ export class LocalCluster {
         extraArgs: options.extraArgs ?? [],
       });
     });
-    return new LocalCluster(directory, secret, nodes);
+    return new LocalCluster(directory, secret, nodes, network);
   }
 
   /** Starts all nodes and waits until each sees all and holds its shards whole. */
@@ -332,6 +355,16 @@ export class LocalCluster {
   async close(): Promise<void> {
     await this.killAll();
     for (const node of this.nodes) node.close();
+    this.network?.down();
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
+
+function placesOf(network: NetnsCluster | null, nodes: number): readonly NodePlace[] {
+  if (network === null) return Array.from({ length: nodes }, () => ({ host: '127.0.0.1', launcher: [] }));
+  return network.status().nodes.map(({ ip, namespace }) => ({
+    host: ip,
+    // It becomes the node, so that signals reach it.
+    launcher: ['ip', 'netns', 'exec', namespace],
+  }));
 }
