@@ -175,6 +175,7 @@ const mutation: Codec<Mutation> = union<Mutation, 'type'>('type', {
     7,
     record({
       fields: list(record<MapField>({ field: collectionBytes, value: collectionBytes }), COLLECTION_ENTRIES_MAX),
+      onlyIf: nullable(oneOf('absent')),
     }),
   ],
   'remove-fields': [8, record({ fields: collectionKeys })],

@@ -21,6 +21,15 @@ import {
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const add = (...members: string[]): Mutation => ({ type: 'add', members: members.map(bytes) });
 const remove = (...members: string[]): Mutation => ({ type: 'remove', members: members.map(bytes) });
+const putField = (field: string, value: string, onlyIf: 'absent' | null = null): Mutation => ({
+  type: 'put-fields',
+  fields: [{ field: bytes(field), value: bytes(value) }],
+  onlyIf,
+});
+const fieldsOf = (entries: Entries): Record<string, string> =>
+  Object.fromEntries(
+    readMap(entries).map(({ field, value }) => [new TextDecoder().decode(field), new TextDecoder().decode(value)]),
+  );
 const setOf = (entries: Entries): string[] => readSet(entries).map((member) => new TextDecoder().decode(member));
 
 interface Story {
@@ -131,14 +140,6 @@ describe('sets', () => {
 describe('maps', () => {
   test('fields put on both sides of a partition stay, and counts in them add up', () => {
     const { cluster, shard, owners, fallback } = story('m');
-    const fieldsOf = (entries: Entries): Record<string, string> =>
-      Object.fromEntries(
-        readMap(entries).map(({ field, value }) => [new TextDecoder().decode(field), new TextDecoder().decode(value)]),
-      );
-    const putField = (field: string, value: string): Mutation => ({
-      type: 'put-fields',
-      fields: [{ field: bytes(field), value: bytes(value) }],
-    });
     const count = (by: number): Mutation => ({ type: 'increment-field', field: bytes('n'), by });
     mutate(cluster, owners[0], 'm', putField('both', 'before'), 'all')();
     mutate(cluster, owners[0], 'm', count(100), 'all')();
@@ -156,5 +157,30 @@ describe('maps', () => {
     for (const owner of owners) {
       expect(fieldsOf(onDisk(owner, shard, 'm'))).toEqual({ both: 'here', here: '2', n: '127', there: '1' });
     }
+  });
+
+  test('a field that is put only where it is absent goes by what a quorum holds', () => {
+    const { cluster, shard, owners } = story('m');
+    const [first, , third] = owners;
+    cluster.block(first, third);
+    expect(mutate(cluster, first, 'm', putField('f', 'old'), 'quorum')()).toMatchObject({ quorum: 'strict' });
+    expect(mutate(cluster, third, 'm', putField('f', 'new', 'absent'), 'quorum')()).toMatchObject({ applied: false });
+    cluster.heal();
+    settle(cluster);
+    for (const owner of owners) expect(fieldsOf(onDisk(owner, shard, 'm'))).toEqual({ f: 'old' });
+  });
+
+  test('both sides of a partition may put a field that is absent, and the later one stays', () => {
+    const { cluster, shard, owners, fallback } = story('m');
+    cluster.partition([...owners], [fallback]);
+    cluster.run(DISCONNECT_MS);
+    expect(mutate(cluster, fallback, 'm', putField('f', 'there', 'absent'), 'one')()).toMatchObject({ applied: true });
+    cluster.run(1000);
+    expect(mutate(cluster, owners[0], 'm', putField('f', 'here', 'absent'), 'quorum')()).toMatchObject({
+      applied: true,
+    });
+    cluster.heal();
+    settle(cluster);
+    for (const owner of owners) expect(fieldsOf(onDisk(owner, shard, 'm'))).toEqual({ f: 'here' });
   });
 });

@@ -41,7 +41,7 @@ export class CollectionClients {
     const parts = names.map((name) => encoder.encode(name));
     const mutation: Mutation = isSet
       ? { type: 'add', members: parts }
-      : { type: 'put-fields', fields: parts.map((field) => ({ field, value: encoder.encode(value) })) };
+      : { type: 'put-fields', fields: parts.map((field) => ({ field, value: encoder.encode(value) })), onlyIf: null };
     this.mutate(key, mutation, this.history.collections.begin(key, names, value));
   }
 

@@ -37,7 +37,8 @@ const SETS: readonly Weighted[] = [
   { weight: 5, arbitrary: members.map((list): Mutation => ({ type: 'remove', members: list })) },
 ];
 const MAPS: readonly Weighted[] = [
-  { weight: 3, arbitrary: fields.map((list): Mutation => ({ type: 'put-fields', fields: list })) },
+  { weight: 3, arbitrary: fields.map((list): Mutation => ({ type: 'put-fields', fields: list, onlyIf: null })) },
+  { weight: 1, arbitrary: fields.map((list): Mutation => ({ type: 'put-fields', fields: list, onlyIf: 'absent' })) },
   {
     weight: 3,
     arbitrary: fc.array(field, { maxLength: 3 }).map((list): Mutation => ({ type: 'remove-fields', fields: list })),

@@ -131,7 +131,11 @@ const mutation: fc.Arbitrary<Mutation> = fc.oneof(
   fc.record({ type: fc.constant('increment' as const), by: signed }),
   fc.record({ type: fc.constant('add' as const), members: few(bytes) }),
   fc.record({ type: fc.constant('remove' as const), members: few(bytes) }),
-  fc.record({ type: fc.constant('put-fields' as const), fields: few(fc.record({ field: bytes, value: bytes })) }),
+  fc.record({
+    type: fc.constant('put-fields' as const),
+    fields: few(fc.record({ field: bytes, value: bytes })),
+    onlyIf: fc.constantFrom('absent' as const, null),
+  }),
   fc.record({ type: fc.constant('remove-fields' as const), fields: few(bytes) }),
   fc.record({ type: fc.constant('increment-field' as const), field: bytes, by: signed }),
 );

@@ -138,6 +138,7 @@ export class ValueModel {
       case 'put-fields': {
         const values = new Map(mutation.fields.map(({ field, value }) => [key(field), { text: key(value) }]));
         const mine = live.filter(({ type, part }) => type === 'map' && part !== null && values.has(part));
+        if (mutation.onlyIf === 'absent' && mine.length > 0) return null;
         const unread = mine.filter((atom) => !read.includes(atom));
         return this.grow('map', [...values.keys()], (part) => values.get(part) ?? null, unread, scene);
       }

@@ -206,7 +206,7 @@ const FIELDS: Operation<z.infer<typeof FIELDS_BODY>> = {
       return { type: 'increment-field', field: bytesOf(body.increment.field), by: body.increment.by };
     }
     const fields = body.put.map(([field, value]) => ({ field: utf8.encode(field), value: bytesOf(value) }));
-    return { type: 'put-fields', fields };
+    return { type: 'put-fields', fields, onlyIf: null };
   },
   result: ({ before, after }, body) => {
     if ('remove' in body) return { removed: collectionSize(before) - collectionSize(after) };

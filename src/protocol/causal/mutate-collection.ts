@@ -13,7 +13,7 @@ import {
   sizeOf,
 } from './entry.ts';
 import { increment } from './mutate-counter.ts';
-import type { CollectionMutation, MapField } from './mutation.ts';
+import type { CollectionMutation } from './mutation.ts';
 import {
   applied,
   entryOf,
@@ -61,7 +61,7 @@ export function mutateCollection(before: Entries, mutation: CollectionMutation, 
     case 'remove':
       return remove(before, collection, keyed(collection.own, memberOf, mutation.members), at);
     case 'put-fields':
-      return putFields(before, collection, mutation.fields, at);
+      return putFields(before, collection, mutation, at);
     case 'remove-fields':
       return remove(before, collection, keyed(collection.own, fieldOf, mutation.fields), at);
     case 'increment-field':
@@ -103,14 +103,16 @@ function add(
 function putFields(
   before: Entries,
   collection: Collection,
-  fields: readonly MapField[],
+  { fields, onlyIf }: Extract<CollectionMutation, { type: 'put-fields' }>,
   at: MutationContext,
 ): MutationOutcome {
+  const names = fields.map(({ field }) => field);
+  const present = keyed(collection.own, fieldOf, names);
+  if (onlyIf === 'absent' && present.length > 0) return NOT_APPLIED;
   const hlc = nextStamp(before, at);
   const unique = new ByteMap<Payload>();
   for (const { field, value } of fields) unique.set(field, { kind: 'map-field', field, hlc, value });
-  const names = fields.map(({ field }) => field);
-  const gone = [...collection.stale, ...seenBy(keyed(collection.own, fieldOf, names), at)];
+  const gone = [...collection.stale, ...seenBy(present, at)];
   return grown(before, collection, gone, payloadsOf(unique), at);
 }
 

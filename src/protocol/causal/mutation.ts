@@ -27,8 +27,11 @@ export type CollectionMutation =
   | { readonly type: 'add'; readonly members: readonly Uint8Array[] }
   /** Takes out what it has seen; `applied` is false where none of the members was there. */
   | { readonly type: 'remove'; readonly members: readonly Uint8Array[] }
-  /** Of a field that is named twice the last value counts. */
-  | { readonly type: 'put-fields'; readonly fields: readonly MapField[] }
+  /**
+   * Of a field that is named twice the last value counts. `onlyIf` 'absent': only where none of the fields is there
+   * now, whatever the client has seen; otherwise `applied` is false.
+   */
+  | { readonly type: 'put-fields'; readonly fields: readonly MapField[]; readonly onlyIf: 'absent' | null }
   | { readonly type: 'remove-fields'; readonly fields: readonly Uint8Array[] }
   /** Adds to the counter in a field, as `increment` does to that of a key. */
   | { readonly type: 'increment-field'; readonly field: Uint8Array; readonly by: number };

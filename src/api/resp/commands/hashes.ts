@@ -12,7 +12,8 @@ const WRITE: readonly CommandFlag[] = ['write', 'denyoom', 'fast'];
 
 /**
  * Hashes. Each field is a register of its own: of concurrent writes the latest prevails, and HINCRBYs add up. An HSET
- * of a field outlives a concurrent HDEL of it.
+ * of a field outlives a concurrent HDEL of it. HSETNX is decided on a quorum read: two at once may both succeed, and
+ * the later one prevails.
  */
 export const HASH_COMMANDS: readonly CommandSpec[] = [
   hash('hset', -4, WRITE, '2.0.0', 'Set the string value of a hash field', (call) => put(call, 'hset')),
@@ -20,6 +21,7 @@ export const HASH_COMMANDS: readonly CommandSpec[] = [
     const reply = await put(call, 'hmset');
     return typeof reply === 'number' ? OK : reply;
   }),
+  hash('hsetnx', 4, WRITE, '2.0.0', 'Set the value of a hash field, only if the field does not exist', handleHsetnx),
   hash('hdel', -3, ['write', 'fast'], '2.0.0', 'Delete one or more hash fields', handleHdel),
   hash('hincrby', 4, WRITE, '2.0.0', 'Increment the integer value of a hash field by the given number', handleHincrby),
   reader('hget', 3, ['fast'], 'Get the value of a hash field', (entries, [field]) =>
@@ -102,8 +104,19 @@ async function put({ services, keys, args }: CommandCall, name: string): Promise
   for (let i = 2; i < args.length; i += 2) {
     fields.push({ field: parseValue(args[i] as Buffer), value: parseValue(args[i + 1] as Buffer) });
   }
-  const { before, after } = await services.keyspace.mutate(keys[0] as string, { type: 'put-fields', fields });
+  const { before, after } = await services.keyspace.mutate(keys[0] as string, {
+    type: 'put-fields',
+    fields,
+    onlyIf: null,
+  });
   return collectionSize(after) - collectionSize(before);
+}
+
+async function handleHsetnx({ services, keys, args }: CommandCall): Promise<Reply> {
+  const fields = [{ field: parseValue(args[2] as Buffer), value: parseValue(args[3] as Buffer) }];
+  const mutation = { type: 'put-fields', fields, onlyIf: 'absent' } as const;
+  const { applied } = await services.keyspace.mutate(keys[0] as string, mutation);
+  return applied ? 1 : 0;
 }
 
 async function handleHdel({ services, keys, args }: CommandCall): Promise<Reply> {

@@ -38,7 +38,10 @@ const remove = (...members: string[]): Mutation => ({ type: 'remove', members: m
 const putFields = (fields: Record<string, string>): Mutation => ({
   type: 'put-fields',
   fields: Object.entries(fields).map(([field, value]) => ({ field: bytes(field), value: bytes(value) })),
+  onlyIf: null,
 });
+const putNewFields = (fields: Record<string, string>): Mutation =>
+  ({ ...putFields(fields), onlyIf: 'absent' }) as Mutation;
 const removeFields = (...fields: string[]): Mutation => ({ type: 'remove-fields', fields: fields.map(bytes) });
 const incrementField = (field: string, by: number): Mutation => ({ type: 'increment-field', field: bytes(field), by });
 const expire = (expiresAtMs: number): Mutation => ({ type: 'expire', expiresAtMs });
@@ -190,8 +193,29 @@ describe('a map', () => {
     expect(text(readField(before, bytes('b')) as Uint8Array)).toBe('3');
     expect(readField(before, bytes('c'))).toBeNull();
     const twice = { field: bytes('f'), value: bytes('1') };
-    const outcome = applied(mutate([], { type: 'put-fields', fields: [twice, { ...twice, value: bytes('2') }] }, at()));
+    const fields = [twice, { ...twice, value: bytes('2') }];
+    const outcome = applied(mutate([], { type: 'put-fields', fields, onlyIf: null }, at()));
     expect(mapOf(outcome.after)).toEqual(['f=2']);
+  });
+
+  it('takes fields on condition that none of them is there', () => {
+    const idle = { applied: false, failure: null };
+    expect(mapOf(after(putNewFields({ a: '1', b: '2' })))).toEqual(['a=1', 'b=2']);
+    const before = after(putFields({ a: '1' }), incrementField('n', 3));
+    expect(mutate(before, putNewFields({ a: '2' }), at())).toEqual(idle);
+    expect(mutate(before, putNewFields({ b: '2', n: '0' }), at())).toEqual(idle);
+    // A client whose context lacks the field is told so as well: what is there counts, not what it has seen.
+    expect(mutate(before, putNewFields({ a: '2' }), at({ context: new CausalContext() }))).toEqual(idle);
+    expect(mapOf(applied(mutate(before, putNewFields({ b: '2' }), at())).after)).toEqual(['a=1', 'b=2', 'n=3']);
+    expect(mapOf(after(putFields({ a: '1' }), removeFields('a'), putNewFields({ a: '3' })))).toEqual(['a=3']);
+    expect(mutate(after(put('5')), putNewFields({ a: '1' }), at())).toEqual({ applied: false, failure: 'wrong-type' });
+  });
+
+  it('takes a field anew once the map has expired', () => {
+    const before = after(putFields({ a: '1' }), expire(SOON));
+    expect(mutate(before, putNewFields({ a: '2' }), at())).toEqual({ applied: false, failure: null });
+    const later = at({ wallMs: SOON + 1 });
+    expect(mapOf(applied(mutate(before, putNewFields({ a: '2' }), later)).after)).toEqual(['a=2']);
   });
 
   it('takes the later one of concurrent values', () => {
