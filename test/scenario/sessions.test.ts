@@ -123,4 +123,17 @@ describe('a session', () => {
     settle(cluster);
     expect(dotsOf(get(cluster, c, 'all', null))).toEqual([dotText(dotOf(second))]);
   });
+
+  test('covers the delete that its read shows before that is synced', () => {
+    const cluster = formed(3);
+    const [a] = cluster.nodes as [SimNode, ...SimNode[]];
+    mutate(cluster, a, KEY, put('value'), 'all')();
+    cluster.run(1000);
+    const deleting = mutate(cluster, a, KEY, { type: 'delete' }, 'one');
+    expect(cluster.runUntil(() => a.running?.commits.idle === false, 100, 0.05)).toBe(true);
+    const reading = ask(cluster, a, { type: 'get', bucket: BUCKET, key: KEY, level: 'one', session: null });
+    const dot = dotOf(deleting());
+    expect(dotsOf(reading())).toEqual([]);
+    expect(tokenOf(reading()).has(dot)).toBe(true);
+  });
 });

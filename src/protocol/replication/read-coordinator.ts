@@ -123,8 +123,12 @@ export class ReadCoordinator {
         const seen = new CausalContext();
         for (const each of contexts) seen.union(each);
         const past = seen.without(context);
+        const synced = this.parts.replica.onceSynced(cell);
         // What is not synced yet must not be read: a crash would take it back.
-        this.core.journal.whenDurable(cell.persistId, () => done({ entries, context, past, complete }));
+        this.core.journal.whenDurable(cell.persistId, () => {
+          context.union(synced());
+          done({ entries, context, past, complete });
+        });
       };
       this.collect(opened, level, use, session);
     });

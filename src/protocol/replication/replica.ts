@@ -80,10 +80,12 @@ export class Replica {
       // Taken together, now: by the time this is synced the key may hold newer entries that are not.
       const context = live.clone();
       for (const entry of entries) context.add(entry.dot);
+      const synced = this.onceSynced(cell);
       const same = mayVote && copy.standing === 'stored' && sameDots(entries, message.dots);
       this.core.journal.whenDurable(cell.persistId, () => {
         const isStill = copy.standing !== 'stored' || this.core.shards.find(id)?.complete === true;
         const standing = mayVote && isStill ? copy.standing : 'none';
+        context.union(synced());
         this.core.send(from, {
           type: 'read-reply',
           id: message.id,
@@ -124,6 +126,18 @@ export class Replica {
     const open = hint.context.without(hint.events).without(covered);
     if (past !== null) open.union(past.without(hint.events));
     return { entries: joined.entries, context, past: open.isEmpty ? null : open, standing };
+  }
+
+  /**
+   * To be asked for together with a copy, and called when the key is synced: what the copy covers then. Before, events of
+   * this node are not told, although its entries show what they did.
+   */
+  onceSynced(cell: Cell): () => CausalContext {
+    const shard = this.core.shards.find(cell.shard);
+    if (shard === undefined || this.core.journal.isDurable(cell.persistId)) return () => NOTHING;
+    if (shard.lost.has(nameId(cell.name))) return () => NOTHING;
+    const covered = shard.context.clone();
+    return () => covered.cappedAt(this.core.options.actor, shard.durableCounter);
   }
 
   /** A key whose record was bad: the context says nothing of it but what has come since. */
