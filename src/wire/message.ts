@@ -5,7 +5,6 @@ import type { BucketRecord, CatalogState } from '../protocol/catalog/record.ts';
 import { BUCKETS_MAX, PREFERRED_ZONES_MAX, ZONE_LENGTH_MAX } from '../protocol/catalog/record.ts';
 import { ASKER_LENGTH_MAX, RING_MEMBERS_MAX, type RingRecord } from '../protocol/catalog/ring-record.ts';
 import { COLLECTION_ENTRIES_MAX, VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
-import { FANOUT, LEAVES } from '../protocol/causal/fingerprint-tree.ts';
 import type { MapField, Mutation } from '../protocol/causal/mutation.ts';
 import type { Claim } from '../protocol/membership/claim.ts';
 import type { Coordinate } from '../protocol/membership/coordinate.ts';
@@ -17,9 +16,8 @@ import {
   type MemberUpdate,
 } from '../protocol/membership/message.ts';
 import type { PeerMessage } from '../protocol/node/message.ts';
-import { type PageItem, type SyncItem, UNNAMED_MAX } from '../protocol/replication/message.ts';
+import type { PageItem } from '../protocol/replication/message.ts';
 import type { ClientReply, ClientRequest, ListItem, ShardContext } from '../protocol/replication/request.ts';
-import { SHARD_ID_MAX, SHARDS_MAX as SHARDS_OF_CLASS_MAX } from '../protocol/ring/shard.ts';
 import {
   boolean,
   bytes,
@@ -40,6 +38,24 @@ import {
   union,
   Writer,
 } from './codec.ts';
+import { SHARDS_MAX } from './shard-set.ts';
+import {
+  DOTS_MAX,
+  ITEMS_MAX,
+  shard,
+  syncAck,
+  syncCompare,
+  syncContext,
+  syncCopies,
+  syncDiffer,
+  syncDigest,
+  syncDigests,
+  syncDone,
+  syncEqual,
+  syncFetch,
+  syncFetched,
+  syncObjects,
+} from './sync-message.ts';
 import {
   actorId,
   bucketName,
@@ -51,7 +67,6 @@ import {
   eventSet,
   KEY_BYTES_MAX,
   keyText,
-  objectName,
 } from './value.ts';
 
 /** The version of the messages below. A node offers a range of versions at admission. */
@@ -62,11 +77,6 @@ const nodeId = text(limits.idLengthMax);
 /** Up to four UTF-8 bytes a character. */
 const shortText = text(limits.textLengthMax * 4);
 const id = integer();
-const shard = integer(SHARD_ID_MAX);
-/** Of one message: those of sixteen placements, where there are as many as there may be. */
-const SHARDS_MAX = 16 * SHARDS_OF_CLASS_MAX;
-const DOTS_MAX = 65_536;
-const ITEMS_MAX = 4096;
 
 /** In hundredths of a millisecond and thousandths: a coordinate is never better than that. */
 const hundredths: Codec<number> = mapped(
@@ -240,15 +250,7 @@ const reply: Codec<ClientReply> = union<ClientReply, 'type'>('type', {
   confirm: [4, record({ nodes: integer(), owners: integer() })],
 });
 
-const syncItem: Codec<SyncItem> = record<SyncItem>({
-  bucket: bucketName,
-  key: keyText,
-  entries,
-  past: nullable(causalContext),
-  events: list(dot, DOTS_MAX),
-});
 const shards = list(shard, SHARDS_MAX);
-const digests = list(uint32, SHARDS_MAX);
 const standing = oneOf('stored', 'partial', 'former', 'none');
 
 const asker = text(ASKER_LENGTH_MAX * 4);
@@ -371,44 +373,18 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
       counters: list(record<{ shard: number; counter: number }>({ shard, counter: integer() }), SHARDS_MAX),
     }),
   ],
-  'sync-digest': [30, record({ shards, combined: uint32 })],
-  'sync-digests': [31, record({ shards, digests })],
-  'sync-equal': [32, record({ ring: uint32, shards, digests })],
-  'sync-context': [33, record({ shard, context: causalContext, wants: boolean, reply: boolean, complete: boolean })],
-  'sync-objects': [
-    34,
-    record({ shard, sequence: integer(), context: causalContext, items: list(syncItem, ITEMS_MAX) }),
-  ],
-  'sync-done': [
-    35,
-    record({ shard, ring: uint32, comparison: integer(), sequence: integer(), context: causalContext }),
-  ],
-  'sync-ack': [36, record({ shard, sequence: integer(), unnamed: list(objectName, UNNAMED_MAX) })],
-  'sync-compare': [
-    37,
-    record({
-      shard,
-      comparison: integer(),
-      sequence: integer(),
-      children: nullable(list(integer(FANOUT - 1), FANOUT)),
-      sums: list(uint32, LEAVES * 2),
-      floor: nullable(causalContext),
-    }),
-  ],
-  'sync-differ': [38, record({ shard, sequence: integer(), differing: nullable(list(integer(LEAVES - 1), LEAVES)) })],
-  'sync-copies': [
-    39,
-    record({
-      shard,
-      comparison: integer(),
-      sequence: integer(),
-      context: causalContext,
-      interval: nullable(record({ after: nullable(objectName), upto: nullable(objectName) })),
-      items: list(syncItem, ITEMS_MAX),
-    }),
-  ],
-  'sync-fetch': [40, record({ shard, names: list(objectName, ITEMS_MAX) })],
-  'sync-fetched': [41, record({ shard, context: causalContext, items: list(syncItem, ITEMS_MAX) })],
+  'sync-digest': [30, syncDigest],
+  'sync-digests': [31, syncDigests],
+  'sync-equal': [32, syncEqual],
+  'sync-context': [33, syncContext],
+  'sync-objects': [34, syncObjects],
+  'sync-done': [35, syncDone],
+  'sync-ack': [36, syncAck],
+  'sync-compare': [37, syncCompare],
+  'sync-differ': [38, syncDiffer],
+  'sync-copies': [39, syncCopies],
+  'sync-fetch': [40, syncFetch],
+  'sync-fetched': [41, syncFetched],
   'catalog-digest': [50, record({ digest: uint32 })],
   catalog: [51, record({ state: catalogState, reply: boolean })],
   watch: [60, record({ id, buckets: list(bucketName, BUCKETS_MAX) })],

@@ -63,114 +63,16 @@ const counter: Codec<number> = {
   },
 };
 
-// Dots, entries and contexts are most of what nodes say: written out, they take half the time of a `record`.
-
-export const dot: Codec<Dot> = {
-  encode: (writer, value) => {
-    actorId.encode(writer, value.actor);
-    writer.varint(value.counter);
-  },
-  decode: (reader) => ({ actor: actorId.decode(reader), counter: counter.decode(reader) }),
-};
-
 /** Ranges of one context: far above what healthy replicas have, still small in memory. */
 const RANGES_MAX = 65_536;
 
-/** Per actor its ranges as differences: a context with one range an actor takes about 11 bytes each. */
-export const causalContext: Codec<CausalContext> = {
-  encode: (writer, value) => {
-    const ranges = value.ranges();
-    writer.varint(ranges.length);
-    let previous: DotRange | undefined;
-    for (const range of ranges) {
-      const sameActor = previous?.actor === range.actor;
-      writer.byte(sameActor ? 1 : 0);
-      if (!sameActor) actorId.encode(writer, range.actor);
-      writer.varint(range.from - (sameActor ? (previous as DotRange).to : 0));
-      writer.varint(range.to - range.from);
-      previous = range;
-    }
-  },
-  decode: (reader) => {
-    const count = reader.varint();
-    if (count > RANGES_MAX || count * 3 > reader.remaining) throw new DecodeError('a context has too many ranges');
-    const context = new CausalContext();
-    let actor = '';
-    let last = 0;
-    for (let i = 0; i < count; i++) {
-      if (reader.byte() === 0) {
-        actor = actorId.decode(reader);
-        last = 0;
-      } else if (actor === '') {
-        throw new DecodeError('a context begins without an actor');
-      }
-      const from = last + reader.varint();
-      const to = from + reader.varint();
-      if (from <= last || to > Number.MAX_SAFE_INTEGER) throw new DecodeError('a context range is out of order');
-      context.addRange({ actor, from, to });
-      last = to;
-    }
-    return context;
-  },
-};
-
-/** Events that one delta or hint may name: receivers apply them one by one. */
-const EVENTS_MAX = 65_536;
-
-/** A context whose dots are counted, not only its ranges. */
-export const eventSet: Codec<CausalContext> = mapped(
-  causalContext,
-  (value: CausalContext) => value,
-  (value) => {
-    if (value.dotCount > EVENTS_MAX) throw new DecodeError('a delta names too many events');
-    return value;
-  },
-);
-
 export const CONTENT_TYPE_BYTES_MAX = 256;
-
-type Register = Omit<Extract<Payload, { kind: 'register' }>, 'kind'>;
-const registerValue = bytes(VALUE_BYTES_MAX);
-const contentType = interned(text(CONTENT_TYPE_BYTES_MAX));
-const register: Codec<Register> = {
-  encode: (writer, value) => {
-    writer.bytes(value.value);
-    writer.text(value.contentType);
-  },
-  decode: (reader) => ({ value: registerValue.decode(reader), contentType: contentType.decode(reader) }),
-};
 
 /** A member, a field, or the value in a field. */
 export const collectionBytes = bytes(VALUE_BYTES_MAX);
 
 /** Entries that one mark is for: all of a key. */
 const MARKED_MAX = 4 * COLLECTION_ENTRIES_MAX;
-
-const payload: Codec<Payload> = union<Payload, 'kind'>('kind', {
-  register: [0, register],
-  counter: [1, record({ total: signed, since: counter })],
-  set: [2, record({})],
-  'set-member': [3, record({ member: collectionBytes })],
-  map: [4, record({})],
-  'map-field': [5, record({ field: collectionBytes, hlc: integer(), value: collectionBytes })],
-  'map-counter': [6, record({ field: collectionBytes, hlc: integer(), total: signed, since: counter })],
-  mark: [7, record({ of: list(dot, MARKED_MAX), atMs: integer(), latest: integer() })],
-});
-
-const entry: Codec<Entry> = {
-  encode: (writer, value) => {
-    dot.encode(writer, value.dot);
-    writer.varint(value.hlc);
-    writer.varint(value.expiresAtMs);
-    payload.encode(writer, value.payload);
-  },
-  decode: (reader) => ({
-    dot: dot.decode(reader),
-    hlc: reader.varint(),
-    expiresAtMs: reader.varint(),
-    payload: payload.decode(reader),
-  }),
-};
 
 /** Texts kept of each interned codec. */
 const INTERNED_MAX = 64;
@@ -194,17 +96,156 @@ function interned(inner: Codec<string>): Codec<string> {
 /** Entries of one key: concurrent ones, or those of a set or map that grew on several sides of a partition. */
 const ENTRIES_MAX = 4 * COLLECTION_ENTRIES_MAX;
 
-export const entries: Codec<Entries> = mapped(
-  list(entry, ENTRIES_MAX),
-  (value: Entries) => value,
-  (value) => {
-    for (let i = 1; i < value.length; i++) {
-      const a = (value[i - 1] as Entry).dot;
-      const b = (value[i] as Entry).dot;
-      if (a.actor > b.actor || (a.actor === b.actor && a.counter >= b.counter)) {
-        throw new DecodeError('entries are not in the order of their dots');
+/** How a form names what occurs in it again and again. */
+interface Names {
+  readonly actor: Codec<ActorId>;
+  /** The actor of a range; null: that of the range before. */
+  readonly actorOrSame: Codec<ActorId | null>;
+  readonly contentType: Codec<string>;
+}
+
+interface ValueCodecs {
+  readonly dot: Codec<Dot>;
+  /** Per actor its ranges as differences: a context with one range an actor takes about 11 bytes each. */
+  readonly causalContext: Codec<CausalContext>;
+  readonly entries: Codec<Entries>;
+}
+
+// Dots, entries and contexts are most of what nodes say: written out, they take half the time of a `record`.
+
+export function valueCodecs(names: Names): ValueCodecs {
+  const dot = dotOf(names.actor);
+  return { dot, causalContext: contextOf(names.actorOrSame), entries: entriesOf(dot, names.contentType) };
+}
+
+function dotOf(actor: Codec<ActorId>): Codec<Dot> {
+  return {
+    encode: (writer, value) => {
+      actor.encode(writer, value.actor);
+      writer.varint(value.counter);
+    },
+    decode: (reader) => ({ actor: actor.decode(reader), counter: counter.decode(reader) }),
+  };
+}
+
+function contextOf(actorOrSame: Codec<ActorId | null>): Codec<CausalContext> {
+  return {
+    encode: (writer, value) => {
+      const ranges = value.ranges();
+      writer.varint(ranges.length);
+      let previous: DotRange | undefined;
+      for (const range of ranges) {
+        const sameActor = previous?.actor === range.actor;
+        actorOrSame.encode(writer, sameActor ? null : range.actor);
+        writer.varint(range.from - (sameActor ? (previous as DotRange).to : 0));
+        writer.varint(range.to - range.from);
+        previous = range;
       }
-    }
+    },
+    decode: (reader) => {
+      const count = reader.varint();
+      if (count > RANGES_MAX || count * 3 > reader.remaining) throw new DecodeError('a context has too many ranges');
+      const context = new CausalContext();
+      let actor = '';
+      let last = 0;
+      for (let i = 0; i < count; i++) {
+        const named = actorOrSame.decode(reader);
+        if (named !== null) {
+          actor = named;
+          last = 0;
+        } else if (actor === '') {
+          throw new DecodeError('a context begins without an actor');
+        }
+        const from = last + reader.varint();
+        const to = from + reader.varint();
+        if (from <= last || to > Number.MAX_SAFE_INTEGER) throw new DecodeError('a context range is out of order');
+        context.addRange({ actor, from, to });
+        last = to;
+      }
+      return context;
+    },
+  };
+}
+
+type Register = Omit<Extract<Payload, { kind: 'register' }>, 'kind'>;
+const registerValue = bytes(VALUE_BYTES_MAX);
+
+function payloadOf(dot: Codec<Dot>, contentType: Codec<string>): Codec<Payload> {
+  const register: Codec<Register> = {
+    encode: (writer, value) => {
+      writer.bytes(value.value);
+      contentType.encode(writer, value.contentType);
+    },
+    decode: (reader) => ({ value: registerValue.decode(reader), contentType: contentType.decode(reader) }),
+  };
+  return union<Payload, 'kind'>('kind', {
+    register: [0, register],
+    counter: [1, record({ total: signed, since: counter })],
+    set: [2, record({})],
+    'set-member': [3, record({ member: collectionBytes })],
+    map: [4, record({})],
+    'map-field': [5, record({ field: collectionBytes, hlc: integer(), value: collectionBytes })],
+    'map-counter': [6, record({ field: collectionBytes, hlc: integer(), total: signed, since: counter })],
+    mark: [7, record({ of: list(dot, MARKED_MAX), atMs: integer(), latest: integer() })],
+  });
+}
+
+function entriesOf(dot: Codec<Dot>, contentType: Codec<string>): Codec<Entries> {
+  const payload = payloadOf(dot, contentType);
+  const entry: Codec<Entry> = {
+    encode: (writer, value) => {
+      dot.encode(writer, value.dot);
+      writer.varint(value.hlc);
+      writer.varint(value.expiresAtMs);
+      payload.encode(writer, value.payload);
+    },
+    decode: (reader) => ({
+      dot: dot.decode(reader),
+      hlc: reader.varint(),
+      expiresAtMs: reader.varint(),
+      payload: payload.decode(reader),
+    }),
+  };
+  return mapped(
+    list(entry, ENTRIES_MAX),
+    (value: Entries) => value,
+    (value) => {
+      for (let i = 1; i < value.length; i++) {
+        const a = (value[i - 1] as Entry).dot;
+        const b = (value[i] as Entry).dot;
+        if (a.actor > b.actor || (a.actor === b.actor && a.counter >= b.counter)) {
+          throw new DecodeError('entries are not in the order of their dots');
+        }
+      }
+      return value;
+    },
+  );
+}
+
+export const contentType = interned(text(CONTENT_TYPE_BYTES_MAX));
+
+/** The form of the disk and of most messages: every name is written out. */
+export const { dot, causalContext, entries } = valueCodecs({
+  actor: actorId,
+  actorOrSame: {
+    encode: (writer, value) => {
+      writer.byte(value === null ? 1 : 0);
+      if (value !== null) actorId.encode(writer, value);
+    },
+    decode: (reader) => (reader.byte() === 0 ? actorId.decode(reader) : null),
+  },
+  contentType,
+});
+
+/** Events that one delta or hint may name: receivers apply them one by one. */
+const EVENTS_MAX = 65_536;
+
+/** A context whose dots are counted, not only its ranges. */
+export const eventSet: Codec<CausalContext> = mapped(
+  causalContext,
+  (value: CausalContext) => value,
+  (value) => {
+    if (value.dotCount > EVENTS_MAX) throw new DecodeError('a delta names too many events');
     return value;
   },
 );

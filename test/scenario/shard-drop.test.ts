@@ -96,7 +96,7 @@ class Leaver {
     this.handle({
       type: 'message',
       from,
-      message: { type: 'sync-context', shard: 0, context, wants, reply: false, complete: true },
+      message: { type: 'sync-context', ring: 1, covers: [{ shard: 0, context, wants, reply: false, complete: true }] },
     });
   }
 
@@ -157,7 +157,16 @@ describe('a shard on its way out', () => {
     node.answerReads();
     expect(node.isDropped).toBe(false);
     expect(node.items()).toMatchObject([
-      { shard: 0, context: COVERED, items: [{ key: 'k', entries: OBJECT.entries, events: [EVENT] }] },
+      {
+        chunks: [
+          {
+            shard: 0,
+            context: COVERED,
+            items: [{ key: 'k', entries: OBJECT.entries, events: [EVENT] }],
+            covered: COVERED,
+          },
+        ],
+      },
     ]);
   });
 

@@ -69,11 +69,15 @@ function dataText(from: string, to: string, message: PeerMessage, interest: Inte
       return `#${message.id} ${message.status}, ${message.entries.length} entries${message.standing === 'stored' ? '' : `, ${message.standing}`}`;
     }
     case 'sync-objects': {
-      const items = message.items.filter(({ key }) => words.has(key));
-      const texts = items.map(
-        ({ key, entries, events }) => `${key}: ${entries.length} entries, ${events.length} events`,
+      const texts = message.chunks.flatMap(({ shard, items }) =>
+        items
+          .filter(({ key }) => words.has(key))
+          .map(
+            ({ key, entries, events }) =>
+              `${key} of shard ${shard}: ${entries.length} entries, ${events.length} events`,
+          ),
       );
-      return texts.length === 0 ? null : `of shard ${message.shard} ${texts.join('; ')}`;
+      return texts.length === 0 ? null : texts.join('; ');
     }
     default:
       return null;

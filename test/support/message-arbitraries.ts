@@ -9,7 +9,7 @@ import type { Mutation } from '../../src/protocol/causal/mutation.ts';
 import type { MemberProfile } from '../../src/protocol/membership/member.ts';
 import type { MemberUpdate } from '../../src/protocol/membership/message.ts';
 import type { PeerMessage } from '../../src/protocol/node/message.ts';
-import type { SyncItem } from '../../src/protocol/replication/message.ts';
+import type { SyncChunk, SyncItem } from '../../src/protocol/replication/message.ts';
 import type { ClientReply, ClientRequest } from '../../src/protocol/replication/request.ts';
 
 const count = fc.maxSafeNat();
@@ -197,6 +197,17 @@ const syncItem: fc.Arbitrary<SyncItem> = fc.record({
   past: fc.option(context),
   events: few(dot),
 });
+/** Near enough to each other that their differences can be written. */
+const sequence = fc.nat({ max: 2 ** 52 - 1 });
+const syncChunk: fc.Arbitrary<SyncChunk> = fc.oneof(
+  fc.record({ shard, sequence, context, items: few(syncItem), covered: fc.option(context) }),
+  // Most often nothing has come in between.
+  fc.record({ shard, sequence, context, items: few(syncItem) }).map((rest) => ({ ...rest, covered: rest.context })),
+);
+/** Sparse ones and dense ones, which have forms of their own. */
+const shardSet = fc
+  .oneof(fc.uniqueArray(shard, { maxLength: 5 }), fc.uniqueArray(fc.nat(63)))
+  .map((ids) => ids.sort((a, b) => a - b));
 const shards = few(shard);
 const digests = few(uint32);
 
@@ -281,11 +292,14 @@ const FIELDS: {
   }),
   'counter-check': fc.record({ actor }),
   'counter-report': fc.record({ actor, counters: few(fc.record({ shard, counter: count })) }),
-  'sync-digest': fc.record({ shards, combined: uint32 }),
-  'sync-digests': fc.record({ shards, digests }),
-  'sync-equal': fc.record({ ring: uint32, shards, digests }),
-  'sync-context': fc.record({ shard, context, wants: fc.boolean(), reply: fc.boolean(), complete: fc.boolean() }),
-  'sync-objects': fc.record({ shard, sequence: count, context, items: few(syncItem) }),
+  'sync-digest': fc.record({ exchange: count, shards: shardSet, events: count, combined: uint32 }),
+  'sync-digests': fc.record({ exchange: count, digests }),
+  'sync-equal': fc.record({ ring: uint32, exchange: count, shards: shardSet }),
+  'sync-context': fc.record({
+    ring: uint32,
+    covers: few(fc.record({ shard, context, wants: fc.boolean(), reply: fc.boolean(), complete: fc.boolean() })),
+  }),
+  'sync-objects': fc.record({ ring: uint32, chunks: few(syncChunk) }),
   'sync-done': fc.record({ shard, ring: uint32, comparison: count, sequence: count, context }),
   'sync-compare': fc.record({
     shard,
@@ -306,7 +320,7 @@ const FIELDS: {
   }),
   'sync-fetch': fc.record({ shard, names: few(objectName) }),
   'sync-fetched': fc.record({ shard, context, items: few(syncItem) }),
-  'sync-ack': fc.record({ shard, sequence: count, unnamed: few(objectName) }),
+  'sync-ack': fc.record({ acks: few(fc.record({ shard, sequence, unnamed: few(objectName) })) }),
   'catalog-digest': fc.record({ digest: uint32 }),
   catalog: fc.record({ state: catalog, reply: fc.boolean() }),
   watch: fc.record({ id: count, buckets: few(bucket) }),

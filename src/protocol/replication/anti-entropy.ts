@@ -1,10 +1,12 @@
 import { unreachable } from '../../lib/assert.ts';
 import { earlier } from '../../lib/deadline-queue.ts';
-import { hash32 } from '../../lib/hash.ts';
 import { CausalContext } from '../causal/context.ts';
 import type { NodeId } from '../machine.ts';
 import type { ReplicationCore } from './core.ts';
+import { DigestExchange } from './digest-exchange.ts';
+import { Inquiries } from './inquiries.ts';
 import type {
+  ShardCover,
   SyncContextMessage,
   SyncDigestMessage,
   SyncDigestsMessage,
@@ -17,6 +19,7 @@ import type {
 import { nameId, type ObjectName } from './record.ts';
 import type { Replica } from './replica.ts';
 import type { Shard } from './shard-table.ts';
+import { SyncOutbox } from './sync-outbox.ts';
 import { SyncReceiver } from './sync-receiver.ts';
 import { SyncSender } from './sync-sender.ts';
 
@@ -36,12 +39,15 @@ export interface AntiEntropyHooks {
 /**
  * Anti-entropy, tier 1: holders of a shard compare their causal contexts and send each other the objects
  * behind the dots that the other misses (Goncalves et al., "DottedDB", SRDS 2017). The cost follows the
- * difference: equal replicas exchange one digest over all common shards.
+ * difference: equal replicas exchange one digest over all common shards, and what several holders have is sent by one.
  */
 export class AntiEntropy {
   private readonly core: ReplicationCore;
   private readonly replica: Replica;
   private readonly hooks: AntiEntropyHooks;
+  private readonly outbox: SyncOutbox;
+  private readonly digests: DigestExchange;
+  private readonly inquiries: Inquiries;
   private readonly sender: SyncSender;
   private readonly receiver: SyncReceiver;
   /** Owners without a whole copy of a lost key either. */
@@ -52,13 +58,24 @@ export class AntiEntropy {
     this.core = core;
     this.replica = replica;
     this.hooks = hooks;
+    this.outbox = new SyncOutbox(core);
+    this.digests = new DigestExchange(core, {
+      onEqual: (peer, shard, sameRing) => this.noteEqual(peer, shard, sameRing),
+      onDiffer: (peer, shard) => this.ask(peer, shard),
+    });
+    this.inquiries = new Inquiries(core, {
+      inquire: (peer, shard) => this.tell(peer, shard, { wants: this.wants(shard), reply: true }),
+      lookAgain: (peer, shard) => this.digests.openSoon(peer, shard),
+    });
     this.sender = new SyncSender(core, {
       onKnown: hooks.onKnown,
       ask: (peer, shard) => this.ask(peer, shard),
     });
-    this.receiver = new SyncReceiver(core, replica, {
+    this.receiver = new SyncReceiver(core, replica, this.outbox, {
       onSynced: (from, shard) => this.noteSynced(from, shard),
       onKnown: hooks.onKnown,
+      onHeard: (from, shard) => this.inquiries.note(from, shard),
+      onEnd: (from, shard) => this.inquiries.end(from, shard, true),
     });
   }
 
@@ -73,12 +90,15 @@ export class AntiEntropy {
       shard.known.delete(peer);
       shard.completeOwners.delete(peer);
     }
+    this.digests.handlePeerDown(peer);
+    this.inquiries.handlePeerDown(peer);
     this.sender.handlePeerDown(peer);
     this.receiver.handlePeerDown(peer);
   }
 
   /** The shard is no longer held. */
   handleDropped(shard: Shard): void {
+    this.inquiries.handleDropped(shard);
     this.sender.handleDropped(shard);
   }
 
@@ -97,59 +117,44 @@ export class AntiEntropy {
   }
 
   handleDigest(from: NodeId, message: SyncDigestMessage): void {
-    const digests = message.shards.map((id) => this.digestOf(id));
-    if (combine(digests) === message.combined) {
-      this.core.sendDurable(from, { type: 'sync-equal', ring: this.core.ring.digest, shards: message.shards, digests });
-      this.noteEqual(from, message.shards, digests, false);
-    } else {
-      this.core.sendDurable(from, { type: 'sync-digests', shards: message.shards, digests });
-    }
+    this.digests.handleDigest(from, message);
   }
 
   handleDigests(from: NodeId, message: SyncDigestsMessage): void {
-    const equal: number[] = [];
-    const equalDigests: number[] = [];
-    for (const [index, id] of message.shards.entries()) {
-      const shard = this.core.shards.find(id);
-      if (shard === undefined) continue;
-      const digest = shard.context.digest();
-      if (digest === message.digests[index]) {
-        equal.push(id);
-        equalDigests.push(digest);
-      } else {
-        this.tell(from, shard, { wants: this.wants(shard), reply: true });
-      }
-    }
-    if (equal.length === 0) return;
-    this.core.sendDurable(from, {
-      type: 'sync-equal',
-      ring: this.core.ring.digest,
-      shards: equal,
-      digests: equalDigests,
-    });
-    this.noteEqual(from, equal, equalDigests, false);
+    this.digests.handleDigests(from, message);
   }
 
   handleEqual(from: NodeId, message: SyncEqualMessage): void {
-    this.noteEqual(from, message.shards, message.digests, message.ring === this.core.ring.digest);
+    this.digests.handleEqual(from, message);
   }
 
   handleContext(from: NodeId, message: SyncContextMessage): void {
-    const shard = this.core.shards.find(message.shard);
+    const sameRing = message.ring === this.core.ring.digest;
+    for (const cover of message.covers) this.handleCover(from, cover, sameRing);
+  }
+
+  private handleCover(from: NodeId, cover: ShardCover, sameRing: boolean): void {
+    const { context, reply } = cover;
+    const shard = this.core.shards.find(cover.shard);
     if (shard === undefined) {
       // Nothing is held here: say so, for a peer that waits for this node before it is complete.
-      this.sayCovered(from, message.shard, new CausalContext());
+      const nothing = { shard: cover.shard, context: new CausalContext(), complete: false };
+      if (cover.wants || reply) this.outbox.tell(from, { ...nothing, wants: false, reply: false });
       return;
     }
-    shard.known.set(from, message.context);
-    if (message.complete) shard.completeOwners.add(from);
+    shard.known.set(from, context);
+    if (cover.complete) shard.completeOwners.add(from);
     else shard.completeOwners.delete(from);
-    if (message.wants) {
-      if (message.context.covers(shard.context)) this.sayCovered(from, shard.id, shard.context.clone());
-      else this.sender.enqueue(from, shard, message.context);
-    }
-    const wants = this.wants(shard) && !shard.context.covers(message.context);
-    if (message.reply && (wants || !message.wants)) this.tell(from, shard, { wants, reply: false });
+    const sends = cover.wants && !context.covers(shard.context);
+    if (sends) this.sender.enqueue(from, shard, context);
+    const isCovered = shard.context.covers(context);
+    const misses = this.wants(shard) && !isCovered;
+    if (!misses) this.inquiries.end(from, shard, false);
+    const wants = misses && this.inquiries.begin(from, shard);
+    // Whoever is sent objects learns from the last of them what is covered here.
+    if (wants || (!sends && (cover.wants || reply))) this.tell(from, shard, { wants, reply: false });
+    // Under another ring the holder may go on to vote for others behind this replica's back.
+    if (isCovered && sameRing) this.noteSynced(from, shard);
     this.hooks.onKnown(shard);
   }
 
@@ -177,9 +182,21 @@ export class AntiEntropy {
     }
   }
 
+  /** To be called at the end of a turn, before what it has written is handed over. */
+  advance(): void {
+    this.inquiries.advance();
+  }
+
+  /** To be called at the end of a turn, when all that it may say has been gathered. */
+  flush(): void {
+    this.outbox.flush();
+  }
+
   handleTimeout(): void {
     const nowMs = this.core.now.monoMs;
     this.sender.handleTimeout();
+    this.inquiries.handleTimeout();
+    this.digests.handleTimeout();
     if (this.nextRoundMs === undefined || this.nextRoundMs > nowMs) return;
     this.nextRoundMs = undefined;
     this.hooks.onRound();
@@ -202,7 +219,8 @@ export class AntiEntropy {
   }
 
   nextDeadline(): number | undefined {
-    return earlier(this.nextRoundMs, this.sender.nextDeadline());
+    const next = earlier(this.inquiries.nextDeadline(), this.digests.nextDeadline());
+    return earlier(next, earlier(this.nextRoundMs, this.sender.nextDeadline()));
   }
 
   /** Asks the other owners for the keys that are lost here. */
@@ -271,17 +289,6 @@ export class AntiEntropy {
     return others.every((owner) => helpless.has(owner));
   }
 
-  private sayCovered(to: NodeId, shard: number, context: CausalContext): void {
-    this.core.sendDurable(to, {
-      type: 'sync-done',
-      shard,
-      ring: this.core.ring.digest,
-      comparison: 0,
-      sequence: 0,
-      context,
-    });
-  }
-
   private schedule(): void {
     if (this.nextRoundMs !== undefined) return;
     const { antiEntropyIntervalMs, prng } = this.core.options;
@@ -309,8 +316,7 @@ export class AntiEntropy {
     }
     if (shards.length === 0) return;
     this.core.counters.syncRounds++;
-    const combined = combine(shards.map((id) => this.digestOf(id)));
-    this.core.sendDurable(peer, { type: 'sync-digest', shards, combined });
+    this.digests.open(peer, shards);
   }
 
   /** Compares one shard with one peer soon: many keys of it may be found to differ at once. */
@@ -321,14 +327,13 @@ export class AntiEntropy {
     this.ask(peer, shard);
   }
 
-  /** Compares one shard with one peer now. */
+  /** Compares one shard with one peer, in its turn. */
   ask(peer: NodeId, shard: Shard): void {
-    if (this.core.isUp(peer)) this.tell(peer, shard, { wants: this.wants(shard), reply: true });
+    if (this.core.isUp(peer)) this.inquiries.add(peer, shard);
   }
 
   private tell(peer: NodeId, shard: Shard, asks: { wants: boolean; reply: boolean }): void {
-    this.core.sendDurable(peer, {
-      type: 'sync-context',
+    this.outbox.tell(peer, {
       shard: shard.id,
       context: shard.context.clone(),
       ...asks,
@@ -341,18 +346,10 @@ export class AntiEntropy {
     return shard.owned && this.core.writable;
   }
 
-  private digestOf(id: number): number {
-    return this.core.shards.find(id)?.context.digest() ?? 0;
-  }
-
-  private noteEqual(from: NodeId, ids: readonly number[], digests: readonly number[], sameRing: boolean): void {
-    for (const [index, id] of ids.entries()) {
-      const shard = this.core.shards.find(id);
-      if (shard === undefined || shard.context.digest() !== digests[index]) continue;
-      shard.known.set(from, shard.context.clone());
-      if (sameRing) this.noteSynced(from, shard);
-      this.hooks.onKnown(shard);
-    }
+  private noteEqual(from: NodeId, shard: Shard, sameRing: boolean): void {
+    shard.known.set(from, shard.context.clone());
+    if (sameRing) this.noteSynced(from, shard);
+    this.hooks.onKnown(shard);
   }
 
   private noteSynced(from: NodeId, shard: Shard): void {
@@ -383,9 +380,4 @@ function isComplete({ owned, complete, lost }: Shard): boolean {
 /** Whether an owner has all that is held here: only then may the copy go. */
 export function isHandedOver(shard: Shard, owner: NodeId): boolean {
   return shard.completeOwners.has(owner) && shard.known.get(owner)?.covers(shard.context) === true;
-}
-
-function combine(digests: readonly number[]): number {
-  const bytes = new Uint8Array(Uint32Array.from(digests).buffer);
-  return hash32(bytes);
 }

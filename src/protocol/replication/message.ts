@@ -124,32 +124,35 @@ export interface CounterReportMessage {
   readonly counters: readonly { readonly shard: number; readonly counter: number }[];
 }
 
-/** Opens anti-entropy: one digest over the contexts of all named shards. */
+/** Opens anti-entropy: one digest over the contexts of all named shards, which are in ascending order. */
 export interface SyncDigestMessage {
   readonly type: 'sync-digest';
+  /** Carried by the answers; both sides remember which digests they have told under it. */
+  readonly exchange: number;
   readonly shards: readonly number[];
+  /** How many events the sender covers in them. */
+  readonly events: number;
   readonly combined: number;
 }
 
-/** The answer when the combined digest differs: one digest a shard, same order. */
+/** The answer when the combined digest differs: one digest for each shard that was named, same order. */
 export interface SyncDigestsMessage {
   readonly type: 'sync-digests';
-  readonly shards: readonly number[];
+  readonly exchange: number;
   readonly digests: readonly number[];
 }
 
-/** These shards have equal contexts on both sides; the digests say at which state. */
+/** The contexts of these shards, in ascending order, are here what the receiver has told in the exchange. */
 export interface SyncEqualMessage {
   readonly type: 'sync-equal';
   /** Digest of the sender's ring: a holder counts as synced with only under the receiver's own. */
   readonly ring: number;
+  readonly exchange: number;
   readonly shards: readonly number[];
-  readonly digests: readonly number[];
 }
 
 /** "This is what I cover"; with `wants` also "send me what I miss"; with `reply` "tell me what you cover". */
-export interface SyncContextMessage {
-  readonly type: 'sync-context';
+export interface ShardCover {
   readonly shard: number;
   readonly context: CausalContext;
   readonly wants: boolean;
@@ -158,14 +161,30 @@ export interface SyncContextMessage {
   readonly complete: boolean;
 }
 
-/** Objects behind dots that the receiver misses. `context`: all that the sender covers, for what it dropped. */
-export interface SyncObjectsMessage {
-  readonly type: 'sync-objects';
+export interface SyncContextMessage {
+  readonly type: 'sync-context';
+  /** Digest of the sender's ring when it covered just this. */
+  readonly ring: number;
+  readonly covers: readonly ShardCover[];
+}
+
+/** Objects of one shard behind dots that the receiver misses. */
+export interface SyncChunk {
   readonly shard: number;
-  /** Answered by `sync-ack` with the same number. */
+  /** Answered by an acknowledgement with the same number. */
   readonly sequence: number;
+  /** All that the sender covers, for what it dropped. */
   readonly context: CausalContext;
   readonly items: readonly SyncItem[];
+  /** With the last one: what the receiver covers after it, unless something was refused. Null: more follows. */
+  readonly covered: CausalContext | null;
+}
+
+export interface SyncObjectsMessage {
+  readonly type: 'sync-objects';
+  /** Digest of the sender's ring when it began to send these shards. */
+  readonly ring: number;
+  readonly chunks: readonly SyncChunk[];
 }
 
 /** Opens a comparison by keys, or goes into it deeper. */
@@ -222,15 +241,15 @@ export interface SyncFetchedMessage {
   readonly items: readonly SyncItem[];
 }
 
-/** After the last object: the receiver now covers `context`, unless something was refused. */
+/** After the last key of a comparison: the receiver now covers `context`, unless something was refused. */
 export interface SyncDoneMessage {
   readonly type: 'sync-done';
   readonly shard: number;
-  /** Digest of the sender's ring. */
+  /** Digest of the sender's ring when it began to send the shard. */
   readonly ring: number;
-  /** The comparison that ends with it, after which the receiver covers the sender's floor; 0: none. */
+  /** After which the receiver covers the sender's floor. */
   readonly comparison: number;
-  /** 0: there was nothing to send, and no answer is wanted. */
+  /** Answered by an acknowledgement with the same number. */
   readonly sequence: number;
   readonly context: CausalContext;
 }
@@ -238,12 +257,16 @@ export interface SyncDoneMessage {
 /** Keys asked for with one acknowledgement. */
 export const UNNAMED_MAX = 512;
 
-export interface SyncAckMessage {
-  readonly type: 'sync-ack';
+export interface SyncAck {
   readonly shard: number;
   readonly sequence: number;
   /** Of `sync-copies`: keys of the receiver, at most UNNAMED_MAX, whose copies it wants too. */
   readonly unnamed: readonly ObjectName[];
+}
+
+export interface SyncAckMessage {
+  readonly type: 'sync-ack';
+  readonly acks: readonly SyncAck[];
 }
 
 export type SyncMessage =

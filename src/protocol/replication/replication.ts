@@ -269,9 +269,13 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.core.now = now;
     body();
     this.journal.flush(
-      () => this.core.shards.writeDirty(),
+      () => {
+        this.antiEntropy.advance();
+        this.core.shards.writeDirty();
+      },
       (id, writes) => this.effects.push({ type: 'persist', id, writes }),
     );
+    this.antiEntropy.flush();
     // After the turn's own batch: it holds this actor's counter, whose only other copy goes with the shard.
     for (const range of this.clears) this.effects.push({ type: 'clear', range });
     this.clears = [];

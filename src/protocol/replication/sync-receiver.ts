@@ -3,6 +3,7 @@ import { differing, FingerprintTree, leafBelow, leafOf } from '../causal/fingerp
 import type { NodeId } from '../machine.ts';
 import type { ReplicationCore } from './core.ts';
 import {
+  type SyncChunk,
   type SyncCompareMessage,
   type SyncCopiesMessage,
   type SyncDoneMessage,
@@ -13,7 +14,8 @@ import {
 import { compareNames, nameId, type ObjectName } from './record.ts';
 import type { Replica } from './replica.ts';
 import type { Comparison, Shard } from './shard-table.ts';
-import { ANSWER_TIMEOUT_MS } from './sync-sender.ts';
+import type { SyncOutbox } from './sync-outbox.ts';
+import { ANSWER_TIMEOUT_MS } from './sync-session.ts';
 
 /** Objects read at once. */
 const SCAN_ROWS = 1024;
@@ -22,17 +24,23 @@ export interface SyncReceiverHooks {
   /** The replica has all that this holder covered. */
   readonly onSynced: (from: NodeId, shard: Shard) => void;
   readonly onKnown: (shard: Shard) => void;
+  /** The holder was heard of the shard, or has been answered. */
+  readonly onHeard: (from: NodeId, shard: Shard) => void;
+  /** The holder has sent all that it had. */
+  readonly onEnd: (from: NodeId, shard: Shard) => void;
 }
 
 /** Takes in what other holders of a shard send of it. */
 export class SyncReceiver {
   private readonly core: ReplicationCore;
   private readonly replica: Replica;
+  private readonly outbox: SyncOutbox;
   private readonly hooks: SyncReceiverHooks;
 
-  constructor(core: ReplicationCore, replica: Replica, hooks: SyncReceiverHooks) {
+  constructor(core: ReplicationCore, replica: Replica, outbox: SyncOutbox, hooks: SyncReceiverHooks) {
     this.core = core;
     this.replica = replica;
+    this.outbox = outbox;
     this.hooks = hooks;
   }
 
@@ -41,11 +49,22 @@ export class SyncReceiver {
   }
 
   handleObjects(from: NodeId, message: SyncObjectsMessage): void {
-    const shard = this.core.shards.find(message.shard);
+    for (const chunk of message.chunks) this.handleChunk(from, message.ring, chunk);
+  }
+
+  private handleChunk(from: NodeId, ring: number, chunk: SyncChunk): void {
+    const shard = this.core.shards.find(chunk.shard);
     if (shard === undefined) return;
-    const done = this.acknowledgeAfter(message.items.length + 1, from, shard, message.sequence);
-    this.core.counters.syncObjectsReceived += message.items.length;
-    for (const item of message.items) {
+    this.hooks.onHeard(from, shard);
+    const { sequence, covered, context } = chunk;
+    let open = chunk.items.length + 1;
+    const done = (): void => {
+      if (--open > 0) return;
+      if (covered === null) this.acknowledge(from, shard, sequence);
+      else this.finish(from, shard, { ring, sequence, context: covered });
+    };
+    this.core.counters.syncObjectsReceived += chunk.items.length;
+    for (const item of chunk.items) {
       // The events of a refused item stay uncovered here, so that the session does not count as synced.
       if (!this.isWelcome(from, shard, item)) {
         done();
@@ -53,10 +72,10 @@ export class SyncReceiver {
       }
       this.core.cells.open(shard.id, { bucket: item.bucket, key: item.key }, (cell) => {
         // Dropped while the key was read: not acknowledged, and the sender gives up.
-        if (this.core.shards.find(message.shard) !== shard) return;
-        const past = pastHere(shard, item, message.context);
+        if (this.core.shards.find(chunk.shard) !== shard) return;
+        const past = pastHere(shard, item, context);
         const events = CausalContext.fromDots(item.events);
-        this.replica.join(shard, cell, { entries: item.entries, seen: seenBy(message.context, past), events, past });
+        this.replica.join(shard, cell, { entries: item.entries, seen: seenBy(context, past), events, past });
         done();
       });
     }
@@ -67,6 +86,7 @@ export class SyncReceiver {
   handleCompare(from: NodeId, message: SyncCompareMessage): void {
     const shard = this.core.shards.find(message.shard);
     if (shard === undefined) return;
+    this.hooks.onHeard(from, shard);
     const { sequence } = message;
     const answer = (positions: readonly number[] | null): void => {
       this.core.sendDurable(from, { type: 'sync-differ', shard: shard.id, sequence, differing: positions });
@@ -96,6 +116,7 @@ export class SyncReceiver {
     if (shard === undefined) return;
     const comparison = this.current(from, shard, message.comparison);
     if (comparison === null) return;
+    this.hooks.onHeard(from, shard);
     this.core.counters.syncObjectsReceived += message.items.length;
     const unnamed: ObjectName[] = [];
     let open = message.items.length + 1;
@@ -120,18 +141,22 @@ export class SyncReceiver {
   handleDone(from: NodeId, message: SyncDoneMessage): void {
     const shard = this.core.shards.find(message.shard);
     if (shard === undefined) return;
-    shard.known.set(from, message.context);
     const comparison = this.current(from, shard, message.comparison);
     if (comparison !== null) this.coverFloor(shard, comparison);
-    const isCovered = shard.context.covers(message.context);
+    this.finish(from, shard, message);
+  }
+
+  /** The holder has sent all that this replica missed of `context`. */
+  private finish(from: NodeId, shard: Shard, { ring, sequence, context }: End): void {
+    shard.known.set(from, context);
+    const isCovered = shard.context.covers(context);
     // Unacknowledged, the sender knows that something is missing here, and does not let go of its copy.
-    if (message.sequence !== 0 && isCovered) {
-      this.acknowledge(from, shard, message.sequence);
-    }
+    if (isCovered) this.acknowledge(from, shard, sequence);
+    this.core.journal.afterTurn(() => this.hooks.onEnd(from, shard));
     this.replica.strip(shard);
     this.hooks.onKnown(shard);
     // Under another ring the holder may go on to vote for others behind this replica's back.
-    if (isCovered && message.ring === this.core.ring.digest) this.hooks.onSynced(from, shard);
+    if (isCovered && ring === this.core.ring.digest) this.hooks.onSynced(from, shard);
   }
 
   /** All keys have been compared: what the sender covered without knowing its keys is covered here too. */
@@ -228,20 +253,17 @@ export class SyncReceiver {
     return this.replica.refuseDrift(from, entries) === null && this.core.shardOf(bucket, key) === shard.id;
   }
 
-  /** Acknowledges when called for the last time. */
-  private acknowledgeAfter(calls: number, to: NodeId, shard: Shard, sequence: number): () => void {
-    let open = calls;
-    return () => {
-      if (--open === 0) this.acknowledge(to, shard, sequence);
-    };
-  }
-
   private acknowledge(to: NodeId, shard: Shard, sequence: number, unnamed: readonly ObjectName[] = []): void {
-    this.core.sendDurable(to, { type: 'sync-ack', shard: shard.id, sequence, unnamed });
+    this.outbox.acknowledge(to, { shard: shard.id, sequence, unnamed });
+    // From now on it is the sender's turn.
+    this.core.journal.afterTurn(() => this.hooks.onHeard(to, shard));
   }
 }
 
 const NONE = new CausalContext();
+
+/** What a holder says after the last key. */
+type End = Pick<SyncDoneMessage, 'ring' | 'sequence' | 'context'>;
 
 /**
  * The item's past, and what its sender counts on to be covered here but was lost since the session began: without it,

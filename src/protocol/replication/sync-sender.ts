@@ -6,7 +6,9 @@ import { FingerprintTree, leafBelow, leafOf } from '../causal/fingerprint-tree.t
 import type { NodeId } from '../machine.ts';
 import { firstId, type ReplicationCore } from './core.ts';
 import {
+  type SyncAck,
   type SyncAckMessage,
+  type SyncChunk,
   type SyncCopiesMessage,
   type SyncDifferMessage,
   type SyncItem,
@@ -14,16 +16,32 @@ import {
 } from './message.ts';
 import { nameId, type ObjectName } from './record.ts';
 import type { Shard } from './shard-table.ts';
-import { fitting, itemOf, newSession, type Session, sessionId } from './sync-session.ts';
+import {
+  ANSWER_TIMEOUT_MS,
+  CHUNK_BYTES,
+  chunkBytes,
+  fitting,
+  itemOf,
+  newSession,
+  SESSIONS_PER_PEER,
+  type Session,
+  sessionId,
+} from './sync-session.ts';
 
 /** Rows read at once, of the index or of the objects. */
 const SCAN_ROWS = 1024;
 /** Objects of one chunk. */
 const CHUNK_ITEMS = 256;
-/** Shards sent to one peer at a time. */
-const SESSIONS_PER_PEER = 8;
-/** A peer that did not answer by then is given up until the next round. */
-export const ANSWER_TIMEOUT_MS = 5000;
+/** A chunk waits for those of other shards so long. */
+const GATHER_MS = 20;
+
+/** Chunks of several shards that go to one peer in one message. */
+interface Gathered {
+  readonly ring: number;
+  readonly chunks: SyncChunk[];
+  bytes: number;
+  readonly dueMs: number;
+}
 
 export interface SyncSenderHooks {
   /** The peer is known to cover more of the shard. */
@@ -41,6 +59,7 @@ export class SyncSender {
   private readonly hooks: SyncSenderHooks;
   private readonly sessions = new Map<string, Session>();
   private readonly queued = new Map<NodeId, { shard: Shard; context: CausalContext }[]>();
+  private readonly gathered = new Map<NodeId, Gathered>();
   private lastSequence: number;
 
   constructor(core: ReplicationCore, hooks: SyncSenderHooks) {
@@ -51,6 +70,7 @@ export class SyncSender {
 
   handlePeerDown(peer: NodeId): void {
     this.queued.delete(peer);
+    this.gathered.delete(peer);
     for (const [id, session] of this.sessions) if (session.peer === peer) this.sessions.delete(id);
   }
 
@@ -68,6 +88,10 @@ export class SyncSender {
    * it would tell the peer that they are deleted.
    */
   endSessions(shard: Shard): void {
+    for (const { chunks } of this.gathered.values()) {
+      const at = chunks.findIndex((chunk) => chunk.shard === shard.id);
+      if (at >= 0) chunks.splice(at, 1);
+    }
     for (const session of this.sessions.values()) if (session.shard === shard) this.end(session);
   }
 
@@ -82,18 +106,24 @@ export class SyncSender {
   }
 
   handleAck(from: NodeId, message: SyncAckMessage): void {
-    const session = this.answered(from, message);
-    if (session === undefined) return;
+    // All are at work again before the first goes on, so that what they send next goes together.
+    const answered = message.acks.map((ack) => ({ ack, session: this.answered(from, ack) }));
+    for (const { ack, session } of answered) if (session !== undefined) this.goOn(session, ack);
+  }
+
+  private goOn(session: Session, { unnamed }: SyncAck): void {
+    if (!this.isCurrent(session)) return;
     if (!session.finishing) {
-      if (message.unnamed.length > 0) session.comparison.unnamed = message.unnamed;
+      if (unnamed.length > 0) session.comparison.unnamed = unnamed;
       this.advance(session);
       return;
     }
+    const { peer, shard } = session;
     this.end(session);
-    const known = session.shard.known.get(from) ?? new CausalContext();
+    const known = shard.known.get(peer)?.clone() ?? new CausalContext();
     known.union(session.covered);
-    session.shard.known.set(from, known);
-    this.hooks.onKnown(session.shard);
+    shard.known.set(peer, known);
+    this.hooks.onKnown(shard);
   }
 
   /** The peer says in which ranges its keys differ. */
@@ -125,6 +155,7 @@ export class SyncSender {
       // A message or its answer was lost: begin anew with what the peer covers by now.
       this.hooks.ask(session.peer, session.shard);
     }
+    for (const [peer, { dueMs }] of this.gathered) if (dueMs <= nowMs) this.release(peer);
   }
 
   nextDeadline(): number | undefined {
@@ -132,6 +163,7 @@ export class SyncSender {
     for (const session of this.sessions.values()) {
       if (session.awaiting !== 0) next = earlier(next, session.expiresAtMs);
     }
+    for (const { dueMs } of this.gathered.values()) next = earlier(next, dueMs);
     return next;
   }
 
@@ -147,6 +179,7 @@ export class SyncSender {
   private end(session: Session): void {
     this.sessions.delete(sessionId(session.peer, session.shard.id));
     this.startQueued(session.peer);
+    this.releaseIfIdle(session.peer);
   }
 
   private startQueued(peer: NodeId): void {
@@ -166,7 +199,7 @@ export class SyncSender {
   private start(peer: NodeId, shard: Shard, context: CausalContext): void {
     // A copy that waits for lost keys of its own would pass for their absence.
     if (this.core.shards.find(shard.id) !== shard || shard.lost.size > 0) return;
-    const session = newSession(peer, shard, context);
+    const session = newSession(peer, shard, context, this.core.ring.digest);
     this.sessions.set(sessionId(peer, shard.id), session);
     if (session.floor !== null) this.core.counters.comparisons++;
     // The index is read from disk: all that `covered` counts must be there.
@@ -178,7 +211,7 @@ export class SyncSender {
   /** Takes the next step: send a chunk, begin the next pass, compare keys, or finish. */
   private advance(session: Session): void {
     if (session.ready.size > 0) {
-      this.sendChunk(session);
+      this.openChunk(session);
     } else if (session.pass + 1 < session.passes) {
       session.pass++;
       session.rangeIndex = 0;
@@ -223,7 +256,7 @@ export class SyncSender {
     });
   }
 
-  private sendChunk(session: Session): void {
+  private openChunk(session: Session): void {
     const chosen: { readonly name: ObjectName; readonly events: Dot[] }[] = [];
     for (const [id, ready] of session.ready) {
       chosen.push(ready);
@@ -252,12 +285,49 @@ export class SyncSender {
       const { bucket, key, events } = item;
       session.ready.set(nameId(item), { name: { bucket, key }, events: [...events] });
     }
-    const chunk = items.slice(0, count);
-    this.core.counters.syncObjectsSent += chunk.length;
-    this.await(session, ++this.lastSequence);
-    const { awaiting: sequence } = session;
-    const shard = session.shard.id;
-    this.core.sendDurable(session.peer, { type: 'sync-objects', shard, sequence, context, items: chunk });
+    const sent = items.slice(0, count);
+    this.core.counters.syncObjectsSent += sent.length;
+    session.finishing = session.ready.size === 0 && session.pass + 1 >= session.passes && session.floor === null;
+    this.sendChunk(session, context, sent);
+  }
+
+  private sendChunk(session: Session, context: CausalContext, items: readonly SyncItem[]): void {
+    const { finishing, shard, covered: end, ring, peer } = session;
+    const covered = end.equals(context) ? context : end;
+    const sequence = ++this.lastSequence;
+    const chunk = { shard: shard.id, sequence, context, items, covered: finishing ? covered : null };
+    this.gather(peer, ring, chunk);
+    this.await(session, sequence);
+  }
+
+  private gather(peer: NodeId, ring: number, chunk: SyncChunk): void {
+    const bytes = chunkBytes(chunk);
+    const before = this.gathered.get(peer);
+    if (before !== undefined && (before.ring !== ring || before.bytes + bytes > CHUNK_BYTES)) this.release(peer);
+    const gathered = this.gathered.get(peer) ?? {
+      ring,
+      chunks: [],
+      bytes: 0,
+      dueMs: this.core.now.monoMs + GATHER_MS,
+    };
+    this.gathered.set(peer, gathered);
+    gathered.chunks.push(chunk);
+    gathered.bytes += bytes;
+  }
+
+  /** Sends what has been gathered once no session with the peer is about to add to it. */
+  private releaseIfIdle(peer: NodeId): void {
+    if (!this.gathered.has(peer)) return;
+    for (const session of this.sessions.values()) if (session.peer === peer && session.awaiting === 0) return;
+    this.release(peer);
+  }
+
+  private release(peer: NodeId): void {
+    const gathered = this.gathered.get(peer);
+    if (gathered === undefined) return;
+    this.gathered.delete(peer);
+    const { ring, chunks } = gathered;
+    if (chunks.length > 0) this.core.sendDurable(peer, { type: 'sync-objects', ring, chunks });
   }
 
   /** Reads all keys of the shard into the tree, then opens the comparison. */
@@ -358,15 +428,20 @@ export class SyncSender {
 
   private finish(session: Session): void {
     session.finishing = true;
+    const { peer, shard, covered: context, comparison, floor, ring } = session;
+    if (floor === null) {
+      this.sendChunk(session, context, []);
+      return;
+    }
     this.await(session, ++this.lastSequence);
-    const { awaiting: sequence, covered: context, comparison, floor } = session;
-    const ids = { shard: session.shard.id, comparison: floor === null ? 0 : comparison.id, sequence };
-    this.core.sendDurable(session.peer, { type: 'sync-done', ...ids, ring: this.core.ring.digest, context });
+    const ids = { shard: shard.id, ring, comparison: comparison.id, sequence: session.awaiting };
+    this.core.sendDurable(peer, { type: 'sync-done', ...ids, context });
   }
 
   private await(session: Session, sequence: number): void {
     session.awaiting = sequence;
     session.expiresAtMs = this.core.now.monoMs + ANSWER_TIMEOUT_MS;
+    this.releaseIfIdle(session.peer);
   }
 
   private isCurrent(session: Session): boolean {

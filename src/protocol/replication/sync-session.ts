@@ -4,19 +4,27 @@ import type { Entry } from '../causal/entry.ts';
 import type { FingerprintTree } from '../causal/fingerprint-tree.ts';
 import type { NodeId } from '../machine.ts';
 import { type Cell, entriesBytes } from './cell-table.ts';
-import type { SyncItem } from './message.ts';
+import type { SyncChunk, SyncItem } from './message.ts';
 import type { ObjectName } from './record.ts';
 import type { Shard } from './shard-table.ts';
 
 /** Bytes of objects in one chunk; one object may exceed it. */
-const CHUNK_BYTES = 64 * 1024;
+export const CHUNK_BYTES = 64 * 1024;
+/** A range of a context in a message. */
+const RANGE_BYTES = 8;
 /** Missing events that one pass over the index gathers, about. */
-const PASS_EVENTS = 32_768;
+const PASS_EVENTS = 16_384;
+/** Shards sent to one peer at a time. */
+export const SESSIONS_PER_PEER = 16;
+/** A peer that did not answer by then is given up until the next round. */
+export const ANSWER_TIMEOUT_MS = 5000;
 
 /** Sending what one peer misses of one shard. */
 export interface Session {
   readonly peer: NodeId;
   readonly shard: Shard;
+  /** Digest of the ring when the session began: under it this node goes on to vote from then on. */
+  readonly ring: number;
   /** What this node covered when the session began; the peer covers it after the last chunk. */
   readonly covered: CausalContext;
   /** The events that the peer missed then and that the index still names. */
@@ -56,7 +64,7 @@ interface Comparison {
 }
 
 /** The peer covers `context` of the shard. */
-export function newSession(peer: NodeId, shard: Shard, context: CausalContext): Session {
+export function newSession(peer: NodeId, shard: Shard, context: CausalContext, ring: number): Session {
   const needsComparison = !context.covers(shard.floor);
   const missing = CausalContext.fromRanges(shard.context.minus(context)).minus(shard.floor);
   let events = 0;
@@ -64,6 +72,7 @@ export function newSession(peer: NodeId, shard: Shard, context: CausalContext): 
   return {
     peer,
     shard,
+    ring,
     covered: shard.context.clone(),
     missing,
     floor: needsComparison ? shard.floor.clone() : null,
@@ -134,8 +143,17 @@ function pastSince(session: Session, cell: Cell): CausalContext | null {
 export function fitting(items: readonly SyncItem[]): number {
   let bytes = 0;
   for (const [index, item] of items.entries()) {
-    bytes += entriesBytes(item.entries) + item.key.length;
+    bytes += itemBytes(item);
     if (index > 0 && bytes > CHUNK_BYTES) return index;
   }
   return items.length;
+}
+
+/** What the chunk takes on the wire, about. */
+export function chunkBytes({ items, context }: SyncChunk): number {
+  return items.reduce((sum, item) => sum + itemBytes(item), context.rangeCount * RANGE_BYTES);
+}
+
+function itemBytes({ entries, key, past }: SyncItem): number {
+  return entriesBytes(entries) + key.length + (past?.rangeCount ?? 0) * RANGE_BYTES;
 }

@@ -111,7 +111,7 @@ function noteMessage(meanings: Meanings, message: PeerMessage): void {
       for (let counter = from; counter <= to; counter++) meanings.note(message.key, actor, counter, null);
     }
   } else if (message.type === 'sync-objects') {
-    for (const { key, entries, events } of message.items) {
+    for (const { key, entries, events } of message.chunks.flatMap(({ items }) => items)) {
       meanings.noteEntries(key, entries);
       for (const { actor, counter } of events) meanings.note(key, actor, counter, null);
     }

@@ -35,7 +35,14 @@ export function promisesChecker(): Checker {
       if (shards === undefined) return;
       switch (message.type) {
         case 'sync-context':
+          for (const { shard, context } of message.covers) compare(from, message.type, shard, context);
+          break;
         case 'sync-objects':
+          for (const { shard, context, covered } of message.chunks) {
+            compare(from, message.type, shard, context);
+            if (covered !== null) compare(from, message.type, shard, covered);
+          }
+          break;
         case 'sync-done':
           return compare(from, message.type, message.shard, message.context);
         case 'replicate':

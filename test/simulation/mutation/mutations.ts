@@ -416,9 +416,8 @@ const REPLICATION: readonly Mutation[] = [
   {
     name: 'the context of a chunk is taken after its objects',
     file: 'protocol/replication/sync-sender.ts',
-    find: "this.core.sendDurable(session.peer, { type: 'sync-objects', shard, sequence, context, items: chunk });",
-    replace: `const late = context.isEmpty ? context : session.shard.context.clone();
-    this.core.sendDurable(session.peer, { type: 'sync-objects', shard, sequence, context: late, items: chunk });`,
+    find: 'this.sendChunk(session, context, sent);',
+    replace: 'this.sendChunk(session, session.shard.context.clone(), context.isEmpty ? [] : sent);',
     caughtBy: 'convergence',
     seed: 3,
   },

@@ -54,7 +54,8 @@ describe('a full set', () => {
     const item = { bucket: 'default', key: 's', entries, past: null, events };
     const context = new CausalContext();
     const writer = new FrameWriter();
-    expect(writer.add({ type: 'sync-objects', shard: 1, sequence: 1, context, items: [item] })).toBe(true);
+    const chunk = { shard: 1, sequence: 1, context, items: [item], covered: context };
+    expect(writer.add({ type: 'sync-objects', ring: 1, chunks: [chunk] })).toBe(true);
     expect(decodeFrame(writer.take()).messages).toHaveLength(1);
   });
 });

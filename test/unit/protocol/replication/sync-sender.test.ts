@@ -34,6 +34,7 @@ describe('SyncSender', () => {
       shards: { find: () => shard },
       journal: { afterTurn: (run: () => void) => run() },
       cells: { open: (_shard: number, _name: unknown, use: (opened: Cell) => void) => use(cell as unknown as Cell) },
+      ring: { digest: 1 },
       restamp: () => undefined,
       scan: (_scan: unknown, use: (result: unknown) => void) => {
         scans.push(() => use({ table: 'dot', rows: [{ ...dot(1), name: NAME }], more: false }));
@@ -46,6 +47,8 @@ describe('SyncSender', () => {
     shard.context.add(dot(2));
     cell.object = { entries: [entry(2)], past: null };
     for (const answer of scans) answer();
-    expect(sent).toMatchObject([{ type: 'sync-objects', items: [{ ...NAME, events: [dot(1), dot(2)] }] }]);
+    expect(sent).toMatchObject([
+      { type: 'sync-objects', chunks: [{ items: [{ ...NAME, events: [dot(1), dot(2)] }] }] },
+    ]);
   });
 });

@@ -1,0 +1,156 @@
+import type { CausalContext } from '../protocol/causal/context.ts';
+import { FANOUT, LEAVES } from '../protocol/causal/fingerprint-tree.ts';
+import {
+  type ReplicationMessage,
+  type ShardCover,
+  type SyncAck,
+  type SyncChunk,
+  type SyncItem,
+  UNNAMED_MAX,
+} from '../protocol/replication/message.ts';
+import { SHARD_ID_MAX } from '../protocol/ring/shard.ts';
+import { type Codec, DecodeError, integer, list, nullable, record, uint32 } from './codec.ts';
+import { DIFFERENCE_MAX, differences, recurring, scoped } from './recurring.ts';
+import { SHARDS_MAX, shardSet } from './shard-set.ts';
+import { actorId, bucketName, causalContext, contentType, keyText, objectName, valueCodecs } from './value.ts';
+
+/**
+ * The byte forms of anti-entropy. Its messages speak of many shards at once, and the same few actors, buckets and
+ * content types occur in all of them: each is written out once a message.
+ */
+
+type Fields<T extends ReplicationMessage['type']> = Codec<Omit<Extract<ReplicationMessage, { type: T }>, 'type'>>;
+
+export const shard = integer(SHARD_ID_MAX);
+export const DOTS_MAX = 65_536;
+export const ITEMS_MAX = 4096;
+
+const actors = recurring(actorId);
+const buckets = recurring(bucketName);
+const contentTypes = recurring(contentType);
+const nextShard = differences(SHARD_ID_MAX);
+const nextSequence = differences(DIFFERENCE_MAX);
+const memories = [actors, buckets, contentTypes, nextShard, nextSequence];
+
+const within = valueCodecs({ actor: actors.codec, actorOrSame: actors.orNull, contentType: contentTypes.codec });
+
+const WANTS = 1;
+const REPLY = 2;
+const COMPLETE = 4;
+
+const cover: Codec<ShardCover> = {
+  encode: (writer, value) => {
+    nextShard.codec.encode(writer, value.shard);
+    writer.byte((value.wants ? WANTS : 0) | (value.reply ? REPLY : 0) | (value.complete ? COMPLETE : 0));
+    within.causalContext.encode(writer, value.context);
+  },
+  decode: (reader) => {
+    const id = nextShard.codec.decode(reader);
+    const flags = reader.byte();
+    if (flags > (WANTS | REPLY | COMPLETE)) throw new DecodeError('an unknown flag');
+    return {
+      shard: id,
+      wants: (flags & WANTS) !== 0,
+      reply: (flags & REPLY) !== 0,
+      complete: (flags & COMPLETE) !== 0,
+      context: within.causalContext.decode(reader),
+    };
+  },
+};
+
+const item: Codec<SyncItem> = record<SyncItem>({
+  bucket: buckets.codec,
+  key: keyText,
+  entries: within.entries,
+  past: nullable(within.causalContext),
+  events: list(within.dot, DOTS_MAX),
+});
+const items = list(item, ITEMS_MAX);
+
+const MORE = 0;
+const LAST = 1;
+/** The last one, after which the receiver covers just what its context says: nothing came in between. */
+const LAST_AS_ITS_CONTEXT = 2;
+
+const chunk: Codec<SyncChunk> = {
+  encode: (writer, { shard: id, sequence, context, items: sent, covered }) => {
+    nextShard.codec.encode(writer, id);
+    nextSequence.codec.encode(writer, sequence);
+    within.causalContext.encode(writer, context);
+    items.encode(writer, sent);
+    writer.byte(covered === null ? MORE : covered === context ? LAST_AS_ITS_CONTEXT : LAST);
+    if (covered !== null && covered !== context) within.causalContext.encode(writer, covered);
+  },
+  decode: (reader) => {
+    const id = nextShard.codec.decode(reader);
+    const sequence = nextSequence.codec.decode(reader);
+    const context = within.causalContext.decode(reader);
+    const sent = items.decode(reader);
+    const end = reader.byte();
+    if (end > LAST_AS_ITS_CONTEXT) throw new DecodeError('an unknown end of a chunk');
+    let covered: CausalContext | null = null;
+    if (end === LAST_AS_ITS_CONTEXT) covered = context;
+    else if (end === LAST) covered = within.causalContext.decode(reader);
+    return { shard: id, sequence, context, items: sent, covered };
+  },
+};
+
+const ack: Codec<SyncAck> = record<SyncAck>({
+  shard: nextShard.codec,
+  sequence: nextSequence.codec,
+  unnamed: list(objectName, UNNAMED_MAX),
+});
+
+export const syncDigest: Fields<'sync-digest'> = record({
+  exchange: integer(),
+  shards: shardSet,
+  events: integer(),
+  combined: uint32,
+});
+export const syncDigests: Fields<'sync-digests'> = record({ exchange: integer(), digests: list(uint32, SHARDS_MAX) });
+export const syncEqual: Fields<'sync-equal'> = record({ ring: uint32, exchange: integer(), shards: shardSet });
+export const syncContext: Fields<'sync-context'> = scoped(
+  record({ ring: uint32, covers: list(cover, SHARDS_MAX) }),
+  memories,
+);
+export const syncObjects: Fields<'sync-objects'> = scoped(
+  record({ ring: uint32, chunks: list(chunk, SHARDS_MAX) }),
+  memories,
+);
+export const syncAck: Fields<'sync-ack'> = scoped(record({ acks: list(ack, SHARDS_MAX) }), memories);
+export const syncDone: Fields<'sync-done'> = record({
+  shard,
+  ring: uint32,
+  comparison: integer(),
+  sequence: integer(),
+  context: causalContext,
+});
+export const syncCompare: Fields<'sync-compare'> = record({
+  shard,
+  comparison: integer(),
+  sequence: integer(),
+  children: nullable(list(integer(FANOUT - 1), FANOUT)),
+  sums: list(uint32, LEAVES * 2),
+  floor: nullable(causalContext),
+});
+export const syncDiffer: Fields<'sync-differ'> = record({
+  shard,
+  sequence: integer(),
+  differing: nullable(list(integer(LEAVES - 1), LEAVES)),
+});
+export const syncCopies: Fields<'sync-copies'> = scoped(
+  record({
+    shard,
+    comparison: integer(),
+    sequence: integer(),
+    context: within.causalContext,
+    interval: nullable(record({ after: nullable(objectName), upto: nullable(objectName) })),
+    items,
+  }),
+  memories,
+);
+export const syncFetch: Fields<'sync-fetch'> = record({ shard, names: list(objectName, ITEMS_MAX) });
+export const syncFetched: Fields<'sync-fetched'> = scoped(
+  record({ shard, context: within.causalContext, items }),
+  memories,
+);
