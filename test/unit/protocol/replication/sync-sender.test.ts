@@ -21,34 +21,100 @@ function entry(counter: number): Entry {
   return { dot: dot(counter), hlc: counter, expiresAtMs: 0, payload };
 }
 
+interface Bench {
+  readonly sender: SyncSender;
+  readonly shards: readonly Shard[];
+  readonly cell: { object: { entries: Entry[]; past: null } };
+  readonly sent: Extract<ReplicationMessage, { type: 'sync-objects' }>[];
+  readonly core: { ring: { digest: number }; now: { monoMs: number } };
+  /** Answers the next read of an index: one event of the key. */
+  readonly answer: () => void;
+}
+
+/** A sender of shards that each have one key with one event. */
+function started(shardCount = 1): Bench {
+  const shards = Array.from({ length: shardCount }, (_, id) => ({
+    id,
+    context: CausalContext.fromDots([dot(1)]),
+    floor: new CausalContext(),
+    lost: new Map(),
+    known: new Map(),
+  })) as unknown as Shard[];
+  const cell = { name: NAME, object: { entries: [entry(1)], past: null } };
+  const sent: Bench['sent'] = [];
+  const scans: (() => void)[] = [];
+  const core = {
+    options: { prng: new Prng(1) },
+    now: { monoMs: 0, wallMs: 0 },
+    counters: { syncObjectsSent: 0 },
+    shards: { find: (id: number) => shards[id] },
+    journal: { afterTurn: (run: () => void) => run() },
+    cells: { open: (_shard: number, _name: unknown, use: (opened: Cell) => void) => use(cell as unknown as Cell) },
+    ring: { digest: 1 },
+    restamp: () => undefined,
+    scan: (_scan: unknown, use: (result: unknown) => void) => {
+      scans.push(() => use({ table: 'dot', rows: [{ ...dot(1), name: NAME }], more: false }));
+    },
+    sendDurable: (_to: string, message: Bench['sent'][number]) => sent.push(message),
+  };
+  const sender = new SyncSender(core as unknown as ReplicationCore, {
+    onKnown: () => undefined,
+    ask: () => undefined,
+  });
+  return { sender, shards, cell, sent, core, answer: () => scans.shift()?.() };
+}
+
 describe('SyncSender', () => {
   it('lists the events of entries that came since its session began: their only other copy may be lost', () => {
-    const shard = { id: 1, context: CausalContext.fromDots([dot(1)]), floor: new CausalContext(), lost: new Map() };
-    const cell = { name: NAME, object: { entries: [entry(1)], past: null } };
-    const sent: ReplicationMessage[] = [];
-    const scans: (() => void)[] = [];
-    const core = {
-      options: { prng: new Prng(1) },
-      now: { monoMs: 0, wallMs: 0 },
-      counters: { syncObjectsSent: 0 },
-      shards: { find: () => shard },
-      journal: { afterTurn: (run: () => void) => run() },
-      cells: { open: (_shard: number, _name: unknown, use: (opened: Cell) => void) => use(cell as unknown as Cell) },
-      ring: { digest: 1 },
-      restamp: () => undefined,
-      scan: (_scan: unknown, use: (result: unknown) => void) => {
-        scans.push(() => use({ table: 'dot', rows: [{ ...dot(1), name: NAME }], more: false }));
-      },
-      sendDurable: (_to: string, message: ReplicationMessage) => sent.push(message),
-    } as unknown as ReplicationCore;
-    const sender = new SyncSender(core, { onKnown: () => undefined, ask: () => undefined });
-    sender.enqueue('peer', shard as unknown as Shard, new CausalContext());
+    const { sender, shards, cell, sent, answer } = started();
+    const [shard] = shards as [Shard];
+    sender.enqueue('peer', shard, new CausalContext());
     // While the index is being read, the key is written again.
     shard.context.add(dot(2));
     cell.object = { entries: [entry(2)], past: null };
-    for (const answer of scans) answer();
-    expect(sent).toMatchObject([
-      { type: 'sync-objects', chunks: [{ items: [{ ...NAME, events: [dot(1), dot(2)] }] }] },
-    ]);
+    answer();
+    expect(sent).toMatchObject([{ chunks: [{ items: [{ ...NAME, events: [dot(1), dot(2)] }] }] }]);
+    // What came since is not promised with the last chunk.
+    expect(sent[0]?.chunks[0]?.covered?.ranges()).toEqual([{ actor: ACTOR, from: 1, to: 1 }]);
+  });
+
+  it('names the ring under which its session began: what it has voted for since may not be among what it sends', () => {
+    const { sender, shards, sent, core, answer } = started();
+    sender.enqueue('peer', shards[0] as Shard, new CausalContext());
+    core.ring = { digest: 2 };
+    answer();
+    expect(sent).toMatchObject([{ ring: 1 }]);
+  });
+
+  it('sends the chunks of several shards together', () => {
+    const { sender, shards, sent, answer } = started(3);
+    for (const shard of shards) sender.enqueue('peer', shard, new CausalContext());
+    for (const _ of shards) {
+      expect(sent).toEqual([]);
+      answer();
+    }
+    expect(sent.map(({ chunks }) => chunks.map(({ shard }) => shard))).toEqual([[0, 1, 2]]);
+    expect(sender.nextDeadline()).toBe(5000);
+  });
+
+  it('does not wait long for a shard that is slow to read', () => {
+    const { sender, shards, sent, core, answer } = started(2);
+    for (const shard of shards) sender.enqueue('peer', shard, new CausalContext());
+    answer();
+    expect(sender.nextDeadline()).toBe(20);
+    core.now = { monoMs: 20 };
+    sender.handleTimeout();
+    expect(sent.map(({ chunks }) => chunks.map(({ shard }) => shard))).toEqual([[0]]);
+    answer();
+    expect(sent.map(({ chunks }) => chunks.map(({ shard }) => shard))).toEqual([[0], [1]]);
+  });
+
+  it('does not send what it has gathered of a shard that has lost events since', () => {
+    const { sender, shards, sent, answer } = started(2);
+    for (const shard of shards) sender.enqueue('peer', shard, new CausalContext());
+    answer();
+    sender.endSessions(shards[0] as Shard);
+    answer();
+    expect(sent.map(({ chunks }) => chunks.map(({ shard }) => shard))).toEqual([[1]]);
   });
 });
