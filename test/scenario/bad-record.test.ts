@@ -13,6 +13,7 @@ const KEY = 'k';
 const NAME = { bucket: BUCKET, key: KEY };
 /** More keys than a node keeps in memory. */
 const MANY = 80;
+const RUNS = 24;
 
 type Three = readonly [SimNode, SimNode, SimNode];
 
@@ -35,6 +36,28 @@ function written(level: 'quorum' | 'all' = 'quorum'): {
 function covers(node: SimNode, shard: number, dot: string): boolean {
   const [actor = '', counter = ''] = dot.split('-');
   return node.disk.shards.get(shard)?.context.has({ actor, counter: Number(counter) }) === true;
+}
+
+function isStripped({ disk }: SimNode, shard: number): boolean {
+  return disk.floors.get(shard)?.isEmpty === false;
+}
+
+/**
+ * The node is started again and again, and writes keys of the shard each time. A member is away that could confirm its
+ * counters, so each run leaves a gap before its events: the index is to be searched range by range.
+ */
+function writeWithGaps(cluster: SimCluster, node: SimNode, shard: number): void {
+  const { ring } = node.running?.node ?? expect.unreachable();
+  let tried = 0;
+  for (let run = 0; run < RUNS; run++) {
+    cluster.crash(node);
+    cluster.start(node);
+    cluster.run(2000);
+    while (ring.shardOf(BUCKET, `other/${tried}`) !== shard) tried++;
+    expect(mutate(cluster, node, `other/${tried++}`, put('other'), 'quorum')()).toMatchObject({ applied: true });
+  }
+  const ranges = node.disk.shards.get(shard)?.context.ranges() ?? [];
+  expect(ranges.length).toBeGreaterThan(RUNS / 2);
 }
 
 function scrub(cluster: SimCluster, node: SimNode): void {
@@ -143,4 +166,56 @@ describe('a bad record', () => {
       expect(indexChecker(cluster).check()).toEqual([]);
     }
   });
+
+  test('that is found by another owner that asks for its copy of it does not pass for a delete', () => {
+    const { cluster, three, shard, dot } = written('all');
+    const [first, second, third] = three;
+    expect(cluster.runUntil(() => three.every((node) => isStripped(node, shard)), 60_000)).toBe(true);
+    // So that it is in nobody's memory.
+    for (const node of [first, second]) {
+      cluster.crash(node);
+      node.disk.damage(shard, NAME);
+      cluster.start(node);
+    }
+    cluster.run(5000);
+    cluster.crash(third);
+    scrub(cluster, first);
+    cluster.run(20_000);
+    cluster.start(third);
+    settle(cluster);
+    for (const node of three) expect(dotsOn(node, shard, KEY)).toEqual([dot]);
+  });
+
+  test.each(['is away', 'is cut off from it'] as const)(
+    'that is missing from a comparison with a new disk is not deleted there and everywhere, while the third %s',
+    (third) => {
+      const { cluster, three, shard, dot } = written('all');
+      const [a, b, c] = three;
+      // Every owner covers it: no index names it any more.
+      expect(cluster.runUntil(() => three.every((node) => isStripped(node, shard)), 60_000)).toBe(true);
+      cluster.run(5000);
+      // The lost disk has died before the events that make the search for the lost key's in the index a long one.
+      cluster.crash(third === 'is away' ? c : a);
+      writeWithGaps(cluster, b, shard);
+      cluster.run(20_000);
+      cluster.crash(a);
+      cluster.crash(b);
+      cluster.replaceDisk(a);
+      if (third === 'is cut off from it') cluster.block(a, c);
+      b.disk.damage(shard, NAME);
+      cluster.weather = { ...FAIR_WEATHER, latencyMinMs: 0.1, latencyMaxMs: 0.2, syncMinMs: 0.1, syncMaxMs: 0.2 };
+      let found = 0;
+      cluster.observers.push({
+        event: (node, { type }) => void (found += node === b && type === 'object-lost' ? 1 : 0),
+      });
+      cluster.start(a);
+      cluster.start(b);
+      cluster.run(10_000);
+      expect(found).toBe(1);
+      cluster.start(c);
+      cluster.heal();
+      settle(cluster);
+      for (const node of three) expect(dotsOn(node, shard, KEY)).toEqual([dot]);
+    },
+  );
 });

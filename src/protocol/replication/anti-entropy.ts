@@ -102,10 +102,17 @@ export class AntiEntropy {
     this.sender.handleDropped(shard);
   }
 
-  /** A key of the shard is lost: other owners have it. */
-  handleLost(shard: Shard): void {
+  /**
+   * A record of the shard is bad: what was read of it, here or for a peer, may lack a key that the context counts, and
+   * would tell that the key is deleted.
+   */
+  handleLosing(shard: Shard): void {
     this.sender.endSessions(shard);
     shard.comparison = null;
+  }
+
+  /** A key of the shard is lost: other owners have it. */
+  handleLost(shard: Shard): void {
     for (const owner of shard.sources) this.ask(owner, shard);
     this.fetch(shard);
   }
@@ -244,12 +251,15 @@ export class AntiEntropy {
     if (shard === undefined || held.length === 0) return;
     const context = shard.context.clone();
     const items: SyncItem[] = [];
+    let isWhole = true;
     for (const name of held) {
       this.core.cells.open(shard.id, name, (cell) => {
         this.core.restamp(cell);
         const { object } = cell;
         items.push({ ...name, entries: object.entries, past: object.past, events: [] });
-        if (items.length < held.length) return;
+        // One of them may be absent for being bad here too, and the context is from before: the peer asks again.
+        if (shard.losing > 0) isWhole = false;
+        if (items.length < held.length || !isWhole) return;
         this.core.sendDurable(from, { type: 'sync-fetched', shard: shard.id, context, items });
       });
     }
@@ -373,8 +383,8 @@ export class AntiEntropy {
   }
 }
 
-function isComplete({ owned, complete, lost }: Shard): boolean {
-  return owned && complete && lost.size === 0;
+function isComplete({ owned, complete, lost, losing }: Shard): boolean {
+  return owned && complete && lost.size === 0 && losing === 0;
 }
 
 /** Whether an owner has all that is held here: only then may the copy go. */

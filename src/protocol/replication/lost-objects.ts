@@ -7,6 +7,13 @@ import type { Shard } from './shard-table.ts';
 /** Index rows read at once for a lost record. */
 const INDEX_ROWS = 4096;
 
+export interface LostObjectsHooks {
+  /** Until the loss is dealt with, what is read of the shard may lack a key whose events its context still counts. */
+  readonly onFound: (shard: Shard) => void;
+  /** The shard lacks events now that other owners have. */
+  readonly onForgotten: (shard: Shard) => void;
+}
+
 /**
  * Records of objects that are bad on this disk. A key's events are taken out of the context, as if they had never
  * arrived, and fetched again from the other owners; until then reads of the key wait, and this replica does not count.
@@ -14,13 +21,12 @@ const INDEX_ROWS = 4096;
 export class LostObjects {
   private readonly core: ReplicationCore;
   private readonly isClearing: (shard: number) => boolean;
-  private readonly onForgotten: (shard: Shard) => void;
+  private readonly hooks: LostObjectsHooks;
 
-  /** `onForgotten`: the shard lacks events now that other owners have. */
-  constructor(core: ReplicationCore, isClearing: (shard: number) => boolean, onForgotten: (shard: Shard) => void) {
+  constructor(core: ReplicationCore, isClearing: (shard: number) => boolean, hooks: LostObjectsHooks) {
     this.core = core;
     this.isClearing = isClearing;
-    this.onForgotten = onForgotten;
+    this.hooks = hooks;
   }
 
   handle(id: number, name: ObjectName): void {
@@ -29,7 +35,13 @@ export class LostObjects {
     const shard = this.core.shards.find(id);
     if (shard === undefined || this.isClearing(id)) return;
     losses.open++;
-    const close = (): void => journal.afterTurn(() => void losses.open--);
+    shard.losing++;
+    this.hooks.onFound(shard);
+    const close = (): void =>
+      journal.afterTurn(() => {
+        losses.open--;
+        shard.losing--;
+      });
     if (!this.core.cells.hold(id, name)) {
       this.core.cells.open(id, name, (cell) => {
         journal.write({ table: 'object', shard: id, name, value: cell.object });
@@ -49,7 +61,7 @@ export class LostObjects {
           this.core.shards.forget(shard, name, named, owners);
           // The bad record stays on the disk until now: a crash before this is synced must find it again.
           journal.write({ table: 'object', shard: id, name, value: null });
-          this.onForgotten(shard);
+          this.hooks.onForgotten(shard);
         }
         this.core.cells.release(name);
         close();

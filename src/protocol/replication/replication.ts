@@ -130,7 +130,10 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.stripper = new IndexStripper(this.core);
     const isClearing = (shard: number): boolean => this.clearing.has(shard);
     this.badRecords = new BadRecords(this.core, this.hints, isClearing);
-    this.lostObjects = new LostObjects(this.core, isClearing, (shard) => this.antiEntropy.handleLost(shard));
+    this.lostObjects = new LostObjects(this.core, isClearing, {
+      onFound: (shard) => this.antiEntropy.handleLosing(shard),
+      onForgotten: (shard) => this.antiEntropy.handleLost(shard),
+    });
     this.sweeper = new Sweeper(this.core, this.writer);
     this.hints.restore(restored.hints);
     for (const { shard, hint } of restored.hints) this.counterCheck.note(shard, hint.events);

@@ -29,6 +29,8 @@ export interface Shard {
   readonly open: Map<string, ObjectName>;
   /** Keys whose record was lost, until another owner's copy of them is here. */
   readonly lost: Map<string, LostKey>;
+  /** Records found bad of which the context still says, or the disk does not say yet, what is true. */
+  losing: number;
   /** Events that every owner covered once: their index rows are gone. */
   readonly floor: CausalContext;
   /** A comparison by keys that another holder conducts with this replica. */
@@ -106,6 +108,7 @@ export class ShardTable {
         repairedMs: new Map(),
         open: new Map(),
         lost: new Map(),
+        losing: 0,
         floor: restored.floors.get(id) ?? new CausalContext(),
         comparison: null,
         durableCounter: record.context.highest(actor),
@@ -313,6 +316,7 @@ export class ShardTable {
       repairedMs: new Map(),
       open: new Map(),
       lost: new Map(),
+      losing: 0,
       floor: new CausalContext(),
       comparison: null,
       durableCounter: this.counters.get(id) ?? 0,

@@ -176,7 +176,8 @@ export class SyncReceiver {
     // The same message twice: what it began goes on.
     if (other !== null && other.from === from && other.id === message.comparison) return other;
     const isTaken = other !== null && other.from !== from && other.atMs + ANSWER_TIMEOUT_MS > nowMs;
-    if (isTaken || message.floor === null) return null;
+    // A key whose record is bad would be missing from the keys here: its delete elsewhere would not be noticed.
+    if (isTaken || message.floor === null || shard.losing > 0) return null;
     const { comparison: id, floor } = message;
     shard.comparison = { from, id, floor, leaves: new Set(), atMs: nowMs };
     // What is missing here every owner covered once: this disk is not what it was.

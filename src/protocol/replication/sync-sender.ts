@@ -197,8 +197,8 @@ export class SyncSender {
   }
 
   private start(peer: NodeId, shard: Shard, context: CausalContext): void {
-    // A copy that waits for lost keys of its own would pass for their absence.
-    if (this.core.shards.find(shard.id) !== shard || shard.lost.size > 0) return;
+    // A copy that waits for lost keys of its own, or is about to, would pass for their absence.
+    if (this.core.shards.find(shard.id) !== shard || shard.lost.size > 0 || shard.losing > 0) return;
     const session = newSession(peer, shard, context, this.core.ring.digest);
     this.sessions.set(sessionId(peer, shard.id), session);
     if (session.floor !== null) this.core.counters.comparisons++;

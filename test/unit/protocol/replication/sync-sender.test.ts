@@ -38,6 +38,7 @@ function started(shardCount = 1): Bench {
     context: CausalContext.fromDots([dot(1)]),
     floor: new CausalContext(),
     lost: new Map(),
+    losing: 0,
     known: new Map(),
   })) as unknown as Shard[];
   const cell = { name: NAME, object: { entries: [entry(1)], past: null } };
