@@ -5,7 +5,19 @@ import type { ShardRecord } from '../../src/protocol/replication/record.ts';
 import { indexChecker } from '../simulation/checkers/index-rows.ts';
 import type { SimCluster, SimNode } from '../simulation/cluster.ts';
 import { FAIR_WEATHER } from '../simulation/weather.ts';
-import { ask, BUCKET, dotOf, dotsOn, formed, mutate, put, ringOf, settle } from '../support/sim-story.ts';
+import {
+  ask,
+  BUCKET,
+  DISCONNECT_MS,
+  dotOf,
+  dotsOn,
+  formed,
+  mutate,
+  put,
+  ringOf,
+  SETTLE_MS,
+  settle,
+} from '../support/sim-story.ts';
 
 /** Bugs that the simulator found around records that fail their checksum, each as the shortest story that shows it. */
 
@@ -218,4 +230,35 @@ describe('a bad record', () => {
       for (const node of three) expect(dotsOn(node, shard, KEY)).toEqual([dot]);
     },
   );
+
+  test('does not make a hint of its key forgotten that is on the disk', () => {
+    const cluster = formed(4);
+    const ring = ringOf(cluster.nodes[0] as SimNode);
+    const shard = ring.shardOf(BUCKET, KEY);
+    const holder = cluster.nodes.find(({ id }) => ring.isOwner(shard, id)) as SimNode;
+    const owners = cluster.nodes.filter((node) => node !== holder);
+    mutate(cluster, holder, KEY, put('value'), 'all')();
+    // It learns alone that it is out: it keeps its copy until the owners have it all.
+    cluster.partition([holder], owners);
+    cluster.run(DISCONNECT_MS);
+    expect(cluster.changeRing(holder, holder, { place: 'out' })).toBe(true);
+    const restart = (): void => {
+      cluster.run(1000);
+      cluster.crash(holder);
+      cluster.start(holder);
+      cluster.run(2000);
+    };
+    // In the run that has owned the shard it would take writes as a former owner.
+    restart();
+    const acknowledged = dotText(dotOf(mutate(cluster, holder, KEY, put('acknowledged'), 'one')()));
+    expect(holder.disk.hints.size).toBe(1);
+    restart();
+    holder.disk.damage(shard, NAME);
+    scrub(cluster, holder);
+    cluster.run(2000);
+    mutate(cluster, holder, KEY, { type: 'increment', by: 1 }, 'one')();
+    cluster.heal();
+    expect(cluster.runUntil(() => owners.every((node) => covers(node, shard, acknowledged)), SETTLE_MS)).toBe(true);
+    settle(cluster);
+  });
 });

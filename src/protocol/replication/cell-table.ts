@@ -85,9 +85,11 @@ export class CellTable {
     if (cell === undefined) {
       cell = this.create(shard, name);
       this.cells.set(id, cell);
+      if (this.options.tables(shard).hint) this.read(cell, { table: 'hint', shard, name });
     }
     cell.waiting ??= [];
     cell.dropped = true;
+    cell.object = ABSENT;
     cell.readsLeft++;
     return true;
   }

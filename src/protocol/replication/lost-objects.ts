@@ -64,7 +64,8 @@ export class LostObjects {
           this.hooks.onForgotten(shard);
         }
         this.core.cells.release(name);
-        close();
+        // After the operations that have waited: the key's hint may still be on its way from the disk.
+        this.core.cells.open(id, name, close);
       });
     });
   }

@@ -76,6 +76,31 @@ describe('the cell table', () => {
     expect(seen?.entries).toEqual([]);
   });
 
+  it('reads the hint of a key whose object is lost, and holds its operations until it is there too', () => {
+    const { cells, reads, open } = setup({ object: true, hint: true });
+    const hint = { entries: [], events: new CausalContext(), context: new CausalContext(), targets: ['t'] };
+    let seen: Cell['hint'] | undefined;
+    expect(cells.hold(1, { bucket: 'b', key: 'k' })).toBe(true);
+    open('k', (cell) => (seen = cell.hint));
+    expect(reads.map(({ key }) => key.table)).toEqual(['hint']);
+    cells.release({ bucket: 'b', key: 'k' });
+    expect(seen).toBeUndefined();
+    cells.handleRead(reads[0]?.id ?? 0, { table: 'hint', value: hint });
+    expect(seen).toBe(hint);
+  });
+
+  it('does not keep an object that was read before the key turned out lost', () => {
+    const { cells, reads, open } = setup({ object: true, hint: true });
+    let seen: Cell['object'] | undefined;
+    open('k', (cell) => (seen = cell.object));
+    const [object, hint] = reads;
+    cells.handleRead(object?.id ?? 0, { table: 'object', value: objectOf(1) });
+    expect(cells.hold(1, { bucket: 'b', key: 'k' })).toBe(true);
+    cells.handleRead(hint?.id ?? 0, { table: 'hint', value: null });
+    cells.release({ bucket: 'b', key: 'k' });
+    expect(seen?.entries).toEqual([]);
+  });
+
   it('forgets the objects of a dropped shard and of no other', () => {
     const { cells, open, answer } = setup();
     const seen: number[] = [];
