@@ -1,3 +1,6 @@
+import { appendFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { LocalCluster } from '../../test/support/local-cluster.ts';
 import { NamespaceNodes } from '../../test/support/namespace-nodes.ts';
 import type { WriteLoad } from '../../test/support/write-load.ts';
@@ -49,7 +52,9 @@ async function closing(close: () => Promise<void>, logs: () => string, run: () =
   try {
     return await run();
   } catch (error) {
-    console.error(logs());
+    const file = join(tmpdir(), `holdfast-acceptance-${process.pid}.log`);
+    appendFileSync(file, `${logs()}\n`);
+    console.error(`  the last lines of every node's log are in ${file}`);
     throw error;
   } finally {
     open.delete(close);

@@ -1,5 +1,6 @@
 import { hashString } from '../../src/lib/hash.ts';
 import { Prng } from '../../src/lib/prng.ts';
+import type { BucketConfig } from '../../src/protocol/catalog/record.ts';
 import type { RingChange } from '../../src/protocol/catalog/ring-record.ts';
 import type { NodeEffect, NodeInput } from '../../src/protocol/node/effect.ts';
 import { Node } from '../../src/protocol/node/node.ts';
@@ -246,6 +247,11 @@ export class SimCluster {
     });
     this.inputs(node, [{ type: 'change-ring', id, member: member.id, change, by: `an operator at ${node.name}` }]);
     return changed;
+  }
+
+  createBucket(node: SimNode, name: string, config: BucketConfig): void {
+    const id = ++this.lastRequest;
+    this.inputs(node, [{ type: 'put-bucket', id, name, config }]);
   }
 
   /** Clients of a node watch these buckets from now on. */

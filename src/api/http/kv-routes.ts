@@ -129,7 +129,7 @@ function putRoute(app: FastifyInstance, { node }: HttpContext): void {
       description:
         `The body is the value, up to ${VALUE_BYTES_MAX} bytes of any Content-Type, which is kept. 204 means: synced to ` +
         'disk on as many nodes as `w` asks for. With a Holdfast-Context the write replaces what that context has seen; ' +
-        'without one, what the coordinating node has.',
+        'without one, what the coordinating node has, and in a `siblings` bucket what a quorum has.',
       params: KEY_PARAMS,
       querystring: PUT_QUERY.schema,
       headers: { type: 'object', properties: contextHeader },

@@ -113,9 +113,10 @@ export class WriteCoordinator {
   /**
    * True where the outcome depends on what the key holds now, and this replica alone may be behind: a delete that
    * saw only an old value would be acknowledged and leave the present one. A plain put needs no read: its later
-   * timestamp prevails over what it has not seen.
+   * timestamp prevails over what it has not seen. But where all concurrent values stay, what was acknowledged before
+   * would stay beside it, as if nobody could have known of it.
    */
-  private dependsOnOthers({ mutation, context }: MutateRequest, cell: Cell): boolean {
+  private dependsOnOthers({ bucket, mutation, context }: MutateRequest, cell: Cell): boolean {
     switch (mutation.type) {
       case 'delete':
       case 'expire':
@@ -123,7 +124,8 @@ export class WriteCoordinator {
         return true;
       case 'put':
         if (mutation.onlyIf !== null || mutation.expiresAtMs === 'keep') return true;
-        return context !== null && !coversSession([this.replica.copyOf(cell)], context);
+        if (context === null) return this.core.conflictOf(bucket) === 'siblings';
+        return !coversSession([this.replica.copyOf(cell)], context);
       case 'increment':
         return false;
       // An addition takes over the key's expiry, must not make a set of a value of another type, and its acknowledgement
@@ -458,7 +460,8 @@ export class WriteCoordinator {
     if (write.answered) return;
     write.answered = true;
     this.core.counters.writesFailed++;
-    const acks = write.stored.size + write.extra.size;
+    // At `all` only owners count.
+    const acks = write.stored.size + (write.strictOnly ? 0 : write.extra.size);
     write.respond({
       type: 'failed',
       // Whatever the others say of themselves: here the write is synced, and will spread.
