@@ -345,10 +345,9 @@ export class ShardTable {
 }
 
 /**
- * True where nobody can have acknowledged anything before: this node is alone, or the shard's first bucket was created
- * under this very ring and is news here. Then this node has been an owner from the start, like one that was away since.
- * Not at a start of the process: what was on the disk may have been lost.
+ * True where the shard's first bucket was created under this very ring and is news here: this node has been an owner from
+ * the start, like one that was away since. Not at a start of the process: what was on the disk may have been lost.
  */
 function isCompleteAtBirth(ring: Placement, before: Placement | null, id: number): boolean {
-  return ring.memberCount === 1 || (before !== null && !before.knowsShard(id) && ring.isNewborn(id));
+  return before !== null && !before.knowsShard(id) && ring.isNewborn(id);
 }

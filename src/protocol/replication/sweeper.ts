@@ -75,8 +75,10 @@ export class Sweeper {
     if (row.atMs > wallMs || isOpen) return;
     const visible = new Set(liveEntries(entries, wallMs, this.core.conflictOf(row.name.bucket)));
     const expired = entries.filter((entry) => !visible.has(entry));
-    if (shard?.owned !== true || expired.length === 0) {
-      // The value it spoke of is gone or no longer ours: so is the reminder.
+    // Whoever is handed the value sweeps it; unless this node becomes an owner again before.
+    if (shard?.owned === false && expired.length > 0) return;
+    if (shard === undefined || expired.length === 0) {
+      // The value it spoke of is gone, or no longer here: so is the reminder.
       this.core.journal.write({ table: 'expiry', ...row, value: null });
       return;
     }
