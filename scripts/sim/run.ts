@@ -22,12 +22,14 @@ export interface RunOptions {
   readonly seconds: number;
   readonly nodes: number | undefined;
   readonly ring: boolean;
+  readonly buckets: boolean;
 }
 
-export function scheduleOf(seed: number, { seconds, nodes, ring }: RunOptions): Schedule {
+export function scheduleOf(seed: number, { seconds, nodes, ring, buckets }: RunOptions): Schedule {
   return drawSchedule(seed, {
     safetyMs: seconds * 1000,
     ...(ring ? { ring } : {}),
+    ...(buckets ? { buckets } : {}),
     ...(nodes === undefined ? {} : { nodes }),
   });
 }
@@ -41,8 +43,10 @@ export function run(schedule: Schedule, observers: readonly SimObserver[] = []):
     return { elapsedMs: performance.now() - startedMs, cpuMs: (user + system) / 1000 };
   };
   try {
-    const { problems, faults, history, simulatedMs } = runSchedule(schedule, { observers });
-    const { writes, acks } = history;
+    const { problems, faults, history, placed, simulatedMs } = runSchedule(schedule, { observers });
+    const all = [history, ...placed];
+    const writes = all.reduce((sum, each) => sum + each.writes, 0);
+    const acks = all.reduce((sum, each) => sum + each.acks, 0);
     return { schedule, problems, faults, writes, acks, simulatedMs, ...cost() };
   } catch (error) {
     const problem = error instanceof RunAborted ? error.message : `exception: ${stackOf(error)}`;

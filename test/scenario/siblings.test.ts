@@ -10,7 +10,7 @@ const KEY = 'cart';
 /** Four nodes, three of which own the key of a bucket that keeps concurrent values. */
 function story(): { cluster: SimCluster; owners: readonly [SimNode, SimNode, SimNode] } {
   const cluster = formed(4);
-  cluster.createBucket(cluster.nodes[0] as SimNode, SIBLINGS, {
+  cluster.putBucket(cluster.nodes[0] as SimNode, SIBLINGS, {
     consistency: 'eventual',
     conflict: 'siblings',
     replicas: 3,

@@ -137,6 +137,7 @@ export class SimCluster {
       inbox: [],
       replies: new Map(),
       ringReplies: new Map(),
+      bucketReplies: new Map(),
       turning: false,
       held: null,
       timerIsDue: false,
@@ -249,9 +250,17 @@ export class SimCluster {
     return changed;
   }
 
-  createBucket(node: SimNode, name: string, config: BucketConfig): void {
+  /** Asks a node to create a bucket. False where it refuses. */
+  putBucket(node: SimNode, name: string, config: BucketConfig): boolean {
+    const { running } = node;
+    if (running === null || running.held !== null) return false;
     const id = ++this.lastRequest;
+    let isThere = false;
+    running.bucketReplies.set(id, (outcome) => {
+      isThere = outcome.ok;
+    });
     this.inputs(node, [{ type: 'put-bucket', id, name, config }]);
+    return isThere;
   }
 
   /** Clients of a node watch these buckets from now on. */
@@ -489,7 +498,11 @@ export class SimCluster {
       case 'watch-coverage':
         for (const observer of this.observers) observer.coverage?.(node);
         break;
-      case 'bucket-reply':
+      case 'bucket-reply': {
+        const use = running.bucketReplies.get(effect.id);
+        running.bucketReplies.delete(effect.id);
+        return use?.(effect.outcome);
+      }
       case 'misbehaviour':
         return;
       case 'event':

@@ -4,6 +4,7 @@ import type { CopyLedger } from './copy-ledger.ts';
 import { type Fault, faultText } from './fault.ts';
 import { forge } from './forgery.ts';
 import { addressOf } from './network.ts';
+import { configOf, PLACED_BUCKETS, type SimBucket } from './placed-buckets.ts';
 import type { Link, SimNode } from './sim-node.ts';
 
 /** Wire versions of a node that has nothing in common with the others. */
@@ -20,6 +21,7 @@ export class FaultInjector {
   private readonly cluster: SimCluster;
   private readonly ledger: CopyLedger;
   private readonly note: (text: string) => void;
+  private readonly onBucket: (bucket: SimBucket) => void;
   /** What ends the faults that hold now. */
   private readonly ends = new Set<() => void>();
   private readonly storms = new Set<FaultOf<'storm'>>();
@@ -27,7 +29,14 @@ export class FaultInjector {
   private readonly wiped = new Set<SimNode>();
   private readonly moves = new Map<SimNode, number>();
 
-  constructor(cluster: SimCluster, ledger: CopyLedger, note: (text: string) => void) {
+  /** `onBucket`: clients may use the bucket from now on. */
+  constructor(
+    cluster: SimCluster,
+    ledger: CopyLedger,
+    note: (text: string) => void,
+    onBucket: (bucket: SimBucket) => void = () => undefined,
+  ) {
+    this.onBucket = onBucket;
     this.cluster = cluster;
     this.ledger = ledger;
     this.note = note;
@@ -119,6 +128,12 @@ export class FaultInjector {
       case 'other-version':
         this.otherVersion(node, fault);
         return true;
+      case 'create-bucket': {
+        const bucket = PLACED_BUCKETS[fault.bucket] as SimBucket;
+        if (!cluster.putBucket(node, bucket.name, configOf(bucket))) return false;
+        this.onBucket(bucket);
+        return true;
+      }
       case 'ring-out':
       case 'ring-in':
       case 'ring-weight':
@@ -216,7 +231,7 @@ export class FaultInjector {
   }
 
   private corrupt(node: SimNode, fault: FaultOf<'corrupt'>): boolean {
-    const ring = node.running?.node.ring;
+    const ring = node.running?.node.placements;
     if (ring === undefined || this.isRecovering(node)) return false;
     const { cluster } = this;
     const candidates = [...node.disk.objects].flatMap(([shard, rows]) => {

@@ -14,7 +14,7 @@ export interface FaultContext {
 /** Commands of operators, which a run has only where it is asked for them. */
 export type RingFaultType = 'ring-out' | 'ring-in' | 'ring-weight';
 /** All others but `start`, which belongs to nodes that join late. */
-export type DrawnFaultType = Exclude<FaultType, 'start' | RingFaultType>;
+export type DrawnFaultType = Exclude<FaultType, 'start' | 'create-bucket' | RingFaultType>;
 
 const FORGED_CLAIMS: readonly ForgedClaim[] = ['left', 'dead', 'alive'];
 const MINUTE_MS = 60_000;

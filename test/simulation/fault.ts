@@ -1,4 +1,5 @@
 import type { ForgedClaim } from './forgery.ts';
+import { PLACED_BUCKETS } from './placed-buckets.ts';
 
 interface Timed {
   /** How long it holds, in milliseconds of true time; less when the safety phase ends before. */
@@ -68,6 +69,8 @@ export type Fault =
   | { readonly type: 'ring-in'; readonly node: number; readonly member: number }
   /** … or to give it another weight; null: its own. */
   | { readonly type: 'ring-weight'; readonly node: number; readonly member: number; readonly weight: number | null }
+  /** A client of the node creates one of `PLACED_BUCKETS`. */
+  | { readonly type: 'create-bucket'; readonly node: number; readonly bucket: number }
   /** A member lies: it tells its peers what another has never said of itself. */
   | { readonly type: 'forge'; readonly node: number; readonly about: number; readonly claim: ForgedClaim };
 
@@ -108,6 +111,8 @@ export function faultText(fault: Fault): string {
       return `${name(fault.node)} is told that ${name(fault.member)} is in the ring`;
     case 'ring-weight':
       return `${name(fault.node)} is told that ${name(fault.member)} has weight ${fault.weight ?? 'of its own'}`;
+    case 'create-bucket':
+      return `${name(fault.node)} is asked to create bucket ${PLACED_BUCKETS[fault.bucket]?.name}`;
     case 'clock-drift':
       return `the clocks of ${name(fault.node)} run at ${fault.rate} for ${seconds(fault.forMs)}`;
     default:

@@ -6,6 +6,7 @@ import { CopyLedger } from './copy-ledger.ts';
 import type { Fault } from './fault.ts';
 import { FaultInjector } from './fault-injector.ts';
 import { FAULT_KINDS, RING_FAULT_KINDS } from './fault-kinds.ts';
+import { PLACED_BUCKETS } from './placed-buckets.ts';
 import { drawSchedule } from './schedule.ts';
 
 type Members = readonly [SimNode, SimNode, SimNode];
@@ -292,12 +293,24 @@ describe('commands of operators', () => {
 describe('schedules', () => {
   test('differ in their kinds of faults, and all kinds occur', () => {
     const kinds = Array.from({ length: 60 }, (_, seed) => {
-      const { events } = drawSchedule(seed, { safetyMs: 60_000, ring: false });
+      const { events } = drawSchedule(seed, { safetyMs: 60_000, ring: false, buckets: false });
       return new Set(events.map(({ fault }) => fault.type));
     });
     expect(new Set(kinds.flatMap((each) => [...each]))).toEqual(new Set([...Object.keys(FAULT_KINDS), 'start']));
     expect(kinds.some((each) => each.size > 8)).toBe(true);
     expect(kinds.some((each) => each.size < 4)).toBe(true);
+  });
+
+  test('create buckets where they are asked to, and are otherwise as without them', () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const { events, ...rest } = drawSchedule(seed, { safetyMs: 60_000, buckets: true });
+      const { events: others, ...plain } = drawSchedule(seed, { safetyMs: 60_000, buckets: false });
+      expect(rest).toEqual(plain);
+      const created = events.filter(({ fault }) => fault.type === 'create-bucket');
+      expect(events.filter((event) => !created.includes(event))).toEqual(others);
+      const buckets = new Set(created.map(({ fault }) => (fault.type === 'create-bucket' ? fault.bucket : -1)));
+      expect(buckets.size).toBe(PLACED_BUCKETS.length);
+    }
   });
 
   test('have commands of operators where they are asked for, and are otherwise as without them', () => {

@@ -1,6 +1,7 @@
 import type { Dot } from '../../src/protocol/causal/dot.ts';
 import type { Entries } from '../../src/protocol/causal/entry.ts';
 import type { CollectionHistory } from './collection-history.ts';
+import type { SimBucket } from './placed-buckets.ts';
 
 /** An acknowledged write of a key that is written once. */
 export interface Acknowledged {
@@ -33,6 +34,8 @@ export interface ReadResult {
 
 /** What clients did and were told. */
 export interface History {
+  /** The bucket that they used. */
+  readonly bucket: SimBucket;
   /** Acknowledged writes of keys that are written once. */
   readonly acknowledged: Map<string, Acknowledged>;
   /** Keys written once whose delete was acknowledged and had seen the acknowledged write. */

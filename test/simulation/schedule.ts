@@ -7,6 +7,7 @@ import {
   RING_FAULT_KINDS,
   type RingFaultType,
 } from './fault-kinds.ts';
+import { PLACED_BUCKETS } from './placed-buckets.ts';
 import { FAIR_WEATHER, type Weather } from './weather.ts';
 
 export { type Fault, faultText } from './fault.ts';
@@ -17,6 +18,11 @@ const CALM_MAX_MS = 3000;
 /** Until a member that was taken out is put in again. */
 const RING_AWAY_MAX_MS = 30_000;
 const RING_SEED = 0x72696e67;
+const BUCKET_SEED = 0x6275636b;
+/** Share of the runs with buckets that have a placement of their own. */
+const BUCKET_CHANCE = 0.5;
+/** Share of these that are created at several nodes at about the same time. */
+const TWICE_CHANCE = 0.4;
 /** Share of the runs in which operators change the ring. */
 const RING_CHANCE = 0.4;
 
@@ -54,6 +60,8 @@ export interface DrawOptions {
   readonly safetyMs: number;
   /** Drawn from 3 to 6 when it is not given. */
   readonly nodes?: number;
+  /** Buckets with placements of their own are created; drawn when it is not given. The rest of the run is as without them. */
+  readonly buckets?: boolean;
   /** Operators change the ring as well; drawn when it is not given. The rest of the run is as without them. */
   readonly ring?: boolean;
 }
@@ -84,6 +92,9 @@ export function drawSchedule(seed: number, options: DrawOptions): Schedule {
   if (options.ring ?? hasRingChanges) {
     events.push(...drawRingChanges({ prng: ringPrng, nodes, movable }, calmMs, safetyMs));
   }
+  const bucketPrng = new Prng(seed ^ BUCKET_SEED);
+  const hasBuckets = bucketPrng.chance(BUCKET_CHANCE);
+  if (options.buckets ?? hasBuckets) events.push(...drawBuckets(bucketPrng, nodes, calmMs, safetyMs));
   events.sort((a, b) => a.atMs - b.atMs);
   return {
     seed,
@@ -149,6 +160,16 @@ function drawRingChanges(context: FaultContext, calmMs: number, safetyMs: number
     const backMs = atMs + Math.ceil(prng.float() ** 2 * RING_AWAY_MAX_MS);
     if (backMs < calmMs + safetyMs) events.push({ atMs: backMs, fault: { ...fault, type: 'ring-in' } });
   }
+}
+
+function drawBuckets(prng: Prng, nodes: number, calmMs: number, safetyMs: number): FaultEvent[] {
+  return PLACED_BUCKETS.flatMap((_, bucket) => {
+    const atMs = Math.floor(calmMs + prng.float() ** 2 * safetyMs * 0.8);
+    const times = prng.chance(TWICE_CHANCE) ? [atMs, atMs + prng.below(40), atMs + prng.below(3000)] : [atMs];
+    return times.map(
+      (time): FaultEvent => ({ atMs: time, fault: { type: 'create-bucket', node: prng.below(nodes), bucket } }),
+    );
+  });
 }
 
 function pickWeighted(prng: Prng, weighted: readonly Weighted[], total: number): DrawnFaultType {

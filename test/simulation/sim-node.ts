@@ -1,5 +1,5 @@
 import type { NodeId } from '../../src/protocol/machine.ts';
-import type { NodeInput, RingOutcome } from '../../src/protocol/node/effect.ts';
+import type { BucketOutcome, NodeInput, RingOutcome } from '../../src/protocol/node/effect.ts';
 import type { Node } from '../../src/protocol/node/node.ts';
 import type { ClientReply } from '../../src/protocol/replication/request.ts';
 import type { FrameWriter } from '../../src/wire/message.ts';
@@ -55,6 +55,7 @@ export interface Running {
   readonly inbox: NodeInput[];
   readonly replies: Map<number, (reply: ClientReply) => void>;
   readonly ringReplies: Map<number, (outcome: RingOutcome) => void>;
+  readonly bucketReplies: Map<number, (outcome: BucketOutcome) => void>;
   /** A turn is under way: what is posted meanwhile belongs to it. */
   turning: boolean;
   /** What waits while the process is stopped or blocked; null while it runs. */

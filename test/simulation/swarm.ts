@@ -2,9 +2,11 @@ import { Prng } from '../../src/lib/prng.ts';
 import { checkConvergence } from './checkers/convergence.ts';
 import { allCheckers } from './checkers/index.ts';
 import { SimCluster } from './cluster.ts';
+import { CopyLedger } from './copy-ledger.ts';
 import { FaultInjector } from './fault-injector.ts';
 import type { History } from './history.ts';
 import type { SimObserver } from './observer.ts';
+import { DEFAULT_BUCKET, PLACED_BUCKETS } from './placed-buckets.ts';
 import { drawSchedule, type Schedule } from './schedule.ts';
 import { SessionClients, type SessionHistory } from './session-clients.ts';
 import { WatchClient } from './watch-clients.ts';
@@ -15,12 +17,17 @@ const LIVENESS_MS = 120_000;
 /** Then nothing happens for so long: views become equal, and the checkers see what an idle cluster does. */
 const QUIET_MS = 40_487;
 const HOT_KEYS = 8;
+/** How much more seldom clients use buckets with a placement of their own. */
+const PLACED_INTERVALS = 3;
+const PLACED_SEED = 0x706c6163;
 
 export interface SwarmReport {
   readonly seed: number;
   readonly schedule: Schedule;
   readonly problems: readonly string[];
+  /** Of the bucket that is there from the start, and of those created on the way. */
   readonly history: History;
+  readonly placed: readonly History[];
   readonly sessions: SessionHistory;
   /** What was done when, and what was passed over. */
   readonly faults: readonly string[];
@@ -44,18 +51,33 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
   const prng = new Prng(schedule.seed);
   const { nodes, zones, discovery, redial } = schedule;
   const cluster = new SimCluster({ seed: prng.uint32(), nodes, zones, discovery, redial });
-  const workload = new Workload(cluster, new Prng(prng.uint32()), HOT_KEYS, new Prng(prng.uint32()));
+  const ledger = new CopyLedger(cluster.nodes);
+  const workload = new Workload(cluster, {
+    bucket: DEFAULT_BUCKET,
+    ledger,
+    prng: new Prng(prng.uint32()),
+    hotKeys: HOT_KEYS,
+    collectionPrng: new Prng(prng.uint32()),
+  });
   const { history } = workload;
+  const placed = placedWorkloads(cluster, ledger, schedule.seed);
+  const histories = [history, ...placed.map((each) => each.history)];
   const sessions = new SessionClients(cluster, new Prng(prng.uint32()), history.sent);
   const watch = new WatchClient(cluster, new Prng(prng.uint32()));
-  const checkers = allCheckers(cluster, { history, sessions: sessions.history, watch });
+  const checkers = allCheckers(cluster, { histories, sessions: sessions.history, watch });
   cluster.observers.push(watch, ...checkers, ...(options.observers ?? []));
   const faults: string[] = [];
+  const begun = new Set<number>();
   const note = (text: string): void => {
     faults.push(`${(cluster.clock.nowMs / 1000).toFixed(1)} s  ${text}`);
     for (const observer of cluster.observers) observer.fault?.(text);
   };
-  const injector = new FaultInjector(cluster, workload.ledger, note);
+  const injector = new FaultInjector(cluster, ledger, note, (bucket) => {
+    const index = PLACED_BUCKETS.indexOf(bucket);
+    if (begun.has(index)) return;
+    begun.add(index);
+    placed[index]?.start(schedule.opIntervalMs * PLACED_INTERVALS);
+  });
 
   for (const node of cluster.nodes) if (!schedule.late.includes(node.index)) cluster.start(node);
   for (const { atMs, fault } of schedule.events) cluster.clock.at(atMs, () => injector.inject(fault));
@@ -67,7 +89,7 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
   cluster.run(schedule.safetyMs);
 
   note('faults stop');
-  workload.stop();
+  for (const each of [workload, ...placed]) each.stop();
   sessions.stop();
   watch.stay();
   injector.endAll();
@@ -79,17 +101,27 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
   cluster.run(QUIET_MS);
   // A value whose time has come just now is being removed.
   cluster.runUntil(() => checkConvergence(cluster).length === 0, 1000);
-  const problems = [...history.problems, ...(settled ? [] : unsettled(cluster))];
+  const problems = [...histories.flatMap((each) => each.problems), ...(settled ? [] : unsettled(cluster))];
   for (const checker of checkers) problems.push(...checker.check());
   return {
     seed: schedule.seed,
     schedule,
     problems,
     history,
+    placed: placed.map((each) => each.history),
     sessions: sessions.history,
     faults,
     simulatedMs: cluster.clock.nowMs,
   };
+}
+
+/** With draws of their own: what becomes of the other buckets is as without them. */
+function placedWorkloads(cluster: SimCluster, ledger: CopyLedger, seed: number): Workload[] {
+  const prng = new Prng(seed ^ PLACED_SEED);
+  return PLACED_BUCKETS.map((bucket) => {
+    const draws = { prng: new Prng(prng.uint32()), collectionPrng: new Prng(prng.uint32()) };
+    return new Workload(cluster, { bucket, ledger, hotKeys: HOT_KEYS, ...draws });
+  });
 }
 
 function unsettled(cluster: SimCluster): string[] {

@@ -7,8 +7,6 @@ import { WALL_START_MS } from './node-clock.ts';
 import type { SimNode } from './sim-node.ts';
 
 const encoder = new TextEncoder();
-/** As in `SimCluster`. */
-const REPLICAS = 3;
 const HOUR_MS = 3_600_000;
 /** Some pass within the run, most are far longer. */
 const TTLS_MS = [2000, 8000, HOUR_MS, 36 * HOUR_MS, 300 * 24 * HOUR_MS];
@@ -49,7 +47,8 @@ export class TimedClients {
     const mutation = { type: 'put', value, contentType: 'text/plain', expiresAtMs, onlyIf: null } as const;
     this.mutate(node, key, mutation, (reply) => {
       // Not where the node knew too little of the cluster to have asked those who count.
-      if (reply.type !== 'mutate' || reply.owners < Math.min(this.cluster.nodes.length, REPLICAS)) return undefined;
+      if (reply.type !== 'mutate' || reply.owners < Math.min(this.cluster.nodes.length, this.history.bucket.replicas))
+        return undefined;
       timed.set(key, { value: text, sentMs, ttlMs, clockErrorMs });
       return () => void timed.delete(key);
     });

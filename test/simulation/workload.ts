@@ -13,40 +13,34 @@ import { shardOf } from '../../src/protocol/ring/shard.ts';
 import type { SimCluster } from './cluster.ts';
 import { CollectionClients } from './collection-clients.ts';
 import { CollectionHistory } from './collection-history.ts';
-import { CopyLedger } from './copy-ledger.ts';
+import type { CopyLedger } from './copy-ledger.ts';
 import type { History } from './history.ts';
+import { REPLICAS, type SimBucket } from './placed-buckets.ts';
 import type { SimNode } from './sim-node.ts';
 import { TimedClients } from './timed-clients.ts';
 import type { VirtualDisk } from './virtual-disk.ts';
 
-const BUCKET = 'default';
-/** As in `SimCluster`. */
-const REPLICAS = 3;
 /** Operations on sets and maps for each on other keys. */
 const COLLECTION_SHARE = 0.35;
 /** Writes with a time to live for each operation on other keys. */
 const TIMED_SHARE = 0.05;
 const encoder = new TextEncoder();
 
+export interface WorkloadOptions {
+  readonly bucket: SimBucket;
+  readonly ledger: CopyLedger;
+  readonly prng: Prng;
+  readonly hotKeys: number;
+  /** Draws of its own, so that what clients of other keys do does not depend on these. */
+  readonly collectionPrng: Prng;
+}
+
 /** Clients on every node: keys written once, keys fought over, counters, sets, maps, deletes and reads. */
 export class Workload {
-  readonly history: History = {
-    acknowledged: new Map(),
-    deleted: new Set(),
-    timed: new Map(),
-    sent: new Map(),
-    counters: new Map(),
-    fieldCounters: new Map(),
-    collections: new CollectionHistory(),
-    answers: [],
-    problems: [],
-    writes: 0,
-    acks: 0,
-    failures: 0,
-    reads: 0,
-  };
+  readonly history: History;
   readonly ledger: CopyLedger;
   private readonly cluster: SimCluster;
+  private readonly bucket: SimBucket;
   private readonly prng: Prng;
   private readonly hotKeys: number;
   /** Draws of its own, so that what clients of other keys do does not depend on these. */
@@ -58,12 +52,15 @@ export class Workload {
   private readonly rings = new Map<VirtualDisk, Set<string>>();
   private stopped = false;
 
-  constructor(cluster: SimCluster, prng: Prng, hotKeys: number, collectionPrng: Prng) {
+  constructor(cluster: SimCluster, options: WorkloadOptions) {
+    const { prng, collectionPrng } = options;
     this.cluster = cluster;
-    this.ledger = new CopyLedger(cluster.nodes);
+    this.bucket = options.bucket;
+    this.ledger = options.ledger;
     this.prng = prng;
-    this.hotKeys = hotKeys;
+    this.hotKeys = options.hotKeys;
     this.collectionPrng = collectionPrng;
+    this.history = historyOf(options.bucket);
     this.collections = new CollectionClients(this.history, collectionPrng, (key, mutation, use) =>
       this.mutate(key, mutation, this.level(collectionPrng), use, this.anyNode(collectionPrng)),
     );
@@ -103,14 +100,20 @@ export class Workload {
     const value = `v${key}`;
     this.put(key, value, (reply, level) => {
       // Not where the node knew too little of the cluster to have asked those who count.
-      const strict =
-        reply.quorum === 'strict' && level !== 'one' && reply.owners === Math.min(this.cluster.nodes.length, REPLICAS);
+      const strict = reply.quorum === 'strict' && level !== 'one' && this.hasAskedAll(reply);
       const acknowledged = { value, dot: reply.dot, strict, ring: this.ringOf(reply.dot) };
       this.history.acknowledged.set(key, acknowledged);
       return () => {
         if (this.history.acknowledged.get(key) === acknowledged) this.history.acknowledged.delete(key);
       };
     });
+  }
+
+  /** With fewer than three copies the number of owners does not show whether the coordinator knew the others. */
+  private hasAskedAll({ owners, dot }: MutateReply): boolean {
+    const { nodes } = this.cluster;
+    if (owners !== Math.min(nodes.length, this.bucket.replicas)) return false;
+    return owners >= REPLICAS || this.coordinatorOf(dot)?.ring.members.length === nodes.length;
   }
 
   private deleteOnce(): void {
@@ -164,7 +167,7 @@ export class Workload {
     history.reads++;
     const level = this.level();
     const known = level === 'one' ? undefined : history.acknowledged.get(key);
-    this.request({ type: 'get', bucket: BUCKET, key, level, session: null }, (reply, node) => {
+    this.request({ type: 'get', bucket: this.bucket.name, key, level, session: null }, (reply, node) => {
       if (reply.type !== 'get') return;
       const counts = reply.complete && known?.strict === true && this.hasHeld(node, known.ring);
       const isExpected = counts && history.acknowledged.get(key) === known;
@@ -203,18 +206,19 @@ export class Workload {
     const { losses } = this.ledger;
     const rings = this.ringsNow();
     this.request(
-      { type: 'mutate', bucket: BUCKET, key, mutation, level, context: null },
+      { type: 'mutate', bucket: this.bucket.name, key, mutation, level, context: null },
       (reply) => {
         const takeBack = use(reply);
         if (reply.type !== 'mutate' || reply.dot === null) return;
-        const shard = shardOf(BUCKET, key, this.cluster.shards);
-        const copies = this.ledger.add(shard, { bucket: BUCKET, key }, reply.dot, takeBack ?? nothing);
+        const bucket = this.bucket.dataName;
+        const shard = shardOf(bucket, key, this.cluster.shards);
+        const copies = this.ledger.add(shard, { bucket, key }, reply.dot, takeBack ?? nothing);
         const wanted = needed(level, reply.owners);
         // Who is no longer an owner hands its copy over, and lets go of it.
         const isOther = losses !== this.ledger.losses || rings !== this.ringsNow();
         if (copies >= wanted || isOther) return;
         this.history.problems.push(
-          `durability: a write of ${key} was acknowledged when ${copies} of ${wanted} disks had it`,
+          `durability: a write of ${this.bucket.name}/${key} was acknowledged when ${copies} of ${wanted} disks had it`,
         );
       },
       node,
@@ -235,9 +239,12 @@ export class Workload {
 
   /** The ring of the node that coordinated an event. */
   private ringOf(dot: Dot | null): string | null {
-    const node = this.cluster.nodes.find(({ disk }) => disk.actor === dot?.actor);
-    const running = node?.running ?? null;
-    return running === null ? null : ringText(running.node);
+    const node = this.coordinatorOf(dot);
+    return node === undefined ? null : ringText(node);
+  }
+
+  private coordinatorOf(dot: Dot | null): Node | undefined {
+    return this.cluster.nodes.find(({ disk }) => disk.actor === dot?.actor)?.running?.node;
   }
 
   /**
@@ -264,6 +271,25 @@ export class Workload {
     const draw = prng.float();
     return draw < 0.8 ? 'quorum' : draw < 0.9 ? 'one' : 'all';
   }
+}
+
+function historyOf(bucket: SimBucket): History {
+  return {
+    bucket,
+    acknowledged: new Map(),
+    deleted: new Set(),
+    timed: new Map(),
+    sent: new Map(),
+    counters: new Map(),
+    fieldCounters: new Map(),
+    collections: new CollectionHistory(),
+    answers: [],
+    problems: [],
+    writes: 0,
+    acks: 0,
+    failures: 0,
+    reads: 0,
+  };
 }
 
 function nothing(): void {}

@@ -11,13 +11,13 @@ export function convergenceChecker(cluster: SimCluster): Checker {
 /** After faults have stopped: all owners of a shard have equal contexts and equal objects, and nobody else has any. */
 export function checkConvergence(cluster: SimCluster): string[] {
   const problems: string[] = [];
-  const ring = cluster.nodes.find(({ running }) => running !== null)?.running?.node.ring;
+  const ring = cluster.nodes.find(({ running }) => running !== null)?.running?.node.placements;
   if (ring === undefined) return ['no node is running'];
   for (const { name, running } of cluster.nodes) {
-    if (running !== null && running.node.ring.memberCount !== ring.memberCount)
-      problems.push(`${name} has another ring`);
+    if (running !== null && running.node.placements.digest !== ring.digest)
+      problems.push(`${name} has another ring or other placements`);
   }
-  for (let shard = 0; shard < ring.shards; shard++) {
+  for (const shard of ring.shardIds()) {
     const owners = ring.owners(shard);
     const held = cluster.nodes.filter(({ disk }) => disk.shards.has(shard));
     for (const { id, name } of held)
@@ -47,7 +47,7 @@ function objectsOf(node: SimCluster['nodes'][number], shard: number): Map<string
   return new Map(
     [...rows]
       .filter(({ object }) => object.entries.length > 0)
-      .map(({ name, object }) => [name.key, entriesText(object.entries)]),
+      .map(({ name, object }) => [`${name.bucket}/${name.key}`, entriesText(object.entries)]),
   );
 }
 

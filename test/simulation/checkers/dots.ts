@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { dotText } from '../../../src/protocol/causal/dot.ts';
 import type { Entry } from '../../../src/protocol/causal/entry.ts';
 import type { PeerMessage } from '../../../src/protocol/node/message.ts';
+import type { ObjectName } from '../../../src/protocol/replication/record.ts';
 import { shardOf } from '../../../src/protocol/ring/shard.ts';
 import type { SimCluster } from '../cluster.ts';
 import { type Checker, Problems } from './checker.ts';
@@ -39,12 +40,12 @@ export function dotsChecker(cluster: Pick<SimCluster, 'nodes'>): Checker {
     check: () => {
       for (const { disk } of cluster.nodes) {
         for (const rows of disk.objects.values()) {
-          for (const { name, object } of rows.values()) meanings.noteEntries(name.key, object.entries);
+          for (const { name, object } of rows.values()) meanings.noteEntries(name, object.entries);
         }
         for (const rows of disk.dots.values()) {
-          for (const { actor, counter, name } of rows.values()) meanings.note(name.key, actor, counter, null);
+          for (const { actor, counter, name } of rows.values()) meanings.note(name, actor, counter, null);
         }
-        for (const { name, hint } of disk.hints.values()) meanings.noteEntries(name.key, hint.entries);
+        for (const { name, hint } of disk.hints.values()) meanings.noteEntries(name, hint.entries);
       }
       return meanings.problems.all();
     },
@@ -59,12 +60,13 @@ class Meanings {
   /** By shard and actor, then counter. */
   private readonly seen = new Map<string, Map<number, Meaning>>();
 
-  noteEntries(key: string, entries: readonly Entry[]): void {
-    for (const entry of entries) this.note(key, entry.dot.actor, entry.dot.counter, entry);
+  noteEntries(name: ObjectName, entries: readonly Entry[]): void {
+    for (const entry of entries) this.note(name, entry.dot.actor, entry.dot.counter, entry);
   }
 
-  note(key: string, actor: string, counter: number, entry: Entry | null): void {
-    const shard = this.shardOf(key);
+  note(name: ObjectName, actor: string, counter: number, entry: Entry | null): void {
+    const shard = this.shardOf(name);
+    const key = `${name.bucket}/${name.key}`;
     const id = `${shard}/${actor}`;
     let byCounter = this.seen.get(id);
     if (byCounter === undefined) {
@@ -94,11 +96,12 @@ class Meanings {
     }
   }
 
-  private shardOf(key: string): number {
-    let shard = this.shardByKey.get(key);
+  private shardOf({ bucket, key }: ObjectName): number {
+    const id = `${bucket}/${key}`;
+    let shard = this.shardByKey.get(id);
     if (shard === undefined) {
-      shard = shardOf('default', key, this.shards ?? 1);
-      this.shardByKey.set(key, shard);
+      shard = shardOf(bucket, key, this.shards ?? 1);
+      this.shardByKey.set(id, shard);
     }
     return shard;
   }
@@ -106,14 +109,14 @@ class Meanings {
 
 function noteMessage(meanings: Meanings, message: PeerMessage): void {
   if (message.type === 'replicate') {
-    meanings.noteEntries(message.key, message.entries);
+    meanings.noteEntries(message, message.entries);
     for (const { actor, from, to } of message.events.ranges()) {
-      for (let counter = from; counter <= to; counter++) meanings.note(message.key, actor, counter, null);
+      for (let counter = from; counter <= to; counter++) meanings.note(message, actor, counter, null);
     }
   } else if (message.type === 'sync-objects') {
-    for (const { key, entries, events } of message.chunks.flatMap(({ items }) => items)) {
-      meanings.noteEntries(key, entries);
-      for (const { actor, counter } of events) meanings.note(key, actor, counter, null);
+    for (const item of message.chunks.flatMap(({ items }) => items)) {
+      meanings.noteEntries(item, item.entries);
+      for (const { actor, counter } of item.events) meanings.note(item, actor, counter, null);
     }
   }
 }

@@ -28,22 +28,23 @@ export { type Checker, RunAborted } from './checker.ts';
 
 /** What clients of all kinds did and were told. */
 export interface Clients {
-  readonly history: History;
+  /** Of each bucket. */
+  readonly histories: readonly History[];
   readonly sessions: SessionHistory;
   readonly watch: WatchState;
 }
 
 /** Everything that must hold in every run. To be attached before the first node starts. */
-export function allCheckers(cluster: SimCluster, { history, sessions, watch }: Clients): Checker[] {
+export function allCheckers(cluster: SimCluster, { histories, sessions, watch }: Clients): Checker[] {
   return [
-    durabilityChecker(cluster, history),
-    collectionsChecker(cluster, history),
+    durabilityChecker(cluster, histories),
+    collectionsChecker(cluster, histories),
     convergenceChecker(cluster),
     indexChecker(cluster),
-    readsChecker(history, sessions),
+    readsChecker(histories, sessions),
     watchesChecker(cluster, watch),
-    valuesChecker(cluster, history),
-    lifetimesChecker(cluster, history),
+    valuesChecker(cluster, histories),
+    lifetimesChecker(cluster, histories),
     dotsChecker(cluster),
     stampsChecker(cluster),
     promisesChecker(),

@@ -14,7 +14,7 @@ const decoder = new TextDecoder();
  * A value with a time to live is there until that has passed by the true clock, and gone soon after. Not in runs in which
  * two clocks were wrong at once: two that agree may be most of those that are left.
  */
-export function lifetimesChecker(cluster: SimCluster, history: History): Checker {
+export function lifetimesChecker(cluster: SimCluster, histories: readonly History[]): Checker {
   let misled = false;
   return {
     name: 'lifetimes',
@@ -23,7 +23,7 @@ export function lifetimesChecker(cluster: SimCluster, history: History): Checker
     },
     check: () => {
       const problems = new Problems('lifetimes');
-      if (!misled) look(cluster, history, problems);
+      if (!misled) for (const history of histories) look(cluster, history, problems);
       return problems.all();
     },
   };
@@ -36,19 +36,20 @@ function isWrong(cluster: SimCluster, { clock }: SimNode): boolean {
 }
 
 function look(cluster: SimCluster, history: History, problems: Problems): void {
-  const ring = cluster.nodes[0]?.running?.node.ring;
+  const ring = cluster.nodes[0]?.running?.node.placements;
   if (ring === undefined) return;
   const { nowMs } = cluster.clock;
+  const bucket = history.bucket.dataName;
   for (const [key, { value, sentMs, ttlMs, clockErrorMs }] of history.timed) {
     // The expiry is absolute, by the clock of the node that was asked.
     if (Math.abs(clockErrorMs) > DRIFT_MS) continue;
-    const shard = ring.shardOf('default', key);
+    const shard = ring.shardOf(bucket, key);
     for (const { id, name, disk } of cluster.nodes) {
       if (!ring.isOwner(shard, id)) continue;
-      const found = readRegister(disk.entriesOf(shard, { bucket: 'default', key }) ?? []);
+      const found = readRegister(disk.entriesOf(shard, { bucket, key }) ?? []);
       const isThere = found !== undefined && decoder.decode(found.payload.value) === value;
       const leftMs = sentMs + ttlMs - nowMs;
-      const text = `${key}, written at ${(sentMs / 1000).toFixed(1)} s for ${ttlMs / 1000} s,`;
+      const text = `${history.bucket.name}/${key}, written at ${(sentMs / 1000).toFixed(1)} s for ${ttlMs / 1000} s,`;
       if (!isThere && leftMs > DRIFT_MS) problems.add(`${text} is gone on ${name}`);
       if (isThere && leftMs < -DRIFT_MS) problems.add(`${text} is still on ${name}`);
     }

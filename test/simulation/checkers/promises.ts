@@ -1,6 +1,7 @@
 import type { CausalContext } from '../../../src/protocol/causal/context.ts';
 import type { NodeId } from '../../../src/protocol/machine.ts';
 import type { PeerMessage } from '../../../src/protocol/node/message.ts';
+import type { ObjectName } from '../../../src/protocol/replication/record.ts';
 import { shardOf } from '../../../src/protocol/ring/shard.ts';
 import type { SimNode } from '../sim-node.ts';
 import { type Checker, Problems } from './checker.ts';
@@ -14,15 +15,15 @@ const READS_MAX = 10_000;
  */
 export function promisesChecker(): Checker {
   const problems = new Problems('promises');
-  const keys = new Map<string, string>();
+  const keys = new Map<string, ObjectName>();
 
-  const compare = (from: SimNode, type: string, shard: number, context: CausalContext, key?: string): void => {
+  const compare = (from: SimNode, type: string, shard: number, context: CausalContext, of?: ObjectName): void => {
     const { disk, name } = from;
     const said = context.highest(disk.actor);
     if (said === 0) return;
     const synced = Math.max(disk.shards.get(shard)?.context.highest(disk.actor) ?? 0, disk.counters.get(shard) ?? 0);
     // An event that a rolled back disk had forgotten may be back with its key before the shard covers it.
-    const held = key === undefined ? synced : Math.max(synced, disk.highestOf(shard, { bucket: 'default', key }));
+    const held = of === undefined ? synced : Math.max(synced, disk.highestOf(shard, of));
     if (said > held)
       problems.add(`${name} speaks of its event ${said} of shard ${shard} in a ${type}, synced are ${held}`);
   };
@@ -48,8 +49,9 @@ export function promisesChecker(): Checker {
         case 'replicate':
           return compare(from, message.type, shardOf(message.bucket, message.key, shards), message.context);
         case 'read-reply': {
-          const key = keys.get(`${to} ${from.id} ${message.id}`);
-          if (key !== undefined) compare(from, message.type, shardOf('default', key, shards), message.context, key);
+          const of = keys.get(`${to} ${from.id} ${message.id}`);
+          if (of === undefined) break;
+          compare(from, message.type, shardOf(of.bucket, of.key, shards), message.context, of);
           break;
         }
         default:
@@ -59,7 +61,12 @@ export function promisesChecker(): Checker {
   };
 }
 
-function noteRead(keys: Map<string, string>, from: NodeId, to: NodeId, message: PeerMessage & { type: 'read' }): void {
+function noteRead(
+  keys: Map<string, ObjectName>,
+  from: NodeId,
+  to: NodeId,
+  message: PeerMessage & { type: 'read' },
+): void {
   if (keys.size >= READS_MAX) keys.clear();
-  keys.set(`${from} ${to} ${message.id}`, message.key);
+  keys.set(`${from} ${to} ${message.id}`, { bucket: message.bucket, key: message.key });
 }

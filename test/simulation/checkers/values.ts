@@ -8,23 +8,31 @@ import { type Checker, Problems } from './checker.ts';
 const decoder = new TextDecoder();
 
 /** Nothing is invented: no read has shown, and no disk holds, a value that no client has sent for that key. */
-export function valuesChecker(cluster: SimCluster, history: History): Checker {
+export function valuesChecker(cluster: SimCluster, histories: readonly History[]): Checker {
   return {
     name: 'values',
     check: () => {
       const problems = new Problems('values');
-      const look = (key: string, entries: Entries, where: string): void => {
+      const look = (history: History | undefined, key: string, entries: Entries, where: string): void => {
+        if (history === undefined) return problems.add(`${where} ${key} of a bucket that nobody uses`);
         for (const entry of believed(entries)) {
           const text = foreign(history, key, entry);
-          if (text !== null) problems.add(`${where} ${text} for ${key}, which nobody wrote`);
+          if (text !== null) problems.add(`${where} ${text} for ${history.bucket.name}/${key}, which nobody wrote`);
         }
       };
-      for (const { key, entries, atMs } of history.answers) look(key, entries, `a read at ${atMs} showed`);
+      const byBucket = new Map(histories.map((history) => [history.bucket.dataName, history]));
+      for (const history of histories) {
+        for (const { key, entries, atMs } of history.answers) look(history, key, entries, `a read at ${atMs} showed`);
+      }
       for (const { name: node, disk } of cluster.nodes) {
         for (const rows of disk.objects.values()) {
-          for (const { name, object } of rows.values()) look(name.key, object.entries, `the disk of ${node} holds`);
+          for (const { name, object } of rows.values()) {
+            look(byBucket.get(name.bucket), name.key, object.entries, `the disk of ${node} holds`);
+          }
         }
-        for (const { name, hint } of disk.hints.values()) look(name.key, hint.entries, `a hint on ${node} holds`);
+        for (const { name, hint } of disk.hints.values()) {
+          look(byBucket.get(name.bucket), name.key, hint.entries, `a hint on ${node} holds`);
+        }
       }
       return problems.all();
     },

@@ -1,4 +1,5 @@
 import type { Node } from '../../../src/protocol/node/node.ts';
+import type { ObjectName } from '../../../src/protocol/replication/record.ts';
 import { shardOf } from '../../../src/protocol/ring/shard.ts';
 import type { SimNode } from '../sim-node.ts';
 import { type Checker, Problems } from './checker.ts';
@@ -12,15 +13,15 @@ const REQUESTS_MAX = 10_000;
  */
 export function votesChecker(): Checker {
   const problems = new Problems('votes');
-  const keys = new Map<string, string>();
+  const keys = new Map<string, ObjectName>();
 
-  const compare = (from: SimNode, key: string, what: string): void => {
+  const compare = (from: SimNode, { bucket, key }: ObjectName, what: string): void => {
     const { disk, name, running } = from;
     if (running === null) return;
-    const shard = shardOf('default', key, running.node.ring.shards);
+    const shard = shardOf(bucket, key, running.node.ring.shards);
     // The disk may be behind when it has just become complete, and memory ahead when it is no longer.
     const isComplete = disk.shards.get(shard)?.complete === true || isCompleteInMemory(running.node, shard);
-    if (!isComplete) problems.add(`${name} ${what} ${key}, incomplete in shard ${shard}`);
+    if (!isComplete) problems.add(`${name} ${what} ${bucket}/${key}, incomplete in shard ${shard}`);
   };
 
   return {
@@ -30,7 +31,7 @@ export function votesChecker(): Checker {
         case 'replicate':
         case 'read':
           if (keys.size >= REQUESTS_MAX) keys.clear();
-          keys.set(`${from.id} ${to} ${message.id}`, message.key);
+          keys.set(`${from.id} ${to} ${message.id}`, { bucket: message.bucket, key: message.key });
           return;
         case 'replicate-ack': {
           const key = keys.get(`${to} ${from.id} ${message.id}`);

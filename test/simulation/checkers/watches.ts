@@ -37,7 +37,7 @@ interface Content {
 /** The versions of each key on the disks of its owners, which are all equal by now. */
 function contentOf({ nodes }: SimCluster, wallMs: number): Map<string, Content> {
   const content = new Map<string, Content>();
-  const ring = nodes.find(({ running }) => running !== null)?.running?.node.ring;
+  const ring = nodes.find(({ running }) => running !== null)?.running?.node.placements;
   for (const { id, disk } of nodes) {
     for (const [shard, records] of disk.objects) {
       if (ring?.isOwner(shard, id) !== true) continue;

@@ -1,0 +1,139 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { qualifiedName } from '../../../../src/lib/bucket-name.ts';
+import { Prng } from '../../../../src/lib/prng.ts';
+import { CausalContext } from '../../../../src/protocol/causal/context.ts';
+import type { ReplicationEffect } from '../../../../src/protocol/replication/effect.ts';
+import type { ReplicationMessage } from '../../../../src/protocol/replication/message.ts';
+import { Replication } from '../../../../src/protocol/replication/replication.ts';
+import { type PlacedClass, PlacementMap } from '../../../../src/protocol/ring/placement-map.ts';
+
+const SELF = 'self';
+const PEER = 'peer';
+const NOW = { monoMs: 0, wallMs: 1_790_000_000_000 };
+const CLASS: PlacedClass = { number: 77, replicas: 2, preferredZones: [] };
+const BUCKET = qualifiedName('b', CLASS.number);
+const DOT = { actor: '0'.repeat(15) + '1', counter: 1 };
+const EVENTS = CausalContext.fromDots([DOT]);
+
+function placements(classes: readonly PlacedClass[], newborn: readonly number[] = []): PlacementMap {
+  const members = [SELF, PEER].map((id) => ({ id, zone: '', weight: 1, in: true }));
+  return new PlacementMap({ members, shards: 4, replicas: 3, classes, newborn: new Set(newborn), gone: new Set() });
+}
+
+describe('a bucket whose placement has not been heard of', () => {
+  const shard = placements([]).shardOf(BUCKET, 'k');
+  const held =
+    placements([])
+      .shardIdsOf(BUCKET)
+      .find((id) => id !== shard) ?? 0;
+  let buckets: Set<string>;
+  let replication: Replication;
+  let effects: ReplicationEffect[];
+
+  const run = (more: readonly ReplicationEffect[]): void => {
+    for (const effect of more) {
+      effects.push(effect);
+      if (effect.type === 'persist') run(replication.handle({ type: 'persisted', id: effect.id }, NOW));
+      if (effect.type !== 'read') continue;
+      const result = { table: effect.key.table, value: null };
+      run(replication.handle({ type: 'read-done', id: effect.id, result }, NOW));
+    }
+  };
+  const tell = (message: ReplicationMessage): void => {
+    effects = [];
+    run(replication.handle({ type: 'message', from: PEER, message }, NOW));
+  };
+  const sent = (): ReplicationMessage[] =>
+    effects.flatMap((effect) => (effect.type === 'send' ? [effect.message] : []));
+  const delta: ReplicationMessage = {
+    type: 'replicate',
+    id: 1,
+    bucket: BUCKET,
+    key: 'k',
+    entries: [],
+    events: EVENTS,
+    context: EVENTS,
+    hintFor: [],
+  };
+
+  beforeEach(() => {
+    buckets = new Set(['default']);
+    effects = [];
+    replication = new Replication(
+      {
+        self: SELF,
+        actor: 'f'.repeat(16),
+        prng: new Prng(1),
+        requestTimeoutMs: 5000,
+        replicaTimeoutMs: 750,
+        antiEntropyIntervalMs: 10_000,
+        hintBytesMax: 1024 * 1024,
+        cacheBytes: 1024 * 1024,
+        maxClockDriftMs: 60_000,
+        isWatched: () => false,
+      },
+      placements([]),
+      (bucket) => (buckets.has(bucket) ? 'lww' : undefined),
+      {
+        shards: new Map([[held, { context: EVENTS.clone(), complete: true, sources: new Set() }]]),
+        floors: new Map(),
+        lost: [],
+        orphans: [],
+        isNew: true,
+        counters: new Map(),
+        hints: [],
+        hasExpiries: false,
+      },
+      NOW,
+    );
+    run(replication.handle({ type: 'peer-up', peer: PEER }, NOW));
+  });
+
+  it('is stored nowhere: not under another class, and not as a hint', () => {
+    tell(delta);
+    expect(sent()).toMatchObject([{ type: 'replicate-ack', id: 1, status: 'refused', failure: { code: 'not-ready' } }]);
+    expect(effects.some(({ type }) => type === 'persist')).toBe(false);
+  });
+
+  it('has nothing to show that would count', () => {
+    tell({ type: 'read', id: 2, bucket: BUCKET, key: 'k', dots: [] });
+    expect(sent()).toMatchObject([{ type: 'read-reply', id: 2, standing: 'none', entries: [] }]);
+  });
+
+  it('is coordinated by others', () => {
+    const request = { type: 'get', bucket: BUCKET, key: 'k', level: 'one', session: null } as const;
+    tell({ type: 'forward', id: 3, request });
+    expect(sent()).toMatchObject([
+      { type: 'forward-reply', id: 3, reply: { type: 'failed', failure: { code: 'not-ready' } } },
+    ]);
+  });
+
+  it('keeps what is on the disk, whoever covers it', () => {
+    const context = EVENTS.clone();
+    tell({ type: 'sync-context', shard: held, context, wants: false, reply: false, complete: true });
+    expect(effects.some(({ type }) => type === 'clear')).toBe(false);
+    run(replication.handleRing(placements([CLASS]), true, NOW));
+    tell({ type: 'sync-context', shard: held, context, wants: false, reply: true, complete: true });
+    const [told] = sent();
+    expect(told).toMatchObject({ type: 'sync-context', shard: held, complete: true });
+    expect(told?.type === 'sync-context' && told.context.equals(EVENTS)).toBe(true);
+  });
+
+  it.each([
+    ['complete', 'under the ring that it began with', [CLASS.number], 'stored'],
+    ['incomplete', 'under any other', [], 'partial'],
+  ])('is %s once it is heard of %s', (_word, _when, newborn, status) => {
+    buckets.add(BUCKET);
+    run(replication.handleRing(placements([CLASS], newborn), true, NOW));
+    tell(delta);
+    expect(sent()).toMatchObject([{ type: 'replicate-ack', status }]);
+    expect(effects.some(({ type }) => type === 'persist')).toBe(true);
+  });
+
+  it('is incomplete where the ring that is heard of at the same time is not the own one', () => {
+    buckets.add(BUCKET);
+    run(replication.handleRing(placements([CLASS], [CLASS.number]), false, NOW));
+    tell(delta);
+    expect(sent()).toMatchObject([{ type: 'replicate-ack', status: 'partial' }]);
+  });
+});
