@@ -14,6 +14,7 @@ function story(): { cluster: SimCluster; owners: readonly [SimNode, SimNode, Sim
     consistency: 'eventual',
     conflict: 'siblings',
     replicas: 3,
+    preferredZones: [],
     sync: 'none',
     ttlSeconds: null,
   });

@@ -110,13 +110,14 @@ describe('a bucket whose placement has not been heard of', () => {
 
   it('keeps what is on the disk, whoever covers it', () => {
     const context = EVENTS.clone();
-    tell({ type: 'sync-context', shard: held, context, wants: false, reply: false, complete: true });
+    const cover = { shard: held, context, wants: false, complete: true } as const;
+    tell({ type: 'sync-context', ring: 0, covers: [{ ...cover, reply: false }] });
     expect(effects.some(({ type }) => type === 'clear')).toBe(false);
     run(replication.handleRing(placements([CLASS]), true, NOW));
-    tell({ type: 'sync-context', shard: held, context, wants: false, reply: true, complete: true });
+    tell({ type: 'sync-context', ring: 0, covers: [{ ...cover, reply: true }] });
     const [told] = sent();
-    expect(told).toMatchObject({ type: 'sync-context', shard: held, complete: true });
-    expect(told?.type === 'sync-context' && told.context.equals(EVENTS)).toBe(true);
+    expect(told).toMatchObject({ type: 'sync-context', covers: [{ shard: held, complete: true }] });
+    expect(told?.type === 'sync-context' && told.covers[0]?.context.equals(EVENTS)).toBe(true);
   });
 
   it.each([
