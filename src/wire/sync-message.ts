@@ -1,5 +1,6 @@
 import type { CausalContext } from '../protocol/causal/context.ts';
 import { FANOUT, LEAVES } from '../protocol/causal/fingerprint-tree.ts';
+import { MEMBERSHIP_LIMITS } from '../protocol/membership/message.ts';
 import {
   type ReplicationMessage,
   type ShardCover,
@@ -7,9 +8,10 @@ import {
   type SyncChunk,
   type SyncItem,
   UNNAMED_MAX,
+  WAITS_FOR_MAX,
 } from '../protocol/replication/message.ts';
 import { SHARD_ID_MAX } from '../protocol/ring/shard.ts';
-import { type Codec, DecodeError, integer, list, nullable, record, uint32 } from './codec.ts';
+import { type Codec, DecodeError, integer, list, nullable, record, text, uint32 } from './codec.ts';
 import { DIFFERENCE_MAX, differences, recurring, scoped } from './recurring.ts';
 import { SHARDS_MAX, shardSet } from './shard-set.ts';
 import { actorId, bucketName, causalContext, contentType, keyText, objectName, valueCodecs } from './value.ts';
@@ -30,30 +32,40 @@ const buckets = recurring(bucketName);
 const contentTypes = recurring(contentType);
 const nextShard = differences(SHARD_ID_MAX);
 const nextSequence = differences(DIFFERENCE_MAX);
-const memories = [actors, buckets, contentTypes, nextShard, nextSequence];
+const nodes = recurring(text(MEMBERSHIP_LIMITS.idLengthMax));
+const memories = [actors, buckets, contentTypes, nextShard, nextSequence, nodes];
+
+/** Of a complete replica nothing: it waits for nobody. */
+const waitsFor = list(nodes.codec, WAITS_FOR_MAX);
 
 const within = valueCodecs({ actor: actors.codec, actorOrSame: actors.orNull, contentType: contentTypes.codec });
 
 const WANTS = 1;
 const REPLY = 2;
 const COMPLETE = 4;
+const FORMER = 8;
 
 const cover: Codec<ShardCover> = {
   encode: (writer, value) => {
     nextShard.codec.encode(writer, value.shard);
-    writer.byte((value.wants ? WANTS : 0) | (value.reply ? REPLY : 0) | (value.complete ? COMPLETE : 0));
+    const standing = (value.complete ? COMPLETE : 0) | (value.former ? FORMER : 0);
+    writer.byte((value.wants ? WANTS : 0) | (value.reply ? REPLY : 0) | standing);
     within.causalContext.encode(writer, value.context);
+    if (!value.complete) waitsFor.encode(writer, value.waitsFor);
   },
   decode: (reader) => {
     const id = nextShard.codec.decode(reader);
     const flags = reader.byte();
-    if (flags > (WANTS | REPLY | COMPLETE)) throw new DecodeError('an unknown flag');
+    if (flags > (WANTS | REPLY | COMPLETE | FORMER)) throw new DecodeError('an unknown flag');
+    const complete = (flags & COMPLETE) !== 0;
     return {
       shard: id,
       wants: (flags & WANTS) !== 0,
       reply: (flags & REPLY) !== 0,
-      complete: (flags & COMPLETE) !== 0,
+      complete,
+      former: (flags & FORMER) !== 0,
       context: within.causalContext.decode(reader),
+      waitsFor: complete ? [] : waitsFor.decode(reader),
     };
   },
 };

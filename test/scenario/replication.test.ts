@@ -202,12 +202,12 @@ describe('replication', () => {
     });
     // Messages on different lanes overtake each other.
     cluster.weather = { ...FAIR_WEATHER, latencyMaxMs: 20 };
-    for (let round = 0; round < 5; round++) {
+    for (let round = 0; round < 15; round++) {
       // So quick that nobody takes it for gone.
       cluster.crash(wiped);
       cluster.replaceDisk(wiped);
       cluster.start(wiped);
-      for (let i = 0; i < 2000; i++) {
+      for (let i = 0; i < 600; i++) {
         ask(cluster, coordinator, { type: 'get', bucket: BUCKET, key: 'k', level: 'all', session: null });
         cluster.run(1);
       }

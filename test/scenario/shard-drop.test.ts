@@ -96,7 +96,11 @@ class Leaver {
     this.handle({
       type: 'message',
       from,
-      message: { type: 'sync-context', ring: 1, covers: [{ shard: 0, context, wants, reply: false, complete: true }] },
+      message: {
+        type: 'sync-context',
+        ring: 1,
+        covers: [{ shard: 0, context, wants, reply: false, complete: true, former: false, waitsFor: [] }],
+      },
     });
   }
 

@@ -297,7 +297,19 @@ const FIELDS: {
   'sync-equal': fc.record({ ring: uint32, exchange: count, shards: shardSet }),
   'sync-context': fc.record({
     ring: uint32,
-    covers: few(fc.record({ shard, context, wants: fc.boolean(), reply: fc.boolean(), complete: fc.boolean() })),
+    covers: few(
+      fc
+        .record({
+          shard,
+          context,
+          wants: fc.boolean(),
+          reply: fc.boolean(),
+          complete: fc.boolean(),
+          former: fc.boolean(),
+          waitsFor: few(nodeId),
+        })
+        .map((cover) => (cover.complete ? { ...cover, waitsFor: [] } : cover)),
+    ),
   }),
   'sync-objects': fc.record({ ring: uint32, chunks: few(syncChunk) }),
   'sync-done': fc.record({ shard, ring: uint32, comparison: count, sequence: count, context }),

@@ -35,6 +35,7 @@ import {
   unspoken,
   VERSION_MAX,
 } from './ring-record.ts';
+import type { RingRecords } from './unseen-rings.ts';
 
 /** Exists in every cluster without a record; a record of that name takes its place. */
 const DEFAULT_BUCKET: BucketRecord = {
@@ -208,6 +209,11 @@ export class Catalog {
       weight: weight.value ?? own.weight,
       zone: zone.value ?? own.zone,
     }));
+  }
+
+  /** All that was said of the members, as it is now. */
+  get ringRecords(): RingRecords {
+    return new Map(this.memberRecords);
   }
 
   /** All that was said of a member, and by whom. */

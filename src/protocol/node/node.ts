@@ -6,6 +6,7 @@ import { Prng } from '../../lib/prng.ts';
 import { Catalog, type CatalogChange, type PlacementClass } from '../catalog/catalog.ts';
 import type { BucketRecord, CatalogState } from '../catalog/record.ts';
 import type { OwnSettings, RingPlace } from '../catalog/ring-record.ts';
+import { greediestRing, outnumbers, type RingRecords } from '../catalog/unseen-rings.ts';
 import type { CausalContext } from '../causal/context.ts';
 import type { ActorId } from '../causal/dot.ts';
 import type { Entries } from '../causal/entry.ts';
@@ -65,6 +66,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   /** What was last said of the clock. */
   private readonly clockTold: { wrong: boolean; doubtfulSinceMs: number | null; baseMs: number };
   private places: readonly RingPlace[];
+  private records: RingRecords;
   private placement: PlacementMap;
   private outcomesMs = Number.NEGATIVE_INFINITY;
   private effects: NodeEffect[] = [];
@@ -85,6 +87,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       this.effects.push({ type: 'persist-catalog', state: this.catalog.state() });
     }
     this.places = this.catalog.ringMembers;
+    this.records = this.catalog.ringRecords;
     this.placement = this.buildPlacement(null);
     this.membership = new Membership({
       self,
@@ -375,28 +378,39 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     const before = this.placement;
     const places = this.catalog.ringMembers;
     const differences = ringDifferences(this.places, places, (id) => this.catalog.ringRecord(id));
+    const unseen = greediestRing(this.options.self, this.records, this.catalog.ringRecords);
+    this.records = this.catalog.ringRecords;
     if (differences.length > 0) this.places = places;
     const placement = this.buildPlacement(before);
-    if (placement.digest === before.digest && differences.length === 0) return;
+    const isSame = placement.digest === before.digest && differences.length === 0;
+    if (isSame && unseen !== 'unknown') return;
     this.placement = placement;
     const corrected = this.clock.corrected(now);
+    const wasOwn = this.keptBetween(placement, unseen);
     if (differences.length === 0) {
-      // New placements, of the same members.
-      this.fromReplication(this.replication.handleRing(placement, true, corrected));
+      // New placements, of the same members, or members as they were before something that was missed.
+      this.fromReplication(this.replication.handleRing(placement, wasOwn, corrected));
       return;
     }
     const ring = placement.common;
     // Two clusters merge (often: a new node meets an old one). The larger one's copies are the cluster's;
     // members of the smaller one take their shards over anew, and hand over what they have.
-    const olds = before.common.members;
-    const joined = ring.members.filter((member) => member.in && !olds.some((old) => old.id === member.id));
-    const trusted = joined.length <= before.memberCount;
+    const isTrusted = outnumbers(before.common.members, ring.members);
     this.effects.push({
       type: 'event',
       event: { type: 'ring-changed', epoch: this.catalog.epoch(), members: ring.memberCount, differences },
     });
     this.clock.handleRing(ring.memberCount, now);
-    this.fromReplication(this.replication.handleRing(placement, trusted, this.clock.corrected(now)));
+    const isKept = isTrusted ? wasOwn : (): boolean => false;
+    this.fromReplication(this.replication.handleRing(placement, isKept, this.clock.corrected(now)));
+  }
+
+  /** Whether a shard that was and is this node's has been its own in every ring in between. */
+  private keptBetween(ring: PlacementMap, unseen: ReturnType<typeof greediestRing>): (shard: number) => boolean {
+    if (unseen === null) return () => true;
+    if (unseen === 'unknown') return () => false;
+    const greediest = ring.withMembers(unseen);
+    return (shard) => greediest.isOwner(shard, this.options.self);
   }
 
   /** What this node's configuration and disk say of it. */

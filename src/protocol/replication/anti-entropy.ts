@@ -16,6 +16,7 @@ import type {
   SyncItem,
   SyncMessage,
 } from './message.ts';
+import { WAITS_FOR_MAX } from './message.ts';
 import { nameId, type ObjectName } from './record.ts';
 import type { Replica } from './replica.ts';
 import type { Shard } from './shard-table.ts';
@@ -60,7 +61,7 @@ export class AntiEntropy {
     this.hooks = hooks;
     this.outbox = new SyncOutbox(core);
     this.digests = new DigestExchange(core, {
-      onEqual: (peer, shard, sameRing) => this.noteEqual(peer, shard, sameRing),
+      onEqual: (peer, shard) => this.noteEqual(peer, shard),
       onDiffer: (peer, shard) => this.ask(peer, shard),
     });
     this.inquiries = new Inquiries(core, {
@@ -72,7 +73,7 @@ export class AntiEntropy {
       ask: (peer, shard) => this.ask(peer, shard),
     });
     this.receiver = new SyncReceiver(core, replica, this.outbox, {
-      onSynced: (from, shard) => this.noteSynced(from, shard),
+      onSynced: (from, shard) => this.askSource(from, shard),
       onKnown: hooks.onKnown,
       onHeard: (from, shard) => this.inquiries.note(from, shard),
       onEnd: (from, shard) => this.inquiries.end(from, shard, true),
@@ -145,7 +146,13 @@ export class AntiEntropy {
     const shard = this.core.shards.find(cover.shard);
     if (shard === undefined) {
       // Nothing is held here: say so, for a peer that waits for this node before it is complete.
-      const nothing = { shard: cover.shard, context: new CausalContext(), complete: false };
+      const nothing = {
+        shard: cover.shard,
+        context: new CausalContext(),
+        complete: false,
+        former: false,
+        waitsFor: [],
+      };
       if (cover.wants || reply) this.outbox.tell(from, { ...nothing, wants: false, reply: false });
       return;
     }
@@ -161,7 +168,7 @@ export class AntiEntropy {
     // Whoever is sent objects learns from the last of them what is covered here.
     if (wants || (!sends && (cover.wants || reply))) this.tell(from, shard, { wants, reply: false });
     // Under another ring the holder may go on to vote for others behind this replica's back.
-    if (isCovered && sameRing) this.noteSynced(from, shard);
+    if (isCovered && sameRing) this.noteSynced(from, shard, cover);
     this.hooks.onKnown(shard);
   }
 
@@ -348,6 +355,8 @@ export class AntiEntropy {
       context: shard.context.clone(),
       ...asks,
       complete: isComplete(shard),
+      former: shard.former && shard.lost.size === 0 && shard.losing === 0,
+      waitsFor: isComplete(shard) ? [] : [...shard.sources].slice(0, WAITS_FOR_MAX),
     });
   }
 
@@ -356,28 +365,43 @@ export class AntiEntropy {
     return shard.owned && this.core.writable;
   }
 
-  private noteEqual(from: NodeId, shard: Shard, sameRing: boolean): void {
+  private noteEqual(from: NodeId, shard: Shard): void {
     shard.known.set(from, shard.context.clone());
-    if (sameRing) this.noteSynced(from, shard);
+    this.askSource(from, shard);
     this.hooks.onKnown(shard);
   }
 
-  private noteSynced(from: NodeId, shard: Shard): void {
-    if (!shard.sources.delete(from)) return;
-    shard.synced++;
+  /** This replica has what the source covers. What that is worth it has yet to say. */
+  private askSource(from: NodeId, shard: Shard): void {
+    if (shard.sources.has(from)) this.ask(from, shard);
+  }
+
+  private noteSynced(from: NodeId, shard: Shard, { complete, former, waitsFor }: ShardCover): void {
+    if (!shard.owned || shard.complete) return;
+    const isNew = shard.sources.delete(from);
+    if (!isNew && !shard.synced.has(from)) return;
+    shard.synced.set(from, complete || former);
+    // A source that waits itself does not have yet what those have.
+    for (const node of isNew ? waitsFor : []) {
+      if (node === this.core.options.self || shard.synced.has(node) || shard.sources.has(node)) continue;
+      shard.sources.add(node);
+      this.core.shards.touch(shard);
+      this.ask(node, shard);
+    }
     this.completeIfMet(shard);
   }
 
   /**
-   * Complete: synced with every source, or, where the others are away, with so many that every write quorum of the
-   * former owners is met in one of them.
+   * Complete: synced with every source, or, where the others are away, with so many owners, present or former, that every
+   * write quorum has one of them.
    */
   private completeIfMet(shard: Shard): void {
-    if (shard.complete || shard.lost.size > 0) return;
+    if (!shard.owned || shard.complete || shard.lost.size > 0) return;
     const { ring } = this.core;
-    const replicas = ring.replicasOf(shard.id);
-    // With one or two copies what the owners before have acknowledged may be on any single one of the sources.
-    const isMet = replicas > 2 && shard.synced > replicas / 2;
+    let met = 0;
+    for (const votes of shard.synced.values()) if (votes) met++;
+    // Of n owners a write has n / 2 + 1, and this one's vote has not counted.
+    const isMet = met > 0 && met >= Math.ceil(ring.owners(shard.id).length / 2);
     for (const source of shard.sources) if (this.core.isUp(source) || (!isMet && !ring.isGone(source))) return;
     this.hooks.onComplete(shard);
   }

@@ -151,6 +151,8 @@ export interface SyncEqualMessage {
   readonly shards: readonly number[];
 }
 
+export const WAITS_FOR_MAX = 64;
+
 /** "This is what I cover"; with `wants` also "send me what I miss"; with `reply` "tell me what you cover". */
 export interface ShardCover {
   readonly shard: number;
@@ -159,6 +161,10 @@ export interface ShardCover {
   readonly reply: boolean;
   /** The sender owns the shard, and nothing of what it covers is missing there. */
   readonly complete: boolean;
+  /** It owned the shard in the ring before this one, and nothing of that time is missing there. */
+  readonly former: boolean;
+  /** Whom the sender has still to sync with before it is complete, at most WAITS_FOR_MAX. */
+  readonly waitsFor: readonly NodeId[];
 }
 
 export interface SyncContextMessage {

@@ -139,7 +139,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     for (const { shard, hint } of restored.hints) this.counterCheck.note(shard, hint.events);
     if (restored.hasExpiries) this.sweeper.wake();
     for (const shard of restored.orphans) this.clear(shard);
-    this.core.shards.handleRing(ring, null, true);
+    this.core.shards.handleRing(ring, null, () => true);
   }
 
   /** What the parts share. */
@@ -191,13 +191,13 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     };
   }
 
-  /** Takes over a new ring; `trusted` as in `ShardTable.handleRing`. */
-  handleRing(ring: Placement, trusted: boolean, now: Instant): ReplicationEffect[] {
+  /** Takes over a new ring; `isKept` as in `ShardTable.handleRing`. */
+  handleRing(ring: Placement, isKept: (shard: number) => boolean, now: Instant): ReplicationEffect[] {
     return this.turn(now, () => {
       const before = this.core.ring;
       this.core.ring = ring;
       this.formers.handleRing(before, ring);
-      this.core.shards.handleRing(ring, before, trusted);
+      this.core.shards.handleRing(ring, before, isKept);
       const peers = new Set(this.up);
       peers.delete(this.core.options.self);
       this.antiEntropy.handleRing(peers);

@@ -13,12 +13,12 @@ export interface Shard {
   owned: boolean;
   /** False until synced with those who held the shard before this node owned it. */
   complete: boolean;
-  /** This node owned the shard until the ring changed, in this run, and was complete. */
+  /** This node owned the shard in the ring before this one, in this run, and was complete. */
   former: boolean;
   /** Whom this node must still sync with before it is complete. */
   readonly sources: Set<NodeId>;
-  /** How many of them it has synced with since it became incomplete. */
-  synced: number;
+  /** With whom it has synced since it became incomplete, and whether those were owners, or former ones, that vote. */
+  readonly synced: Map<NodeId, boolean>;
   /** What the other holders were last known to cover. */
   readonly known: Map<NodeId, CausalContext>;
   /** Owners that were complete when they last told what they cover. */
@@ -102,7 +102,7 @@ export class ShardTable {
         complete: record.complete,
         former: false,
         sources: new Set(record.complete ? [] : record.sources),
-        synced: 0,
+        synced: new Map(),
         known: new Map(),
         completeOwners: new Set(),
         repairedMs: new Map(),
@@ -193,12 +193,11 @@ export class ShardTable {
   }
 
   /**
-   * Takes over a new ring. `trusted`: this node's copies are the cluster's own, so shards it owned before stay
-   * complete; otherwise (a smaller ring merged into a larger one) it must sync with the other side first.
-   * Returns the shards that now need syncing.
+   * Takes over a new ring. `isKept`: this node's copy of the shard is the cluster's own and missed nothing, so that a
+   * shard which it owned before stays complete. Otherwise (another ring in between, which was not seen, or a smaller ring
+   * that merges into a larger one) it must sync with the other owners first.
    */
-  handleRing(ring: Placement, before: Placement | null, trusted: boolean): Shard[] {
-    const syncing: Shard[] = [];
+  handleRing(ring: Placement, before: Placement | null, isKept: (shard: number) => boolean): void {
     for (const id of ring.shardIds()) {
       const owners = ring.owners(id);
       const owned = owners.includes(this.self);
@@ -209,22 +208,29 @@ export class ShardTable {
       shard.owned = owned;
       if (!owned) {
         this.becomeHolder(shard, wasOwned);
+        const isSame = before !== null && sameNodes(before.owners(id), owners);
+        // Between its time and this ring's there was another owner, who may have voted without it.
+        if (shard.former && (wasOwned ? !isKept(id) : !isSame)) shard.former = false;
         continue;
       }
       shard.former = false;
-      if (before !== null && !trusted) shard.complete = false;
+      if (before !== null && shard.complete && !isKept(id)) shard.complete = false;
       if (shard.complete) continue;
-      for (const source of this.sourcesOf(ring, before, id)) shard.sources.add(source);
+      const sources = this.sourcesOf(ring, before, id);
+      // Who has been synced with need not be again, unless others have come who may know of writes of their own.
+      if (!wasOwned || sources.some((node) => !shard.sources.has(node) && !shard.synced.has(node)))
+        shard.synced.clear();
+      for (const node of sources) if (!shard.synced.has(node)) shard.sources.add(node);
+      for (const node of shard.sources) if (ring.isGone(node)) shard.sources.delete(node);
       if (shard.sources.size === 0) this.becomeComplete(shard);
-      else syncing.push(shard);
       this.touch(shard);
     }
-    return syncing;
   }
 
   /** No owner any more: should it become one again, the copy is of the past. */
   private becomeHolder(shard: Shard, wasOwned: boolean): void {
     if (wasOwned) shard.former = shard.complete;
+    shard.synced.clear();
     if (!shard.complete) return;
     shard.complete = false;
     this.touch(shard);
@@ -232,13 +238,14 @@ export class ShardTable {
 
   becomeComplete(shard: Shard): void {
     shard.complete = true;
-    shard.synced = 0;
+    shard.synced.clear();
     shard.sources.clear();
     this.touch(shard);
   }
 
   /** The replica lacks what the other owners have: it does not count until synced with them. */
   becomeIncomplete(shard: Shard, owners: readonly NodeId[]): void {
+    shard.synced.clear();
     for (const owner of owners) if (owner !== this.self) shard.sources.add(owner);
     if (shard.sources.size > 0) shard.complete = false;
     this.touch(shard);
@@ -310,7 +317,7 @@ export class ShardTable {
       complete,
       former: false,
       sources: new Set(),
-      synced: 0,
+      synced: new Map(),
       known: new Map(),
       completeOwners: new Set(),
       repairedMs: new Map(),
@@ -350,4 +357,8 @@ export class ShardTable {
  */
 function isCompleteAtBirth(ring: Placement, before: Placement | null, id: number): boolean {
   return before !== null && !before.knowsShard(id) && ring.isNewborn(id);
+}
+
+function sameNodes(a: readonly NodeId[], b: readonly NodeId[]): boolean {
+  return a.length === b.length && a.every((node) => b.includes(node));
 }

@@ -53,6 +53,11 @@ export class PlacementMap {
     this.digest = hashString(JSON.stringify([...rings].map(([number, ring]) => [number, ring.digest])));
   }
 
+  /** The same shards among other members. */
+  withMembers(members: readonly RingMember[]): PlacementMap {
+    return new PlacementMap({ ...this.options, members });
+  }
+
   /** The ring of buckets without a placement of their own. */
   get common(): Ring {
     return this.rings.get(0) as Ring;

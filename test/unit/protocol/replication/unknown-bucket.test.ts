@@ -110,10 +110,10 @@ describe('a bucket whose placement has not been heard of', () => {
 
   it('keeps what is on the disk, whoever covers it', () => {
     const context = EVENTS.clone();
-    const cover = { shard: held, context, wants: false, complete: true } as const;
+    const cover = { shard: held, context, wants: false, complete: true, former: false, waitsFor: [] };
     tell({ type: 'sync-context', ring: 0, covers: [{ ...cover, reply: false }] });
     expect(effects.some(({ type }) => type === 'clear')).toBe(false);
-    run(replication.handleRing(placements([CLASS]), true, NOW));
+    run(replication.handleRing(placements([CLASS]), () => true, NOW));
     tell({ type: 'sync-context', ring: 0, covers: [{ ...cover, reply: true }] });
     const [told] = sent();
     expect(told).toMatchObject({ type: 'sync-context', covers: [{ shard: held, complete: true }] });
@@ -125,7 +125,7 @@ describe('a bucket whose placement has not been heard of', () => {
     ['incomplete', 'under any other', [], 'partial'],
   ])('is %s once it is heard of %s', (_word, _when, newborn, status) => {
     buckets.add(BUCKET);
-    run(replication.handleRing(placements([CLASS], newborn), true, NOW));
+    run(replication.handleRing(placements([CLASS], newborn), () => true, NOW));
     tell(delta);
     expect(sent()).toMatchObject([{ type: 'replicate-ack', status }]);
     expect(effects.some(({ type }) => type === 'persist')).toBe(true);
@@ -133,7 +133,7 @@ describe('a bucket whose placement has not been heard of', () => {
 
   it('is incomplete where the ring that is heard of at the same time is not the own one', () => {
     buckets.add(BUCKET);
-    run(replication.handleRing(placements([CLASS], [CLASS.number]), false, NOW));
+    run(replication.handleRing(placements([CLASS], [CLASS.number]), () => false, NOW));
     tell(delta);
     expect(sent()).toMatchObject([{ type: 'replicate-ack', status: 'partial' }]);
   });

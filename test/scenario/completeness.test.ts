@@ -1,0 +1,290 @@
+import { expect, test } from 'vitest';
+import type { SimCluster, SimNode } from '../simulation/cluster.ts';
+import {
+  ask,
+  BUCKET,
+  DISCONNECT_MS,
+  formed,
+  hasRing,
+  keyWhere,
+  mutate,
+  put,
+  ringOf,
+  SETTLE_MS,
+} from '../support/sim-story.ts';
+
+/**
+ * Who may vote: a replica that answers as a complete one has all that a quorum has acknowledged before. Bugs that were
+ * found around that, each as a short story.
+ */
+
+function isComplete(node: SimNode, shard: number): boolean {
+  return node.disk.shards.get(shard)?.complete === true;
+}
+
+function read(cluster: SimCluster, node: SimNode, key: string) {
+  const reply = ask(cluster, node, { type: 'get', bucket: BUCKET, key, level: 'quorum', session: null })();
+  if (reply.type !== 'get') throw new Error(JSON.stringify(reply));
+  return { complete: reply.complete, entries: reply.entries.length };
+}
+
+/**
+ * Owners A, B, C; D is the next in line. A write is acknowledged strictly by
+ * A and C while B is cut off. A's disk is replaced, C is away: A becomes complete by syncing with B and D, and A and B
+ * answer "complete" without the write, which C has.
+ */
+test('a replica that has synced with a node that never held the shard is not complete', () => {
+  const cluster = formed(4);
+  const ring = ringOf(cluster.nodes[0] as SimNode);
+  const shard = ring.shardOf(BUCKET, 'k');
+  const [a, b, c, d] = ring.preference(shard).map((id) => cluster.nodes.find((n) => n.id === id)) as [
+    SimNode,
+    SimNode,
+    SimNode,
+    SimNode,
+  ];
+  cluster.partition([b, d], [a, c]);
+  cluster.run(DISCONNECT_MS);
+  expect(mutate(cluster, a, 'k', put('acknowledged'), 'quorum')()).toMatchObject({ type: 'mutate', quorum: 'strict' });
+  cluster.run(200);
+  cluster.crash(a);
+  cluster.crash(c);
+  cluster.replaceDisk(a);
+  cluster.heal();
+  cluster.start(a);
+  cluster.run(60_000);
+  expect(ringOf(a).memberCount).toBe(4);
+  const seen = read(cluster, a, 'k');
+  // Either it says that it may be incomplete, or it has the value.
+  expect(seen.complete && seen.entries === 0, JSON.stringify({ ...seen, aIsComplete: isComplete(a, shard) })).toBe(
+    false,
+  );
+}, 60_000);
+
+/** The same without any disk lost: a member comes in while two of the three who hold the shard are cut off. */
+test('a new owner that has synced with one holder and one that never held the shard is not complete', () => {
+  const cluster = formed(6);
+  const [op] = cluster.nodes as [SimNode, ...SimNode[]];
+  const byId = (id: string): SimNode => cluster.nodes.find((n) => n.id === id) as SimNode;
+  for (const a of cluster.nodes) {
+    const withA = ringOf(op);
+    const by = cluster.nodes.find((n) => n !== a) as SimNode;
+    expect(cluster.changeRing(by, a, { place: 'out' })).toBe(true);
+    expect(cluster.runUntil(() => hasRing(cluster, 5) && cluster.isSettled(), SETTLE_MS)).toBe(true);
+    const before = ringOf(by);
+    let found: { shard: number; others: string[]; stranger: string; kept: string } | undefined;
+    for (let shard = 0; shard < before.shards && found === undefined; shard++) {
+      if (!withA.isOwner(shard, a.id)) continue;
+      const without = withA
+        .preference(shard)
+        .filter((id) => id !== a.id)
+        .slice(0, 3);
+      const stranger = without.find((id) => !before.isOwner(shard, id));
+      const kept = withA.owners(shard).find((id) => id !== a.id && before.isOwner(shard, id));
+      if (stranger === undefined || kept === undefined) continue;
+      found = { shard, stranger, kept, others: before.owners(shard).filter((id) => id !== kept) };
+    }
+    if (found === undefined) {
+      cluster.changeRing(by, a, { place: 'in' });
+      expect(cluster.runUntil(() => hasRing(cluster, 6) && cluster.isSettled(), SETTLE_MS)).toBe(true);
+      continue;
+    }
+    const { shard, stranger, kept, others } = found;
+    const key = keyWhere(before, (each) => each === shard);
+    const away = others.map(byId);
+    const near = cluster.nodes.filter((n) => !away.includes(n));
+    cluster.partition(away, near);
+    cluster.run(DISCONNECT_MS);
+    expect(mutate(cluster, away[0] as SimNode, key, put('acknowledged'), 'quorum')()).toMatchObject({
+      quorum: 'strict',
+    });
+    cluster.run(1000);
+    expect(cluster.changeRing(byId(kept), a, { place: 'in' })).toBe(true);
+    cluster.run(60_000);
+    const seen = read(cluster, a, key);
+    expect(
+      seen.complete && seen.entries === 0,
+      JSON.stringify({ ...seen, stranger, aIsComplete: isComplete(a, shard) }),
+    ).toBe(false);
+    return;
+  }
+  throw new Error('no such shard with these ids');
+}, 60_000);
+
+/** Once before and once after any change of the ring. */
+test('a source is counted once, however often the ring changes', () => {
+  const cluster = formed(3, 3);
+  const [a, b, c] = cluster.nodes as [SimNode, SimNode, SimNode];
+  const shard = ringOf(a).shardOf(BUCKET, 'k');
+  cluster.partition([b], [a, c]);
+  const reply = mutate(cluster, a, 'k', put('acknowledged'), 'quorum')();
+  expect(reply).toMatchObject({ type: 'mutate', quorum: 'strict' });
+  cluster.run(200);
+  cluster.crash(a);
+  cluster.crash(c);
+  cluster.replaceDisk(a);
+  cluster.heal();
+  cluster.start(a);
+  cluster.run(30_000);
+  // Synced with B, C is away: not complete, as it should be.
+  expect(isComplete(a, shard)).toBe(false);
+  // A weight that moves nothing, or any other change of the ring.
+  expect(cluster.changeRing(b, b, { weight: 1.001 })).toBe(true);
+  cluster.run(30_000);
+  const seen = read(cluster, a, 'k');
+  expect(seen.complete && seen.entries === 0, JSON.stringify({ ...seen, aIsComplete: isComplete(a, shard) })).toBe(
+    false,
+  );
+}, 60_000);
+
+/** Two bad records one after the other. */
+test('a source is counted once, however many records are found bad', () => {
+  const cluster = formed(3);
+  const [a, b, c] = cluster.nodes as [SimNode, SimNode, SimNode];
+  const ring = ringOf(a);
+  const shard = ring.shardOf(BUCKET, 'k');
+  const other = keyWhere(ring, (each) => each === shard);
+  mutate(cluster, a, other, put('old'), 'all')();
+  cluster.partition([b], [a, c]);
+  expect(mutate(cluster, a, 'k', put('acknowledged'), 'quorum')()).toMatchObject({ type: 'mutate', quorum: 'strict' });
+  cluster.run(1000);
+  cluster.crash(a);
+  cluster.crash(c);
+  a.disk.damage(shard, { bucket: BUCKET, key: 'k' });
+  cluster.heal();
+  cluster.start(a);
+  cluster.run(5000);
+  a.disk.scrub((at, name) => cluster.reportLost(a, at, name));
+  cluster.run(30_000);
+  for (let i = 0; i < 3; i++) {
+    a.disk.damage(shard, { bucket: BUCKET, key: other });
+    for (let j = 0; j < 100; j++)
+      ask(cluster, a, { type: 'get', bucket: BUCKET, key: `x${j}`, level: 'one', session: null })();
+    a.disk.scrub((at, name) => cluster.reportLost(a, at, name));
+    cluster.run(20_000);
+  }
+  const seen = read(cluster, a, 'k');
+  expect(seen.complete && seen.entries === 0, JSON.stringify({ ...seen, aIsComplete: isComplete(a, shard) })).toBe(
+    false,
+  );
+}, 60_000);
+
+/**
+ * A member is taken out of the ring and put back while it is away: it has never seen a ring without itself, goes on as
+ * complete with the copy of before, and votes at once. No disk is lost.
+ */
+for (const how of ['cut off', 'down'] as const) {
+  test(`a member that was out of the ring while it was ${how} does not vote before it has resynced`, () => {
+    const cluster = formed(5);
+    const ring = ringOf(cluster.nodes[0] as SimNode);
+    const byId = (id: string): SimNode => cluster.nodes.find((n) => n.id === id) as SimNode;
+    const shard = ring.shardOf(BUCKET, 'k');
+    const [x, b, c] = ring.owners(shard).map(byId) as [SimNode, SimNode, SimNode];
+    const others = cluster.nodes.filter((n) => n !== x);
+    if (how === 'down') cluster.crash(x);
+    else cluster.partition([x], others);
+    cluster.run(20_000);
+    // X out: D takes its place, and has it all.
+    expect(cluster.changeRing(b, x, { place: 'out' })).toBe(true);
+    expect(cluster.runUntil(() => others.every((n) => ringOf(n).memberCount === 4), SETTLE_MS)).toBe(true);
+    cluster.run(60_000);
+    const now = ringOf(b).owners(shard);
+    expect(now).toContain(b.id);
+    expect(now).toContain(c.id);
+    const d = byId(now.find((id) => id !== b.id && id !== c.id) as string);
+    const e = others.find((n) => ![b, c, d].includes(n)) as SimNode;
+    expect(d.disk.shards.get(shard)?.complete).toBe(true);
+    // A strict write by B and D while C and E are cut off.
+    cluster.partition([x], [c, e], [b, d]);
+    cluster.run(20_000);
+    expect(mutate(cluster, b, 'k', put('acknowledged'), 'quorum')()).toMatchObject({ quorum: 'strict' });
+    cluster.run(1000);
+    // X in again: an operator says so at E.
+    expect(cluster.changeRing(e, x, { place: 'in' })).toBe(true);
+    cluster.run(20_000);
+    // X is back, on the side of C and E.
+    cluster.heal();
+    cluster.partition([x, c, e], [b, d]);
+    if (how === 'down') cluster.start(x);
+    cluster.run(20_000);
+    expect([x, c, e].map((n) => n.running?.node.ringEpoch)).toEqual(Array(3).fill(e.running?.node.ringEpoch));
+    const reply = ask(cluster, x, { type: 'get', bucket: BUCKET, key: 'k', level: 'quorum', session: null })();
+    if (reply.type !== 'get') throw new Error(JSON.stringify(reply));
+    const seen = {
+      complete: reply.complete,
+      entries: reply.entries.length,
+      xIsComplete: x.disk.shards.get(shard)?.complete,
+    };
+    expect(seen.complete && seen.entries === 0, JSON.stringify(seen)).toBe(false);
+  }, 60_000);
+}
+
+/**
+ * X is taken out and holds its copy, since one owner is down. One of its records goes bad and is fetched again; equal
+ * digests then make the copy "complete" although X owns nothing. When X is put back it votes at once, with that copy.
+ */
+test('a replica that is held for others does not become complete', () => {
+  const cluster = formed(5);
+  const byId = (id: string): SimNode => cluster.nodes.find((n) => n.id === id) as SimNode;
+  const ring = ringOf(cluster.nodes[0] as SimNode);
+  const shard = ring.shardOf(BUCKET, 'k');
+  const other = keyWhere(ring, (each) => each === shard);
+  const [x, b, c] = ring.owners(shard).map(byId) as [SimNode, SimNode, SimNode];
+  mutate(cluster, x, other, put('old'), 'all')();
+  cluster.run(30_000);
+  cluster.crash(c);
+  cluster.run(20_000);
+  expect(cluster.changeRing(b, x, { place: 'out' })).toBe(true);
+  expect(
+    cluster.runUntil(() => cluster.nodes.every((n) => n.running === null || ringOf(n).memberCount === 4), SETTLE_MS),
+  ).toBe(true);
+  cluster.run(60_000);
+  const now = ringOf(b).owners(shard);
+  const d = byId(now.find((id) => ![b.id, c.id].includes(id)) as string);
+  const e = cluster.nodes.find((n) => ![x, b, c, d].includes(n)) as SimNode;
+  expect([now.includes(b.id), now.includes(c.id), now.includes(x.id)]).toEqual([true, true, false]);
+  // C is down: X holds its copy.
+  expect(x.disk.shards.get(shard)?.complete).toBe(false);
+  cluster.crash(x);
+  cluster.start(x);
+  x.disk.damage(shard, { bucket: BUCKET, key: other });
+  cluster.run(5000);
+  x.disk.scrub((at, name) => cluster.reportLost(x, at, name));
+  cluster.run(900_000);
+  const heldAsComplete = x.disk.shards.get(shard)?.complete;
+  // A strict write by B and D while X and E are cut off.
+  cluster.partition([x, e], [b, d], [c]);
+  cluster.run(20_000);
+  expect(mutate(cluster, b, 'k', put('acknowledged'), 'quorum')()).toMatchObject({ quorum: 'strict' });
+  cluster.run(1000);
+  cluster.heal();
+  cluster.partition([x, c, e], [b, d]);
+  expect(cluster.changeRing(e, x, { place: 'in' })).toBe(true);
+  cluster.start(c);
+  cluster.run(30_000);
+  const reply = ask(cluster, x, { type: 'get', bucket: BUCKET, key: 'k', level: 'quorum', session: null })();
+  if (reply.type !== 'get') throw new Error(JSON.stringify(reply));
+  expect({ heldAsComplete, wrong: reply.complete && reply.entries.length === 0 }).toEqual({
+    heldAsComplete: false,
+    wrong: false,
+  });
+}, 60_000);
+
+/** Two of four die for good, and the operator removes them: "it is not waited for any more" (ring-record.ts). */
+test('members that are removed are not waited for', () => {
+  const cluster = formed(4);
+  const [a, b, c, d] = cluster.nodes as [SimNode, SimNode, SimNode, SimNode];
+  cluster.crash(c);
+  cluster.crash(d);
+  cluster.run(20_000);
+  for (const dead of [c, d]) expect(cluster.changeRing(a, dead, { place: 'removed' })).toBe(true);
+  expect(cluster.runUntil(() => [a, b].every((n) => ringOf(n).memberCount === 2), SETTLE_MS)).toBe(true);
+  cluster.run(600_000);
+  const open = [a, b].map((n) => n.running?.node.replicationStats().shards.transferring);
+  let incomplete = 0;
+  for (let i = 0; i < 64; i++) {
+    const reply = ask(cluster, a, { type: 'get', bucket: BUCKET, key: `k${i}`, level: 'quorum', session: null })();
+    if (reply.type !== 'get' || !reply.complete) incomplete++;
+  }
+  expect({ open, incomplete }, 'ten minutes later').toEqual({ open: [0, 0], incomplete: 0 });
+}, 60_000);
