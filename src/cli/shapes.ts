@@ -61,6 +61,16 @@ export const RING = z.object({
   replicas: count,
   members: z.array(RING_MEMBER),
   changing: z.object({ shards: count, moved: count.optional() }).nullable(),
+  placements: z
+    .array(
+      z.object({
+        replicas: count,
+        preferredZones: z.array(z.string()),
+        buckets: z.array(z.string()),
+        members: z.array(z.object({ name: z.string(), shards: count })),
+      }),
+    )
+    .optional(),
 });
 
 export type Ring = z.infer<typeof RING>;
@@ -70,6 +80,7 @@ const BUCKET = z.object({
   consistency: z.string(),
   conflict: z.string(),
   replicas: count,
+  preferredZones: z.array(z.string()).optional(),
   sync: z.string(),
   ttlSeconds: count.nullable(),
 });

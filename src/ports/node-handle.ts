@@ -105,6 +105,17 @@ export interface RingView {
    * null when it is at rest.
    */
   readonly changing: { readonly shards: number; readonly moved: number } | null;
+  /** Placements that buckets have of their own: each has as many shards again, and owners of its own. */
+  readonly placements: readonly PlacementView[];
+}
+
+/** Who holds the buckets of one placement. */
+export interface PlacementView {
+  readonly replicas: number;
+  readonly preferredZones: readonly string[];
+  readonly buckets: readonly string[];
+  /** Members that are in, and the shards of this placement that each owns. */
+  readonly members: readonly { readonly name: string; readonly peerId: string; readonly shards: number }[];
 }
 
 export interface LocateView {

@@ -1,5 +1,14 @@
+import { classOf } from '../lib/bucket-name.ts';
 import { failure, HoldfastError } from '../lib/failure.ts';
-import type { BucketView, LocateView, MemberView, NodeStatus, RingMemberView } from '../ports/node-handle.ts';
+import type {
+  BucketView,
+  LocateView,
+  MemberView,
+  NodeStatus,
+  PlacementView,
+  RingMemberView,
+  RingView,
+} from '../ports/node-handle.ts';
 import type { BucketRecord } from '../protocol/catalog/record.ts';
 import type { NodeId } from '../protocol/machine.ts';
 import type { Member } from '../protocol/membership/member.ts';
@@ -46,7 +55,7 @@ export function nameOf(node: Node, id: NodeId): string {
   return node.member(id)?.profile.name ?? id;
 }
 
-export function ringMemberViews(node: Node): RingMemberView[] {
+function ringMemberViews(node: Node): RingMemberView[] {
   return node.ringPlaces.map(({ id, in: isIn, place, weight, zone }) => ({
     name: nameOf(node, id),
     peerId: id,
@@ -55,6 +64,29 @@ export function ringMemberViews(node: Node): RingMemberView[] {
     weight,
     zone,
     shards: node.ring.shardsOf(id).length,
+  }));
+}
+
+export function ringView(node: Node, changing: RingView['changing']): RingView {
+  const { shards, replicas } = node.ring;
+  const members = ringMemberViews(node);
+  return { epoch: node.ringEpoch, shards, replicas, members, changing, placements: placementViews(node) };
+}
+
+/** In the order of their classes. */
+function placementViews(node: Node): PlacementView[] {
+  const named = node.buckets.map(({ name }) => ({ name, shardClass: classOf(node.dataName(name) ?? name) }));
+  return node.placementClasses.map(({ number, replicas, preferredZones }) => ({
+    replicas,
+    preferredZones,
+    buckets: named.filter(({ shardClass }) => shardClass === number).map(({ name }) => name),
+    members: node.ringPlaces
+      .filter((place) => place.in)
+      .map(({ id }) => ({
+        name: nameOf(node, id),
+        peerId: id,
+        shards: node.placements.ringOf(number)?.shardsOf(id).length ?? 0,
+      })),
   }));
 }
 

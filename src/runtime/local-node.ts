@@ -28,15 +28,7 @@ import type { ClientReply, ClientRequest, ReplyOf } from '../protocol/replicatio
 import { WIRE_VERSION } from '../wire/message.ts';
 import { ChangeLog } from './change-log.ts';
 import { claimAuthority } from './claim-authority.ts';
-import {
-  bucketView,
-  clockView,
-  findRingMember,
-  locateView,
-  memberView,
-  nameOf,
-  ringMemberViews,
-} from './cluster-views.ts';
+import { bucketView, clockView, findRingMember, locateView, memberView, nameOf, ringView } from './cluster-views.ts';
 import { DiskCare } from './disk-care.ts';
 import { Driver } from './driver.ts';
 import { EventLog } from './event-log.ts';
@@ -302,14 +294,8 @@ export class LocalNode implements NodeHandle {
   }
 
   ring(): RingView {
-    const { ring, ringEpoch } = this.node;
-    return {
-      epoch: ringEpoch,
-      shards: ring.shards,
-      replicas: ring.replicas,
-      members: ringMemberViews(this.node),
-      changing: this.progress.observe(this.node.replicationStats().shards.transferring),
-    };
+    const { shards } = this.node.replicationStats();
+    return ringView(this.node, this.progress.observe(shards.transferring));
   }
 
   async changeRing(member: string, change: RingChange, from: string): Promise<RingMemberView> {

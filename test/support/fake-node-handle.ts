@@ -181,6 +181,7 @@ export class FakeNodeHandle implements NodeHandle {
       replicas: 1,
       members: [...this.ringMembers],
       changing: null,
+      placements: [],
     };
   }
 

@@ -228,6 +228,23 @@ export const RING_SCHEMA = object({
     ),
     description: 'Null: this node is at rest. Each node speaks for itself.',
   },
+  placements: {
+    type: 'array',
+    description: 'Placements that buckets have of their own: each has as many shards again.',
+    items: object({
+      replicas: integer(),
+      preferredZones: { type: 'array', items: { type: 'string' } },
+      buckets: { type: 'array', items: { type: 'string' }, description: 'Those that have it.' },
+      members: {
+        type: 'array',
+        items: object({
+          name: { type: 'string' },
+          peerId: { type: 'string' },
+          shards: integer('Shards that it owns.'),
+        }),
+      },
+    }),
+  },
 });
 
 export const LOCATE_SCHEMA = object({

@@ -1,4 +1,4 @@
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { bucketPath } from '../client.ts';
 import type { CliContext } from '../context.ts';
 import { examples, ttlOption, wholeNumber } from '../options.ts';
@@ -8,11 +8,12 @@ import { fieldsText, tableText } from '../table.ts';
 import { durationText, printable } from '../text.ts';
 
 const PATH = '/v1/buckets';
-const HEAD = ['NAME', 'CONSISTENCY', 'CONFLICT', 'REPLICAS', 'SYNC', 'TTL'];
+const HEAD = ['NAME', 'CONSISTENCY', 'CONFLICT', 'REPLICAS', 'ZONES', 'SYNC', 'TTL'];
 
 interface CreateOptions {
   readonly conflict: string;
   readonly replicas?: number;
+  readonly preferredZones?: readonly string[];
   readonly sync: string;
   readonly ttl?: number;
 }
@@ -38,6 +39,7 @@ function addList(bucket: Command, context: CliContext): void {
         printable(one.consistency),
         printable(one.conflict),
         String(one.replicas),
+        zonesText(one),
         printable(one.sync),
         ttlText(one),
       ]);
@@ -56,9 +58,15 @@ function addCreate(bucket: Command, context: CliContext): void {
         .default('lww'),
     )
     .addOption(
-      new Option('--replicas <n>', 'copies of each key, recorded for later versions (default: 3)').argParser(
+      new Option('--replicas <n>', 'copies of each key (default: as the cluster is configured)').argParser(
         wholeNumber(1, 7),
       ),
+    )
+    .addOption(
+      new Option(
+        '--preferred-zones <zones>',
+        'zones whose members hold the copies as far as there are enough: a,b',
+      ).argParser(zonesOf),
     )
     .addOption(
       new Option('--sync <direction>', 'exchange with a hub').choices(['none', 'up', 'down', 'both']).default('none'),
@@ -66,12 +74,17 @@ function addCreate(bucket: Command, context: CliContext): void {
     .addOption(ttlOption('values expire after so many seconds (default: never)'))
     .addHelpText(
       'after',
-      examples('holdfast bucket create readings --ttl 86400', 'holdfast bucket create carts --conflict siblings'),
+      examples(
+        'holdfast bucket create readings --ttl 86400',
+        'holdfast bucket create carts --conflict siblings',
+        'holdfast bucket create camera --replicas 2 --preferred-zones hall-1',
+      ),
     )
     .action(async (name: string, options: CreateOptions, command: Command) => {
       const { client, terminal, json } = openSession(command, context);
-      const { conflict, replicas, sync, ttl } = options;
-      const body = JSON.stringify({ consistency: 'eventual', conflict, replicas, sync, ttlSeconds: ttl ?? null });
+      const { conflict, replicas, preferredZones, sync, ttl } = options;
+      const placement = { replicas, preferredZones };
+      const body = JSON.stringify({ consistency: 'eventual', conflict, ...placement, sync, ttlSeconds: ttl ?? null });
       const headers = { 'Content-Type': 'application/json' };
       const answer = await client.json(bucketPath(PATH, name), { method: 'PUT', headers, body });
       await (json ? terminal.json(answer) : terminal.line(`bucket ${printable(name)} is there`));
@@ -95,11 +108,22 @@ function addShow(bucket: Command, context: CliContext): void {
           ['consistency', printable(one.consistency)],
           ['conflict', printable(one.conflict)],
           ['replicas', String(one.replicas)],
+          ['preferred zones', zonesText(one)],
           ['sync', printable(one.sync)],
           ['ttl', ttlText(one)],
         ]),
       );
     });
+}
+
+function zonesText({ preferredZones = [] }: Bucket): string {
+  return preferredZones.length === 0 ? '-' : preferredZones.map(printable).join(', ');
+}
+
+function zonesOf(text: string): string[] {
+  const zones = text.split(',').map((zone) => zone.trim());
+  if (zones.every((zone) => zone.length > 0 && zone.length <= 64) && zones.length <= 8) return zones;
+  throw new InvalidArgumentError('Name up to 8 zones of at most 64 characters, with commas between them.');
 }
 
 function ttlText({ ttlSeconds }: Bucket): string {

@@ -169,7 +169,25 @@ function ringText(terminal: Terminal, ring: Ring): string {
   const title = `epoch ${epoch}, ${plural(shards, 'shard')}, ${plural(replicas, 'replica')}, ${stateText(terminal, ring)}`;
   const removed = ring.members.length - members.length;
   const rest = removed === 0 ? '' : `\n\n${plural(removed, 'member')} removed for good (--json lists all)`;
-  return `${title}\n\n${tableText(terminal, HEAD, rows, ['WEIGHT', 'SHARDS', 'OF FAIR SHARE'])}${rest}`;
+  const table = tableText(terminal, HEAD, rows, ['WEIGHT', 'SHARDS', 'OF FAIR SHARE']);
+  return `${title}\n\n${table}${rest}${placementsText(terminal, ring)}`;
+}
+
+/** The placements that buckets have of their own: a column for each. */
+function placementsText(terminal: Terminal, { placements = [] }: Ring): string {
+  if (placements.length === 0) return '';
+  const list = placements.map(({ replicas, preferredZones, buckets }, i) => {
+    const zones = preferredZones.length === 0 ? '' : `, zones ${preferredZones.map(printable).join(', ')} first`;
+    return `  ${i + 1}  ${plural(replicas, 'replica')}${zones}: ${buckets.map(printable).join(', ')}`;
+  });
+  const names = [...new Set(placements.flatMap(({ members }) => members.map(({ name }) => name)))].sort();
+  const rows = names.map((name) => [
+    printable(name),
+    ...placements.map(({ members }) => String(members.find((member) => member.name === name)?.shards ?? 0)),
+  ]);
+  const numbers = placements.map((_, i) => `SHARDS ${i + 1}`);
+  const table = tableText(terminal, ['NAME', ...numbers], rows, numbers);
+  return `\n\nbuckets with a placement of their own\n${list.join('\n')}\n\n${table}`;
 }
 
 function stateText(terminal: Terminal, { changing }: Ring): string {

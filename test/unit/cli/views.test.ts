@@ -201,6 +201,40 @@ describe('ring', () => {
     `);
   });
 
+  it('prints who holds the buckets with placements of their own', async () => {
+    const placements = [
+      {
+        replicas: 1,
+        preferredZones: [],
+        buckets: ['camera', 'scratch'],
+        members: [
+          { name: 'b', peerId: 'B', shards: 130 },
+          { name: 'a', peerId: 'A', shards: 126 },
+        ],
+      },
+      {
+        replicas: 2,
+        preferredZones: ['north'],
+        buckets: ['meters'],
+        members: [
+          { name: 'a', peerId: 'A', shards: 256 },
+          { name: 'b', peerId: 'B', shards: 200 },
+        ],
+      },
+    ];
+    const { out } = await show(['ring'], { ...RING, placements }, { env: { LANG: 'C.UTF-8' } });
+    expect(out.slice(out.indexOf('buckets with'))).toMatchInlineSnapshot(`
+      "buckets with a placement of their own
+        1  1 replica: camera, scratch
+        2  2 replicas, zones north first: meters
+
+      NAME  SHARDS 1  SHARDS 2
+      a          126       256
+      b          130       200
+      "
+    `);
+  });
+
   it('draws bars of # where the terminal has no UTF-8', async () => {
     const { out } = await show(['ring'], RING, { env: { LC_ALL: 'C', LANG: 'C.UTF-8' } });
     expect(out).toContain('#'.repeat(24));
@@ -209,6 +243,12 @@ describe('ring', () => {
 });
 
 describe('bucket', () => {
+  it.each(['', 'a,,b', 'a,'.repeat(8) + 'a', 'z'.repeat(65)])('create refuses the zones %j', async (zones) => {
+    const { status, err } = await run(['bucket', 'create', 'b', '--preferred-zones', zones]);
+    expect(status).toBe(2);
+    expect(err).toContain('Name up to 8 zones');
+  });
+
   const bucket = {
     name: 'default',
     consistency: 'eventual',
@@ -219,23 +259,25 @@ describe('bucket', () => {
   };
 
   it('list prints a table', async () => {
-    const buckets = [bucket, { ...bucket, name: 'readings', sync: 'none', ttlSeconds: 86_400 }];
+    const placement = { replicas: 2, preferredZones: ['hall-1', 'hall-2'] };
+    const buckets = [bucket, { ...bucket, ...placement, name: 'readings', sync: 'none', ttlSeconds: 86_400 }];
     expect((await show(['bucket', 'list'], { buckets })).out).toMatchInlineSnapshot(`
-      "NAME      CONSISTENCY  CONFLICT  REPLICAS  SYNC  TTL
-      default   eventual     lww              3  up    never
-      readings  eventual     lww              3  none  1 d
+      "NAME      CONSISTENCY  CONFLICT  REPLICAS  ZONES           SYNC  TTL
+      default   eventual     lww              3  -               up    never
+      readings  eventual     lww              2  hall-1, hall-2  none  1 d
       "
     `);
   });
 
   it('show prints fields', async () => {
     expect((await show(['bucket', 'show', 'default'], bucket)).out).toMatchInlineSnapshot(`
-      "name         default
-      consistency  eventual
-      conflict     lww
-      replicas     3
-      sync         up
-      ttl          never
+      "name             default
+      consistency      eventual
+      conflict         lww
+      replicas         3
+      preferred zones  -
+      sync             up
+      ttl              never
       "
     `);
     expect(node?.requests[0]?.url).toBe('/v1/buckets/default');
@@ -243,7 +285,19 @@ describe('bucket', () => {
 
   it('create sends the settings', async () => {
     const { status, out } = await show(
-      ['bucket', 'create', 'carts', '--conflict', 'siblings', '--replicas', '5', '--ttl', '60'],
+      [
+        'bucket',
+        'create',
+        'carts',
+        '--conflict',
+        'siblings',
+        '--replicas',
+        '5',
+        '--ttl',
+        '60',
+        '--preferred-zones',
+        'b, a',
+      ],
       { ...bucket, name: 'carts' },
     );
     expect([status, out]).toEqual([0, 'bucket carts is there\n']);
@@ -252,6 +306,7 @@ describe('bucket', () => {
       consistency: 'eventual',
       conflict: 'siblings',
       replicas: 5,
+      preferredZones: ['b', 'a'],
       sync: 'none',
       ttlSeconds: 60,
     });

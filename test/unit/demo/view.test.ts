@@ -84,6 +84,7 @@ function stateOfOutage(nodes = 5): DemoState {
     replicas: 3,
     members: names.map((name) => ({ name, peerId: name, in: true, place: 'in', weight: 1, zone: '', shards: 150 })),
     changing: null,
+    placements: [],
   };
   Object.assign(state.chapters[0] ?? {}, { startMs: 0, endMs: 2000 });
   Object.assign(state.chapters[1] ?? {}, { startMs: 2000, endMs: 9000 });
