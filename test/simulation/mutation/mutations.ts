@@ -49,6 +49,22 @@ const HALVES: Partial<Schedule> = {
   ],
 };
 
+/** Who is cut off hears at once of a bucket, and that it was out of the ring since that was created. */
+const BORN_WITHOUT: Partial<Schedule> = {
+  nodes: 4,
+  late: [],
+  // Slow enough that clients read before what is missing has come.
+  weather: { ...FAIR_WEATHER, latencyMinMs: 100, latencyMaxMs: 200, syncMinMs: 50, syncMaxMs: 200 },
+  opIntervalMs: 6,
+  safetyMs: 30_000,
+  events: [
+    { atMs: 8000, fault: { type: 'partition', groups: [[0, 1, 2], [3]], forMs: 12_000 } },
+    { atMs: 17_500, fault: { type: 'create-bucket', node: 0, bucket: 0 } },
+    { atMs: 18_000, fault: { type: 'ring-out', node: 0, member: 3 } },
+    { atMs: 19_900, fault: { type: 'ring-in', node: 0, member: 3 } },
+  ],
+};
+
 /** Long enough to be suspected, too short to be declared dead. */
 const SHORT_CUT: Partial<Schedule> = {
   nodes: 3,
@@ -500,6 +516,19 @@ const REPLICATION: readonly Mutation[] = [
   },
 ];
 
+const PLACEMENTS: readonly Mutation[] = [
+  {
+    name: 'a bucket that is not known is stored with those of the common placement',
+    file: 'protocol/ring/placement-map.ts',
+    find: '    return shardOf(bucket, key, this.shards);',
+    replace: `    const isKnown = this.rings.has(classOf(bucket));
+    return shardOf(isKnown ? bucket : bucket.replace(/~.*/, ''), key, this.shards);`,
+    caughtBy: 'durability',
+    seed: 1,
+    schedule: BORN_WITHOUT,
+  },
+];
+
 const MEMBERSHIP: readonly Mutation[] = [
   {
     name: 'an accusation is not refuted',
@@ -602,4 +631,4 @@ const MEMBERSHIP: readonly Mutation[] = [
   },
 ];
 
-export const MUTATIONS: readonly Mutation[] = [...REPLICATION, ...CLOCKS, ...MEMBERSHIP];
+export const MUTATIONS: readonly Mutation[] = [...REPLICATION, ...CLOCKS, ...PLACEMENTS, ...MEMBERSHIP];
