@@ -10,6 +10,11 @@ import { ask, DISCONNECT_MS, formed, hasRing, put, SETTLE_MS, settle } from '../
 const [SINGLE, ZONED] = PLACED_BUCKETS as readonly [SimBucket, SimBucket];
 const decoder = new TextDecoder();
 
+interface Replica {
+  readonly complete: boolean;
+  readonly context: { readonly isEmpty: boolean };
+}
+
 function placementsOf({ running }: SimNode): PlacementMap {
   if (running === null) throw new Error('the node is down');
   return running.node.placements;
@@ -53,13 +58,18 @@ function read(
   return { text: found === undefined ? null : decoder.decode(found.payload.value), complete: reply.complete };
 }
 
-/** Whether the node's replica of a key's shard counts. */
-function isComplete(node: SimNode, { dataName }: SimBucket, key: string): boolean {
+/** The node's replica of a key's shard, in its memory. */
+function replicaOf(node: SimNode, { dataName }: SimBucket, key: string): Replica | undefined {
   const shard = placementsOf(node).shardOf(dataName, key);
   const inside = node.running?.node as unknown as {
-    replication: { core: { shards: { find(id: number): { complete: boolean } | undefined } } };
+    replication: { core: { shards: { find(id: number): Replica | undefined } } };
   };
-  return inside.replication.core.shards.find(shard)?.complete === true;
+  return inside.replication.core.shards.find(shard);
+}
+
+/** Whether it counts. */
+function isComplete(node: SimNode, bucket: SimBucket, key: string): boolean {
+  return replicaOf(node, bucket, key)?.complete === true;
 }
 
 function holders(cluster: SimCluster, { dataName }: SimBucket, key: string): string[] {
@@ -154,8 +164,9 @@ describe('a bucket with a placement of its own', () => {
     let wasComplete = false;
     cluster.observers.push({
       turn: (node) => {
-        const isEmpty = holders(cluster, ZONED, key).length < 2;
-        if (node === wiped && isEmpty && knows(wiped, ZONED) && isComplete(wiped, ZONED, key)) wasComplete = true;
+        if (node !== wiped || wiped.running === null) return;
+        const replica = replicaOf(wiped, ZONED, key);
+        if (replica?.complete === true && replica.context.isEmpty && knows(wiped, ZONED)) wasComplete = true;
       },
     });
     settle(cluster);
