@@ -30,7 +30,7 @@ import { recordOf } from './wire/record.ts';
 
 const { version } = packageJson;
 const SECRET_FILE = 'cluster.secret';
-const WRITE_BUFFER_BYTES_MAX = 8 * 1024 * 1024;
+const WRITE_BUFFER_BYTES_MAX = 16 * 1024 * 1024;
 const RECORDS_LOST_FILE = 'records-lost';
 
 /** Runs a node until SIGINT or SIGTERM, or until it fails. */

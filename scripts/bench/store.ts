@@ -1,6 +1,7 @@
 /**
- * What the store does on this machine: durable puts as the data layer writes them (object, dot index and causal
- * context in one atomic commit, the index entry of an older put deleted), and reads. One process, no network.
+ * What the store does on this machine: durable puts as the data layer writes them (the object read first, since it is
+ * not in memory; then object, dot index and causal context in one atomic commit, the index entry of an older put
+ * deleted), and reads. One process, no network.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -129,6 +130,8 @@ class Writer {
     const object = objectKey(shard, key);
     const value = this.#slice(VALUE_BYTES);
     const startMs = performance.now();
+    if (this.#storage.prefersBatches) await this.#storage.readMany([object]);
+    else this.#storage.read(object);
     await this.#storage.commit([
       { key: object, value },
       { key: indexKey(counter), value: object },

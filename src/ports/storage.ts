@@ -41,6 +41,8 @@ export class StorageError extends Error {
  * Keys are not empty and never start with byte 0xff, which adapters keep for themselves.
  */
 export interface Storage {
+  /** True while single reads would cost the disk more than they save: `readMany` had better be used for all. */
+  readonly prefersBatches: boolean;
   /** Returns synchronously; for the few reads of a turn that are cheaper than a batch. */
   read(key: Uint8Array): Uint8Array | undefined;
   /** Values in the order of the keys, undefined where absent. */

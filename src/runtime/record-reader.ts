@@ -44,7 +44,7 @@ export function readRecords(
   fail: (error: unknown) => void,
   nowMs: () => number,
 ): void {
-  const endMs = nowMs() + SYNC_READS_MS_MAX;
+  const endMs = storage.prefersBatches ? Number.NEGATIVE_INFINITY : nowMs() + SYNC_READS_MS_MAX;
   let next = 0;
   try {
     for (; next < reads.length && nowMs() < endMs; next++) {

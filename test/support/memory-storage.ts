@@ -45,6 +45,9 @@ export class MemoryStorage implements Storage {
     this.#manualSync = options.manualSync ?? false;
   }
 
+  /** Set by tests. */
+  prefersBatches = false;
+
   read(key: Uint8Array): Uint8Array | undefined {
     this.#assertOpen();
     const index = this.#find(key);

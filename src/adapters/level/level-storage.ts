@@ -12,13 +12,16 @@ import { Database, releaseDirectory, reserveDirectory } from './database.ts';
 import { DeletedRanges } from './deleted-ranges.ts';
 import { DiskSpace } from './disk-space.ts';
 import { closedError, diskFullError, isClosedUnderneath, isCorruption, storageError } from './errors.ts';
+import { PointReads } from './point-reads.ts';
 import { Quarantine, RESERVED_BYTE } from './quarantine.ts';
 import { decodeRecord, encodeRecord } from './record.ts';
 import { type Operation, WriteQueue } from './write-queue.ts';
 
 const CACHE_BYTES_DEFAULT = 16 * 1024 * 1024;
 /** Up to two of them are in memory; a larger one means fewer rewrites of the same data on flash. */
-const WRITE_BUFFER_BYTES_DEFAULT = 8 * 1024 * 1024;
+const WRITE_BUFFER_BYTES_DEFAULT = 16 * 1024 * 1024;
+/** Up to here merging all of the store with each write buffer stays below 12 bytes written for each byte put. */
+const MERGED_BUFFERS = 5;
 /** LevelDB needs room to compact; a compaction that fails half way stops every later write. */
 const HEADROOM_BYTES_DEFAULT = 64 * 1024 * 1024;
 /** The log is written to a table while the store opens, and a new log is begun. */
@@ -47,7 +50,7 @@ export interface LevelStorageOptions {
   readonly onRecordsLost?: (reason: string) => void;
   /** Cache of uncompressed blocks; default 16 MiB. */
   readonly cacheBytes?: number;
-  /** Size at which the write-ahead log becomes a table; default 8 MiB, up to two are held in memory. */
+  /** Size at which the write-ahead log becomes a table; default 16 MiB, up to two are held in memory. */
   readonly writeBufferBytes?: number;
   /** Below this much free space puts are refused with `disk-full`, reads and deletes go on; default 64 MiB. */
   readonly headroomBytes?: number;
@@ -83,6 +86,7 @@ class LevelStorage implements Storage {
   readonly #queue: WriteQueue;
   readonly #quarantine = new Quarantine();
   readonly #deleted = new DeletedRanges();
+  readonly #pointReads: PointReads;
   /** Keys whose move to the quarantine is under way or failed, and those that were reported and stay in place. */
   readonly #suspects = new Set<string>();
   #state: 'open' | 'restoring' | 'failed' | 'closed' = 'open';
@@ -104,6 +108,7 @@ class LevelStorage implements Storage {
       onRecordsLost: options.onRecordsLost ?? (() => {}),
     });
     this.#space = new DiskSpace(directory);
+    this.#pointReads = new PointReads({ storeBytesMin: MERGED_BUFFERS * this.#writeBufferBytes });
     this.#queue = new WriteQueue({
       write: (operations) => this.#write(operations),
       admitPuts: () => this.#admitPuts(),
@@ -113,6 +118,10 @@ class LevelStorage implements Storage {
   async open(): Promise<void> {
     await this.#database.open();
     await this.#quarantine.load(this.#database.handle);
+  }
+
+  get prefersBatches(): boolean {
+    return this.#pointReads.usesIterators;
   }
 
   read(key: Uint8Array): Uint8Array | undefined {
@@ -133,7 +142,7 @@ class LevelStorage implements Storage {
     return await this.#reading(async () => {
       let stored: (Uint8Array | undefined)[];
       try {
-        stored = await this.#database.handle.getMany(keys as Uint8Array[]);
+        stored = await this.#pointReads.readMany(this.#database.handle, keys);
       } catch (error) {
         if (!isCorruption(error)) throw error;
         return keys.map((key) => this.read(key));
@@ -161,6 +170,7 @@ class LevelStorage implements Storage {
       this.#deleted.note(key);
       return { type: 'del', key };
     });
+    this.#pointReads.noteWrites(operations.length);
     return this.#queue.commit(operations);
   }
 
@@ -364,6 +374,11 @@ class LevelStorage implements Storage {
         await this.#restore(() => this.#database.repairWhileOpen(errorText(error)));
         await this.#batch(operations, true);
       }
+      // From a cache, mostly; where the size is not known, it stays what it was.
+      this.#space.usedBytes().then(
+        (bytes) => this.#pointReads.noteSize(bytes),
+        () => {},
+      );
     } catch (error) {
       throw storageError(this.#directory, 'writing', error);
     }

@@ -222,6 +222,12 @@ describe('point reads', () => {
     expect(ids).toEqual([...Array.from({ length: 9 }, (_, id) => `${id}: ${id + 1}`), '9: absent']);
   });
 
+  it('are answered together where the store prefers that', async () => {
+    const storage = await stored(2);
+    storage.prefersBatches = true;
+    expect(await answers(storage, requests(3))).toEqual({ atOnce: 0, ids: ['0: 1', '1: 2', '2: absent'] });
+  });
+
   it('report a store that answers no more', async () => {
     const storage = await stored(1);
     await storage.close();

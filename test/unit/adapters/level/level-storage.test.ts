@@ -157,6 +157,26 @@ describe('damaged files', () => {
     expect(storage.read(bytes('new'))).toBeDefined();
   });
 
+  it('gives no older version of a record whose newest is in a damaged table', async () => {
+    await fill(directory, 2000);
+    const tables = new Set(await namesOf(/\.ldb$/));
+    const newer = (id: number): string => `newer ${valueOf(id)}`;
+    const before = await openStore({ writeBufferBytes: 128 * 1024 });
+    for (let start = 0; start < 2000; start += 100) {
+      await before.commit(Array.from({ length: 100 }, (_, i) => put(keyOf(start + i), newer(start + i))));
+    }
+    await before.close();
+    const added = (await namesOf(/\.ldb$/)).filter((name) => !tables.has(name));
+    for (const name of added) await flipBytes(join(directory, name), 20_000, 6000);
+    const storage = await openStore({ writeBufferBytes: 16 * 1024 });
+    await storage.commit(Array.from({ length: 2000 }, (_, id) => put(`other ${id}`, '1')));
+    await vi.waitFor(() => expect(storage.prefersBatches).toBe(true), { interval: 5 });
+    const values = await storage.readMany(Array.from({ length: 2000 }, (_, id) => bytes(keyOf(id))));
+    const older = values.filter((value, id) => value !== undefined && Buffer.from(value).toString() !== newer(id));
+    expect(older).toEqual([]);
+    expect(values).toContain(undefined);
+  });
+
   it('scans, clears and commits on a table whose blocks cannot be decoded, repairing it while running', async () => {
     await fill(directory, 5000);
     await flipBytes(join(directory, await nameOf(/\.ldb$/)), 20_000, 6000);
