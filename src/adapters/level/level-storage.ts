@@ -21,7 +21,7 @@ const CACHE_BYTES_DEFAULT = 16 * 1024 * 1024;
 /** Up to two of them are in memory; a larger one means fewer rewrites of the same data on flash. */
 const WRITE_BUFFER_BYTES_DEFAULT = 16 * 1024 * 1024;
 /** Up to here merging all of the store with each write buffer stays below 12 bytes written for each byte put. */
-const MERGED_BUFFERS = 5;
+const MERGED_BUFFERS = 3;
 /** LevelDB needs room to compact; a compaction that fails half way stops every later write. */
 const HEADROOM_BYTES_DEFAULT = 64 * 1024 * 1024;
 /** The log is written to a table while the store opens, and a new log is begun. */
