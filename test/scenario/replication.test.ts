@@ -219,3 +219,16 @@ describe('replication', () => {
     expect(votes).toEqual(new Set([3]));
   });
 });
+
+test('a write at `all` that fails counts owners only, not the fallback that stands in', () => {
+  const cluster = formed(4);
+  const ring = ringOf(cluster.nodes[0] as SimNode);
+  const shard = ring.shardOf(BUCKET, 'k');
+  const [first, , third] = cluster.nodes.filter(({ id }) => ring.isOwner(shard, id)) as [SimNode, SimNode, SimNode];
+  cluster.block(first, third);
+  const reply = mutate(cluster, first, 'k', put('1'), 'all')();
+  expect(reply).toMatchObject({
+    type: 'failed',
+    failure: { code: 'quorum-unavailable', data: { acks: 2, needed: 3 } },
+  });
+});
