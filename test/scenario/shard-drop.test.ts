@@ -42,6 +42,9 @@ const PLACEMENT: Placement = {
   owners: () => OWNERS,
   preference: () => [...OWNERS, SELF],
   isOwner: (_shard, node) => OWNERS.includes(node),
+  get remaining() {
+    return PLACEMENT.preference(0);
+  },
   knows: (node) => PLACEMENT.preference(0).includes(node),
 };
 

@@ -6,8 +6,8 @@ import type { CounterCheckMessage, CounterReportMessage } from './message.ts';
 
 /**
  * Finds out whether this disk was rolled back (restored from an older copy). Its events since then are known to others
- * and not to itself, and their dots must not be used again: each member of the ring is asked for the highest counters
- * of this node's actor that it knows. Until all have answered, the first event in a shard leaves a gap that no earlier
+ * and not to itself, and their dots must not be used again: each member, also one that is out of the ring and may still
+ * hold something, is asked for the highest counters of this node's actor that it knows. Until all have answered, the first event in a shard leaves a gap that no earlier
  * run can have reached into.
  */
 export class CounterCheck {
@@ -26,13 +26,13 @@ export class CounterCheck {
     this.onRolledBack = onRolledBack;
   }
 
-  /** True when every member of the ring has told what it knows, and it was nothing new. */
+  /** True when every member that is not out for good has told what it knows, and it was nothing new. */
   get isConfirmed(): boolean {
     const { self } = this.core.options;
     if (this.isNew) return true;
     // Alone there is nobody who could know: the disk may be one from before it met others.
     if (this.rolledBack || this.core.ring.memberCount === 1) return false;
-    return this.core.ring.preference(0).every((node) => node === self || this.confirmed.has(node));
+    return this.core.ring.remaining.every((node) => node === self || this.confirmed.has(node));
   }
 
   /** A delta has come, or a hint is on the disk from an earlier run. */
@@ -54,7 +54,7 @@ export class CounterCheck {
 
   /** Asks again those who have not answered: a message may have been lost. */
   askAgain(): void {
-    for (const node of this.core.ring.preference(0)) {
+    for (const node of this.core.ring.remaining) {
       if (node !== this.core.options.self && this.core.isUp(node)) this.handlePeerUp(node);
     }
   }

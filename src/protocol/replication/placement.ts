@@ -33,6 +33,8 @@ export interface Placement {
    * by its own ring a replica here may be far from complete, and alone in this one a node is a quorum by itself.
    */
   knows(node: NodeId): boolean;
+  /** All that are in or out, but for those that are out for good: whoever may still hold something. */
+  readonly remaining: readonly NodeId[];
   /** Out for good: it is not waited for. */
   isGone(node: NodeId): boolean;
 }

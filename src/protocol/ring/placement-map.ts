@@ -73,6 +73,10 @@ export class PlacementMap {
     return this.common.memberCount;
   }
 
+  get remaining(): readonly NodeId[] {
+    return this.options.members.filter(({ id, in: isIn }) => isIn || !this.isGone(id)).map(({ id }) => id);
+  }
+
   /** The shard of a key; `bucket` by its qualified name. Also of a class that is not known. */
   shardOf(bucket: string, key: string): number {
     return shardOf(bucket, key, this.shards);

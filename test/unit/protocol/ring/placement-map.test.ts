@@ -13,6 +13,11 @@ function mapOf(classes: readonly PlacedClass[], before: PlacementMap | null = nu
 }
 
 describe('a placement map', () => {
+  it('counts as remaining who is out of the ring, unless for good', () => {
+    const members = MEMBERS.map((member) => ({ ...member, in: !['d', 'e'].includes(member.id) }));
+    expect(mapOf([], null, members).remaining).toEqual(['a', 'b', 'c', 'd']);
+  });
+
   it('has shards and owners of their own for each class', () => {
     const map = mapOf([SINGLE, HALL]);
     const ids = [...map.shardIds()];
@@ -38,6 +43,7 @@ describe('a placement map', () => {
     }
     expect(map.isGone('e')).toBe(true);
     expect(map.isGone('a')).toBe(false);
+    expect(map.remaining).toEqual(MEMBERS.map(({ id }) => id));
   });
 
   it('names the shard of a class that it does not know, and nobody who owns it', () => {
