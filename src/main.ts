@@ -24,7 +24,7 @@ import { Secret } from './config/secret.ts';
 import type { Log } from './ports/log.ts';
 import type { CorruptRecord, Storage } from './ports/storage.ts';
 import { LocalNode } from './runtime/local-node.ts';
-import { openNodeState } from './runtime/node-state.ts';
+import { type ExpectedState, type NodeState, openNodeState } from './runtime/node-state.ts';
 import { WIRE_VERSION } from './wire/message.ts';
 import { recordOf } from './wire/record.ts';
 
@@ -66,16 +66,8 @@ async function compose(
   const clusterId = clusterIdOf(secret);
   const identity = await loadIdentity(config.dataDir);
   const { shards } = config.tuning;
-  const drawActor = (): string => randomBytes(8).toString('hex');
-  const state = await openNodeState(storage, {
-    clusterId,
-    shards,
-    drawActor,
-    corrupt: damage.corrupt,
-    renewActor: existsSync(damage.lostFile),
-  });
-  await rm(damage.lostFile, { force: true });
-  damage.onLost = (reason) => fail(new Error(`the disk lost records while the node ran (${reason}); start it again`));
+  const state = await openState(storage, damage, { clusterId, shards });
+  damage.onLost = (reason) => fail(recordsLost(reason));
   const transport = await createLibp2pTransport({
     identity,
     secret: secret.reveal(),
@@ -109,6 +101,10 @@ async function compose(
     score,
   );
   closers.push(() => node.stop());
+  damage.onLost = (reason) => {
+    node.halt();
+    fail(recordsLost(reason));
+  };
   damage.onCorrupt = (record) => node.handleCorruptRecord(record);
   for (const record of damage.corrupt) node.handleCorruptRecord(record);
   // Listeners first: a used port must not cost the cluster a join and a leave.
@@ -125,6 +121,30 @@ async function compose(
     clusterId,
     http: endpointText(http.address, http.port),
   });
+}
+
+async function openState(
+  storage: Storage,
+  damage: Damage,
+  cluster: Pick<ExpectedState, 'clusterId' | 'shards'>,
+): Promise<NodeState> {
+  const lostMeanwhile: string[] = [];
+  damage.onLost = (reason) => void lostMeanwhile.push(reason);
+  const state = await openNodeState(storage, {
+    ...cluster,
+    drawActor: () => randomBytes(8).toString('hex'),
+    corrupt: damage.corrupt,
+    renewActor: existsSync(damage.lostFile),
+  });
+  // What was read before the loss is not what is there now.
+  const [lost] = lostMeanwhile;
+  if (lost !== undefined) throw recordsLost(lost);
+  await rm(damage.lostFile, { force: true });
+  return state;
+}
+
+function recordsLost(reason: string): Error {
+  return new Error(`the disk lost records while the node ran (${reason}); start it again`);
 }
 
 /** Names the cluster without telling its secret. */
@@ -162,7 +182,7 @@ async function openStore(config: NodeConfig, log: Log): Promise<{ storage: Stora
     onRecordsLost: (reason) => {
       // Counters may have gone back, and no dot is used twice.
       writeFileSync(damage.lostFile, `${reason}\n`);
-      log.error('the disk lost records; the next start takes a new actor id', { reason });
+      log.error('the disk lost records; the next start takes a new actor id, and fetches what is missing', { reason });
       damage.onLost(reason);
     },
     cacheBytes: config.tuning.blockCacheBytes,

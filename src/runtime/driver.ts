@@ -115,6 +115,13 @@ export class Driver implements TransportHandler {
     this.schedule();
   }
 
+  /** Ends at once: what is under way is neither finished nor answered, and nothing is sent. `stop` is still to come. */
+  halt(): void {
+    this.stopped = true;
+    this.cancelTimer?.();
+    this.inbox = [];
+  }
+
   /** Takes no more inputs and resolves once everything persisted is synced. */
   async stop(): Promise<void> {
     this.turn();

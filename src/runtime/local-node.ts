@@ -38,6 +38,7 @@ import type { NodeState } from './node-state.ts';
 import { ringEventData } from './ring-events.ts';
 import { SpaceGuard } from './space-guard.ts';
 import { TransferProgress } from './transfer-progress.ts';
+import { rejectAll, settle, type Waiter } from './waiters.ts';
 
 /** Between two looks at the machine. */
 const SAMPLE_INTERVAL_MS = 5000;
@@ -66,11 +67,6 @@ export interface LocalNodeOptions {
   readonly processUsage: () => MetricsSnapshot['process'];
   /** The node cannot go on. */
   readonly onFatal: (error: unknown) => void;
-}
-
-interface Waiter<T> {
-  readonly resolve: (value: T) => void;
-  readonly reject: (error: unknown) => void;
 }
 
 /** A running node: the pure cores behind a driver, and what the interfaces may ask of them. */
@@ -203,6 +199,7 @@ export class LocalNode implements NodeHandle {
     this.driver.start();
     await Promise.all([this.sample(), this.space.start()]);
     this.care.start();
+    if (this.phase !== 'starting') return;
     this.phase = 'serving';
     this.logPlace();
   }
@@ -220,14 +217,25 @@ export class LocalNode implements NodeHandle {
       await new Promise<void>((resolve) => this.options.clock.after(LEAVE_GRACE_MS, resolve));
     }
     await this.driver.stop();
+    this.rejectRequests();
+    await this.options.transport.stop();
+  }
+
+  /**
+   * The disk has lost records that nobody can name. From now on, what is read of it may be missing something: nothing more
+   * is said to anybody, and the next start finds out what is left. `stop` is still to come.
+   */
+  halt(): void {
+    this.phase = 'stopping';
+    this.driver.halt();
+    this.rejectRequests();
+  }
+
+  private rejectRequests(): void {
     const gone = failure('shutting-down', 'the node is shutting down; send the request to another node', {
       stateChanged: 'maybe',
     });
-    for (const waiters of [this.requests, this.bucketRequests, this.ringRequests]) {
-      for (const { reject } of waiters.values()) reject(new HoldfastError(gone));
-      waiters.clear();
-    }
-    await this.options.transport.stop();
+    for (const waiters of [this.requests, this.bucketRequests, this.ringRequests]) rejectAll(waiters, gone);
   }
 
   get ready(): boolean {
@@ -532,10 +540,4 @@ export class LocalNode implements NodeHandle {
     const { name, ...rest } = data;
     this.options.log.info(type, name === undefined ? rest : { member: name, ...rest });
   }
-}
-
-function settle<T>(waiters: Map<number, Waiter<T>>, id: number, value: T): void {
-  const waiter = waiters.get(id);
-  waiters.delete(id);
-  waiter?.resolve(value);
 }

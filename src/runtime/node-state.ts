@@ -1,4 +1,4 @@
-import type { Storage, StorageRow, StorageWrite } from '../ports/storage.ts';
+import type { Storage, StorageWrite } from '../ports/storage.ts';
 import type { CatalogState } from '../protocol/catalog/record.ts';
 import { CausalContext } from '../protocol/causal/context.ts';
 import type { ActorId } from '../protocol/causal/dot.ts';
@@ -36,11 +36,10 @@ import {
   tableRange,
 } from '../wire/record.ts';
 import { actorId } from '../wire/value.ts';
+import { BYTES_MAX, eachRow } from './rows.ts';
 import { NEVER_SCRUBBED, type ScrubState } from './scrubber.ts';
+import { salvageShards } from './shard-salvage.ts';
 
-/** Rows read at once while a node starts. */
-const ROWS_MAX = 1024;
-const BYTES_MAX = 4 * 1024 * 1024;
 const MEMBER_PREFIX = 'member/';
 const FORMAT_VERSION = 1;
 const number = integer();
@@ -80,7 +79,10 @@ export interface ExpectedState {
   readonly drawActor: () => ActorId;
   /** Records that turned out bad while the disk was read, up to now. */
   readonly corrupt: readonly { readonly key: Uint8Array }[];
-  /** The disk lost records that it cannot name: this node's counters may have gone back, so its old dots are over. */
+  /**
+   * The disk lost records that it cannot name: this node's counters may have gone back, so its old dots are over, and
+   * its replicas may claim more than they hold, so they are rebuilt from what is there.
+   */
   readonly renewActor: boolean;
 }
 
@@ -101,7 +103,7 @@ function addressOf(value: Uint8Array): MemberProfile | null {
 export async function openNodeState(storage: Storage, expected: ExpectedState): Promise<NodeState> {
   const { clusterId, shards, drawActor, renewActor, corrupt } = expected;
   const meta = new Map<string, Uint8Array>();
-  await eachRow(storage, metaRange(''), (row) => meta.set(metaNameIn(row.key), row.value));
+  await eachRow(storage, metaRange(''), (row) => void meta.set(metaNameIn(row.key), row.value));
   const known: KnownMember[] = [];
   for (const [name, value] of meta) {
     if (!name.startsWith(MEMBER_PREFIX)) continue;
@@ -127,7 +129,7 @@ export async function openNodeState(storage: Storage, expected: ExpectedState): 
     );
   }
   const storedActor = read(meta, 'actor', actorId);
-  const replication = await openReplication(storage, corrupt);
+  const replication = await openReplication(storage, corrupt, renewActor);
   // A lost counter is as bad as a lost disk: a dot could be used twice.
   const lostCounters = corrupt.filter(({ key }) => recordOf(key).table === 'counter');
   const isOver = renewActor || lostCounters.length > 0;
@@ -177,6 +179,7 @@ export function forgetMemberWrite(id: NodeId): StorageWrite {
 async function openReplication(
   storage: Storage,
   corrupt: ExpectedState['corrupt'],
+  hasLostRecords: boolean,
 ): Promise<Omit<RestoredReplication, 'isNew'>> {
   const shards = new Map<number, ReturnType<typeof decodeShardRow>['record']>();
   await eachRow(storage, tableRange('shard'), (row) => {
@@ -196,8 +199,9 @@ async function openReplication(
       floors.set(bad.shard, record.context.without(await indexedEvents(storage, bad.shard)));
     }
   }
+  if (hasLostRecords) await salvageShards(storage, shards, floors, await orphansOf(storage, shards));
   const lost: LostRow[] = [];
-  await eachRow(storage, tableRange('lost'), (row) => lost.push(decodeLostRow(row)));
+  await eachRow(storage, tableRange('lost'), (row) => void lost.push(decodeLostRow(row)));
   const orphans = await orphansOf(storage, shards);
   const counters = new Map<number, number>();
   await eachRow(storage, tableRange('counter'), (row) => {
@@ -205,7 +209,7 @@ async function openReplication(
     counters.set(shard, counter);
   });
   const hints: ReturnType<typeof decodeHintRow>[] = [];
-  await eachRow(storage, tableRange('hint'), (row) => hints.push(decodeHintRow(row)));
+  await eachRow(storage, tableRange('hint'), (row) => void hints.push(decodeHintRow(row)));
   const expiries = await storage.scan(expiryRange(Number.MAX_SAFE_INTEGER - 1), 1, BYTES_MAX);
   return { shards, floors, lost, counters, hints, orphans, hasExpiries: expiries.length > 0 };
 }
@@ -217,7 +221,7 @@ async function openReplication(
 async function rebuildShard(storage: Storage, shard: number, floor: CausalContext | undefined): Promise<ShardRecord> {
   const context = await indexedEvents(storage, shard);
   if (floor !== undefined) context.union(floor);
-  return { context, complete: false, sources: new Set() };
+  return { context, complete: false, sources: new Set(), salvaged: false };
 }
 
 async function indexedEvents(storage: Storage, shard: number): Promise<CausalContext> {
@@ -244,22 +248,6 @@ async function orphansOf(storage: Storage, held: ReadonlyMap<number, unknown>): 
     }
   }
   return [...orphans];
-}
-
-async function eachRow(
-  storage: Storage,
-  range: { from: Uint8Array; to: Uint8Array },
-  use: (row: StorageRow) => void,
-): Promise<void> {
-  let { from } = range;
-  for (;;) {
-    const rows = await storage.scan({ from, to: range.to }, ROWS_MAX, BYTES_MAX);
-    const last = rows.at(-1);
-    if (last === undefined) return;
-    for (const row of rows) use(row);
-    from = new Uint8Array(last.key.length + 1);
-    from.set(last.key);
-  }
 }
 
 function read<T>(

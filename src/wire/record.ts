@@ -72,6 +72,7 @@ const shardRecord: Codec<ShardRecord> = record<ShardRecord>({
     (sources: ReadonlySet<NodeId>) => [...sources],
     (sources) => new Set(sources),
   ),
+  salvaged: boolean,
 });
 
 const causalObject: Codec<CausalObject> = record<CausalObject>({ entries, past: nullable(causalContext) });

@@ -352,10 +352,10 @@ describe('records on disk', () => {
         context,
         fc.boolean(),
         fc.array(fc.string({ maxLength: 30 })),
-        (at, covered, complete, ids) => {
-          const sources = new Set(ids);
-          const row = rowOf({ table: 'shard', shard: at, value: { context: covered, complete, sources } });
-          expect(decodeShardRow(row)).toEqual({ shard: at, record: { context: covered, complete, sources } });
+        fc.boolean(),
+        (at, covered, complete, ids, salvaged) => {
+          const value = { context: covered, complete, sources: new Set(ids), salvaged };
+          expect(decodeShardRow(rowOf({ table: 'shard', shard: at, value }))).toEqual({ shard: at, record: value });
         },
       ),
     );

@@ -72,7 +72,7 @@ class Leaver {
       PLACEMENT,
       () => 'lww',
       {
-        shards: new Map([[0, { context: COVERED.clone(), complete: true, sources: new Set() }]]),
+        shards: new Map([[0, { context: COVERED.clone(), complete: true, sources: new Set(), salvaged: false }]]),
         floors: new Map(),
         lost: [],
         orphans: [],

@@ -23,6 +23,7 @@ import type {
 } from '../../src/protocol/replication/record.ts';
 import { compareNames, nameId } from '../../src/protocol/replication/record.ts';
 import type { RestoredReplication } from '../../src/protocol/replication/replication.ts';
+import { Salvage } from '../../src/protocol/replication/salvage.ts';
 
 type ObjectRecord = { readonly name: ObjectName; readonly object: CausalObject };
 
@@ -52,8 +53,8 @@ export class VirtualDisk {
   }
 
   /** An independent copy of what is on it now. */
-  clone(): VirtualDisk {
-    const copy = new VirtualDisk(this.actor);
+  clone(actor = this.actor): VirtualDisk {
+    const copy = new VirtualDisk(actor);
     copy.bootEpoch = this.bootEpoch;
     copy.incarnation = this.incarnation;
     copy.catalog = this.catalog;
@@ -67,6 +68,21 @@ export class VirtualDisk {
     copyInto(copy.hints, this.hints);
     copyInto(copy.expiries, this.expiries);
     for (const [record, told] of this.corrupt) copy.corrupt.set(record, told);
+    return copy;
+  }
+
+  /** As `src/runtime/node-state.ts` makes it of a disk that has lost records nobody can name. */
+  salvaged(actor: ActorId): VirtualDisk {
+    const copy = this.clone(actor);
+    copy.shards.clear();
+    copy.floors.clear();
+    for (const shard of new Set([...this.shards.keys(), ...this.restored().orphans])) {
+      const salvage = new Salvage();
+      for (const { object } of this.objects.get(shard)?.values() ?? []) salvage.addObject(object);
+      for (const [id, row] of this.dots.get(shard) ?? []) if (!salvage.addRow(row)) copy.dots.get(shard)?.delete(id);
+      copy.shards.set(shard, salvage.record(this.shards.get(shard)?.sources ?? new Set()));
+      copy.floors.set(shard, salvage.floor());
+    }
     return copy;
   }
 
@@ -282,7 +298,8 @@ function copyInto<K, V>(to: Map<K, V>, from: ReadonlyMap<K, V>): void {
 }
 
 function copyShard(record: ShardRecord): ShardRecord {
-  return { context: record.context.clone(), complete: record.complete, sources: new Set(record.sources) };
+  const { context, complete, sources, salvaged } = record;
+  return { context: context.clone(), complete, sources: new Set(sources), salvaged };
 }
 
 function tableOf<T>(tables: Map<number, Map<string, T>>, shard: number): Map<string, T> {

@@ -19,7 +19,7 @@ import type {
 import { WAITS_FOR_MAX } from './message.ts';
 import { nameId, type ObjectName } from './record.ts';
 import type { Replica } from './replica.ts';
-import type { Shard } from './shard-table.ts';
+import { type Shard, toldContext } from './shard-table.ts';
 import { SyncOutbox } from './sync-outbox.ts';
 import { SyncReceiver } from './sync-receiver.ts';
 import { SyncSender } from './sync-sender.ts';
@@ -159,9 +159,10 @@ export class AntiEntropy {
     shard.known.set(from, context);
     if (cover.complete) shard.completeOwners.add(from);
     else shard.completeOwners.delete(from);
-    const sends = cover.wants && !context.covers(shard.context);
+    const told = toldContext(shard);
+    const sends = cover.wants && !context.covers(told);
     if (sends) this.sender.enqueue(from, shard, context);
-    const isCovered = shard.context.covers(context);
+    const isCovered = told.covers(context);
     const misses = this.wants(shard) && !isCovered;
     if (!misses) this.inquiries.end(from, shard, false);
     const wants = misses && this.inquiries.begin(from, shard);
@@ -248,7 +249,7 @@ export class AntiEntropy {
 
   private handleFetch(from: NodeId, message: SyncFetchMessage): void {
     const shard = this.core.shards.find(message.shard);
-    const lost = message.names.filter((name) => shard === undefined || shard.lost.has(nameId(name)));
+    const lost = message.names.filter((name) => shard === undefined || shard.salvaged || shard.lost.has(nameId(name)));
     if (lost.length > 0) {
       const items = lost.map((name): SyncItem => ({ ...name, entries: [], past: null, events: [] }));
       const context = new CausalContext();
@@ -352,7 +353,7 @@ export class AntiEntropy {
   private tell(peer: NodeId, shard: Shard, asks: { wants: boolean; reply: boolean }): void {
     this.outbox.tell(peer, {
       shard: shard.id,
-      context: shard.context.clone(),
+      context: toldContext(shard).clone(),
       ...asks,
       complete: isComplete(shard),
       former: shard.former && shard.lost.size === 0 && shard.losing === 0,
@@ -366,7 +367,7 @@ export class AntiEntropy {
   }
 
   private noteEqual(from: NodeId, shard: Shard): void {
-    shard.known.set(from, shard.context.clone());
+    shard.known.set(from, toldContext(shard).clone());
     this.askSource(from, shard);
     this.hooks.onKnown(shard);
   }

@@ -2,7 +2,7 @@ import { hash32 } from '../../lib/hash.ts';
 import type { NodeId } from '../machine.ts';
 import { firstId, type ReplicationCore } from './core.ts';
 import type { SyncDigestMessage, SyncDigestsMessage, SyncEqualMessage } from './message.ts';
-import type { Shard } from './shard-table.ts';
+import { type Shard, toldContext } from './shard-table.ts';
 
 /** So long an exchange that this node has opened spares it the answer to one of the peer's. */
 const ANSWER_MS = 1000;
@@ -89,7 +89,7 @@ export class DigestExchange {
     for (const [index, id] of asked.shards.entries()) {
       const shard = this.core.shards.find(id);
       if (shard === undefined) continue;
-      const digest = shard.context.digest();
+      const digest = toldContext(shard).digest();
       if (digest === message.digests[index]) {
         equal.push(id);
         digests.push(digest);
@@ -154,7 +154,7 @@ export class DigestExchange {
   ): void {
     for (const [index, id] of ids.entries()) {
       const shard = this.core.shards.find(id);
-      if (shard === undefined || shard.context.digest() !== digests[index]) continue;
+      if (shard === undefined || toldContext(shard).digest() !== digests[index]) continue;
       this.hooks.onEqual(from, shard, sameRing);
     }
   }
@@ -178,7 +178,8 @@ export class DigestExchange {
   }
 
   private digestOf(id: number): number {
-    return this.core.shards.find(id)?.context.digest() ?? 0;
+    const shard = this.core.shards.find(id);
+    return shard === undefined ? 0 : toldContext(shard).digest();
   }
 }
 

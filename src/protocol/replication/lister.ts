@@ -179,8 +179,8 @@ export class Lister {
 
   private contextsOf(shards: readonly number[]): ShardContext[] {
     return shards.flatMap((shard) => {
-      const context = this.core.shards.find(shard)?.context;
-      return context === undefined ? [] : [{ shard, context: context.clone() }];
+      const found = this.core.shards.find(shard);
+      return found === undefined || found.salvaged ? [] : [{ shard, context: found.context.clone() }];
     });
   }
 

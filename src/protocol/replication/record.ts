@@ -42,6 +42,8 @@ export interface ShardRecord {
   readonly complete: boolean;
   /** While it is not complete: whom it has still to sync with. */
   readonly sources: ReadonlySet<NodeId>;
+  /** The context was made of what a damaged disk still held (`salvage.ts`), and the replica has not been complete since. */
+  readonly salvaged: boolean;
 }
 
 /** A key whose object was bad on this disk: what its owners have of it is yet to come. */

@@ -109,7 +109,7 @@ export class Replica {
         : { entries: hint.entries, context: hint.context, past: hint.context.without(hint.events), standing: 'none' };
     }
     const standing = standingOf(shard);
-    if (shard.lost.size > 0 && shard.lost.has(nameId(cell.name))) return this.copyOfLost(shard, cell);
+    if (isUnsure(shard, cell)) return this.copyOfLost(shard, cell);
     const covered = this.core.shards.publicContext(shard);
     const own = seenOf(cell.object, covered);
     const past = cell.object.past?.without(covered) ?? null;
@@ -140,12 +140,13 @@ export class Replica {
     return () => covered.cappedAt(this.core.options.actor, shard.durableCounter);
   }
 
-  /** A key whose record was bad: the context says nothing of it but what has come since. */
+  /** A key whose record was bad: the context says nothing of it but what is here, or has come since. */
   copyOfLost(shard: Shard, cell: Cell): LocalCopy {
     const replaced = shard.lost.get(nameId(cell.name))?.replaced ?? NOTHING;
     const context = replaced.clone();
     let { entries } = cell.object;
     for (const { dot } of entries) context.add(dot);
+    if (cell.object.past !== null) context.union(cell.object.past);
     const { hint } = cell;
     if (hint !== null) {
       const own = context.clone();
@@ -237,9 +238,10 @@ export class Replica {
     const { bucket, key } = cell.name;
     if (!this.core.isWatched(bucket)) return;
     const { entries, past } = object;
-    const isLost = shard.lost.size > 0 && shard.lost.has(nameId(cell.name));
     // Without the open past: what that had replaced may still be here.
-    const context = isLost ? CausalContext.fromDots(entries.map(({ dot }) => dot)) : shard.context.clone();
+    const context = isUnsure(shard, cell)
+      ? CausalContext.fromDots(entries.map(({ dot }) => dot))
+      : shard.context.clone();
     this.core.journal.afterTurn(() => this.core.emit({ type: 'changed', bucket, key, entries, context, past }));
   }
 
@@ -330,6 +332,11 @@ function beyondFloor(remote: RemoteObject, floor: CausalContext): RemoteObject {
     events: remote.events.without(floor),
     past: past.isEmpty ? null : past,
   };
+}
+
+/** What the shard's context counts of the key is not all here, or what that has replaced is not known. */
+function isUnsure({ salvaged, lost }: Shard, { name }: Cell): boolean {
+  return salvaged || (lost.size > 0 && lost.has(nameId(name)));
 }
 
 function standingOf({ owned, complete, former }: Shard): Standing {

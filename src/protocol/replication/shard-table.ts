@@ -29,6 +29,11 @@ export interface Shard {
   readonly open: Map<string, ObjectName>;
   /** Keys whose record was lost, until another owner's copy of them is here. */
   readonly lost: Map<string, LostKey>;
+  /**
+   * Until the sources have sent all that they have, the context counts events of which nobody here knows what they had
+   * replaced: passed on like that, what they had replaced would stay at others, and equal contexts would hide it.
+   */
+  salvaged: boolean;
   /** Records found bad of which the context still says, or the disk does not say yet, what is true. */
   losing: number;
   /** Events that every owner covered once: their index rows are gone. */
@@ -108,6 +113,7 @@ export class ShardTable {
         repairedMs: new Map(),
         open: new Map(),
         lost: new Map(),
+        salvaged: record.salvaged,
         losing: 0,
         floor: restored.floors.get(id) ?? new CausalContext(),
         comparison: null,
@@ -238,6 +244,7 @@ export class ShardTable {
 
   becomeComplete(shard: Shard): void {
     shard.complete = true;
+    shard.salvaged = false;
     shard.synced.clear();
     shard.sources.clear();
     this.touch(shard);
@@ -323,6 +330,7 @@ export class ShardTable {
       repairedMs: new Map(),
       open: new Map(),
       lost: new Map(),
+      salvaged: false,
       losing: 0,
       floor: new CausalContext(),
       comparison: null,
@@ -349,6 +357,16 @@ export class ShardTable {
     for (const owner of before?.owners(id) ?? []) if (owner !== this.self) sources.add(owner);
     return [...sources];
   }
+}
+
+const NOTHING = new CausalContext();
+
+/**
+ * What other holders are told that an owner covers, so that they send the rest. Not to be modified. Who only holds a
+ * salvaged shard for its owners hands over what it has, as well as it knows it: nobody sends it anything.
+ */
+export function toldContext({ owned, salvaged, context }: Shard): CausalContext {
+  return owned && salvaged ? NOTHING : context;
 }
 
 /**

@@ -15,7 +15,7 @@ import {
   UNNAMED_MAX,
 } from './message.ts';
 import { nameId, type ObjectName } from './record.ts';
-import type { Shard } from './shard-table.ts';
+import { type Shard, toldContext } from './shard-table.ts';
 import {
   ANSWER_TIMEOUT_MS,
   CHUNK_BYTES,
@@ -199,6 +199,7 @@ export class SyncSender {
   private start(peer: NodeId, shard: Shard, context: CausalContext): void {
     // A copy that waits for lost keys of its own, or is about to, would pass for their absence.
     if (this.core.shards.find(shard.id) !== shard || shard.lost.size > 0 || shard.losing > 0) return;
+    if (toldContext(shard) !== shard.context) return;
     const session = newSession(peer, shard, context, this.core.ring.digest);
     this.sessions.set(sessionId(peer, shard.id), session);
     if (session.floor !== null) this.core.counters.comparisons++;

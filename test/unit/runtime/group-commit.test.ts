@@ -91,7 +91,10 @@ describe('group commit', () => {
     const actor = 'a'.repeat(16);
     for (let counter = 1; counter <= 3; counter++) {
       context.add({ actor, counter });
-      commits.add([{ table: 'shard', shard: SHARD, value: { context, complete: true, sources: new Set() } }], () => {});
+      commits.add(
+        [{ table: 'shard', shard: SHARD, value: { context, complete: true, sources: new Set(), salvaged: false } }],
+        () => {},
+      );
     }
     await commits.drain();
     expect(storage.calls).toEqual(['commit 1']);

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { CausalContext } from '../../../src/protocol/causal/context.ts';
 import { openNodeState } from '../../../src/runtime/node-state.ts';
-import { storageWrite } from '../../../src/wire/record.ts';
+import { decodeDotRow, decodeShardRow, expiryRange, storageWrite, tableRange } from '../../../src/wire/record.ts';
 import { MemoryStorage } from '../../support/memory-storage.ts';
 
 const EXPECTED = { clusterId: 'c', shards: 16, drawActor: () => '00000000000000a1', corrupt: [], renewActor: false };
@@ -13,8 +13,12 @@ it('finds what is left of shards that are not held, of any class', async () => {
   const name = { bucket: 'b', key: 'k' };
   const context = new CausalContext();
   await storage.commit([
-    storageWrite({ table: 'shard', shard: 1, value: { context, complete: true, sources: new Set() } }),
-    storageWrite({ table: 'shard', shard: FAR - 1, value: { context, complete: true, sources: new Set() } }),
+    storageWrite({ table: 'shard', shard: 1, value: { context, complete: true, sources: new Set(), salvaged: false } }),
+    storageWrite({
+      table: 'shard',
+      shard: FAR - 1,
+      value: { context, complete: true, sources: new Set(), salvaged: false },
+    }),
     ...[1, 2, FAR - 1, FAR].flatMap((shard) => [
       storageWrite({ table: 'object', shard, name, value: { entries: [], past: null } }),
       storageWrite({ table: 'object', shard, name: { ...name, key: 'l' }, value: { entries: [], past: null } }),
@@ -24,4 +28,54 @@ it('finds what is left of shards that are not held, of any class', async () => {
   ]);
   const { replication } = await openNodeState(storage, EXPECTED);
   expect([...replication.orphans].sort((a, b) => a - b)).toEqual([2, 65_536, FAR]);
+});
+
+it('counts, after records were lost that cannot be named, what is on the disk and nothing else', async () => {
+  const storage = new MemoryStorage();
+  const actor = '00000000000000aa';
+  const name = { bucket: 'b', key: 'k' };
+  const payload = { kind: 'register', value: new Uint8Array(1), contentType: '' } as const;
+  const entry = (counter: number) => ({ dot: { actor, counter }, hlc: 1, expiresAtMs: 5000, payload });
+  const all = CausalContext.fromRanges([{ actor, from: 1, to: 9 }]);
+  const sources = new Set(['peer']);
+  await storage.commit([
+    storageWrite({ table: 'shard', shard: 1, value: { context: all, complete: true, sources, salvaged: false } }),
+    storageWrite({ table: 'floor', shard: 1, value: CausalContext.fromDots([{ actor, counter: 1 }]) }),
+    storageWrite({ table: 'object', shard: 1, name, value: { entries: [entry(2), entry(4)], past: null } }),
+    // The event of 6 has not come yet.
+    storageWrite({
+      table: 'object',
+      shard: 1,
+      name: { ...name, key: 'l' },
+      value: { entries: [entry(6)], past: CausalContext.fromDots([{ actor, counter: 6 }]) },
+    }),
+    // The delete of some key, and an event of which the object is gone.
+    ...[2, 3, 5].map((counter) => storageWrite({ table: 'dot', shard: 1, actor, counter, value: name })),
+    // Its record is lost.
+    storageWrite({ table: 'object', shard: 2, name, value: { entries: [entry(8)], past: null } }),
+  ]);
+  const { actor: own, replication } = await openNodeState(storage, { ...EXPECTED, renewActor: true });
+  expect(own).toBe('00000000000000a1');
+  const rebuilt = { complete: false, salvaged: true };
+  expect(replication.shards).toEqual(
+    new Map([
+      [1, { ...rebuilt, sources, context: CausalContext.fromDots([2, 4].map((counter) => ({ actor, counter }))) }],
+      [2, { ...rebuilt, sources: new Set(), context: CausalContext.fromDots([{ actor, counter: 8 }]) }],
+    ]),
+  );
+  expect(replication.floors).toEqual(
+    new Map([
+      [1, CausalContext.fromDots([{ actor, counter: 4 }])],
+      [2, CausalContext.fromDots([{ actor, counter: 8 }])],
+    ]),
+  );
+  expect(replication.orphans).toEqual([]);
+  // All of it is on the disk: what comes next may be a crash.
+  const rows = await storage.scan(tableRange('dot'), 10, 1000);
+  expect(rows.map((row) => decodeDotRow(row).counter)).toEqual([2]);
+  expect((await storage.scan(expiryRange(5000), 10, 1000)).length).toBe(3);
+  const again = await storage.scan(tableRange('shard'), 10, 10_000);
+  expect(new Map(again.map((row) => [decodeShardRow(row).shard, decodeShardRow(row).record]))).toEqual(
+    replication.shards,
+  );
 });

@@ -75,7 +75,7 @@ describe('a bucket whose placement has not been heard of', () => {
       placements([]),
       (bucket) => (buckets.has(bucket) ? 'lww' : undefined),
       {
-        shards: new Map([[held, { context: EVENTS.clone(), complete: true, sources: new Set() }]]),
+        shards: new Map([[held, { context: EVENTS.clone(), complete: true, sources: new Set(), salvaged: false }]]),
         floors: new Map(),
         lost: [],
         orphans: [],

@@ -1,0 +1,162 @@
+import { describe, expect, test } from 'vitest';
+import { dotText } from '../../src/protocol/causal/dot.ts';
+import { indexChecker } from '../simulation/checkers/index-rows.ts';
+import type { SimCluster, SimNode } from '../simulation/cluster.ts';
+import type { VirtualDisk } from '../simulation/virtual-disk.ts';
+import {
+  ask,
+  BUCKET,
+  DISCONNECT_MS,
+  dotOf,
+  dotsOn,
+  formed,
+  mutate,
+  put,
+  ringOf,
+  settle,
+} from '../support/sim-story.ts';
+
+/** A store that was repaired, or skipped part of its log: records are gone, or old ones are back, and nobody can name them. */
+
+const KEY = 'k';
+const NEW_ACTOR = '00000000000000bb';
+
+type Three = readonly [SimNode, SimNode, SimNode];
+
+function story(): { cluster: SimCluster; three: Three; shard: number; dot: string } {
+  const cluster = formed(3);
+  const three = cluster.nodes as unknown as Three;
+  const shard = ringOf(three[0]).shardOf(BUCKET, KEY);
+  const dot = dotText(dotOf(mutate(cluster, three[0], KEY, put('acknowledged'), 'all')()));
+  // Every owner covers it, and no index names it any more.
+  const isStripped = ({ disk }: SimNode): boolean => disk.floors.get(shard)?.isEmpty === false;
+  expect(cluster.runUntil(() => three.every(isStripped), 60_000)).toBe(true);
+  return { cluster, three, shard, dot };
+}
+
+/** The process dies, the disk loses something, and the next start makes what it can of it. */
+function damage(cluster: SimCluster, node: SimNode, lose: (disk: VirtualDisk) => void): void {
+  cluster.crash(node);
+  lose(node.disk);
+  cluster.replaceDisk(node, node.disk.salvaged(NEW_ACTOR));
+}
+
+function expectShown(
+  cluster: SimCluster,
+  { three, shard, dots }: { three: Three; shard: number; dots: string[] },
+): void {
+  settle(cluster);
+  expect(indexChecker(cluster).check()).toEqual([]);
+  for (const node of three) {
+    const reply = ask(cluster, node, { type: 'get', bucket: BUCKET, key: KEY, level: 'all', session: null })();
+    expect(reply).toMatchObject({ type: 'get', complete: true });
+    expect(dotsOn(node, shard, KEY)).toEqual(dots);
+  }
+}
+
+describe('records that are lost without a name', () => {
+  test('all objects: nothing is deleted', () => {
+    const { cluster, three, shard, dot } = story();
+    damage(cluster, three[2], (disk) => disk.objects.clear());
+    cluster.start(three[2]);
+    expectShown(cluster, { three, shard, dots: [dot] });
+  });
+
+  test('the record of the shard: what only this disk has is not lost', () => {
+    const { cluster, three, shard } = story();
+    const [first, second, third] = three;
+    cluster.partition([first, second], [third]);
+    cluster.run(DISCONNECT_MS);
+    const dot = dotText(dotOf(mutate(cluster, third, KEY, put('only here'), 'one')()));
+    cluster.run(1000);
+    damage(cluster, third, (disk) => {
+      disk.shards.delete(shard);
+      disk.floors.delete(shard);
+    });
+    cluster.heal();
+    cluster.start(third);
+    settle(cluster);
+    for (const node of three) expect(dotsOn(node, shard, KEY)).toContain(dot);
+  });
+
+  test('the newer of two versions of an object: the older one does not come back', () => {
+    const { cluster, three, shard } = story();
+    const [first, , third] = three;
+    const id = `${BUCKET}\0${KEY}`;
+    const older = third.disk.objects.get(shard)?.get(id);
+    const dot = dotText(dotOf(mutate(cluster, first, KEY, put('newer'), 'all')()));
+    cluster.run(30_000);
+    damage(cluster, third, (disk) => void disk.objects.get(shard)?.set(id, older ?? expect.unreachable()));
+    cluster.start(third);
+    expectShown(cluster, { three, shard, dots: [dot] });
+  });
+
+  test('the delete of an object: it stays deleted', () => {
+    const { cluster, three, shard } = story();
+    const [first, , third] = three;
+    const id = `${BUCKET}\0${KEY}`;
+    const older = third.disk.objects.get(shard)?.get(id);
+    mutate(cluster, first, KEY, { type: 'delete' }, 'all')();
+    cluster.run(30_000);
+    damage(cluster, third, (disk) => void disk.objects.get(shard)?.set(id, older ?? expect.unreachable()));
+    cluster.start(third);
+    expectShown(cluster, { three, shard, dots: [] });
+  });
+
+  test.each([true, false])(
+    'what an event had replaced is not known here, and comes back nowhere (index: %s)',
+    (index) => {
+      const { cluster, three, shard } = story();
+      const [first, second, third] = three;
+      cluster.crash(second);
+      const dot = dotText(dotOf(mutate(cluster, first, KEY, put('newer'), 'quorum')()));
+      cluster.run(1000);
+      damage(cluster, third, (disk) => {
+        if (!index) disk.dots.clear();
+      });
+      // The one who knows it is away, the one who has the older value is there.
+      cluster.crash(first);
+      cluster.start(second);
+      cluster.start(third);
+      const read = ask(cluster, second, { type: 'get', bucket: BUCKET, key: KEY, level: 'quorum', session: null });
+      expect(read()).toMatchObject({ type: 'get', complete: false });
+      cluster.run(30_000);
+      cluster.start(first);
+      expectShown(cluster, { three, shard, dots: [dot] });
+    },
+  );
+
+  test('of two disks out of three: each has from the other and the third what it lacks', () => {
+    const { cluster, three, shard, dot } = story();
+    const [first, second, third] = three;
+    const key = 'other';
+    const written = dotText(dotOf(mutate(cluster, third, key, put('acknowledged'), 'all')()));
+    cluster.run(1000);
+    damage(cluster, second, (disk) => disk.objects.clear());
+    cluster.crash(third);
+    cluster.replaceDisk(third, third.disk.salvaged('00000000000000cc'));
+    cluster.start(second);
+    cluster.start(third);
+    expectShown(cluster, { three, shard, dots: [dot] });
+    const where = ringOf(first).shardOf(BUCKET, key);
+    for (const node of three) expect(dotsOn(node, where, key)).toEqual([written]);
+  });
+
+  test('a restart before all is back changes nothing', () => {
+    const { cluster, three, shard } = story();
+    const [first, second, third] = three;
+    cluster.crash(second);
+    const dot = dotText(dotOf(mutate(cluster, first, KEY, put('newer'), 'quorum')()));
+    cluster.run(1000);
+    damage(cluster, third, () => undefined);
+    cluster.crash(first);
+    cluster.start(third);
+    cluster.start(second);
+    cluster.run(5000);
+    cluster.crash(third);
+    cluster.start(third);
+    cluster.run(5000);
+    cluster.start(first);
+    expectShown(cluster, { three, shard, dots: [dot] });
+  });
+});
