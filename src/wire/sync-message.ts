@@ -7,14 +7,24 @@ import {
   type SyncAck,
   type SyncChunk,
   type SyncItem,
+  type SyncPart,
   UNNAMED_MAX,
   WAITS_FOR_MAX,
 } from '../protocol/replication/message.ts';
 import { SHARD_ID_MAX } from '../protocol/ring/shard.ts';
-import { type Codec, DecodeError, integer, list, nullable, record, text, uint32 } from './codec.ts';
+import { type Codec, DecodeError, integer, list, mapped, nullable, record, text, uint32 } from './codec.ts';
 import { DIFFERENCE_MAX, differences, recurring, scoped } from './recurring.ts';
 import { SHARDS_MAX, shardSet } from './shard-set.ts';
-import { actorId, bucketName, causalContext, contentType, keyText, objectName, valueCodecs } from './value.ts';
+import {
+  actorId,
+  bucketName,
+  causalContext,
+  contentType,
+  eventsIn,
+  keyText,
+  objectName,
+  valueCodecs,
+} from './value.ts';
 
 /**
  * The byte forms of anti-entropy. Its messages speak of many shards at once, and the same few actors, buckets and
@@ -70,12 +80,19 @@ const cover: Codec<ShardCover> = {
   },
 };
 
+const part: Codec<SyncPart> = mapped(
+  integer(),
+  ({ index, more }: SyncPart) => index * 2 + (more ? 1 : 0),
+  (value) => ({ index: Math.floor(value / 2), more: value % 2 === 1 }),
+);
+
 const item: Codec<SyncItem> = record<SyncItem>({
   bucket: buckets.codec,
   key: keyText,
   entries: within.entries,
   past: nullable(within.causalContext),
-  events: list(within.dot, DOTS_MAX),
+  events: eventsIn(within.causalContext),
+  part,
 });
 const items = list(item, ITEMS_MAX);
 

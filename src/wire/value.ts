@@ -237,18 +237,22 @@ export const { dot, causalContext, entries } = valueCodecs({
   contentType,
 });
 
-/** Events that one delta or hint may name: receivers apply them one by one. */
+/** Events that one delta, hint or part of a key may name: receivers apply them one by one. */
 const EVENTS_MAX = 65_536;
 
 /** A context whose dots are counted, not only its ranges. */
-export const eventSet: Codec<CausalContext> = mapped(
-  causalContext,
-  (value: CausalContext) => value,
-  (value) => {
-    if (value.dotCount > EVENTS_MAX) throw new DecodeError('a delta names too many events');
-    return value;
-  },
-);
+export function eventsIn(context: Codec<CausalContext>): Codec<CausalContext> {
+  return mapped(
+    context,
+    (value: CausalContext) => value,
+    (value) => {
+      if (value.dotCount > EVENTS_MAX) throw new DecodeError('a delta names too many events');
+      return value;
+    },
+  );
+}
+
+export const eventSet: Codec<CausalContext> = eventsIn(causalContext);
 
 const BUCKET_BYTES_MAX = 71;
 export const KEY_BYTES_MAX = 1024;

@@ -74,7 +74,7 @@ function dataText(from: string, to: string, message: PeerMessage, interest: Inte
           .filter(({ key }) => words.has(key))
           .map(
             ({ key, entries, events }) =>
-              `${key} of shard ${shard}: ${entries.length} entries, ${events.length} events`,
+              `${key} of shard ${shard}: ${entries.length} entries, ${events.dotCount} events`,
           ),
       );
       return texts.length === 0 ? null : texts.join('; ');

@@ -195,7 +195,8 @@ const syncItem: fc.Arbitrary<SyncItem> = fc.record({
   key,
   entries,
   past: fc.option(context),
-  events: few(dot),
+  events: eventSet,
+  part: fc.record({ index: fc.nat(), more: fc.boolean() }),
 });
 /** Near enough to each other that their differences can be written. */
 const sequence = fc.nat({ max: 2 ** 52 - 1 });

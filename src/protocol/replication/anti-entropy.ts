@@ -5,16 +5,17 @@ import type { NodeId } from '../machine.ts';
 import type { ReplicationCore } from './core.ts';
 import { DigestExchange } from './digest-exchange.ts';
 import { Inquiries } from './inquiries.ts';
-import type {
-  ShardCover,
-  SyncContextMessage,
-  SyncDigestMessage,
-  SyncDigestsMessage,
-  SyncEqualMessage,
-  SyncFetchedMessage,
-  SyncFetchMessage,
-  SyncItem,
-  SyncMessage,
+import {
+  type ShardCover,
+  type SyncContextMessage,
+  type SyncDigestMessage,
+  type SyncDigestsMessage,
+  type SyncEqualMessage,
+  type SyncFetchedMessage,
+  type SyncFetchMessage,
+  type SyncItem,
+  type SyncMessage,
+  WHOLE,
 } from './message.ts';
 import { WAITS_FOR_MAX } from './message.ts';
 import { nameId, type ObjectName } from './record.ts';
@@ -251,7 +252,9 @@ export class AntiEntropy {
     const shard = this.core.shards.find(message.shard);
     const lost = message.names.filter((name) => shard === undefined || shard.salvaged || shard.lost.has(nameId(name)));
     if (lost.length > 0) {
-      const items = lost.map((name): SyncItem => ({ ...name, entries: [], past: null, events: [] }));
+      const items = lost.map(
+        (name): SyncItem => ({ ...name, entries: [], past: null, events: new CausalContext(), part: WHOLE }),
+      );
       const context = new CausalContext();
       this.core.sendDurable(from, { type: 'sync-fetched', shard: message.shard, context, items });
     }
@@ -264,7 +267,7 @@ export class AntiEntropy {
       this.core.cells.open(shard.id, name, (cell) => {
         this.core.restamp(cell);
         const { object } = cell;
-        items.push({ ...name, entries: object.entries, past: object.past, events: [] });
+        items.push({ ...name, entries: object.entries, past: object.past, events: new CausalContext(), part: WHOLE });
         // One of them may be absent for being bad here too, and the context is from before: the peer asks again.
         if (shard.losing > 0) isWhole = false;
         if (items.length < held.length || !isWhole) return;

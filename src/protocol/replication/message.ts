@@ -6,14 +6,26 @@ import type { NodeId } from '../machine.ts';
 import type { ObjectName } from './record.ts';
 import type { ClientReply, ClientRequest, ShardContext } from './request.ts';
 
-/** A replica's copy of one key, and all the key's events that the receiver misses. */
+/** A replica's copy of one key, and all the key's events that the receiver misses; or one part of that. */
 export interface SyncItem {
   readonly bucket: string;
   readonly key: string;
   readonly entries: Entries;
   readonly past: CausalContext | null;
-  readonly events: readonly Dot[];
+  readonly events: CausalContext;
+  /** What one message cannot hold travels in parts, which mean something together only. */
+  readonly part: SyncPart;
 }
+
+export interface SyncPart {
+  /** Counts from 0. */
+  readonly index: number;
+  /** False for the last one. */
+  readonly more: boolean;
+}
+
+/** The part of an item that is whole. */
+export const WHOLE: SyncPart = { index: 0, more: false };
 
 /** A client's request handed to a node that owns the key. */
 export interface ForwardMessage {

@@ -15,10 +15,13 @@ import { compareNames, nameId, type ObjectName } from './record.ts';
 import type { Replica } from './replica.ts';
 import type { Comparison, Shard } from './shard-table.ts';
 import type { SyncOutbox } from './sync-outbox.ts';
+import { eventGroups, PartGatherer } from './sync-parts.ts';
 import { ANSWER_TIMEOUT_MS } from './sync-session.ts';
 
 /** Objects read at once. */
 const SCAN_ROWS = 1024;
+/** Events of one key that are covered in one batch. */
+const BATCH_EVENTS = 16_384;
 
 export interface SyncReceiverHooks {
   /** The replica has all that this holder covered. */
@@ -36,6 +39,7 @@ export class SyncReceiver {
   private readonly replica: Replica;
   private readonly outbox: SyncOutbox;
   private readonly hooks: SyncReceiverHooks;
+  private readonly parts = new PartGatherer();
 
   constructor(core: ReplicationCore, replica: Replica, outbox: SyncOutbox, hooks: SyncReceiverHooks) {
     this.core = core;
@@ -45,6 +49,7 @@ export class SyncReceiver {
   }
 
   handlePeerDown(peer: NodeId): void {
+    this.parts.handlePeerDown(peer);
     for (const shard of this.core.shards.all()) if (shard.comparison?.from === peer) shard.comparison = null;
   }
 
@@ -70,16 +75,33 @@ export class SyncReceiver {
         done();
         continue;
       }
-      this.core.cells.open(shard.id, { bucket: item.bucket, key: item.key }, (cell) => {
-        // Dropped while the key was read: not acknowledged, and the sender gives up.
-        if (this.core.shards.find(chunk.shard) !== shard) return;
-        const past = pastHere(shard, item, context);
-        const events = CausalContext.fromDots(item.events);
-        this.replica.join(shard, cell, { entries: item.entries, seen: seenBy(context, past), events, past });
-        done();
-      });
+      const whole = this.parts.add(from, 'objects', shard.id, item);
+      if (whole === 'more' || whole === 'lost') done();
+      else this.takeIn(shard, whole, { context, groups: eventGroups(whole.events, BATCH_EVENTS) }, done);
     }
     done();
+  }
+
+  /**
+   * Joins a copy of a key and covers its events, so many in one batch: those that are not covered yet are among its past
+   * until then.
+   */
+  private takeIn(
+    shard: Shard,
+    item: SyncItem,
+    { context, groups }: { context: CausalContext; groups: readonly CausalContext[] },
+    done: () => void,
+  ): void {
+    this.core.cells.open(shard.id, { bucket: item.bucket, key: item.key }, (cell) => {
+      // Dropped while the key was read: not acknowledged, and the sender gives up.
+      if (this.core.shards.find(shard.id) !== shard) return;
+      const [events = NONE, ...others] = groups;
+      let past = pastHere(shard, item, context);
+      for (const later of others) past = unionOf(past, later);
+      this.replica.join(shard, cell, { entries: item.entries, seen: seenBy(context, past), events, past });
+      if (others.length === 0) done();
+      else this.core.journal.afterTurn(() => this.takeIn(shard, item, { context, groups: others }, done));
+    });
   }
 
   /** Says where the keys here differ from those of the sender. */
@@ -125,7 +147,10 @@ export class SyncReceiver {
     };
     for (const item of message.items) {
       // Of a refused item there is no acknowledgement: its sender still has what this replica lacks.
-      if (this.isWelcome(from, shard, item)) this.adopt(shard, comparison, item, message.context, done);
+      if (!this.isWelcome(from, shard, item)) continue;
+      const whole = this.parts.add(from, 'copies', shard.id, item);
+      if (whole === 'more') done();
+      else if (whole !== 'lost') this.adopt(shard, comparison, whole, message.context, done);
     }
     const named = new Set(message.items.map(nameId));
     if (message.interval === null) {
@@ -276,6 +301,12 @@ function pastHere(shard: Shard, item: SyncItem, context: CausalContext): CausalC
   if (lost === undefined || lost.isEmpty) return past;
   if (past !== null) lost.union(past);
   return lost;
+}
+
+function unionOf(past: CausalContext | null, further: CausalContext): CausalContext {
+  const union = past?.clone() ?? new CausalContext();
+  union.union(further);
+  return union;
 }
 
 /** All that a copy has seen: its sender's context and its own past. */

@@ -1,7 +1,6 @@
 import { earlier } from '../../lib/deadline-queue.ts';
 import { hashString } from '../../lib/hash.ts';
 import { CausalContext } from '../causal/context.ts';
-import type { Dot } from '../causal/dot.ts';
 import { FingerprintTree, leafBelow, leafOf } from '../causal/fingerprint-tree.ts';
 import type { NodeId } from '../machine.ts';
 import { firstId, type ReplicationCore } from './core.ts';
@@ -16,6 +15,7 @@ import {
 } from './message.ts';
 import { nameId, type ObjectName } from './record.ts';
 import { type Shard, toldContext } from './shard-table.ts';
+import { messagesOf } from './sync-parts.ts';
 import {
   ANSWER_TIMEOUT_MS,
   CHUNK_BYTES,
@@ -211,7 +211,10 @@ export class SyncSender {
 
   /** Takes the next step: send a chunk, begin the next pass, compare keys, or finish. */
   private advance(session: Session): void {
-    if (session.ready.size > 0) {
+    const next = session.rest.shift();
+    if (next !== undefined) {
+      next();
+    } else if (session.ready.size > 0) {
       this.openChunk(session);
     } else if (session.pass + 1 < session.passes) {
       session.pass++;
@@ -250,15 +253,16 @@ export class SyncSender {
         const id = nameId(name);
         if (session.passes > 1 && hashString(id) % session.passes !== session.pass) continue;
         const ready = session.ready.get(id);
-        if (ready === undefined) session.ready.set(id, { name, events: [{ actor: by, counter }] });
-        else ready.events.push({ actor: by, counter });
+        const event = { actor: by, counter };
+        if (ready === undefined) session.ready.set(id, { name, events: CausalContext.fromDots([event]) });
+        else ready.events.add(event);
       }
       this.readIndex(session);
     });
   }
 
   private openChunk(session: Session): void {
-    const chosen: { readonly name: ObjectName; readonly events: Dot[] }[] = [];
+    const chosen: { readonly name: ObjectName; readonly events: CausalContext }[] = [];
     for (const [id, ready] of session.ready) {
       chosen.push(ready);
       session.ready.delete(id);
@@ -284,12 +288,16 @@ export class SyncSender {
     const count = fitting(items);
     for (const item of items.slice(count)) {
       const { bucket, key, events } = item;
-      session.ready.set(nameId(item), { name: { bucket, key }, events: [...events] });
+      session.ready.set(nameId(item), { name: { bucket, key }, events });
     }
-    const sent = items.slice(0, count);
-    this.core.counters.syncObjectsSent += sent.length;
-    session.finishing = session.ready.size === 0 && session.pass + 1 >= session.passes && session.floor === null;
-    this.sendChunk(session, context, sent);
+    const messages = messagesOf(items.slice(0, count));
+    const isEnd = session.ready.size === 0 && session.pass + 1 >= session.passes && session.floor === null;
+    session.rest = messages.map((sent, index) => () => {
+      this.core.counters.syncObjectsSent += sent.length;
+      session.finishing = isEnd && index === messages.length - 1;
+      this.sendChunk(session, context, sent);
+    });
+    this.advance(session);
   }
 
   private sendChunk(session: Session, context: CausalContext, items: readonly SyncItem[]): void {
@@ -391,7 +399,7 @@ export class SyncSender {
     for (const [index, name] of names.entries()) {
       this.core.cells.open(session.shard.id, name, (cell) => {
         this.core.restamp(cell);
-        items[index] = itemOf(session, cell, []);
+        items[index] = itemOf(session, cell, new CausalContext());
         done();
       });
     }
@@ -421,10 +429,16 @@ export class SyncSender {
     interval: SyncCopiesMessage['interval'],
   ): void {
     const { shard, comparison } = session;
-    this.core.counters.syncObjectsSent += items.length;
-    this.await(session, ++this.lastSequence);
-    const ids = { shard: shard.id, comparison: comparison.id, sequence: session.awaiting };
-    this.core.sendDurable(session.peer, { type: 'sync-copies', ...ids, context, interval, items });
+    const messages = messagesOf(items);
+    session.rest = messages.map((copies, index) => () => {
+      this.core.counters.syncObjectsSent += copies.length;
+      this.await(session, ++this.lastSequence);
+      const ids = { shard: shard.id, comparison: comparison.id, sequence: session.awaiting };
+      const isLast = index === messages.length - 1;
+      const message = { type: 'sync-copies', ...ids, context, items: copies } as const;
+      this.core.sendDurable(session.peer, { ...message, interval: isLast ? interval : null });
+    });
+    this.advance(session);
   }
 
   private finish(session: Session): void {

@@ -1,10 +1,8 @@
 import { CausalContext, type DotRange } from '../causal/context.ts';
-import type { Dot } from '../causal/dot.ts';
-import type { Entry } from '../causal/entry.ts';
 import type { FingerprintTree } from '../causal/fingerprint-tree.ts';
 import type { NodeId } from '../machine.ts';
 import { type Cell, entriesBytes } from './cell-table.ts';
-import type { SyncChunk, SyncItem } from './message.ts';
+import { type SyncChunk, type SyncItem, WHOLE } from './message.ts';
 import type { ObjectName } from './record.ts';
 import type { Shard } from './shard-table.ts';
 
@@ -38,8 +36,10 @@ export interface Session {
   rangeIndex: number;
   resumeAt: number | null;
   /** The keys of this pass and all their missing events: complete once the index has been read. */
-  readonly ready: Map<string, { readonly name: ObjectName; readonly events: Dot[] }>;
+  readonly ready: Map<string, { readonly name: ObjectName; readonly events: CausalContext }>;
   readonly comparison: Comparison;
+  /** What sends the messages that belong to the one before: the rest of a key that needs several. */
+  rest: (() => void)[];
   /** The sequence number whose answer is due; 0: none. */
   awaiting: number;
   expiresAtMs: number;
@@ -91,6 +91,7 @@ export function newSession(peer: NodeId, shard: Shard, context: CausalContext, r
       unnamed: [],
       done: false,
     },
+    rest: [],
     awaiting: 0,
     expiresAtMs: 0,
     finishing: false,
@@ -101,7 +102,7 @@ export function sessionId(peer: NodeId, shard: number): string {
   return `${peer}/${shard}`;
 }
 
-export function itemOf(session: Session, cell: Cell, events: readonly Dot[]): SyncItem {
+export function itemOf(session: Session, cell: Cell, events: CausalContext): SyncItem {
   const { bucket, key } = cell.name;
   return {
     bucket,
@@ -109,6 +110,7 @@ export function itemOf(session: Session, cell: Cell, events: readonly Dot[]): Sy
     entries: cell.object.entries,
     past: pastSince(session, cell),
     events: eventsOf(session, cell, events),
+    part: WHOLE,
   };
 }
 
@@ -116,12 +118,12 @@ export function itemOf(session: Session, cell: Cell, events: readonly Dot[]): Sy
  * The key's events that the peer missed at the start, and those of entries that came since: an entry without its event
  * could never be covered where the event's only other copy is lost with its disk.
  */
-function eventsOf({ shard, covered }: Session, cell: Cell, missing: readonly Dot[]): readonly Dot[] {
+function eventsOf({ shard, covered }: Session, cell: Cell, missing: CausalContext): CausalContext {
   const { entries } = cell.object;
   if (entries.every(({ dot }) => covered.has(dot))) return missing;
-  const events = CausalContext.fromDots(missing);
-  const isNews = ({ dot }: Entry): boolean => !covered.has(dot) && shard.context.has(dot) && !events.has(dot);
-  return [...missing, ...entries.filter(isNews).map(({ dot }) => dot)];
+  const events = missing.clone();
+  for (const { dot } of entries) if (!covered.has(dot) && shard.context.has(dot)) events.add(dot);
+  return events;
 }
 
 /**
@@ -154,6 +156,6 @@ export function chunkBytes({ items, context }: SyncChunk): number {
   return items.reduce((sum, item) => sum + itemBytes(item), context.rangeCount * RANGE_BYTES);
 }
 
-function itemBytes({ entries, key, past }: SyncItem): number {
-  return entriesBytes(entries) + key.length + (past?.rangeCount ?? 0) * RANGE_BYTES;
+function itemBytes({ entries, key, past, events }: SyncItem): number {
+  return entriesBytes(entries) + key.length + ((past?.rangeCount ?? 0) + events.rangeCount) * RANGE_BYTES;
 }

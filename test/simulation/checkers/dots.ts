@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { CausalContext } from '../../../src/protocol/causal/context.ts';
 import { dotText } from '../../../src/protocol/causal/dot.ts';
 import type { Entry } from '../../../src/protocol/causal/entry.ts';
 import type { PeerMessage } from '../../../src/protocol/node/message.ts';
@@ -110,14 +111,18 @@ class Meanings {
 function noteMessage(meanings: Meanings, message: PeerMessage): void {
   if (message.type === 'replicate') {
     meanings.noteEntries(message, message.entries);
-    for (const { actor, from, to } of message.events.ranges()) {
-      for (let counter = from; counter <= to; counter++) meanings.note(message, actor, counter, null);
-    }
+    noteEvents(meanings, message, message.events);
   } else if (message.type === 'sync-objects') {
     for (const item of message.chunks.flatMap(({ items }) => items)) {
       meanings.noteEntries(item, item.entries);
-      for (const { actor, counter } of item.events) meanings.note(item, actor, counter, null);
+      noteEvents(meanings, item, item.events);
     }
+  }
+}
+
+function noteEvents(meanings: Meanings, name: ObjectName, events: CausalContext): void {
+  for (const { actor, from, to } of events.ranges()) {
+    for (let counter = from; counter <= to; counter++) meanings.note(name, actor, counter, null);
   }
 }
 

@@ -8,6 +8,7 @@ import {
   sizeOf,
 } from '../../../src/protocol/causal/entry.ts';
 import type { PeerMessage } from '../../../src/protocol/node/message.ts';
+import { WHOLE } from '../../../src/protocol/replication/message.ts';
 import { decodeFrame, FrameWriter } from '../../../src/wire/message.ts';
 
 const HLC = Number.MAX_SAFE_INTEGER - 1;
@@ -50,8 +51,8 @@ describe('a full set', () => {
 
   it('fits one message where two sides of a partition have filled it', () => {
     const entries = [...fullSet(3, 0), ...fullSet(3, 1)];
-    const events = entries.map(({ dot }) => dot);
-    const item = { bucket: 'default', key: 's', entries, past: null, events };
+    const events = CausalContext.fromDots(entries.map(({ dot }) => dot));
+    const item = { bucket: 'default', key: 's', entries, past: null, events, part: WHOLE };
     const context = new CausalContext();
     const writer = new FrameWriter();
     const chunk = { shard: 1, sequence: 1, context, items: [item], covered: context };

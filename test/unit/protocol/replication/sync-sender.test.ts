@@ -74,7 +74,9 @@ describe('SyncSender', () => {
     shard.context.add(dot(2));
     cell.object = { entries: [entry(2)], past: null };
     answer();
-    expect(sent).toMatchObject([{ chunks: [{ items: [{ ...NAME, events: [dot(1), dot(2)] }] }] }]);
+    expect(sent).toMatchObject([
+      { chunks: [{ items: [{ ...NAME, events: CausalContext.fromDots([dot(1), dot(2)]) }] }] },
+    ]);
     // What came since is not promised with the last chunk.
     expect(sent[0]?.chunks[0]?.covered?.ranges()).toEqual([{ actor: ACTOR, from: 1, to: 1 }]);
   });
