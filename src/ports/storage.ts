@@ -15,7 +15,7 @@ export interface StorageRow {
   readonly value: Uint8Array;
 }
 
-/** A record whose checksum does not match; it is quarantined and reads as absent from now on. */
+/** A record whose checksum does not match, or that was rejected; it is quarantined and reads as absent from now on. */
 export interface CorruptRecord {
   readonly key: Uint8Array;
   readonly reason: string;
@@ -52,6 +52,11 @@ export interface Storage {
    * Empty only when nothing is left in the range.
    */
   scan(range: StorageRange, limit: number, bytesMax: number): Promise<StorageRow[]>;
+  /**
+   * A record that passes its checksum and cannot be decoded all the same: it is reported to `onCorrupt` and set aside as
+   * one that fails it. The caller treats it as absent.
+   */
+  reject(key: Uint8Array, reason: string): void;
   /** Applies all writes atomically; resolves once they are synced to disk. */
   commit(writes: readonly StorageWrite[]): Promise<void>;
   /**

@@ -86,7 +86,7 @@ export class Driver implements TransportHandler {
     this.options = options;
     const { storage, clock, log, hooks } = options;
     for (const write of options.meta) this.rememberMeta(write);
-    this.frames = new FrameBatcher(options.transport);
+    this.frames = new FrameBatcher(options.transport, log);
     this.commits = new GroupCommit(storage, clock, {
       onRefused: (error) => {
         log.error('the disk refuses writes; they wait and are tried again', { reason: error.message });

@@ -1,3 +1,4 @@
+import type { Log } from '../ports/log.ts';
 import { LANES, type Lane, type Transport } from '../ports/transport.ts';
 import type { NodeId } from '../protocol/machine.ts';
 import type { PeerMessage } from '../protocol/node/message.ts';
@@ -13,6 +14,7 @@ export class FrameBatcher {
   /** What has been sent, by type of message; bytes as encoded, without framing and encryption. */
   readonly sent = new Map<PeerMessage['type'], { messages: number; bytes: number }>();
   private readonly transport: Transport;
+  private readonly log: Log;
   private readonly open: Readonly<Record<Lane, Map<NodeId, FrameWriter>>> = {
     control: new Map(),
     data: new Map(),
@@ -20,8 +22,9 @@ export class FrameBatcher {
   };
   private readonly idle: FrameWriter[] = [];
 
-  constructor(transport: Transport) {
+  constructor(transport: Transport, log: Log) {
     this.transport = transport;
+    this.log = log;
   }
 
   add(peer: NodeId, message: PeerMessage): void {
@@ -35,8 +38,15 @@ export class FrameBatcher {
     // Nothing that a client can write should be too large; a peer could not take it either.
     const before = writer.length;
     if (writer.add(message)) this.count(message.type, writer.length - before);
-    else this.oversized++;
+    else this.refuse(peer, message);
     if (writer.length >= FRAME_TARGET_BYTES || writer.isFull) this.transport.send(peer, lane, writer.take());
+  }
+
+  private refuse(peer: NodeId, message: PeerMessage): void {
+    this.oversized++;
+    const { type } = message;
+    const bucket = 'bucket' in message ? message.bucket : undefined;
+    this.log.error('a message was dropped: no frame can hold it', { type, peer, bucket });
   }
 
   private count(type: PeerMessage['type'], bytes: number): void {

@@ -3,6 +3,7 @@ import { compareUtf8 } from '../lib/utf8.ts';
 import { type Storage, StorageError, type StorageRange, type StorageRow } from '../ports/storage.ts';
 import { FRAME_BYTES_MAX } from '../ports/transport.ts';
 import type { ObjectRow, ReadResult, RecordRead, RecordScan, ScanResult } from '../protocol/replication/record.ts';
+import { DecodeError } from '../wire/codec.ts';
 import {
   decodeDotRow,
   decodeExpiryRow,
@@ -11,6 +12,7 @@ import {
   decodeListingRow,
   decodeObject,
   decodeObjectRow,
+  decodeRowName,
   dotRange,
   expiryRange,
   hintsAfterRange,
@@ -49,7 +51,8 @@ export function readRecords(
   try {
     for (; next < reads.length && nowMs() < endMs; next++) {
       const { id, key } = reads[next] as ReadRequest;
-      answer(id, decodeRead(key, storage.read(readKey(key))));
+      const at = readKey(key);
+      answer(id, decodeRead(storage, key, at, storage.read(at)));
     }
   } catch (error) {
     // A store that is being repaired answers again, but only to those who wait.
@@ -57,19 +60,33 @@ export function readRecords(
   }
   if (next === reads.length) return;
   const rest = reads.slice(next);
+  const keys = rest.map(({ key }) => readKey(key));
   storage
-    .readMany(rest.map(({ key }) => readKey(key)))
+    .readMany(keys)
     .then((values) => {
-      for (const [i, { id, key }] of rest.entries()) answer(id, decodeRead(key, values[i]));
+      for (const [i, { id, key }] of rest.entries()) {
+        answer(id, decodeRead(storage, key, keys[i] as Uint8Array, values[i]));
+      }
     })
     .catch(fail);
 }
 
-function decodeRead(key: RecordRead, value: Uint8Array | undefined): ReadResult {
-  if (key.table === 'object') {
-    return { table: 'object', value: value === undefined ? null : decodeObject(value) };
+function decodeRead(storage: Storage, read: RecordRead, key: Uint8Array, value: Uint8Array | undefined): ReadResult {
+  if (value === undefined) return { table: read.table, value: null };
+  const row = { key, value };
+  if (read.table === 'object') return { table: 'object', value: decoded(storage, row, () => decodeObject(value)) };
+  return { table: 'hint', value: decoded(storage, row, () => decodeHint(value)) };
+}
+
+/** Null for a record that cannot be decoded: a bad one, whatever its checksum says. */
+function decoded<T>(storage: Storage, row: StorageRow, decode: (row: StorageRow) => T): T | null {
+  try {
+    return decode(row);
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    storage.reject(row.key, error.message);
+    return null;
   }
-  return { table: 'hint', value: value === undefined ? null : decodeHint(value) };
 }
 
 /** Executes an ordered read. */
@@ -104,7 +121,8 @@ async function page<T>(
   decode: (row: StorageRow) => T,
 ): Promise<{ rows: T[]; more: boolean }> {
   const rows = await storage.scan(range, limit + 1, SCAN_BYTES_MAX);
-  return { rows: rows.slice(0, limit).map(decode), more: rows.length > limit || mayBeCut(rows) };
+  const all = rows.slice(0, limit).map((row) => decoded(storage, row, decode));
+  return { rows: all.filter((row) => row !== null), more: rows.length > limit || mayBeCut(rows) };
 }
 
 /** True when the byte bound may have ended the page early; a page too many is then read in vain at worst. */
@@ -134,7 +152,9 @@ async function listing(
   const fill = async (cursor: Cursor, afterKey: string): Promise<void> => {
     const range = listingRange(cursor.table, cursor.shard, { ...scan, after: afterKey });
     const rows = await storage.scan(range, chunk, SCAN_BYTES_MAX);
-    cursor.rows = rows.map(cursor.table === 'object' ? decodeListingRow : hintedRow);
+    const decode = cursor.table === 'object' ? decodeListingRow : hintedRow;
+    // A bad one too is a key that this node alone says nothing of.
+    cursor.rows = rows.map((row) => decoded(storage, row, decode) ?? { name: decodeRowName(row), entries: [] });
     cursor.next = 0;
     cursor.more = rows.length === chunk || mayBeCut(rows);
   };
@@ -165,7 +185,7 @@ async function listing(
 }
 
 function hintedRow(row: StorageRow): ObjectRow {
-  return { name: decodeHintRow(row).name, entries: [] };
+  return { name: decodeRowName(row), entries: [] };
 }
 
 function headOf(cursor: Cursor): ObjectRow {

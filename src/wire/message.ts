@@ -40,7 +40,6 @@ import {
 } from './codec.ts';
 import { SHARDS_MAX } from './shard-set.ts';
 import {
-  DOTS_MAX,
   ITEMS_MAX,
   shard,
   syncAck,
@@ -63,6 +62,7 @@ import {
   causalContext,
   collectionBytes,
   dot,
+  dots,
   entries,
   eventSet,
   KEY_BYTES_MAX,
@@ -330,7 +330,7 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
     23,
     record({ id, status: oneOf('stored', 'partial', 'former', 'hinted', 'refused'), failure: nullable(failure) }),
   ],
-  read: [24, record({ id, bucket: bucketName, key: keyText, dots: list(dot, DOTS_MAX) })],
+  read: [24, record({ id, bucket: bucketName, key: keyText, dots })],
   'read-reply': [
     25,
     record({

@@ -161,6 +161,11 @@ export function decodeHintRow(row: StorageRow): HintRow {
   return { shard: shardIn(row.key), name: nameIn(row.key, NAME_AT), hint: decodeHint(row.value) };
 }
 
+/** The name in the key of a row of a table whose keys are names. */
+export function decodeRowName(row: StorageRow): ObjectName {
+  return nameIn(row.key, NAME_AT);
+}
+
 export function decodeDotRow(row: StorageRow): DotRow {
   return { ...dotIn(row.key), name: decodeOne(objectName, row.value) };
 }

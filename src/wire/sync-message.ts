@@ -34,7 +34,6 @@ import {
 type Fields<T extends ReplicationMessage['type']> = Codec<Omit<Extract<ReplicationMessage, { type: T }>, 'type'>>;
 
 export const shard = integer(SHARD_ID_MAX);
-export const DOTS_MAX = 65_536;
 export const ITEMS_MAX = 4096;
 
 const actors = recurring(actorId);

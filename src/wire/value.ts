@@ -1,13 +1,7 @@
 import { classOf } from '../lib/bucket-name.ts';
 import { CausalContext, type DotRange } from '../protocol/causal/context.ts';
-import type { ActorId, Dot } from '../protocol/causal/dot.ts';
-import {
-  COLLECTION_ENTRIES_MAX,
-  type Entries,
-  type Entry,
-  type Payload,
-  VALUE_BYTES_MAX,
-} from '../protocol/causal/entry.ts';
+import { type ActorId, compareDots, type Dot } from '../protocol/causal/dot.ts';
+import { type Entries, type Entry, type Payload, VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
 import type { ObjectName } from '../protocol/replication/record.ts';
 import { bytes, type Codec, DecodeError, integer, list, mapped, record, signed, text, union } from './codec.ts';
 
@@ -63,16 +57,17 @@ const counter: Codec<number> = {
   },
 };
 
-/** Ranges of one context: far above what healthy replicas have, still small in memory. */
-const RANGES_MAX = 65_536;
+// Joins know no bound on the ranges of a context or the entries of a key, and what is on the disk must be read again: the
+// bytes of the record or message are the bound.
+
+/** Fewest bytes of a range, and of an entry: no count is believed that the input cannot hold. */
+const RANGE_BYTES_MIN = 3;
+const ENTRY_BYTES_MIN = 5;
 
 export const CONTENT_TYPE_BYTES_MAX = 256;
 
 /** A member, a field, or the value in a field. */
 export const collectionBytes = bytes(VALUE_BYTES_MAX);
-
-/** Entries that one mark is for: all of a key. */
-const MARKED_MAX = 4 * COLLECTION_ENTRIES_MAX;
 
 /** Texts kept of each interned codec. */
 const INTERNED_MAX = 64;
@@ -92,9 +87,6 @@ function interned(inner: Codec<string>): Codec<string> {
     },
   };
 }
-
-/** Entries of one key: concurrent ones, or those of a set or map that grew on several sides of a partition. */
-const ENTRIES_MAX = 4 * COLLECTION_ENTRIES_MAX;
 
 /** How a form names what occurs in it again and again. */
 interface Names {
@@ -144,13 +136,15 @@ function contextOf(actorOrSame: Codec<ActorId | null>): Codec<CausalContext> {
     },
     decode: (reader) => {
       const count = reader.varint();
-      if (count > RANGES_MAX || count * 3 > reader.remaining) throw new DecodeError('a context has too many ranges');
+      if (count * RANGE_BYTES_MIN > reader.remaining) throw new DecodeError('a context has more ranges than bytes');
       const context = new CausalContext();
       let actor = '';
       let last = 0;
       for (let i = 0; i < count; i++) {
         const named = actorOrSame.decode(reader);
         if (named !== null) {
+          // Merged in another order they could cost the square of their number.
+          if (named <= actor) throw new DecodeError('a context names its actors out of order');
           actor = named;
           last = 0;
         } else if (actor === '') {
@@ -186,7 +180,7 @@ function payloadOf(dot: Codec<Dot>, contentType: Codec<string>): Codec<Payload> 
     map: [4, record({})],
     'map-field': [5, record({ field: collectionBytes, hlc: integer(), value: collectionBytes })],
     'map-counter': [6, record({ field: collectionBytes, hlc: integer(), total: signed, since: counter })],
-    mark: [7, record({ of: list(dot, MARKED_MAX), atMs: integer(), latest: integer() })],
+    mark: [7, record({ of: list(dot, Number.MAX_SAFE_INTEGER), atMs: integer(), latest: integer() })],
   });
 }
 
@@ -206,20 +200,27 @@ function entriesOf(dot: Codec<Dot>, contentType: Codec<string>): Codec<Entries> 
       payload: payload.decode(reader),
     }),
   };
-  return mapped(
-    list(entry, ENTRIES_MAX),
-    (value: Entries) => value,
-    (value) => {
-      for (let i = 1; i < value.length; i++) {
-        const a = (value[i - 1] as Entry).dot;
-        const b = (value[i] as Entry).dot;
-        if (a.actor > b.actor || (a.actor === b.actor && a.counter >= b.counter)) {
+  return {
+    encode: (writer, value) => {
+      writer.varint(value.length);
+      for (const each of value) entry.encode(writer, each);
+    },
+    decode: (reader) => {
+      const count = reader.varint();
+      if (count * ENTRY_BYTES_MIN > reader.remaining) throw new DecodeError('a key has more entries than bytes');
+      const value: Entry[] = [];
+      let before: Dot | undefined;
+      for (let i = 0; i < count; i++) {
+        const next = entry.decode(reader);
+        if (before !== undefined && compareDots(before, next.dot) >= 0) {
           throw new DecodeError('entries are not in the order of their dots');
         }
+        before = next.dot;
+        value.push(next);
       }
       return value;
     },
-  );
+  };
 }
 
 export const contentType = interned(text(CONTENT_TYPE_BYTES_MAX));
@@ -251,6 +252,9 @@ export function eventsIn(context: Codec<CausalContext>): Codec<CausalContext> {
     },
   );
 }
+
+/** Any number of dots, as many as the input holds. */
+export const dots: Codec<readonly Dot[]> = list(dot, Number.MAX_SAFE_INTEGER);
 
 export const eventSet: Codec<CausalContext> = eventsIn(causalContext);
 

@@ -189,6 +189,16 @@ describe.each([
     expect(subject.corrupted).toHaveLength(3);
   });
 
+  it('sets a record aside that its reader rejects, and takes a new value for it', async () => {
+    await subject.storage.commit([put('a', 'old'), put('b', 'old')]);
+    subject.storage.reject(bytes('b'), 'not decodable');
+    await vi.waitFor(() => expect(subject.corrupted).toHaveLength(1), { interval: 5 });
+    expect(subject.corrupted).toEqual([{ key: bytes('b'), reason: 'not decodable' }]);
+    await subject.storage.commit([put('b', 'new')]);
+    expect(await dump(subject.storage)).toEqual(['a=old', 'b=new']);
+    expect(subject.corrupted).toHaveLength(1);
+  });
+
   it('takes a new value for a key whose record was corrupt', async () => {
     await subject.storage.commit([put('a', 'old')]);
     await subject.corrupt(bytes('a'));

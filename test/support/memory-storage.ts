@@ -74,6 +74,14 @@ export class MemoryStorage implements Storage {
     return rows;
   }
 
+  reject(key: Uint8Array, reason: string): void {
+    const index = this.#find(key);
+    if (!this.#matches(index, key)) return;
+    this.#keys.splice(index, 1);
+    this.#cells.splice(index, 1);
+    queueMicrotask(() => this.#onCorrupt({ key, reason }));
+  }
+
   commit(writes: readonly StorageWrite[]): Promise<void> {
     for (const { key } of writes) {
       assert(key.byteLength > 0 && key[0] !== 0xff, 'a key is not empty and does not start with 0xff');

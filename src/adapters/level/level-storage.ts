@@ -156,6 +156,10 @@ class LevelStorage implements Storage {
     return await this.#reading(() => this.#scanOnce(range, limit, bytesMax));
   }
 
+  reject(key: Uint8Array, reason: string): void {
+    this.#suspect(key, reason, true);
+  }
+
   commit(writes: readonly StorageWrite[]): Promise<void> {
     if (this.#isClosed()) return Promise.reject(closedError(this.#directory));
     if (writes.length === 0) return Promise.resolve();
@@ -327,7 +331,7 @@ class LevelStorage implements Storage {
   }
 
   /** Has the record moved or copied to the quarantine, unless a write in between has replaced it. */
-  #suspect(key: Uint8Array, reason: string): void {
+  #suspect(key: Uint8Array, reason: string, isRejected = false): void {
     const name = nameOf(key);
     if (this.#isClosed() || this.#suspects.has(name)) return;
     const own = Uint8Array.from(key);
@@ -337,7 +341,9 @@ class LevelStorage implements Storage {
     if (this.#suspects.size >= SUSPECTS_MAX) return;
     this.#suspects.add(name);
     const moved = this.#queue.task(async () => {
-      const found = this.#examine(own);
+      // Written anew since it was rejected, it is another record.
+      const isAnother = isRejected && !this.#suspects.has(name);
+      const found = isAnother ? undefined : this.#examine(own, isRejected ? reason : null);
       const keeps = found !== undefined && this.#keepsCorrupt(own);
       if (found !== undefined) {
         await this.#makeWritable();
@@ -351,12 +357,14 @@ class LevelStorage implements Storage {
     });
   }
 
-  #examine(key: Uint8Array) {
+  /** The record as it is stored, where it is bad; `rejected`: why, if its checksum is right. */
+  #examine(key: Uint8Array, rejected: string | null) {
     try {
       const stored = this.#database.handle.getSync(key);
       if (stored === undefined) return undefined;
       const record = decodeRecord(key, stored);
-      return record.ok ? undefined : { stored: { bytes: stored }, reason: record.reason };
+      const reason = record.ok ? rejected : record.reason;
+      return reason === null ? undefined : { stored: { bytes: stored }, reason };
     } catch (error) {
       if (!isCorruption(error)) throw error;
       return { stored: { unreadable: true } as const, reason: 'its block on disk is unreadable' };

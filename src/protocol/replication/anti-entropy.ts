@@ -15,9 +15,9 @@ import {
   type SyncFetchMessage,
   type SyncItem,
   type SyncMessage,
+  WAITS_FOR_MAX,
   WHOLE,
 } from './message.ts';
-import { WAITS_FOR_MAX } from './message.ts';
 import { nameId, type ObjectName } from './record.ts';
 import type { Replica } from './replica.ts';
 import { type Shard, toldContext } from './shard-table.ts';

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import type { CorruptRecord } from '../../../src/ports/storage.ts';
 import { CausalContext } from '../../../src/protocol/causal/context.ts';
 import { openNodeState } from '../../../src/runtime/node-state.ts';
 import { decodeDotRow, decodeShardRow, expiryRange, storageWrite, tableRange } from '../../../src/wire/record.ts';
@@ -78,4 +79,19 @@ it('counts, after records were lost that cannot be named, what is on the disk an
   expect(new Map(again.map((row) => [decodeShardRow(row).shard, decodeShardRow(row).record]))).toEqual(
     replication.shards,
   );
+});
+
+it('starts with records that cannot be decoded, and reports them as bad', async () => {
+  const corrupt: CorruptRecord[] = [];
+  const storage = new MemoryStorage({ onCorrupt: (record) => corrupt.push(record) });
+  const name = { bucket: 'b', key: 'k' };
+  const context = new CausalContext();
+  const { key: hintKey } = storageWrite({ table: 'hint', shard: 1, name, value: null });
+  await storage.commit([
+    storageWrite({ table: 'shard', shard: 1, value: { context, complete: true, sources: new Set(), salvaged: false } }),
+    { key: hintKey, value: Uint8Array.of(9) },
+  ]);
+  const { replication } = await openNodeState(storage, { ...EXPECTED, corrupt });
+  expect(replication).toMatchObject({ hints: [] });
+  expect(corrupt.map(({ key }) => key)).toEqual([hintKey]);
 });

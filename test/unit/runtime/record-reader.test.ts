@@ -2,11 +2,12 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { hashString } from '../../../src/lib/hash.ts';
 import { compareUtf8 } from '../../../src/lib/utf8.ts';
+import type { CorruptRecord } from '../../../src/ports/storage.ts';
 import { CausalContext } from '../../../src/protocol/causal/context.ts';
 import type { Entries } from '../../../src/protocol/causal/entry.ts';
-import type { RecordScan, RecordWrite, ScanResult } from '../../../src/protocol/replication/record.ts';
+import type { ReadResult, RecordScan, RecordWrite, ScanResult } from '../../../src/protocol/replication/record.ts';
 import { type ReadRequest, readRecords, scanRecords } from '../../../src/runtime/record-reader.ts';
-import { storageWrite } from '../../../src/wire/record.ts';
+import { readKey, storageWrite } from '../../../src/wire/record.ts';
 import { MemoryStorage } from '../../support/memory-storage.ts';
 
 const ACTOR = 'a'.repeat(16);
@@ -174,6 +175,63 @@ describe('a page of the index', () => {
     expect(await counters(5, 100)).toEqual({ counters: dots.slice(4, 104), more: true });
     expect(await counters(255, 36)).toEqual({ counters: dots.slice(254, 290), more: false });
     expect(await counters(255, 35)).toEqual({ counters: dots.slice(254, 289), more: true });
+  });
+});
+
+describe('a record that cannot be decoded', () => {
+  const name = { bucket: 'b', key: 'k2' };
+  const damaged = async (): Promise<{ storage: MemoryStorage; rejected: CorruptRecord[] }> => {
+    const rejected: CorruptRecord[] = [];
+    const storage = new MemoryStorage({ onCorrupt: (record) => rejected.push(record) });
+    const writes = ['k1', 'k2', 'k3'].map((each) => storageWrite(objectWrite(0, 'b', each, entriesOf(1))));
+    const { key: hintKey } = storageWrite({ table: 'hint', shard: 0, name, value: null });
+    await storage.commit([
+      ...writes,
+      { key: readKey({ table: 'object', shard: 0, name }), value: Uint8Array.of(9) },
+      { key: hintKey, value: Uint8Array.of(9) },
+    ]);
+    return { storage, rejected };
+  };
+
+  it.each(['object', 'hint'] as const)('is absent for a read of table %s, and reported as a bad one', async (table) => {
+    const { storage, rejected } = await damaged();
+    const key = { table, shard: 0, name };
+    const answered = Promise.withResolvers<ReadResult>();
+    readRecords(
+      storage,
+      [{ id: 1, key }],
+      (_id, result) => answered.resolve(result),
+      answered.reject,
+      () => 0,
+    );
+    expect(await answered.promise).toEqual({ table, value: null });
+    expect(rejected).toEqual([{ key: readKey(key), reason: expect.any(String) }]);
+  });
+
+  it('is absent for a read in the second batch too', async () => {
+    const { storage, rejected } = await damaged();
+    const answered = Promise.withResolvers<ReadResult>();
+    let timeMs = 0;
+    const late = (): number => (timeMs += 5);
+    const key = { table: 'object', shard: 0, name } as const;
+    readRecords(storage, [{ id: 1, key }], (_id, result) => answered.resolve(result), answered.reject, late);
+    expect(await answered.promise).toEqual({ table: 'object', value: null });
+    expect(rejected).toHaveLength(1);
+  });
+
+  it('is left out of a page', async () => {
+    const { storage, rejected } = await damaged();
+    const result = await scanRecords(storage, { table: 'object', shard: 0, after: null, limit: 10 });
+    expect(result).toMatchObject({ rows: [{ name: { key: 'k1' } }, { name: { key: 'k3' } }], more: false });
+    expect(await scanRecords(storage, { table: 'hint', after: null, limit: 10 })).toMatchObject({ rows: [] });
+    expect(rejected).toHaveLength(2);
+  });
+
+  it('is a key that says nothing in a listing', async () => {
+    const { storage, rejected } = await damaged();
+    const scan = { bucket: 'b', shards: [0], hints: [], prefix: '', after: '', limit: 10 };
+    expect(await list(storage, scan)).toEqual({ keys: ['k1', 'k2', 'k3'], more: false });
+    expect(rejected).toHaveLength(1);
   });
 });
 
