@@ -5,30 +5,25 @@ import type { NodeId } from '../machine.ts';
 import type { ReplicationCore } from './core.ts';
 import { DigestExchange } from './digest-exchange.ts';
 import { Inquiries } from './inquiries.ts';
+import { LostKeyFetcher } from './lost-key-fetcher.ts';
 import {
   type ShardCover,
   type SyncContextMessage,
   type SyncDigestMessage,
   type SyncDigestsMessage,
   type SyncEqualMessage,
-  type SyncFetchedMessage,
-  type SyncFetchMessage,
-  type SyncItem,
   type SyncMessage,
   WAITS_FOR_MAX,
-  WHOLE,
 } from './message.ts';
-import { nameId, type ObjectName } from './record.ts';
 import type { Replica } from './replica.ts';
 import { type Shard, toldContext } from './shard-table.ts';
 import { SyncOutbox } from './sync-outbox.ts';
+import { PartGatherer } from './sync-parts.ts';
 import { SyncReceiver } from './sync-receiver.ts';
 import { SyncSender } from './sync-sender.ts';
 
 /** Between two comparisons of a shard with the same peer that reads and writes ask for. */
 const REPAIR_INTERVAL_MS = 250;
-/** Keys asked for at once whose record was bad. */
-const FETCH_MAX = 64;
 
 export interface AntiEntropyHooks {
   readonly onComplete: (shard: Shard) => void;
@@ -45,20 +40,18 @@ export interface AntiEntropyHooks {
  */
 export class AntiEntropy {
   private readonly core: ReplicationCore;
-  private readonly replica: Replica;
   private readonly hooks: AntiEntropyHooks;
   private readonly outbox: SyncOutbox;
   private readonly digests: DigestExchange;
   private readonly inquiries: Inquiries;
   private readonly sender: SyncSender;
   private readonly receiver: SyncReceiver;
-  /** Owners without a whole copy of a lost key either. */
-  private readonly helpless = new Map<string, Set<NodeId>>();
+  private readonly fetcher: LostKeyFetcher;
+  private readonly parts = new PartGatherer();
   private nextRoundMs: number | undefined;
 
   constructor(core: ReplicationCore, replica: Replica, hooks: AntiEntropyHooks) {
     this.core = core;
-    this.replica = replica;
     this.hooks = hooks;
     this.outbox = new SyncOutbox(core);
     this.digests = new DigestExchange(core, {
@@ -73,12 +66,21 @@ export class AntiEntropy {
       onKnown: hooks.onKnown,
       ask: (peer, shard) => this.ask(peer, shard),
     });
-    this.receiver = new SyncReceiver(core, replica, this.outbox, {
-      onSynced: (from, shard) => this.askSource(from, shard),
-      onKnown: hooks.onKnown,
-      onHeard: (from, shard) => this.inquiries.note(from, shard),
-      onEnd: (from, shard) => this.inquiries.end(from, shard, true),
+    this.fetcher = new LostKeyFetcher(core, {
+      replica,
+      parts: this.parts,
+      onRestored: (shard) => this.completeIfMet(shard),
     });
+    this.receiver = new SyncReceiver(
+      core,
+      { replica, outbox: this.outbox, parts: this.parts },
+      {
+        onSynced: (from, shard) => this.askSource(from, shard),
+        onKnown: hooks.onKnown,
+        onHeard: (from, shard) => this.inquiries.note(from, shard),
+        onEnd: (from, shard) => this.inquiries.end(from, shard, true),
+      },
+    );
   }
 
   handlePeerUp(peer: NodeId): void {
@@ -96,6 +98,7 @@ export class AntiEntropy {
     this.inquiries.handlePeerDown(peer);
     this.sender.handlePeerDown(peer);
     this.receiver.handlePeerDown(peer);
+    this.parts.handlePeerDown(peer);
   }
 
   /** The shard is no longer held. */
@@ -116,7 +119,7 @@ export class AntiEntropy {
   /** A key of the shard is lost: other owners have it. */
   handleLost(shard: Shard): void {
     for (const owner of shard.sources) this.ask(owner, shard);
-    this.fetch(shard);
+    this.fetcher.fetch(shard);
   }
 
   /** The ring changed: sync with everyone who shares a shard, those in transfer first. */
@@ -190,9 +193,9 @@ export class AntiEntropy {
       case 'sync-ack':
         return this.sender.handleAck(from, message);
       case 'sync-fetch':
-        return this.handleFetch(from, message);
+        return this.fetcher.handleFetch(from, message);
       case 'sync-fetched':
-        return this.handleFetched(from, message);
+        return this.fetcher.handleFetched(from, message);
       default:
         return unreachable(message);
     }
@@ -222,7 +225,7 @@ export class AntiEntropy {
     // A replica in transfer, in or out, does not leave its completion to chance.
     for (const shard of this.core.shards.all()) {
       for (const source of shard.sources) this.ask(source, shard);
-      if (shard.lost.size > 0) this.fetch(shard);
+      if (shard.lost.size > 0) this.fetcher.fetch(shard);
       if (shard.owned) {
         this.completeIfMet(shard);
         continue;
@@ -237,77 +240,6 @@ export class AntiEntropy {
   nextDeadline(): number | undefined {
     const next = earlier(this.inquiries.nextDeadline(), this.digests.nextDeadline());
     return earlier(next, earlier(this.nextRoundMs, this.sender.nextDeadline()));
-  }
-
-  /** Asks the other owners for the keys that are lost here. */
-  private fetch(shard: Shard): void {
-    const names = [...shard.lost.values()].slice(0, FETCH_MAX).map(({ name }) => name);
-    for (const owner of this.core.ring.owners(shard.id)) {
-      if (owner === this.core.options.self || !this.core.isUp(owner)) continue;
-      this.core.sendDurable(owner, { type: 'sync-fetch', shard: shard.id, names });
-    }
-  }
-
-  private handleFetch(from: NodeId, message: SyncFetchMessage): void {
-    const shard = this.core.shards.find(message.shard);
-    const lost = message.names.filter((name) => shard === undefined || shard.salvaged || shard.lost.has(nameId(name)));
-    if (lost.length > 0) {
-      const items = lost.map(
-        (name): SyncItem => ({ ...name, entries: [], past: null, events: new CausalContext(), part: WHOLE }),
-      );
-      const context = new CausalContext();
-      this.core.sendDurable(from, { type: 'sync-fetched', shard: message.shard, context, items });
-    }
-    const held = message.names.filter((name) => !lost.includes(name));
-    if (shard === undefined || held.length === 0) return;
-    const context = shard.context.clone();
-    const items: SyncItem[] = [];
-    let isWhole = true;
-    for (const name of held) {
-      this.core.cells.open(shard.id, name, (cell) => {
-        this.core.restamp(cell);
-        const { object } = cell;
-        items.push({ ...name, entries: object.entries, past: object.past, events: new CausalContext(), part: WHOLE });
-        // One of them may be absent for being bad here too, and the context is from before: the peer asks again.
-        if (shard.losing > 0) isWhole = false;
-        if (items.length < held.length || !isWhole) return;
-        this.core.sendDurable(from, { type: 'sync-fetched', shard: shard.id, context, items });
-      });
-    }
-  }
-
-  private handleFetched(from: NodeId, message: SyncFetchedMessage): void {
-    const shard = this.core.shards.find(message.shard);
-    if (shard === undefined) return;
-    // Only then has it everything whose events are not named here any more.
-    const isWhole = message.context.covers(shard.floor);
-    for (const item of message.items) {
-      const { bucket, key, entries, past } = item;
-      this.core.cells.open(shard.id, { bucket, key }, (cell) => {
-        const lost = shard.lost.get(nameId(item));
-        if (lost === undefined) return;
-        // A stamp far ahead says nothing of whether the copy is whole: its sender marks it, and is asked again.
-        if (isWhole && this.replica.refuseDrift(from, entries) !== null) return;
-        if (isWhole) {
-          const seen = message.context.clone();
-          if (past !== null) seen.union(past);
-          this.replica.restore(shard, cell, { entries, seen, events: new CausalContext(), past }, lost);
-        } else if (this.isGone(shard, item, from)) {
-          this.core.shards.restore(shard, cell.name);
-        }
-        if (!shard.lost.has(nameId(item))) this.helpless.delete(`${shard.id}/${nameId(item)}`);
-        this.completeIfMet(shard);
-      });
-    }
-  }
-
-  /** True when no owner has a whole copy of a lost key: what the others still know of it is all there is. */
-  private isGone(shard: Shard, name: ObjectName, from: NodeId): boolean {
-    const id = `${shard.id}/${nameId(name)}`;
-    const helpless = this.helpless.get(id) ?? new Set();
-    this.helpless.set(id, helpless.add(from));
-    const others = this.core.ring.owners(shard.id).filter((owner) => owner !== this.core.options.self);
-    return others.every((owner) => helpless.has(owner));
   }
 
   private schedule(): void {

@@ -15,7 +15,7 @@ import { compareNames, nameId, type ObjectName } from './record.ts';
 import type { Replica } from './replica.ts';
 import type { Comparison, Shard } from './shard-table.ts';
 import type { SyncOutbox } from './sync-outbox.ts';
-import { eventGroups, PartGatherer } from './sync-parts.ts';
+import { eventGroups, type PartGatherer } from './sync-parts.ts';
 import { ANSWER_TIMEOUT_MS } from './sync-session.ts';
 
 /** Objects read at once. */
@@ -33,23 +33,29 @@ export interface SyncReceiverHooks {
   readonly onEnd: (from: NodeId, shard: Shard) => void;
 }
 
+export interface SyncReceiverUses {
+  readonly replica: Replica;
+  readonly outbox: SyncOutbox;
+  readonly parts: PartGatherer;
+}
+
 /** Takes in what other holders of a shard send of it. */
 export class SyncReceiver {
   private readonly core: ReplicationCore;
   private readonly replica: Replica;
   private readonly outbox: SyncOutbox;
   private readonly hooks: SyncReceiverHooks;
-  private readonly parts = new PartGatherer();
+  private readonly parts: PartGatherer;
 
-  constructor(core: ReplicationCore, replica: Replica, outbox: SyncOutbox, hooks: SyncReceiverHooks) {
+  constructor(core: ReplicationCore, uses: SyncReceiverUses, hooks: SyncReceiverHooks) {
     this.core = core;
-    this.replica = replica;
-    this.outbox = outbox;
+    this.replica = uses.replica;
+    this.outbox = uses.outbox;
+    this.parts = uses.parts;
     this.hooks = hooks;
   }
 
   handlePeerDown(peer: NodeId): void {
-    this.parts.handlePeerDown(peer);
     for (const shard of this.core.shards.all()) if (shard.comparison?.from === peer) shard.comparison = null;
   }
 

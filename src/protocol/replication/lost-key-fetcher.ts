@@ -1,0 +1,129 @@
+import { CausalContext } from '../causal/context.ts';
+import type { NodeId } from '../machine.ts';
+import type { Cell } from './cell-table.ts';
+import type { ReplicationCore } from './core.ts';
+import { type SyncFetchedMessage, type SyncFetchMessage, type SyncItem, WHOLE } from './message.ts';
+import { nameId, type ObjectName } from './record.ts';
+import type { Replica } from './replica.ts';
+import type { Shard } from './shard-table.ts';
+import { messagesOf, type PartGatherer } from './sync-parts.ts';
+import { fitting } from './sync-session.ts';
+
+/** Keys asked for at once whose record was bad. */
+const FETCH_MAX = 64;
+
+export interface LostKeyFetcherParts {
+  readonly replica: Replica;
+  readonly parts: PartGatherer;
+  /** A lost key is here again. */
+  readonly onRestored: (shard: Shard) => void;
+}
+
+/** Fetches keys whose record was bad from the other owners of their shard. */
+export class LostKeyFetcher {
+  private readonly core: ReplicationCore;
+  private readonly uses: LostKeyFetcherParts;
+  /** Owners without a whole copy of a lost key either. */
+  private readonly helpless = new Map<string, Set<NodeId>>();
+  /** Where the next round begins among the keys: the first of them may be ones that nobody can send now. */
+  private turn = 0;
+
+  constructor(core: ReplicationCore, uses: LostKeyFetcherParts) {
+    this.core = core;
+    this.uses = uses;
+  }
+
+  /** Asks the other owners for the keys that are lost here. */
+  fetch(shard: Shard): void {
+    this.turn++;
+    for (const owner of this.core.ring.owners(shard.id)) if (owner !== this.core.options.self) this.ask(owner, shard);
+  }
+
+  private ask(owner: NodeId, shard: Shard): void {
+    if (shard.lost.size === 0 || !this.core.isUp(owner)) return;
+    const all = [...shard.lost.values()].map(({ name }) => name);
+    const start = (this.turn * FETCH_MAX) % all.length;
+    const names = [...all.slice(start), ...all.slice(0, start)].slice(0, FETCH_MAX);
+    this.core.sendDurable(owner, { type: 'sync-fetch', shard: shard.id, names });
+  }
+
+  handleFetch(from: NodeId, message: SyncFetchMessage): void {
+    const shard = this.core.shards.find(message.shard);
+    const lost = message.names.filter((name) => shard === undefined || shard.salvaged || shard.lost.has(nameId(name)));
+    if (lost.length > 0) {
+      const items = lost.map(
+        (name): SyncItem => ({ ...name, entries: [], past: null, events: new CausalContext(), part: WHOLE }),
+      );
+      const context = new CausalContext();
+      this.core.sendDurable(from, { type: 'sync-fetched', shard: message.shard, context, items });
+    }
+    const held = message.names.filter((name) => !lost.includes(name));
+    if (shard === undefined || held.length === 0) return;
+    const context = shard.context.clone();
+    const items: SyncItem[] = [];
+    let isWhole = true;
+    for (const name of held) {
+      this.core.cells.open(shard.id, name, (cell) => {
+        this.core.restamp(cell);
+        const { object } = cell;
+        items.push({ ...name, entries: object.entries, past: object.past, events: new CausalContext(), part: WHOLE });
+        // One of them may be absent for being bad here too, and the context is from before: the peer asks again.
+        if (shard.losing > 0) isWhole = false;
+        if (items.length < held.length || !isWhole) return;
+        // The peer asks again for those that do not fit.
+        for (const fitted of messagesOf(items.slice(0, fitting(items)))) {
+          this.core.sendDurable(from, { type: 'sync-fetched', shard: shard.id, context, items: fitted });
+        }
+      });
+    }
+  }
+
+  handleFetched(from: NodeId, message: SyncFetchedMessage): void {
+    const shard = this.core.shards.find(message.shard);
+    if (shard === undefined) return;
+    let open = message.items.length;
+    let restored = 0;
+    for (const item of message.items) {
+      const whole = this.uses.parts.add(from, 'fetched', shard.id, item);
+      if (whole === 'more' || whole === 'lost') continue;
+      this.core.cells.open(shard.id, { bucket: item.bucket, key: item.key }, (cell) => {
+        const id = nameId(item);
+        const wasLost = shard.lost.has(id);
+        if (wasLost) this.takeIn(from, shard, message.context, whole, cell);
+        if (wasLost && !shard.lost.has(id)) {
+          restored++;
+          this.helpless.delete(`${shard.id}/${id}`);
+          this.uses.onRestored(shard);
+        }
+        // It had no room for more, maybe. What it could not help with waits for the next round.
+        if (--open === 0 && restored > 0) this.ask(from, shard);
+      });
+    }
+  }
+
+  private takeIn(from: NodeId, shard: Shard, context: CausalContext, item: SyncItem, cell: Cell): void {
+    const lost = shard.lost.get(nameId(item));
+    if (lost === undefined) return;
+    const { entries, past } = item;
+    // Only then has it everything whose events are not named here any more.
+    const isWhole = context.covers(shard.floor);
+    if (!isWhole) {
+      if (this.isGone(shard, item, from)) this.core.shards.restore(shard, cell.name);
+      return;
+    }
+    // A stamp far ahead says nothing of whether the copy is whole: its sender marks it, and is asked again.
+    if (this.uses.replica.refuseDrift(from, entries) !== null) return;
+    const seen = context.clone();
+    if (past !== null) seen.union(past);
+    this.uses.replica.restore(shard, cell, { entries, seen, events: new CausalContext(), past }, lost);
+  }
+
+  /** True when no owner has a whole copy of a lost key: what the others still know of it is all there is. */
+  private isGone(shard: Shard, name: ObjectName, from: NodeId): boolean {
+    const id = `${shard.id}/${nameId(name)}`;
+    const helpless = this.helpless.get(id) ?? new Set();
+    this.helpless.set(id, helpless.add(from));
+    const others = this.core.ring.owners(shard.id).filter((owner) => owner !== this.core.options.self);
+    return others.every((owner) => helpless.has(owner));
+  }
+}
