@@ -33,7 +33,7 @@ class Replica {
   mutate(mutation: Mutation, wallMs: number): void {
     const dot = { actor: this.actor, counter: this.counter + 1 };
     const hlc = hlcNext(0, wallMs);
-    const at = { dot, ownFrom: 1, hlc, wallMs, context: null, conflict: 'lww' as const };
+    const at = { dot, ownFrom: 1, isComplete: true, hlc, wallMs, context: null, conflict: 'lww' as const };
     const outcome = mutate(this.entries, mutation, at);
     if (!outcome.applied) return;
     const seen = CausalContext.fromDots([...outcome.dots, ...outcome.replaced]);

@@ -81,7 +81,7 @@ export class Cluster {
     const wallMs = this.wallOf(node);
     const dot = { actor: node.actor, counter: node.counter + 1 };
     const object = this.object(node, key);
-    const at = { dot, ownFrom: 1, hlc: hlcNext(0, wallMs), wallMs, context, conflict: this.conflict };
+    const at = { dot, ownFrom: 1, isComplete: true, hlc: hlcNext(0, wallMs), wallMs, context, conflict: this.conflict };
     const outcome = mutate(object.entries, mutation, at);
     if (!outcome.applied) return outcome;
     const { dots, added, replaced } = outcome;

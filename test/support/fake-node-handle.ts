@@ -279,6 +279,7 @@ export class FakeNodeHandle implements NodeHandle {
     const outcome = mutate(stored, request.mutation, {
       dot,
       ownFrom: 1,
+      isComplete: true,
       hlc,
       wallMs: this.clockMs,
       context,

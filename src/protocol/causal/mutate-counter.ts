@@ -33,11 +33,18 @@ interface OwnTotal {
 /** This actor's share of a live counter, and the entries that its next entry replaces. */
 export function ownTotal(before: Entries, live: Entries, at: MutationContext): OwnTotal {
   const { counted, overridden } = countedEntries(live);
-  const own = counted.find(({ dot }) => dot.actor === at.dot.actor && dot.counter >= at.ownFrom);
+  const current = counted.filter(({ dot }) => dot.actor === at.dot.actor && dot.counter >= at.ownFrom);
+  // Of several, the latest first: each run that could not be sure of its own events began another. They stay apart while
+  // one of them may not be the latest of its kind: what it lacks would be counted twice.
+  const own = at.ownFrom === 1 && at.isComplete ? current : current.slice(0, 1);
   // A set or map that lost against the counter must not come back when the counter goes.
   const kept = new Set(at.conflict === 'lww' ? live.filter((entry) => !isCollection(entry)) : live);
   for (const entry of overridden) kept.delete(entry);
-  if (own !== undefined) kept.delete(own);
+  let total = 0;
+  for (const entry of own) {
+    kept.delete(entry);
+    total += entry.payload.total;
+  }
   const gone = before.filter((entry) => !kept.has(entry));
-  return { total: own?.payload.total ?? 0, since: own?.payload.since ?? at.dot.counter, gone };
+  return { total, since: own[0]?.payload.since ?? at.dot.counter, gone };
 }

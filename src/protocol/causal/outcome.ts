@@ -14,6 +14,8 @@ export interface MutationContext {
    * with a disk that was rolled back: it goes on with none of its running totals from then.
    */
   readonly ownFrom: number;
+  /** The copy is complete: none of the actor's own entries is missing, and its running totals can be folded into one. */
+  readonly isComplete: boolean;
   /** The writer's clock. Raised where needed, so that a write is always later than what it was shown. */
   readonly hlc: Hlc;
   readonly wallMs: number;

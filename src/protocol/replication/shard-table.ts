@@ -148,7 +148,7 @@ export class ShardTable {
 
   /** This actor has all of its events in the shard from this counter on. To be asked after `peekCounter`. */
   ownFrom(id: number): number {
-    return this.gaps.get(id) ?? 1;
+    return this.first.isConfirmed() ? 1 : (this.gaps.get(id) ?? 1);
   }
 
   /** Another node knows an event of this actor. True when this disk does not: it was rolled back. */

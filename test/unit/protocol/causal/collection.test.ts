@@ -63,7 +63,16 @@ let next = 100;
 function at(rest: Partial<MutationContext> = {}): MutationContext {
   next += 10;
   const dot = { actor: A, counter: next };
-  return { dot, ownFrom: 1, hlc: hlcAt(NOW) + next, wallMs: NOW, context: null, conflict: 'lww', ...rest };
+  return {
+    dot,
+    ownFrom: 1,
+    isComplete: true,
+    hlc: hlcAt(NOW) + next,
+    wallMs: NOW,
+    context: null,
+    conflict: 'lww',
+    ...rest,
+  };
 }
 
 function applied(outcome: MutationOutcome): Extract<MutationOutcome, { applied: true }> {

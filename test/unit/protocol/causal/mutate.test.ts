@@ -38,6 +38,7 @@ function at(rest: Partial<MutationContext> = {}): MutationContext {
   return {
     dot: { actor: A, counter: 9 },
     ownFrom: 1,
+    isComplete: true,
     hlc: hlcAt(NOW),
     wallMs: NOW,
     context: null,
@@ -226,6 +227,25 @@ describe('increment', () => {
     const others = sorted(...before, counter(B, 1, 2));
     const outcome = applied(mutate(others, expire, at({ context: seen({ actor: B, counter: 1 }) })));
     expect(readCounter(outcome.after)).toBe(7);
+  });
+
+  it('folds the totals that its earlier runs began, where none of its own entries can be missing', () => {
+    const own = (count: number, total: number): Entry => {
+      return counter(A, count, total, { payload: { kind: 'counter', total, since: count } });
+    };
+    const before = sorted(own(1, 5), own(4, 20), counter(B, 1, 100));
+    const whole = applied(mutate(before, by(1), at()));
+    expect(whole.added).toMatchObject([{ payload: { total: 26, since: 4 } }]);
+    expect(whole.replaced).toEqual([
+      { actor: A, counter: 1 },
+      { actor: A, counter: 4 },
+    ]);
+    expect(readCounter(whole.after)).toBe(126);
+    for (const rest of [{ isComplete: false }, { ownFrom: 2 }]) {
+      const one = applied(mutate(before, by(1), at(rest)));
+      expect(one.replaced).toEqual([{ actor: A, counter: 4 }]);
+      expect(readCounter(one.after)).toBe(126);
+    }
   });
 
   it.each(['', 'abc', '1.5', '01', '-0', '+1', ' 1', '1e3', '9007199254740992', '123456789012345678'])(

@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest';
+import { readCounter } from '../../src/protocol/causal/value.ts';
+import type { SimNode } from '../simulation/cluster.ts';
+import { BUCKET, DISCONNECT_MS, formed, mutate, onDisk, ringOf, settle } from '../support/sim-story.ts';
+
+/**
+ * While any member of the ring is away, a node cannot know whether its disk has forgotten events of its own: its first
+ * increment after each start begins a running total of its own.
+ */
+test('a counter can be incremented after any number of restarts, and its totals become one when all are back', () => {
+  const cluster = formed(3);
+  const [first, , third] = cluster.nodes as [SimNode, SimNode, SimNode];
+  const shard = ringOf(first).shardOf(BUCKET, 'counter');
+  cluster.crash(third);
+  cluster.run(DISCONNECT_MS);
+  const runs = 135;
+  for (let i = 1; i <= runs; i++) {
+    cluster.crash(first);
+    cluster.start(first);
+    cluster.run(5000);
+    const reply = mutate(cluster, first, 'counter', { type: 'increment', by: 1 }, 'quorum')();
+    expect(reply, `increment ${i}`).toMatchObject({ type: 'mutate', applied: true });
+  }
+  const totals = onDisk(first, shard, 'counter');
+  expect(totals.length).toBeGreaterThan(128);
+  cluster.start(third);
+  settle(cluster);
+  mutate(cluster, first, 'counter', { type: 'increment', by: 1 }, 'all')();
+  for (const node of cluster.nodes) {
+    const entries = onDisk(node, shard, 'counter');
+    expect(readCounter(entries)).toBe(runs + 1);
+    expect(entries).toHaveLength(1);
+  }
+}, 120_000);
