@@ -169,7 +169,7 @@ describe('a shard on its way out', () => {
           {
             shard: 0,
             context: COVERED,
-            items: [{ key: 'k', entries: OBJECT.entries, events: [EVENT] }],
+            items: [{ key: 'k', entries: OBJECT.entries, events: CausalContext.fromDots([EVENT]) }],
             covered: COVERED,
           },
         ],

@@ -75,7 +75,10 @@ export class AntiEntropy {
       core,
       { replica, outbox: this.outbox, parts: this.parts },
       {
-        onSynced: (from, shard) => this.askSource(from, shard),
+        onSynced: (from, shard) => {
+          if (shard.salvaged) shard.compared.add(from);
+          this.askSource(from, shard);
+        },
         onKnown: hooks.onKnown,
         onHeard: (from, shard) => this.inquiries.note(from, shard),
         onEnd: (from, shard) => this.inquiries.end(from, shard, true),
@@ -166,7 +169,7 @@ export class AntiEntropy {
     const told = toldContext(shard);
     const sends = cover.wants && !context.covers(told);
     if (sends) this.sender.enqueue(from, shard, context);
-    const isCovered = told.covers(context);
+    const isCovered = (shard.compared.has(from) ? shard.context : told).covers(context);
     const misses = this.wants(shard) && !isCovered;
     if (!misses) this.inquiries.end(from, shard, false);
     const wants = misses && this.inquiries.begin(from, shard);
@@ -309,7 +312,7 @@ export class AntiEntropy {
 
   /** This replica has what the source covers. What that is worth it has yet to say. */
   private askSource(from: NodeId, shard: Shard): void {
-    if (shard.sources.has(from)) this.ask(from, shard);
+    if (shard.sources.has(from) && this.core.isUp(from)) this.tell(from, shard, { wants: false, reply: true });
   }
 
   private noteSynced(from: NodeId, shard: Shard, { complete, former, waitsFor }: ShardCover): void {

@@ -34,6 +34,8 @@ export interface Shard {
    * replaced: passed on like that, what they had replaced would stay at others, and equal contexts would hide it.
    */
   salvaged: boolean;
+  /** Who has sent all that it has to this salvaged shard. */
+  readonly compared: Set<NodeId>;
   /** Records found bad of which the context still says, or the disk does not say yet, what is true. */
   losing: number;
   /** Events that every owner covered once: their index rows are gone. */
@@ -114,6 +116,7 @@ export class ShardTable {
         open: new Map(),
         lost: new Map(),
         salvaged: record.salvaged,
+        compared: new Set(),
         losing: 0,
         floor: restored.floors.get(id) ?? new CausalContext(),
         comparison: null,
@@ -245,6 +248,7 @@ export class ShardTable {
   becomeComplete(shard: Shard): void {
     shard.complete = true;
     shard.salvaged = false;
+    shard.compared.clear();
     shard.synced.clear();
     shard.sources.clear();
     this.touch(shard);
@@ -331,6 +335,7 @@ export class ShardTable {
       open: new Map(),
       lost: new Map(),
       salvaged: false,
+      compared: new Set(),
       losing: 0,
       floor: new CausalContext(),
       comparison: null,
