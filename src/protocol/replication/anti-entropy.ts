@@ -96,6 +96,7 @@ export class AntiEntropy {
     for (const shard of this.core.shards.all()) {
       shard.known.delete(peer);
       shard.completeOwners.delete(peer);
+      shard.compared.delete(peer);
     }
     this.digests.handlePeerDown(peer);
     this.inquiries.handlePeerDown(peer);
