@@ -1,10 +1,13 @@
+/** Takes the place of operations that are over, so that what they hold is let go of. */
+const GONE = { ended: true } as const;
+
 /**
  * Deadlines of many operations that all wait equally long: a queue in order of time, with no timer handles
  * and nothing to cancel. An operation that ended early is skipped when its turn comes.
  */
 export class DeadlineQueue<T extends { readonly ended: boolean }> {
   private readonly delayMs: number;
-  private readonly items: { readonly atMs: number; readonly item: T }[] = [];
+  private readonly items: { readonly atMs: number; item: T | typeof GONE }[] = [];
   private head = 0;
 
   constructor(delayMs: number) {
@@ -19,9 +22,11 @@ export class DeadlineQueue<T extends { readonly ended: boolean }> {
   pop(nowMs: number): T | undefined {
     this.skipEnded();
     const first = this.items[this.head];
-    if (first === undefined || first.atMs > nowMs) return undefined;
+    if (first === undefined || first.atMs > nowMs || first.item === GONE) return undefined;
+    const { item } = first;
+    first.item = GONE;
     this.head++;
-    return first.item;
+    return item as T;
   }
 
   next(): number | undefined {
@@ -30,7 +35,10 @@ export class DeadlineQueue<T extends { readonly ended: boolean }> {
   }
 
   private skipEnded(): void {
-    while (this.items[this.head]?.item.ended === true) this.head++;
+    for (let first = this.items[this.head]; first?.item.ended === true; first = this.items[this.head]) {
+      first.item = GONE;
+      this.head++;
+    }
     // Compacting in large steps keeps the cost of a push constant on average.
     if (this.head > 1024 && this.head * 2 > this.items.length) {
       this.items.splice(0, this.head);

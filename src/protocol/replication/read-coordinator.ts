@@ -260,6 +260,8 @@ export class ReadCoordinator {
       const isCovered = read.session === null || context.covers(read.session);
       const copy = { entries: merged.entries, context, coversSession: isCovered };
       read.use(copy, places(read) >= read.needed, cell, contexts);
+      // Its deadline is still to come.
+      read.copies.clear();
     });
   }
 

@@ -2,7 +2,7 @@ import { type Failure, failure } from '../../lib/failure.ts';
 import { hlcWallMs, isAhead } from '../../lib/hlc.ts';
 import { CausalContext } from '../causal/context.ts';
 import type { Dot } from '../causal/dot.ts';
-import { type Entries, stampOf } from '../causal/entry.ts';
+import { type Entries, sizeOf, stampOf } from '../causal/entry.ts';
 import { joinEntries } from '../causal/join.ts';
 import { believed, withoutDeadMarks } from '../causal/mark.ts';
 import { type CausalObject, joinObject, type RemoteObject, samePast, seenOf, stripPast } from '../causal/object.ts';
@@ -18,6 +18,16 @@ import type { Comparison, LostKey, Shard } from './shard-table.ts';
 const NOTHING = new CausalContext();
 /** Who owns its keys is not known here: to keep it for anybody would be to keep it for the wrong ones. */
 const NOT_KNOWN_YET = failure('not-ready', 'the node has not heard of the bucket yet; it does in a moment, retry');
+/** What peers have sent and the disk has not synced: more is refused, or a disk that hangs would fill the memory. */
+const PEER_UNSYNCED_BYTES_MAX = 4 * 1024 * 1024;
+/** The same with what clients of this node write: these wait for their answers, and are bounded by that too. */
+const UNSYNCED_BYTES_MAX = 32 * 1024 * 1024;
+/** Memory that a write takes beside its entries. */
+const WRITE_BYTES = 512;
+const BEHIND = failure(
+  'too-many-requests',
+  'the disk of the node does not keep up with the writes; retry with backoff',
+);
 /** Keys of one shard that are looked at again; further ones when they are next used. */
 const OPEN_KEYS_MAX = 4096;
 
@@ -34,6 +44,7 @@ export interface LocalCopy {
 export class Replica {
   private readonly core: ReplicationCore;
   private readonly hints: () => HintStore;
+  private unsyncedBytes = 0;
 
   constructor(core: ReplicationCore, hints: () => HintStore) {
     this.core = core;
@@ -51,6 +62,11 @@ export class Replica {
       this.acknowledge(from, message.id, 'refused', NOT_KNOWN_YET);
       return;
     }
+    if (this.unsyncedBytes > PEER_UNSYNCED_BYTES_MAX) {
+      this.acknowledge(from, message.id, 'refused', BEHIND);
+      return;
+    }
+    const bytes = this.reserve(message.entries);
     this.core.cells.open(id, { bucket: message.bucket, key: message.key }, (cell) => {
       const shard = this.core.shards.find(id);
       if (shard?.owned === true) {
@@ -68,7 +84,24 @@ export class Replica {
       } else {
         this.hold(from, cell, message);
       }
+      this.releaseSynced(bytes, cell);
     });
+  }
+
+  /** A failure while the disk is too far behind to take a write of this node's own. */
+  get refusal(): Failure | null {
+    return this.unsyncedBytes > UNSYNCED_BYTES_MAX ? BEHIND : null;
+  }
+
+  /** Counts what is on its way to the disk, for `releaseSynced`. */
+  reserve(entries: Entries): number {
+    const bytes = WRITE_BYTES + sizeOf(entries);
+    this.unsyncedBytes += bytes;
+    return bytes;
+  }
+
+  releaseSynced(bytes: number, cell: Cell): void {
+    this.core.journal.whenDurable(cell.persistId, () => void (this.unsyncedBytes -= bytes));
   }
 
   handleRead(from: NodeId, message: ReadMessage): void {

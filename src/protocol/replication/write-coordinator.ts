@@ -4,13 +4,7 @@ import { type Hlc, hlcNext, hlcUndated, hlcWallMs, isAhead, isPlausible } from '
 import { concerned } from '../causal/collection.ts';
 import { CausalContext } from '../causal/context.ts';
 import type { Dot } from '../causal/dot.ts';
-import {
-  COLLECTION_BYTES_MAX,
-  COLLECTION_ENTRIES_MAX,
-  type Entries,
-  stampOf,
-  VALUE_BYTES_MAX,
-} from '../causal/entry.ts';
+import { COLLECTION_BYTES_MAX, COLLECTION_ENTRIES_MAX, type Entries, stampOf } from '../causal/entry.ts';
 import { believed } from '../causal/mark.ts';
 import { mutate } from '../causal/mutate.ts';
 import type { Mutation } from '../causal/mutation.ts';
@@ -25,6 +19,7 @@ import { coversSession, type MergedCopy, type ReadCoordinator, SESSION_UNAVAILAB
 import type { Replica } from './replica.ts';
 import { type ClientReply, type MutateReply, type MutateRequest, needed, type Respond } from './request.ts';
 import type { Shard } from './shard-table.ts';
+import { tooManyValues } from './value-bounds.ts';
 
 /** A write on its way to W replicas. */
 interface Write {
@@ -33,8 +28,8 @@ interface Write {
   readonly owners: readonly NodeId[];
   readonly needed: number;
   readonly strictOnly: boolean;
-  readonly message: Omit<ReplicateMessage, 'id' | 'hintFor'>;
-  readonly reply: Omit<MutateReply, 'acks' | 'quorum'>;
+  /** Null once it is over: its deadlines are still to come. */
+  parts: WriteParts | null;
   readonly respond: Respond;
   /** Owners and fallbacks asked, and what for: the owner that a fallback stands in for. */
   readonly asked: Map<NodeId, NodeId | null>;
@@ -53,6 +48,17 @@ interface Write {
   ended: boolean;
   answered: boolean;
 }
+
+interface WriteParts {
+  readonly message: Omit<ReplicateMessage, 'id' | 'hintFor'>;
+  readonly reply: Omit<MutateReply, 'acks' | 'quorum'>;
+  readonly bytes: number;
+}
+
+/**
+ * Writes that wait for owners hold so much; beyond, those that are answered wait no longer, but are handed to fallbacks.
+ */
+const OPEN_BYTES_MAX = 16 * 1024 * 1024;
 
 export interface WriteCoordinatorParts {
   readonly replica: Replica;
@@ -80,6 +86,8 @@ export class WriteCoordinator {
   private readonly stalls: DeadlineQueue<Write>;
   private readonly deadlines: DeadlineQueue<Write>;
   private lastHlc: Hlc = 0;
+  /** Of all writes that are open. */
+  private openBytes = 0;
 
   constructor(core: ReplicationCore, parts: WriteCoordinatorParts) {
     this.core = core;
@@ -188,7 +196,11 @@ export class WriteCoordinator {
     if (former === undefined) return;
     write.asked.set(former, null);
     if (former === this.core.options.self) return;
-    this.core.send(former, { ...write.message, id: write.id, hintFor: [] });
+    this.send(write, former);
+  }
+
+  private send({ parts, id }: Write, to: NodeId, hintFor: readonly NodeId[] = []): void {
+    if (parts !== null) this.core.send(to, { ...parts.message, id, hintFor });
   }
 
   private pair(write: Write): void {
@@ -211,14 +223,18 @@ export class WriteCoordinator {
 
   handleTimeout(): void {
     const nowMs = this.core.now.monoMs;
-    for (let write = this.stalls.pop(nowMs); write !== undefined; write = this.stalls.pop(nowMs)) {
-      write.stalled = true;
-      for (const peer of write.asked.keys()) if (!hasAnswered(write, peer)) this.core.tally.failed(peer);
-      this.useFallbacks(write);
-    }
+    for (let write = this.stalls.pop(nowMs); write !== undefined; write = this.stalls.pop(nowMs)) this.stall(write);
     for (let write = this.deadlines.pop(nowMs); write !== undefined; write = this.deadlines.pop(nowMs)) {
       this.endWrite(write);
     }
+  }
+
+  /** Fallbacks take the place of owners that are silent. Where the client has its answer, nobody waits any longer. */
+  private stall(write: Write): void {
+    write.stalled = true;
+    for (const peer of write.asked.keys()) if (!hasAnswered(write, peer)) this.core.tally.failed(peer);
+    this.useFallbacks(write);
+    if (write.answered && !write.ended) this.endWrite(write);
   }
 
   nextDeadline(): number | undefined {
@@ -233,6 +249,11 @@ export class WriteCoordinator {
   ): void {
     const { self, actor } = this.core.options;
     const { bucket } = request;
+    const { refusal } = this.replica;
+    if (refusal !== null) {
+      respond({ type: 'failed', failure: refusal });
+      return;
+    }
     const conflict = this.core.conflictOf(bucket);
     const { wallMs } = this.core.now;
     const owners = this.core.ring.owners(cell.shard);
@@ -281,7 +302,10 @@ export class WriteCoordinator {
       }
       this.core.shards.takeCounter(cell.shard, last);
     }
+    const bytes = this.replica.reserve(outcome.added);
+    this.replica.releaseSynced(bytes, cell);
     const write = this.open(cell, request, respond, {
+      bytes,
       message: { type: 'replicate', bucket, key: request.key, entries: outcome.added, events, context },
       reply: {
         type: 'mutate',
@@ -326,10 +350,10 @@ export class WriteCoordinator {
     });
   }
 
-  private open(cell: Cell, request: MutateRequest, respond: Respond, parts: Pick<Write, 'message' | 'reply'>): Write {
+  private open(cell: Cell, request: MutateRequest, respond: Respond, parts: WriteParts): Write {
     const owners = this.core.ring.owners(cell.shard);
     return {
-      ...parts,
+      parts,
       id: this.nextId(),
       cell,
       owners,
@@ -373,19 +397,29 @@ export class WriteCoordinator {
   private replicate(write: Write, counts: boolean): void {
     const { self } = this.core.options;
     this.writes.set(write.id, write);
+    this.openBytes += write.parts?.bytes ?? 0;
     write.asked.set(self, null);
     if (counts) write.stored.add(self);
     else write.extra.add(self);
     for (const owner of write.owners) {
       if (owner === self || !this.core.isUp(owner)) continue;
       write.asked.set(owner, null);
-      this.core.send(owner, { ...write.message, id: write.id, hintFor: [] });
+      this.send(write, owner);
     }
     if (!counts && write.owners.includes(self)) this.addPartial(write, self);
     this.stalls.push(write, this.core.now.monoMs);
     this.deadlines.push(write, this.core.now.monoMs);
     if (write.owners.some((owner) => !write.asked.has(owner))) this.useFallbacks(write);
     this.settleWrite(write);
+    if (this.openBytes > OPEN_BYTES_MAX) this.closeAnswered();
+  }
+
+  /** The oldest first, until the others are within the bound. */
+  private closeAnswered(): void {
+    for (const write of this.writes.values()) {
+      if (write.answered) this.stall(write);
+      if (this.openBytes <= OPEN_BYTES_MAX) return;
+    }
   }
 
   /** For every owner that is away or silent, the next fallback in the preference list keeps a hint. */
@@ -409,7 +443,7 @@ export class WriteCoordinator {
       }
       if (fallback === undefined) break;
       write.asked.set(fallback, owner);
-      this.core.send(fallback, { ...write.message, id: write.id, hintFor: [owner] });
+      this.send(write, fallback, [owner]);
     }
     this.settleWrite(write);
   }
@@ -420,11 +454,11 @@ export class WriteCoordinator {
     // owners is then sure to meet the write.
     const strictly = write.strictOnly || (!write.stalled && this.canBeStrict(write));
     const reached = strictly ? stored.size : stored.size + extra.size;
-    if (!write.answered && reached >= write.needed) {
+    if (!write.answered && reached >= write.needed && write.parts !== null) {
       write.answered = true;
       const quorum = stored.size >= write.needed ? 'strict' : 'sloppy';
       if (quorum === 'sloppy') this.core.counters.writesSloppy++;
-      write.respond({ ...write.reply, acks: Math.min(stored.size + extra.size, write.owners.length), quorum });
+      write.respond({ ...write.parts.reply, acks: Math.min(stored.size + extra.size, write.owners.length), quorum });
     }
     const isOpen = write.owners.some((owner) => !stored.has(owner) && !extra.has(owner) && this.core.isUp(owner));
     if (write.answered && !isOpen) this.closeWrite(write);
@@ -479,38 +513,9 @@ export class WriteCoordinator {
 
   private closeWrite(write: Write): void {
     write.ended = true;
-    this.writes.delete(write.id);
+    if (this.writes.delete(write.id)) this.openBytes -= write.parts?.bytes ?? 0;
+    write.parts = null;
   }
-}
-
-/** Concurrent values of one key, and their bytes: what goes beyond could not be sent to a reader in one piece. */
-const SIBLINGS_MAX = 128;
-const SIBLING_BYTES_MAX = VALUE_BYTES_MAX + VALUE_BYTES_MAX / 2;
-/** Running totals of a counter: one for each actor, and for each run of it until all members have confirmed its events. */
-const TOTALS_MAX = COLLECTION_ENTRIES_MAX;
-
-/** Concurrent writes may take a key over the limit: what does not add to it goes on. */
-function tooManyValues(before: Entries, after: Entries): Failure | null {
-  const { registers, totals, bytes } = valuesOf(after);
-  const isMany = registers > 1 && (registers > SIBLINGS_MAX || bytes > SIBLING_BYTES_MAX);
-  if (!isMany && totals <= TOTALS_MAX) return null;
-  const were = valuesOf(before);
-  if (registers <= were.registers && totals <= were.totals && bytes <= were.bytes) return null;
-  const values = registers + totals;
-  const message = `the key would hold ${values} concurrent values of ${bytes} bytes; read it, and write with the context that came with it`;
-  return failure('value-too-large', message, { data: { values, bytes } });
-}
-
-/** Sets and maps have bounds of their own. */
-function valuesOf(entries: Entries): { registers: number; totals: number; bytes: number } {
-  const values = { registers: 0, totals: 0, bytes: 0 };
-  for (const { payload } of entries) {
-    if (payload.kind === 'counter') values.totals++;
-    if (payload.kind !== 'register') continue;
-    values.registers++;
-    values.bytes += payload.value.length;
-  }
-  return values;
 }
 
 const MUTATION_FAILURES: Readonly<Record<MutationFailure, Failure>> = {
