@@ -17,7 +17,7 @@ import type { HintStore } from './hint-store.ts';
 import type { ReplicateAckMessage, ReplicateMessage } from './message.ts';
 import { coversSession, type MergedCopy, type ReadCoordinator, SESSION_UNAVAILABLE } from './read-coordinator.ts';
 import type { Replica } from './replica.ts';
-import { type ClientReply, type MutateReply, type MutateRequest, needed, type Respond } from './request.ts';
+import { type ClientReply, type Level, type MutateReply, type MutateRequest, needed, type Respond } from './request.ts';
 import type { Shard } from './shard-table.ts';
 import { tooManyValues } from './value-bounds.ts';
 
@@ -47,6 +47,12 @@ interface Write {
   stalled: boolean;
   ended: boolean;
   answered: boolean;
+}
+
+/** What a mutation is evaluated on. */
+interface EvaluatedCopy extends Pick<MergedCopy, 'entries' | 'context'> {
+  /** False where too few owners could be asked: others may hold what is not here. */
+  readonly complete: boolean;
 }
 
 interface WriteParts {
@@ -105,15 +111,15 @@ export class WriteCoordinator {
     this.core.cells.open(shard, { bucket: request.bucket, key: request.key }, (cell) => {
       this.core.restamp(cell);
       if (this.dependsOnOthers(request, cell)) {
-        const use = (merged: MergedCopy, _complete: boolean, current: Cell): void => {
-          if (merged.coversSession) this.write(current, request, merged, respond);
+        const use = (merged: MergedCopy, complete: boolean, current: Cell): void => {
+          if (merged.coversSession) this.write(current, request, { ...merged, complete }, respond);
           // What the client has seen and nobody here has could not be replaced: it would come back later.
           else respond({ type: 'failed', failure: SESSION_UNAVAILABLE });
         };
         // What the client has seen is to be replaced, wherever it is.
         this.reader.collect(cell, 'quorum', use, request.context);
       } else {
-        this.write(cell, request, this.replica.copyOf(cell), respond);
+        this.write(cell, request, { ...this.replica.copyOf(cell), complete: true }, respond);
       }
     });
   }
@@ -241,12 +247,7 @@ export class WriteCoordinator {
     return earlier(this.stalls.next(), this.deadlines.next());
   }
 
-  private write(
-    cell: Cell,
-    request: MutateRequest,
-    copy: Pick<MergedCopy, 'entries' | 'context'>,
-    respond: Respond,
-  ): void {
+  private write(cell: Cell, request: MutateRequest, copy: EvaluatedCopy, respond: Respond): void {
     const { self, actor } = this.core.options;
     const { bucket } = request;
     const { refusal } = this.replica;
@@ -277,7 +278,11 @@ export class WriteCoordinator {
     if (!outcome.applied) {
       // What has not been replaced here, the client need not have looked at.
       const context = request.context ?? copy.context;
-      const reply = this.unapplied(outcome.failure, before, context, owners.length);
+      const unapplied = { before, context, owners: owners.length, complete: copy.complete };
+      const reply =
+        outcome.failure === null
+          ? unappliedReply(request.level, unapplied)
+          : ({ type: 'failed', failure: MUTATION_FAILURES[outcome.failure] } as const);
       this.core.journal.whenDurable(cell.persistId, () => respond(reply));
       return;
     }
@@ -370,26 +375,6 @@ export class WriteCoordinator {
       stalled: false,
       ended: false,
       answered: false,
-    };
-  }
-
-  private unapplied(
-    reason: MutationFailure | null,
-    before: Entries,
-    context: CausalContext,
-    owners: number,
-  ): ClientReply {
-    if (reason !== null) return { type: 'failed', failure: MUTATION_FAILURES[reason] };
-    return {
-      type: 'mutate',
-      applied: false,
-      dot: null,
-      context: context.clone(),
-      acks: 0,
-      owners,
-      quorum: 'strict',
-      before,
-      after: before,
     };
   }
 
@@ -495,19 +480,10 @@ export class WriteCoordinator {
     if (write.answered) return;
     write.answered = true;
     this.core.counters.writesFailed++;
-    // At `all` only owners count.
-    const acks = write.stored.size + (write.strictOnly ? 0 : write.extra.size);
     write.respond({
       type: 'failed',
       // Whatever the others say of themselves: here the write is synced, and will spread.
-      failure:
-        write.refusal === null
-          ? failure(
-              'quorum-unavailable',
-              `${acks} of ${write.needed} needed nodes have the write; restore the links between the owners, or ask for less with w=one`,
-              { stateChanged: 'maybe', data: { acks, needed: write.needed, owners: write.owners.length } },
-            )
-          : { ...write.refusal, stateChanged: 'maybe' },
+      failure: write.refusal === null ? unavailable(write) : { ...write.refusal, stateChanged: 'maybe' },
     });
   }
 
@@ -516,6 +492,28 @@ export class WriteCoordinator {
     if (this.writes.delete(write.id)) this.openBytes -= write.parts?.bytes ?? 0;
     write.parts = null;
   }
+}
+
+/** There was nothing to do: as far as this node knows, where it could not ask a quorum of the owners. */
+function unappliedReply(
+  level: Level,
+  { before, context, owners, complete }: Pick<MutateReply, 'before' | 'context' | 'owners'> & { complete: boolean },
+): ClientReply {
+  if (!complete && level === 'all') {
+    const message = 'not all owners of the key answered, and this node holds nothing to change; restore their links';
+    return { type: 'failed', failure: failure('quorum-unavailable', message) };
+  }
+  return {
+    type: 'mutate',
+    applied: false,
+    dot: null,
+    context: context.clone(),
+    acks: 0,
+    owners,
+    quorum: complete ? 'strict' : 'sloppy',
+    before,
+    after: before,
+  };
 }
 
 const MUTATION_FAILURES: Readonly<Record<MutationFailure, Failure>> = {
@@ -545,6 +543,14 @@ function shownTo(request: MutateRequest, written: CausalContext, after: Entries)
   const summed = type === 'increment' ? 'counter' : type === 'increment-field' ? 'map-counter' : null;
   for (const { dot, payload } of after) if (payload.kind === summed) context.add(dot);
   return context;
+}
+
+/** At `all` only owners count. */
+function unavailable({ stored, extra, strictOnly, needed: wanted, owners }: Write): Failure {
+  const acks = stored.size + (strictOnly ? 0 : extra.size);
+  const message = `${acks} of ${wanted} needed ${strictOnly ? 'owners' : 'nodes'} have the write; restore the links between the owners, or ask for less with w=one`;
+  const data = { acks, needed: wanted, owners: owners.length };
+  return failure('quorum-unavailable', message, { stateChanged: 'maybe', data });
 }
 
 function hasAnswered({ stored, extra, refused }: Write, peer: NodeId): boolean {
