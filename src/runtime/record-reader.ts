@@ -105,8 +105,10 @@ export async function scanRecords(storage: Storage, scan: RecordScan): Promise<S
       const range = scan.after === null ? tableRange('hint') : hintsAfterRange(scan.after.shard, scan.after.name);
       return { table: 'hint', ...(await page(storage, range, scan.limit, decodeHintRow)) };
     }
-    case 'expiry':
-      return { table: 'expiry', ...(await page(storage, expiryRange(scan.beforeMs), scan.limit, decodeExpiryRow)) };
+    case 'expiry': {
+      const range = expiryRange(scan.beforeMs, scan.after);
+      return { table: 'expiry', ...(await page(storage, range, scan.limit, decodeExpiryRow)) };
+    }
     case 'listing':
       return { table: 'listing', ...(await listing(storage, scan)) };
     default:

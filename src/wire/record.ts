@@ -215,11 +215,13 @@ export function dotRange(shard: number, actor: ActorId, from: number, to: number
   return { from: dotKey(shard, actor, from), to: dotKey(shard, actor, to + 1) };
 }
 
-/** The schedule up to and including a time. */
-export function expiryRange(beforeMs: number): StorageRange {
+/** The schedule up to and including a time, after one of its rows. */
+export function expiryRange(beforeMs: number, last: ExpiryRow | null = null): StorageRange {
   scratch.byte(TABLES.expiry);
   wide(scratch, Math.floor(beforeMs) + 1);
-  return { from: Uint8Array.of(TABLES.expiry), to: scratch.take() };
+  const to = scratch.take();
+  const from = last === null ? Uint8Array.of(TABLES.expiry) : after(expiryKey(last.atMs, last.shard, last.name));
+  return { from: Buffer.compare(from, to) < 0 ? from : to, to };
 }
 
 /** A record of the node itself: identity, incarnation, catalog. */

@@ -254,8 +254,8 @@ export class VirtualDisk {
       }
       case 'expiry': {
         const rows = [...this.expiries.values()]
-          .filter((row) => row.atMs <= scan.beforeMs)
-          .sort((a, b) => a.atMs - b.atMs);
+          .filter((row) => row.atMs <= scan.beforeMs && (scan.after === null || compareExpiries(row, scan.after) > 0))
+          .sort(compareExpiries);
         return { table: 'expiry', ...cut(rows, scan.limit) };
       }
     }
@@ -291,6 +291,10 @@ export class VirtualDisk {
       isNew: this.bootEpoch <= 1,
     };
   }
+}
+
+function compareExpiries(a: ExpiryRow, b: ExpiryRow): number {
+  return a.atMs - b.atMs || a.shard - b.shard || compareNames(a.name, b.name);
 }
 
 function copyInto<K, V>(to: Map<K, V>, from: ReadonlyMap<K, V>): void {

@@ -129,7 +129,8 @@ export type RecordScan =
       readonly after: { readonly shard: number; readonly name: ObjectName } | null;
       readonly limit: number;
     }
-  | { readonly table: 'expiry'; readonly beforeMs: number; readonly limit: number };
+  /** The schedule up to and including a time, after one of its rows. */
+  | { readonly table: 'expiry'; readonly beforeMs: number; readonly after: ExpiryRow | null; readonly limit: number };
 
 export interface DotRow {
   readonly actor: ActorId;

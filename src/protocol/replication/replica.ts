@@ -336,7 +336,8 @@ export class Replica {
     const was = expiriesOf(before);
     const is = expiriesOf(after);
     for (const atMs of was) if (!is.has(atMs)) this.expiry(cell, atMs, null);
-    for (const atMs of is) if (!was.has(atMs)) this.expiry(cell, atMs, true);
+    // Beside others an entry may have been hidden when it was due: its row is gone, and it may be seen from now on.
+    for (const atMs of is) if (!was.has(atMs) || before.length > 1) this.expiry(cell, atMs, true);
   }
 
   private expiry({ shard, name }: Cell, atMs: number, value: true | null): void {

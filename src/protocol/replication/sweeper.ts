@@ -24,6 +24,8 @@ export class Sweeper {
   private readonly writer: WriteCoordinator;
   private nextSweepMs: number | undefined;
   private scanning = false;
+  /** Where the last look ended, before the end of what is due. What it left is not in the way of what comes after. */
+  private after: ExpiryRow | null = null;
 
   constructor(core: ReplicationCore, writer: WriteCoordinator) {
     this.core = core;
@@ -39,12 +41,12 @@ export class Sweeper {
     if (this.nextSweepMs === undefined || this.nextSweepMs > this.core.now.monoMs || this.scanning) return;
     this.nextSweepMs = this.core.now.monoMs + SWEEP_INTERVAL_MS;
     this.scanning = true;
-    this.core.scan({ table: 'expiry', beforeMs: this.core.now.wallMs, limit: SWEEP_ROWS }, (result) => {
+    const { after } = this;
+    this.core.scan({ table: 'expiry', beforeMs: this.core.now.wallMs, after, limit: SWEEP_ROWS }, (result) => {
       this.scanning = false;
-      let swept = 0;
-      for (const row of result.rows) if (this.sweep(row)) swept++;
-      // Not at once: until their deletes are synced, the same rows would be read again.
-      if (result.more && swept > 0 && this.core.clockDoubtfulSinceMs === null) {
+      for (const row of result.rows) this.sweep(row);
+      this.after = result.more ? (result.rows.at(-1) ?? null) : null;
+      if (result.more && this.core.clockDoubtfulSinceMs === null) {
         this.nextSweepMs = this.core.now.monoMs + BACKLOG_INTERVAL_MS;
       }
     });
@@ -54,15 +56,15 @@ export class Sweeper {
     return this.scanning ? undefined : this.nextSweepMs;
   }
 
-  /** False when the row is for another owner to sweep. */
-  private sweep(row: ExpiryRow): boolean {
+  private sweep(row: ExpiryRow): void {
     const { self } = this.core.options;
-    const owners = this.core.ring.owners(row.shard);
-    const first = owners.find((owner) => this.core.isUp(owner));
     const shard = this.core.shards.find(row.shard);
-    if (shard?.owned === true && first !== self) return false;
+    if (shard !== undefined) {
+      // Whoever is handed the values of a shard that is held for others sweeps them.
+      const first = this.core.ring.owners(row.shard).find((owner) => this.core.isUp(owner));
+      if (!shard.owned || first !== self) return;
+    }
     this.core.cells.open(row.shard, row.name, (cell) => this.remove(row, cell));
-    return true;
   }
 
   private remove(row: ExpiryRow, cell: Cell): void {
@@ -78,7 +80,7 @@ export class Sweeper {
     // Whoever is handed the value sweeps it; unless this node becomes an owner again before.
     if (shard?.owned === false && expired.length > 0) return;
     if (shard === undefined || expired.length === 0) {
-      // The value it spoke of is gone, or no longer here: so is the reminder.
+      // The value it spoke of is gone, hidden by another, or no longer here: so is the reminder. See `Replica`.
       this.core.journal.write({ table: 'expiry', ...row, value: null });
       return;
     }

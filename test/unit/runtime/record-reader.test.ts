@@ -178,6 +178,25 @@ describe('a page of the index', () => {
   });
 });
 
+describe('a page of the schedule', () => {
+  it('holds what is due after a row', async () => {
+    const names = ['a', 'b', 'c'].map((each) => ({ bucket: 'b', key: each }));
+    const due = [5, 7].flatMap((atMs) => names.map((name) => ({ atMs, shard: 1, name })));
+    const late = { atMs: 9, shard: 1, name: { bucket: 'b', key: 'a' } };
+    const storage = await storageOf([...due, late].map((row) => ({ table: 'expiry', ...row, value: true })));
+    const scan = { table: 'expiry', beforeMs: 7, limit: 4 } as const;
+    const first = await scanRecords(storage, { ...scan, after: null });
+    expect(first).toEqual({ table: 'expiry', rows: due.slice(0, 4), more: true });
+    const after = due[3] as (typeof due)[number];
+    expect(await scanRecords(storage, { ...scan, after })).toEqual({
+      table: 'expiry',
+      rows: due.slice(4),
+      more: false,
+    });
+    expect(await scanRecords(storage, { ...scan, after: late })).toEqual({ table: 'expiry', rows: [], more: false });
+  });
+});
+
 describe('a record that cannot be decoded', () => {
   const name = { bucket: 'b', key: 'k2' };
   const damaged = async (): Promise<{ storage: MemoryStorage; rejected: CorruptRecord[] }> => {
