@@ -201,6 +201,7 @@ export class LocalNode implements NodeHandle {
     this.care.start();
     if (this.phase !== 'starting') return;
     this.phase = 'serving';
+    if (this.node.refusal !== null) this.options.log.error(this.node.refusal.message);
     this.logPlace();
   }
 
@@ -239,7 +240,7 @@ export class LocalNode implements NodeHandle {
   }
 
   get ready(): boolean {
-    return this.phase === 'serving';
+    return this.phase === 'serving' && this.node.refusal === null;
   }
 
   request<R extends ClientRequest>(request: R): Promise<ReplyOf<R>> {
@@ -378,7 +379,7 @@ export class LocalNode implements NodeHandle {
       case 'starting':
         return failure('not-ready', 'the node is starting; retry in a moment');
       case 'serving':
-        return null;
+        return this.node.refusal;
       case 'stopping':
         return failure('shutting-down', 'the node is shutting down; send the request to another node');
     }

@@ -29,6 +29,8 @@ import type { Ring } from '../ring/ring.ts';
 import { CatalogExchanger } from './catalog-exchange.ts';
 import { type ClockState, ClusterClock } from './cluster-clock.ts';
 import type { NodeEffect, NodeInput, RingOutcome } from './effect.ts';
+import { keptBetween } from './kept-shards.ts';
+import { CATALOG_LOST, hasLostCatalog } from './lost-catalog.ts';
 import type { PeerMessage } from './message.ts';
 import { ringDifferences } from './ring-difference.ts';
 import { type Change, type Coverage, WatchRelay } from './watch-relay.ts';
@@ -72,6 +74,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   private effects: NodeEffect[] = [];
   private now: Instant;
   private rollbacks = 0;
+  /** Its own record is gone from the disk: until a member tells what the cluster is, this node is part of no ring. */
+  private lacksCatalog: boolean;
   /** Buckets that clients watch, by the names they use. */
   private watched: readonly string[] = [];
   /** Reads of this node's own that are to be begun. */
@@ -83,7 +87,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.options = options;
     const { self, profile, prng } = options;
     this.catalog = new Catalog(options.catalog);
-    if (this.catalog.setOwn(self, this.ownSettings)) {
+    this.lacksCatalog = hasLostCatalog(options);
+    if (!this.lacksCatalog && this.catalog.setOwn(self, this.ownSettings)) {
       this.effects.push({ type: 'persist-catalog', state: this.catalog.state() });
     }
     this.places = this.catalog.ringMembers;
@@ -117,6 +122,11 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.clock = new ClusterClock(options.replication.maxClockDriftMs, this.placement.memberCount, now);
     this.clockTold = { wrong: false, doubtfulSinceMs: null, baseMs: now.wallMs - now.monoMs };
     this.tellClock(now);
+  }
+
+  /** Why clients are to ask another node; null: they need not. */
+  get refusal(): Failure | null {
+    return this.lacksCatalog ? CATALOG_LOST : null;
   }
 
   /** The ring of buckets without a placement of their own. */
@@ -351,6 +361,9 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   }
 
   private handleCatalogChange(from: NodeId, { conflicts }: CatalogChange, now: Instant): void {
+    // Told by one who has never heard of this node: of another cluster, or a new one.
+    if (this.lacksCatalog && this.catalog.ringRecord(this.options.self) === undefined) return;
+    this.lacksCatalog = false;
     // An earlier life of this node may have said otherwise.
     const restored = this.catalog.setOwn(this.options.self, this.ownSettings);
     this.effects.push({ type: 'persist-catalog', state: this.catalog.state() });
@@ -386,7 +399,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     if (isSame && unseen !== 'unknown') return;
     this.placement = placement;
     const corrected = this.clock.corrected(now);
-    const wasOwn = this.keptBetween(placement, unseen);
+    const wasOwn = keptBetween(this.options.self, placement, unseen);
     if (differences.length === 0) {
       // New placements, of the same members, or members as they were before something that was missed.
       this.fromReplication(this.replication.handleRing(placement, wasOwn, corrected));
@@ -405,14 +418,6 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.fromReplication(this.replication.handleRing(placement, isKept, this.clock.corrected(now)));
   }
 
-  /** Whether a shard that was and is this node's has been its own in every ring in between. */
-  private keptBetween(ring: PlacementMap, unseen: ReturnType<typeof greediestRing>): (shard: number) => boolean {
-    if (unseen === null) return () => true;
-    if (unseen === 'unknown') return () => false;
-    const greediest = ring.withMembers(unseen);
-    return (shard) => greediest.isOwner(shard, this.options.self);
-  }
-
   /** What this node's configuration and disk say of it. */
   private get ownSettings(): Omit<OwnSettings, 'version'> {
     const { profile, actor } = this.options;
@@ -424,7 +429,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     const { classes } = this.catalog;
     const ring = this.catalog.ringDigest();
     // A disk that is an older copy may have been of a class that it has forgotten.
-    const newborn = this.rollbacks > 0 ? [] : classes.filter(({ born }) => born === ring);
+    const newborn = this.rollbacks > 0 || before?.memberCount === 0 ? [] : classes.filter(({ born }) => born === ring);
     const gone = this.places.filter(({ place }) => place === 'removed');
     const sets = {
       newborn: new Set(newborn.map(({ number }) => number)),
@@ -436,9 +441,9 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   /** Nodes know buckets by their qualified names, clients do not. */
   private request(id: number, request: ClientRequest, now: Instant): void {
     const bucket = this.dataName(request.bucket);
-    if (bucket === undefined) {
+    if (this.refusal !== null || bucket === undefined) {
       const missing = failure('bucket-not-found', `there is no bucket ${request.bucket}; create it first`);
-      this.effects.push({ type: 'reply', id, reply: { type: 'failed', failure: missing } });
+      this.effects.push({ type: 'reply', id, reply: { type: 'failed', failure: this.refusal ?? missing } });
       return;
     }
     const named = { ...request, bucket };
@@ -530,7 +535,9 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   private followMember(member: Member, now: Instant): void {
     const { id } = member;
     if (id === this.options.self) return;
-    if (isAway(member)) this.replicate({ type: 'peer-down', peer: id }, now);
+    // A suspect is not asked for data any more: a request that waited for it would wait until the suspicion ends, while
+    // fallbacks and other owners answer now. If it was well after all, it catches up as after any absence.
+    if (member.state !== 'alive') this.replicate({ type: 'peer-down', peer: id }, now);
     else if (this.connected.has(id)) this.replicate({ type: 'peer-up', peer: id }, now);
   }
 
@@ -578,14 +585,6 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.effects = [];
     return effects;
   }
-}
-
-/**
- * A suspect is not asked for data any more: a request that waited for it would wait until the suspicion ends, while
- * fallbacks and other owners answer now. If it was well after all, it catches up as after any absence.
- */
-function isAway(member: Member): boolean {
-  return member.state !== 'alive';
 }
 
 /** A generator of its own for each core, so that one core's draws do not shift another's. */

@@ -31,7 +31,7 @@ export class CounterCheck {
     const { self } = this.core.options;
     if (this.isNew) return true;
     // Alone there is nobody who could know: the disk may be one from before it met others.
-    if (this.rolledBack || this.core.ring.memberCount === 1) return false;
+    if (this.rolledBack || this.core.ring.memberCount <= 1) return false;
     return this.core.ring.remaining.every((node) => node === self || this.confirmed.has(node));
   }
 

@@ -28,7 +28,7 @@ export interface PlacementMapOptions {
 const NOBODY: readonly NodeId[] = [];
 
 /**
- * Which nodes keep which shard. Every class of buckets has shards of its own and a ring of its own over the same members:
+ * Which nodes keep which shard; without any members, nothing is known of that. Every class of buckets has shards of its own and a ring of its own over the same members:
  * a replica is one causal whole, so that all keys of a shard must have the same owners. Immutable.
  */
 export class PlacementMap {
@@ -84,6 +84,7 @@ export class PlacementMap {
 
   /** Of all classes. */
   *shardIds(): IterableIterator<number> {
+    if (this.memberCount === 0) return;
     for (const number of this.rings.keys()) {
       for (let shard = 0; shard < this.shards; shard++) yield shardId(number, shard);
     }
@@ -96,7 +97,7 @@ export class PlacementMap {
   }
 
   knowsShard(id: number): boolean {
-    return this.rings.has(shardClassOf(id)) && shardNumberOf(id) < this.shards;
+    return this.memberCount > 0 && this.rings.has(shardClassOf(id)) && shardNumberOf(id) < this.shards;
   }
 
   /** How many owners the shard has where there are enough members. */

@@ -1,0 +1,119 @@
+import { expect, test } from 'vitest';
+import { dotText } from '../../src/protocol/causal/dot.ts';
+import type { SimCluster, SimNode } from '../simulation/cluster.ts';
+import {
+  ask,
+  BUCKET,
+  dotOf,
+  dotsOn,
+  formed,
+  hasRing,
+  mutate,
+  put,
+  ringOf,
+  SETTLE_MS,
+  settle,
+} from '../support/sim-story.ts';
+
+/** The record of the catalog went bad: a node starts that does not know who is in the ring, not even itself. */
+
+const KEY = 'k';
+
+/** Starts anew, without its catalog. */
+function forget(cluster: SimCluster, node: SimNode): void {
+  cluster.crash(node);
+  node.disk.catalog = { members: [], buckets: [] };
+  cluster.start(node);
+}
+
+test('a node without its catalog does not answer for the whole key space, and takes no part in quorums', () => {
+  const cluster = formed(5);
+  const [first] = cluster.nodes as [SimNode];
+  const ring = ringOf(first);
+  const shard = ring.shardOf(BUCKET, KEY);
+  const holder = cluster.nodes.find(({ id }) => !ring.isOwner(shard, id)) as SimNode;
+  const others = cluster.nodes.filter((node) => node !== holder);
+  const dot = dotText(dotOf(mutate(cluster, holder, KEY, put('acknowledged'), 'all')()));
+  cluster.run(1000);
+  cluster.crash(holder);
+  cluster.partition([holder], others);
+  forget(cluster, holder);
+  cluster.run(10_000);
+  const refused = { type: 'failed', failure: { code: 'not-ready', stateChanged: 'no' } };
+  expect(ask(cluster, holder, { type: 'get', bucket: BUCKET, key: KEY, level: 'one', session: null })()).toMatchObject(
+    refused,
+  );
+  expect(mutate(cluster, holder, 'other', put('x'), 'quorum')()).toMatchObject(refused);
+  expect(ringOf(holder).memberCount).toBe(0);
+  cluster.heal();
+  expect(cluster.runUntil(() => hasRing(cluster, 5), SETTLE_MS)).toBe(true);
+  settle(cluster);
+  for (const { id } of others) {
+    const owner = cluster.nodes.find((node) => node.id === id) as SimNode;
+    if (ring.isOwner(shard, id)) expect(dotsOn(owner, shard, KEY)).toEqual([dot]);
+  }
+  expect(mutate(cluster, holder, 'other', put('x'), 'quorum')()).toMatchObject({ quorum: 'strict' });
+});
+
+test('it has its replicas once a member has told it, and what only it has is not lost', () => {
+  const cluster = formed(3);
+  const [first, second, third] = cluster.nodes as [SimNode, SimNode, SimNode];
+  const shard = ringOf(first).shardOf(BUCKET, KEY);
+  cluster.partition([first, second], [third]);
+  cluster.run(20_000);
+  const dot = dotText(dotOf(mutate(cluster, third, KEY, put('only here'), 'one')()));
+  cluster.run(1000);
+  forget(cluster, third);
+  cluster.run(30_000);
+  expect(dotsOn(third, shard, KEY)).toEqual([dot]);
+  cluster.heal();
+  expect(cluster.runUntil(() => hasRing(cluster, 3), SETTLE_MS)).toBe(true);
+  settle(cluster);
+  for (const node of cluster.nodes) expect(dotsOn(node, shard, KEY)).toEqual([dot]);
+});
+
+test('a new node that has never heard of it is not taken for the cluster', () => {
+  const cluster = formed(4, 3);
+  const [first, second, third, fresh] = cluster.nodes as [SimNode, SimNode, SimNode, SimNode];
+  cluster.partition([first, second], [third, fresh]);
+  cluster.run(20_000);
+  forget(cluster, third);
+  cluster.start(fresh);
+  cluster.run(20_000);
+  expect(ringOf(third).memberCount).toBe(0);
+  expect(ringOf(fresh).memberCount).toBe(1);
+  cluster.heal();
+  expect(cluster.runUntil(() => hasRing(cluster, 4), SETTLE_MS)).toBe(true);
+  settle(cluster);
+});
+
+test('hints wait until it is known again for whom', () => {
+  const cluster = formed(4);
+  const ring = ringOf(cluster.nodes[0] as SimNode);
+  const shard = ring.shardOf(BUCKET, KEY);
+  const holder = cluster.nodes.find(({ id }) => !ring.isOwner(shard, id)) as SimNode;
+  const owners = cluster.nodes.filter((node) => node !== holder);
+  cluster.partition([holder], owners);
+  cluster.run(20_000);
+  const dot = dotText(dotOf(mutate(cluster, holder, KEY, put('kept'), 'one')()));
+  cluster.run(1000);
+  expect(holder.disk.hints.size).toBe(1);
+  forget(cluster, holder);
+  cluster.run(30_000);
+  expect(holder.disk.hints.size).toBe(1);
+  cluster.heal();
+  settle(cluster);
+  for (const owner of owners) expect(dotsOn(owner, shard, KEY)).toEqual([dot]);
+  expect(holder.disk.hints.size).toBe(0);
+});
+
+test('a node that has always been alone goes on alone', () => {
+  const cluster = formed(1);
+  const [only] = cluster.nodes as [SimNode];
+  mutate(cluster, only, KEY, put('value'), 'all')();
+  cluster.run(1000);
+  forget(cluster, only);
+  cluster.run(1000);
+  const read = ask(cluster, only, { type: 'get', bucket: BUCKET, key: KEY, level: 'quorum', session: null })();
+  expect(read).toMatchObject({ type: 'get', complete: true, entries: [{}] });
+});
