@@ -1,9 +1,11 @@
 import { CausalContext } from '../causal/context.ts';
+import type { Entries } from '../causal/entry.ts';
+import { joinEntries } from '../causal/join.ts';
 import type { NodeId } from '../machine.ts';
 import type { Cell } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
 import { type SyncFetchedMessage, type SyncFetchMessage, type SyncItem, WHOLE } from './message.ts';
-import { nameId, type ObjectName } from './record.ts';
+import { nameId } from './record.ts';
 import type { Replica } from './replica.ts';
 import type { Shard } from './shard-table.ts';
 import { messagesOf, type PartGatherer } from './sync-parts.ts';
@@ -12,6 +14,14 @@ import { fitting } from './sync-session.ts';
 /** Keys asked for at once whose record was bad. */
 const FETCH_MAX = 64;
 
+/** What holders without a whole copy of a key know of it together. */
+interface Known {
+  readonly holders: Set<NodeId>;
+  entries: Entries;
+  readonly seen: CausalContext;
+  readonly past: null;
+}
+
 export interface LostKeyFetcherParts {
   readonly replica: Replica;
   readonly parts: PartGatherer;
@@ -19,12 +29,12 @@ export interface LostKeyFetcherParts {
   readonly onRestored: (shard: Shard) => void;
 }
 
-/** Fetches keys whose record was bad from the other owners of their shard. */
+/** Fetches keys whose record was bad from the others who hold their shard. */
 export class LostKeyFetcher {
   private readonly core: ReplicationCore;
   private readonly uses: LostKeyFetcherParts;
-  /** Owners without a whole copy of a lost key either. */
-  private readonly helpless = new Map<string, Set<NodeId>>();
+  /** Lost keys of which others do not have a whole copy either. */
+  private readonly partial = new Map<string, Known>();
   /** Where the next round begins among the keys: the first of them may be ones that nobody can send now. */
   private turn = 0;
 
@@ -33,10 +43,17 @@ export class LostKeyFetcher {
     this.uses = uses;
   }
 
-  /** Asks the other owners for the keys that are lost here. */
+  /** Asks the others for the keys that are lost here. */
   fetch(shard: Shard): void {
     this.turn++;
-    for (const owner of this.core.ring.owners(shard.id)) if (owner !== this.core.options.self) this.ask(owner, shard);
+    for (const holder of this.holders(shard)) this.ask(holder, shard);
+  }
+
+  /** The other owners, and those up who hold the shard for them. */
+  private holders(shard: Shard): NodeId[] {
+    const owners = this.core.ring.owners(shard.id).filter((owner) => owner !== this.core.options.self);
+    const sources = [...shard.sources].filter((source) => this.core.isUp(source));
+    return [...new Set([...owners, ...sources])];
   }
 
   private ask(owner: NodeId, shard: Shard): void {
@@ -92,7 +109,7 @@ export class LostKeyFetcher {
         if (wasLost) this.takeIn(from, shard, message.context, whole, cell);
         if (wasLost && !shard.lost.has(id)) {
           restored++;
-          this.helpless.delete(`${shard.id}/${id}`);
+          this.partial.delete(`${shard.id}/${id}`);
           this.uses.onRestored(shard);
         }
         // It had no room for more, maybe. What it could not help with waits for the next round.
@@ -105,25 +122,34 @@ export class LostKeyFetcher {
     const lost = shard.lost.get(nameId(item));
     if (lost === undefined) return;
     const { entries, past } = item;
-    // Only then has it everything whose events are not named here any more.
-    const isWhole = context.covers(shard.floor);
-    if (!isWhole) {
-      if (this.isGone(shard, item, from)) this.core.shards.restore(shard, cell.name);
-      return;
-    }
     // A stamp far ahead says nothing of whether the copy is whole: its sender marks it, and is asked again.
     if (this.uses.replica.refuseDrift(from, entries) !== null) return;
     const seen = context.clone();
     if (past !== null) seen.union(past);
-    this.uses.replica.restore(shard, cell, { entries, seen, events: new CausalContext(), past }, lost);
+    // Only then has it everything whose events are not named here any more.
+    const isWhole = context.covers(shard.floor);
+    const known = isWhole ? { entries, seen, past } : this.allKnown(from, shard, item, seen);
+    if (known === null) return;
+    this.uses.replica.restore(shard, cell, { ...known, events: new CausalContext() }, lost);
   }
 
-  /** True when no owner has a whole copy of a lost key: what the others still know of it is all there is. */
-  private isGone(shard: Shard, name: ObjectName, from: NodeId): boolean {
-    const id = `${shard.id}/${nameId(name)}`;
-    const helpless = this.helpless.get(id) ?? new Set();
-    this.helpless.set(id, helpless.add(from));
-    const others = this.core.ring.owners(shard.id).filter((owner) => owner !== this.core.options.self);
-    return others.every((owner) => helpless.has(owner));
+  /** What all holders together know of a lost key, once it is heard from each that its copy is not whole: there is no more. */
+  private allKnown(from: NodeId, shard: Shard, item: SyncItem, seen: CausalContext): Known | null {
+    const id = `${shard.id}/${nameId(item)}`;
+    const known = this.partial.get(id) ?? { holders: new Set(), entries: [], seen: new CausalContext(), past: null };
+    const before = known.seen.clone();
+    for (const { dot } of known.entries) before.add(dot);
+    const theirs = seen.clone();
+    for (const { dot } of item.entries) theirs.add(dot);
+    known.entries = joinEntries(
+      known.entries,
+      (dot) => before.has(dot),
+      item.entries,
+      (dot) => theirs.has(dot),
+    ).entries;
+    known.seen.union(seen);
+    this.partial.set(id, known);
+    known.holders.add(from);
+    return this.holders(shard).every((holder) => known.holders.has(holder)) ? known : null;
   }
 }

@@ -55,10 +55,12 @@ export class LostObjects {
     journal.afterTurn(() => {
       this.findEvents(shard, name, shard.context.ranges(), [], (dots) => {
         if (this.core.shards.find(id) === shard) {
-          const owners = this.core.ring.owners(id);
+          // Also who only holds the shard until the owners have it all: alone in the ring, this node has nobody else.
+          const holders = [...shard.known].filter(([, context]) => !context.isEmpty).map(([node]) => node);
+          const others = [...new Set([...this.core.ring.owners(id), ...holders])];
           // Some rows may have been stripped since: who covers the floor has the key with those events.
           const named = dots.filter((dot) => !shard.floor.has(dot));
-          this.core.shards.forget(shard, name, named, owners);
+          this.core.shards.forget(shard, name, named, others);
           // The bad record stays on the disk until now: a crash before this is synced must find it again.
           journal.write({ table: 'object', shard: id, name, value: null });
           this.hooks.onForgotten(shard);

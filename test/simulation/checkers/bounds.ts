@@ -48,7 +48,7 @@ const BOUNDS: readonly Bound[] = [
   { path: 'replication.antiEntropy.inquiries.open', most: 256, left: 0 },
   { path: 'replication.antiEntropy.inquiries.waiting', most: 64, left: 0 },
   { path: 'replication.antiEntropy.digests.again', most: 64, left: 0 },
-  { path: 'replication.antiEntropy.fetcher.helpless', most: 64, left: 0 },
+  { path: 'replication.antiEntropy.fetcher.partial', most: 64, left: 0 },
   { path: 'replication.antiEntropy.parts.gathered', most: 256, left: 0 },
   { path: 'replication.stripper.noted', most: 256, left: 0 },
   { path: 'membership.suspicions.running', most: 64, left: 0 },
