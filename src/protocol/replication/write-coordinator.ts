@@ -489,7 +489,8 @@ export class WriteCoordinator {
 
   private closeWrite(write: Write): void {
     write.ended = true;
-    if (this.writes.delete(write.id)) this.openBytes -= write.parts?.bytes ?? 0;
+    this.writes.delete(write.id);
+    this.openBytes -= write.parts?.bytes ?? 0;
     write.parts = null;
   }
 }
