@@ -293,7 +293,7 @@ const REPLICATION: readonly Mutation[] = [
     find: 'return context.highest(this.actor) <= durableCounter ? context : context.cappedAt(this.actor, durableCounter);',
     replace: 'return durableCounter >= 0 ? context : context;',
     caughtBy: 'promises',
-    seed: 2,
+    seed: 1,
   },
   {
     name: 'a rolled back disk counts on where it stands',
@@ -423,7 +423,7 @@ const REPLICATION: readonly Mutation[] = [
   {
     name: 'a watch takes the state of a slower owner for news',
     file: 'protocol/node/change-memory.ts',
-    find: '(dot) => known.context.has(dot),',
+    find: '(dot) => known.context.has(dot) || known.past?.has(dot) === true,',
     replace:
       '(dot) => known.entries.some((entry) => entry.dot.counter === dot.counter && entry.dot.actor === dot.actor),',
     caughtBy: 'watches',
@@ -435,7 +435,7 @@ const REPLICATION: readonly Mutation[] = [
     find: 'this.sendChunk(session, context, sent);',
     replace: 'this.sendChunk(session, session.shard.context.clone(), context.isEmpty ? [] : sent);',
     caughtBy: 'convergence',
-    seed: 3,
+    seed: 7,
   },
   {
     name: 'the context is joined before the last object of a transfer',
@@ -444,7 +444,7 @@ const REPLICATION: readonly Mutation[] = [
     replace: `this.coverFloor(shard, comparison);
       answer([]);`,
     caughtBy: 'convergence',
-    seed: 1,
+    seed: 2,
   },
   {
     name: 'index rows go without a trace',
