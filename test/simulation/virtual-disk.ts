@@ -5,6 +5,7 @@ import type { ActorId, Dot } from '../../src/protocol/causal/dot.ts';
 import type { Entries } from '../../src/protocol/causal/entry.ts';
 import { believed } from '../../src/protocol/causal/mark.ts';
 import type { CausalObject } from '../../src/protocol/causal/object.ts';
+import { expiriesOf } from '../../src/protocol/causal/value.ts';
 import type { KnownMember } from '../../src/protocol/membership/options.ts';
 import type {
   DotRow,
@@ -78,7 +79,10 @@ export class VirtualDisk {
     copy.floors.clear();
     for (const shard of new Set([...this.shards.keys(), ...this.restored().orphans])) {
       const salvage = new Salvage();
-      for (const { object } of this.objects.get(shard)?.values() ?? []) salvage.addObject(object);
+      for (const { name, object } of this.objects.get(shard)?.values() ?? []) {
+        salvage.addObject(object);
+        for (const atMs of expiriesOf(object.entries)) copy.apply({ table: 'expiry', atMs, shard, name, value: true });
+      }
       for (const [id, row] of this.dots.get(shard) ?? []) if (!salvage.addRow(row)) copy.dots.get(shard)?.delete(id);
       copy.shards.set(shard, salvage.record(this.shards.get(shard)?.sources ?? new Set()));
       copy.floors.set(shard, salvage.floor());
