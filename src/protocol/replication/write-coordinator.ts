@@ -15,6 +15,7 @@ import type { Cell } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
 import type { HintStore } from './hint-store.ts';
 import type { ReplicateAckMessage, ReplicateMessage } from './message.ts';
+import { knownFrom } from './own-events.ts';
 import { coversSession, type MergedCopy, type ReadCoordinator, SESSION_UNAVAILABLE } from './read-coordinator.ts';
 import type { Replica } from './replica.ts';
 import { type ClientReply, type Level, type MutateReply, type MutateRequest, needed, type Respond } from './request.ts';
@@ -268,7 +269,7 @@ export class WriteCoordinator {
     if (hlcWallMs(this.lastHlc) - wallMs > this.core.options.maxClockDriftMs) this.lastHlc = 0;
     const outcome = mutate(this.asSeen(copy.entries, request.mutation), request.mutation, {
       dot,
-      ownFrom: this.core.shards.ownFrom(cell.shard),
+      ownFrom: knownFrom(this.core, cell, copy.context, counter),
       isComplete: owner?.complete === true,
       hlc: hlcNext(this.lastHlc, wallMs),
       wallMs,

@@ -418,7 +418,7 @@ const REPLICATION: readonly Mutation[] = [
     find: 'if (context === undefined || known.entries.length === 0) continue;',
     replace: 'if (context === undefined || known.entries.length >= 0) continue;',
     caughtBy: 'watches',
-    seed: 103,
+    seed: 80,
   },
   {
     name: 'a watch takes the state of a slower owner for news',
@@ -470,7 +470,15 @@ const REPLICATION: readonly Mutation[] = [
     replace: `use: (cell: Cell) => void): void {
     const id = name.key.slice(0, -1);`,
     caughtBy: 'values',
-    seed: 1,
+    seed: 2,
+  },
+  {
+    name: 'a running total goes on without events that were handed over',
+    file: 'protocol/replication/own-events.ts',
+    find: 'let from = next;',
+    replace: 'let from = 1;',
+    caughtBy: 'durability',
+    seed: 40265,
   },
   {
     name: 'of an event of several dots, one is told',
