@@ -61,6 +61,13 @@ export class ChangeMemory {
     return state.entries;
   }
 
+  /** Whether a state that was read with a session is not older than what was told of the key and is not remembered. */
+  isSafe(state: KeyState, session: CausalContext): boolean {
+    const floor = this.floors.get(state.shard);
+    if (floor === undefined || this.keys.has(idOf(state))) return true;
+    return session.covers(floor) || state.context.covers(floor);
+  }
+
   /** Takes a state that is the best there is, whatever was forgotten. */
   force(state: KeyState): Entries | 'known' {
     const known = this.keys.get(idOf(state));

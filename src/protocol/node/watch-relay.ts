@@ -322,7 +322,10 @@ export class WatchRelay {
     };
     const use = (read: Change): void => {
       if (!end()) return;
-      const entries = this.memory.force(this.stateOf(read));
+      const now = this.stateOf(read);
+      // A snapshot may have told of the key meanwhile.
+      if (!this.memory.isSafe(now, session)) return this.readState(now);
+      const entries = this.memory.force(now);
       if (entries !== 'known') this.parts.tell(bucket, key, entries);
     };
     this.parts.read(bucket, key, session, (read) => {

@@ -47,6 +47,23 @@ function announced(seq: number, counter: number): WatchExchange {
   return { type: 'change', seq, ...change(counter) };
 }
 
+/** A client is shown the key as it is after so many changes. */
+function showSnapshot(relay: WatchRelay, counter: number): void {
+  const { entries, context } = change(counter);
+  const request = {
+    type: 'list',
+    bucket: 'b',
+    prefix: '',
+    after: '',
+    limit: 9,
+    values: true,
+    snapshot: true,
+  } as const;
+  const items = [{ key: 'k', entries, context, past: null }];
+  const reply = { type: 'list', items, more: false, resumeAfter: '', complete: true } as const;
+  relay.showSnapshot(request, { ...reply, answered: [], contexts: [] });
+}
+
 describe('watch relay', () => {
   it('confirms a watch once what was applied before is synced, and numbers what it tells', () => {
     const { relay, sent, sync, takeSent } = setup();
@@ -150,23 +167,26 @@ describe('watch relay', () => {
     const { relay, told, reads } = setup();
     relay.handleConnected('p');
     relay.handleWanted(['b'], 0);
-    const item = { key: 'k', entries: change(5).entries, context: change(5).context, past: null };
-    const request = {
-      type: 'list',
-      bucket: 'b',
-      prefix: '',
-      after: '',
-      limit: 9,
-      values: true,
-      snapshot: true,
-    } as const;
-    const reply = { type: 'list', items: [item], more: false, resumeAfter: '', complete: true } as const;
-    relay.showSnapshot(request, { ...reply, answered: [], contexts: [] });
+    showSnapshot(relay, 5);
     relay.handleMessage('p', announced(1, 4));
     expect(told).toEqual([]);
     expect(reads[0]?.session?.covers(change(5).context)).toBe(true);
     reads[0]?.use(change(6));
     expect(told).toEqual(['k:6']);
+  });
+
+  it('reads once more what a snapshot has told of while it was being read', () => {
+    const { relay, told, reads } = setup();
+    relay.handleConnected('p');
+    relay.handleWanted(['b'], 0);
+    showSnapshot(relay, 5);
+    relay.handleMessage('p', announced(1, 4));
+    showSnapshot(relay, 7);
+    reads[0]?.use(change(6));
+    expect(told).toEqual([]);
+    expect(reads[1]?.session?.covers(change(7).context)).toBe(true);
+    reads[1]?.use(change(7));
+    expect(told).toEqual(['k:7']);
   });
 
   it('asks again now and then, and no more once nobody watches', () => {
