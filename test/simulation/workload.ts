@@ -213,6 +213,8 @@ export class Workload {
         const bucket = this.bucket.dataName;
         const shard = shardOf(bucket, key, this.cluster.shards);
         const copies = this.ledger.add(shard, { bucket, key }, reply.dot, takeBack ?? nothing);
+        // The only disk that had it was lost while the answer was on its way.
+        if (copies === 0 && losses !== this.ledger.losses) takeBack?.();
         const wanted = needed(level, reply.owners);
         // Who is no longer an owner hands its copy over, and lets go of it.
         const isOther = losses !== this.ledger.losses || rings !== this.ringsNow();
