@@ -91,7 +91,8 @@ export class WatchRelay {
   /** Buckets named in the requests that are not confirmed yet, by node. */
   private readonly asked = new Map<NodeId, { readonly id: number; readonly buckets: readonly string[] }>();
   private readonly watchers = new Map<NodeId, Watcher>();
-  private readonly reading = new Set<string>();
+  /** Keys that are being read, and what the answer is to cover that came since: one read a key at a time. */
+  private readonly reading = new Map<string, KeyState | null>();
   private lastId = 0;
   /** How often everything told was forgotten. */
   private epoch = 0;
@@ -308,15 +309,24 @@ export class WatchRelay {
   private readState(state: KeyState): void {
     const { bucket, key, shard } = state;
     const id = `${bucket}\0${key}`;
+    const waiting = this.reading.get(id);
+    if (waiting !== undefined) {
+      // The answer may be from before this announcement.
+      const context = state.context.clone();
+      if (waiting !== null) context.union(waiting.context);
+      this.reading.set(id, { ...state, context });
+      return;
+    }
     if (this.reading.size >= READS_MAX) return this.renew(bucket);
-    // Also where it is being read: the answer may be from before this announcement.
-    this.reading.add(id);
+    this.reading.set(id, null);
     const session = state.context.clone();
     const floor = this.memory.floorOf(shard);
     if (floor !== null) session.union(floor);
     const { epoch } = this;
     /** False when what was told has been forgotten since: everybody reads again, and the answer may be older than that. */
+    let next: KeyState | null = null;
     const end = (): boolean => {
+      next = this.reading.get(id) ?? null;
       this.reading.delete(id);
       return epoch === this.epoch && this.wanted.has(bucket);
     };
@@ -324,9 +334,10 @@ export class WatchRelay {
       if (!end()) return;
       const now = this.stateOf(read);
       // A snapshot may have told of the key meanwhile.
-      if (!this.memory.isSafe(now, session)) return this.readState(now);
+      if (!this.memory.isSafe(now, session)) return this.readState(next ?? now);
       const entries = this.memory.force(now);
       if (entries !== 'known') this.parts.tell(bucket, key, entries);
+      if (next !== null) this.readState(next);
     };
     this.parts.read(bucket, key, session, (read) => {
       if (read !== null) return use(read);

@@ -189,6 +189,21 @@ describe('watch relay', () => {
     expect(told).toEqual(['k:7']);
   });
 
+  it('reads a key once at a time, whatever is announced meanwhile, and again for that', () => {
+    const { relay, told, reads } = setup();
+    relay.handleConnected('p');
+    relay.handleWanted(['b'], 0);
+    showSnapshot(relay, 5);
+    for (const seq of [1, 2, 3]) relay.handleMessage('p', announced(seq, 4));
+    expect(reads).toHaveLength(1);
+    reads[0]?.use(change(6));
+    expect(reads).toHaveLength(2);
+    expect(reads[1]?.session?.covers(change(5).context)).toBe(true);
+    reads[1]?.use(change(6));
+    expect(reads).toHaveLength(2);
+    expect(told).toEqual(['k:6']);
+  });
+
   it('asks again now and then, and no more once nobody watches', () => {
     const { relay, takeSent } = setup();
     relay.handleConnected('p');
