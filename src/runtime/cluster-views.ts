@@ -102,13 +102,16 @@ export function locateView(node: Node, bucket: string, key: string): LocateView 
 /** The ring's member of this name or peer id. Throws `member-not-found`, or `bad-request` where a name is not clear. */
 export function findRingMember(node: Node, nameOrId: string): RingMemberView {
   const members = ringMemberViews(node);
-  const named = members.filter(({ name }) => name === nameOrId);
+  const all = members.filter(({ name }) => name === nameOrId);
+  // A device that lost its disk comes back under its old name, and its former self is removed.
+  const present = all.filter(({ place }) => place !== 'removed');
+  const named = present.length > 0 ? present : all;
   const found = members.find(({ peerId }) => peerId === nameOrId) ?? named[0];
   if (found === undefined) {
     const message = `the ring has no member ${nameOrId}; GET /v1/ring lists names and peer ids`;
     throw new HoldfastError(failure('member-not-found', message));
   }
   if (found.peerId === nameOrId || named.length === 1) return found;
-  const message = `${named.length} members are named ${nameOrId}; use the peer id, GET /v1/ring lists them`;
+  const message = `${named.length} members are named ${nameOrId}; use a peer id, which GET /v1/ring and holdfast ring --json list`;
   throw new HoldfastError(failure('bad-request', message));
 }

@@ -107,7 +107,7 @@ function getRoute(app: FastifyInstance, { node }: HttpContext): void {
         return reply
           .code(404)
           .type(PROBLEM_CONTENT_TYPE)
-          .send(notFound(bucket, key, url));
+          .send(notFound({ bucket, key, complete: answer.complete }, url));
       reply.header('etag', found.etag);
       const matches = request.raw.headers['if-none-match'];
       if (matches !== undefined && isListed(found.etag, matches)) return reply.code(304).send();
@@ -276,8 +276,9 @@ function sendValue(reply: FastifyReply, { content }: Variant): FastifyReply {
   return reply.send(value);
 }
 
-function notFound(bucket: string, key: string, url: string): object {
-  return problemOf(failure('not-found', `bucket ${bucket} has no key ${JSON.stringify(key)}`), url);
+function notFound(read: { bucket: string; key: string; complete: boolean }, url: string): object {
+  const doubt = read.complete ? '' : ', as far as is known: too few of its owners could be asked';
+  return problemOf(failure('not-found', `bucket ${read.bucket} has no key ${JSON.stringify(read.key)}${doubt}`), url);
 }
 
 function isListed(etag: string, list: string): boolean {

@@ -42,7 +42,9 @@ function resetText(reason: string): string {
 
 async function print({ client, terminal, json }: Session, event: ServerSentEvent): Promise<void> {
   const data = client.parse(event.data);
-  if (json) return terminal.json({ type: event.type, ...Object(data) });
+  // A set or map has a type of its own.
+  const { type: valueType, ...rest } = Object(data) as { readonly type?: unknown };
+  if (json) return terminal.json({ type: event.type, ...(valueType === undefined ? {} : { valueType }), ...rest });
   if (event.type === 'reset') return terminal.note(resetText(readShape(RESET, data).reason));
   if (event.type === 'synced') {
     const where = readShape(SYNCED, data).complete ? '' : ', as far as the cluster can be reached';

@@ -473,14 +473,6 @@ const REPLICATION: readonly Mutation[] = [
     seed: 2,
   },
   {
-    name: 'a running total goes on without events that were handed over',
-    file: 'protocol/replication/own-events.ts',
-    find: 'let from = next;',
-    replace: 'let from = 1;',
-    caughtBy: 'durability',
-    seed: 40265,
-  },
-  {
     name: 'of an event of several dots, one is told',
     file: 'protocol/replication/write-coordinator.ts',
     find: 'const events = CausalContext.fromDots(outcome.dots);',

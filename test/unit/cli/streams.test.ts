@@ -172,7 +172,8 @@ describe('watch', () => {
     'id: r:2\nevent: delete\ndata: {"key":"a"}\n\n',
     'id: r:3\nevent: reset\ndata: {"reason":"too-old"}\n\n',
     'id: r:3\nevent: synced\ndata: {"time":"2026-01-01T00:00:00.000Z","complete":false}\n\n',
-    'id: r:4\nevent: put\ndata: {"key":"end","value":""}\n\n',
+    'id: r:4\nevent: put\ndata: {"key":"s","type":"set","members":["m"]}\n\n',
+    'id: r:5\nevent: put\ndata: {"key":"end","value":""}\n\n',
   ].join('');
 
   async function watch(...extra: string[]) {
@@ -187,7 +188,7 @@ describe('watch', () => {
   it('prints changes', async () => {
     expect(await watch()).toMatchObject({
       status: 0,
-      out: 'put  a\thi\ndel  a\nput  end\t\n',
+      out: 'put  a\thi\ndel  a\nput  s\t{m}\nput  end\t\n',
       err:
         'holdfast: changes may have been missed — what is there now\n' +
         'holdfast: that was all there is, as far as the cluster can be reached; changes follow\n',
@@ -207,6 +208,7 @@ describe('watch', () => {
       { type: 'delete', key: 'a' },
       { type: 'reset', reason: 'too-old' },
       { type: 'synced', time: '2026-01-01T00:00:00.000Z', complete: false },
+      { type: 'put', valueType: 'set', key: 's', members: ['m'] },
       { type: 'put', key: 'end', value: '' },
     ]);
   });

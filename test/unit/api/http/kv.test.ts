@@ -99,6 +99,7 @@ describe('put and get', () => {
     const absent = await h.fetch('/v1/kv/default/absent');
     expect(absent.status).toBe(404);
     expect(absent.headers.get('holdfast-complete')).toBe('false');
+    expect(await absent.json()).toMatchObject({ detail: expect.stringContaining('as far as is known') });
   });
 
   it('never shows a session less than its context has seen', async () => {
