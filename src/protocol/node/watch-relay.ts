@@ -323,8 +323,8 @@ export class WatchRelay {
     const floor = this.memory.floorOf(shard);
     if (floor !== null) session.union(floor);
     const { epoch } = this;
-    /** False when what was told has been forgotten since: everybody reads again, and the answer may be older than that. */
     let next: KeyState | null = null;
+    /** False when what was told has been forgotten since: everybody reads again, and the answer may be older than that. */
     const end = (): boolean => {
       next = this.reading.get(id) ?? null;
       this.reading.delete(id);
