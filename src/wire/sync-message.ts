@@ -136,19 +136,15 @@ export const syncDigest: Fields<'sync-digest'> = record({
   combined: uint32,
 });
 export const syncDigests: Fields<'sync-digests'> = record({ exchange: integer(), digests: list(uint32, SHARDS_MAX) });
-export const syncEqual: Fields<'sync-equal'> = record({ ring: uint32, exchange: integer(), shards: shardSet });
+export const syncEqual: Fields<'sync-equal'> = record({ exchange: integer(), shards: shardSet });
 export const syncContext: Fields<'sync-context'> = scoped(
   record({ ring: uint32, covers: list(cover, SHARDS_MAX) }),
   memories,
 );
-export const syncObjects: Fields<'sync-objects'> = scoped(
-  record({ ring: uint32, chunks: list(chunk, SHARDS_MAX) }),
-  memories,
-);
+export const syncObjects: Fields<'sync-objects'> = scoped(record({ chunks: list(chunk, SHARDS_MAX) }), memories);
 export const syncAck: Fields<'sync-ack'> = scoped(record({ acks: list(ack, SHARDS_MAX) }), memories);
 export const syncDone: Fields<'sync-done'> = record({
   shard,
-  ring: uint32,
   comparison: integer(),
   sequence: integer(),
   context: causalContext,

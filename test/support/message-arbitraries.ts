@@ -295,7 +295,7 @@ const FIELDS: {
   'counter-report': fc.record({ actor, counters: few(fc.record({ shard, counter: count })) }),
   'sync-digest': fc.record({ exchange: count, shards: shardSet, events: count, combined: uint32 }),
   'sync-digests': fc.record({ exchange: count, digests }),
-  'sync-equal': fc.record({ ring: uint32, exchange: count, shards: shardSet }),
+  'sync-equal': fc.record({ exchange: count, shards: shardSet }),
   'sync-context': fc.record({
     ring: uint32,
     covers: few(
@@ -312,8 +312,8 @@ const FIELDS: {
         .map((cover) => (cover.complete ? { ...cover, waitsFor: [] } : cover)),
     ),
   }),
-  'sync-objects': fc.record({ ring: uint32, chunks: few(syncChunk) }),
-  'sync-done': fc.record({ shard, ring: uint32, comparison: count, sequence: count, context }),
+  'sync-objects': fc.record({ chunks: few(syncChunk) }),
+  'sync-done': fc.record({ shard, comparison: count, sequence: count, context }),
   'sync-compare': fc.record({
     shard,
     comparison: count,

@@ -109,6 +109,7 @@ export class AntiEntropy {
   handleDropped(shard: Shard): void {
     this.inquiries.handleDropped(shard);
     this.sender.handleDropped(shard);
+    this.fetcher.handleDropped(shard);
   }
 
   /**

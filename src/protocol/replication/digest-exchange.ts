@@ -22,7 +22,7 @@ interface Exchange {
 
 export interface DigestExchangeHooks {
   /** The peer's context of the shard equals this node's. */
-  readonly onEqual: (peer: NodeId, shard: Shard, sameRing: boolean) => void;
+  readonly onEqual: (peer: NodeId, shard: Shard) => void;
   readonly onDiffer: (peer: NodeId, shard: Shard) => void;
 }
 
@@ -74,7 +74,7 @@ export class DigestExchange {
     const digests = shards.map((id) => this.digestOf(id));
     if (combine(digests) === message.combined) {
       this.sayEqual(from, exchange, shards);
-      this.noteEqual(from, shards, digests, false);
+      this.noteEqual(from, shards, digests);
     } else if (!this.hasAsked(from, message)) {
       this.remember(from, exchange, { shards, digests, asked: null, atMs: this.core.now.monoMs });
       this.core.sendDurable(from, { type: 'sync-digests', exchange, digests });
@@ -99,7 +99,7 @@ export class DigestExchange {
     }
     if (equal.length === 0) return;
     this.sayEqual(from, message.exchange, equal);
-    this.noteEqual(from, equal, digests, false);
+    this.noteEqual(from, equal, digests);
   }
 
   handleEqual(from: NodeId, message: SyncEqualMessage): void {
@@ -107,7 +107,7 @@ export class DigestExchange {
     if (told === undefined) return;
     const digestByShard = new Map(told.shards.map((id, index) => [id, told.digests[index]]));
     const digests = message.shards.map((id) => digestByShard.get(id));
-    this.noteEqual(from, message.shards, digests, message.ring === this.core.ring.digest);
+    this.noteEqual(from, message.shards, digests);
   }
 
   handleTimeout(): void {
@@ -142,20 +142,15 @@ export class DigestExchange {
   }
 
   private sayEqual(to: NodeId, exchange: number, shards: readonly number[]): void {
-    this.core.sendDurable(to, { type: 'sync-equal', ring: this.core.ring.digest, exchange, shards });
+    this.core.sendDurable(to, { type: 'sync-equal', exchange, shards });
   }
 
   /** The peer's contexts had these digests, once: what they name is the same as here where it is still so here. */
-  private noteEqual(
-    from: NodeId,
-    ids: readonly number[],
-    digests: readonly (number | undefined)[],
-    sameRing: boolean,
-  ): void {
+  private noteEqual(from: NodeId, ids: readonly number[], digests: readonly (number | undefined)[]): void {
     for (const [index, id] of ids.entries()) {
       const shard = this.core.shards.find(id);
       if (shard === undefined || toldContext(shard).digest() !== digests[index]) continue;
-      this.hooks.onEqual(from, shard, sameRing);
+      this.hooks.onEqual(from, shard);
     }
   }
 

@@ -34,13 +34,17 @@ export class LostKeyFetcher {
   private readonly core: ReplicationCore;
   private readonly uses: LostKeyFetcherParts;
   /** Lost keys of which others do not have a whole copy either. */
-  private readonly partial = new Map<string, Known>();
+  private readonly partial = new Map<Shard, Map<string, Known>>();
   /** Where the next round begins among the keys: the first of them may be ones that nobody can send now. */
   private turn = 0;
 
   constructor(core: ReplicationCore, uses: LostKeyFetcherParts) {
     this.core = core;
     this.uses = uses;
+  }
+
+  handleDropped(shard: Shard): void {
+    this.partial.delete(shard);
   }
 
   /** Asks the others for the keys that are lost here. */
@@ -109,7 +113,7 @@ export class LostKeyFetcher {
         if (wasLost) this.takeIn(from, shard, message.context, whole, cell);
         if (wasLost && !shard.lost.has(id)) {
           restored++;
-          this.partial.delete(`${shard.id}/${id}`);
+          this.partial.get(shard)?.delete(id);
           this.uses.onRestored(shard);
         }
         // It had no room for more, maybe. What it could not help with waits for the next round.
@@ -135,8 +139,10 @@ export class LostKeyFetcher {
 
   /** What all holders together know of a lost key, once it is heard from each that its copy is not whole: there is no more. */
   private allKnown(from: NodeId, shard: Shard, item: SyncItem, seen: CausalContext): Known | null {
-    const id = `${shard.id}/${nameId(item)}`;
-    const known = this.partial.get(id) ?? { holders: new Set(), entries: [], seen: new CausalContext(), past: null };
+    const id = nameId(item);
+    const ofShard = this.partial.get(shard) ?? new Map<string, Known>();
+    this.partial.set(shard, ofShard);
+    const known = ofShard.get(id) ?? { holders: new Set(), entries: [], seen: new CausalContext(), past: null };
     const before = known.seen.clone();
     for (const { dot } of known.entries) before.add(dot);
     const theirs = seen.clone();
@@ -148,7 +154,7 @@ export class LostKeyFetcher {
       (dot) => theirs.has(dot),
     ).entries;
     known.seen.union(seen);
-    this.partial.set(id, known);
+    ofShard.set(id, known);
     known.holders.add(from);
     return this.holders(shard).every((holder) => known.holders.has(holder)) ? known : null;
   }

@@ -157,8 +157,6 @@ export interface SyncDigestsMessage {
 /** The contexts of these shards, in ascending order, are here what the receiver has told in the exchange. */
 export interface SyncEqualMessage {
   readonly type: 'sync-equal';
-  /** Digest of the sender's ring: a holder counts as synced with only under the receiver's own. */
-  readonly ring: number;
   readonly exchange: number;
   readonly shards: readonly number[];
 }
@@ -200,8 +198,6 @@ export interface SyncChunk {
 
 export interface SyncObjectsMessage {
   readonly type: 'sync-objects';
-  /** Digest of the sender's ring when it began to send these shards. */
-  readonly ring: number;
   readonly chunks: readonly SyncChunk[];
 }
 
@@ -263,8 +259,6 @@ export interface SyncFetchedMessage {
 export interface SyncDoneMessage {
   readonly type: 'sync-done';
   readonly shard: number;
-  /** Digest of the sender's ring when it began to send the shard. */
-  readonly ring: number;
   /** After which the receiver covers the sender's floor. */
   readonly comparison: number;
   /** Answered by an acknowledgement with the same number. */

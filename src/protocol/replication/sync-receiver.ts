@@ -60,10 +60,10 @@ export class SyncReceiver {
   }
 
   handleObjects(from: NodeId, message: SyncObjectsMessage): void {
-    for (const chunk of message.chunks) this.handleChunk(from, message.ring, chunk);
+    for (const chunk of message.chunks) this.handleChunk(from, chunk);
   }
 
-  private handleChunk(from: NodeId, ring: number, chunk: SyncChunk): void {
+  private handleChunk(from: NodeId, chunk: SyncChunk): void {
     const shard = this.core.shards.find(chunk.shard);
     if (shard === undefined) return;
     this.hooks.onHeard(from, shard);
@@ -72,7 +72,7 @@ export class SyncReceiver {
     const done = (): void => {
       if (--open > 0) return;
       if (covered === null) this.acknowledge(from, shard, sequence);
-      else this.finish(from, shard, { ring, sequence, context: covered });
+      else this.finish(from, shard, { sequence, context: covered });
     };
     this.core.counters.syncObjectsReceived += chunk.items.length;
     for (const item of chunk.items) {
@@ -178,7 +178,7 @@ export class SyncReceiver {
   }
 
   /** The holder has sent all that this replica missed of `context`. */
-  private finish(from: NodeId, shard: Shard, { ring, sequence, context }: End): void {
+  private finish(from: NodeId, shard: Shard, { sequence, context }: End): void {
     shard.known.set(from, context);
     const isCovered = shard.context.covers(context);
     // Unacknowledged, the sender knows that something is missing here, and does not let go of its copy.
@@ -186,8 +186,7 @@ export class SyncReceiver {
     this.core.journal.afterTurn(() => this.hooks.onEnd(from, shard));
     this.replica.strip(shard);
     this.hooks.onKnown(shard);
-    // Under another ring the holder may go on to vote for others behind this replica's back.
-    if (isCovered && ring === this.core.ring.digest) this.hooks.onSynced(from, shard);
+    if (isCovered) this.hooks.onSynced(from, shard);
   }
 
   /** All keys have been compared: what the sender covered without knowing its keys is covered here too. */
@@ -295,7 +294,7 @@ export class SyncReceiver {
 const NONE = new CausalContext();
 
 /** What a holder says after the last key. */
-type End = Pick<SyncDoneMessage, 'ring' | 'sequence' | 'context'>;
+type End = Pick<SyncDoneMessage, 'sequence' | 'context'>;
 
 /**
  * The item's past, and what its sender counts on to be covered here but was lost since the session began: without it,

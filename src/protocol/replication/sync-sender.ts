@@ -37,7 +37,6 @@ const GATHER_MS = 20;
 
 /** Chunks of several shards that go to one peer in one message. */
 interface Gathered {
-  readonly ring: number;
   readonly chunks: SyncChunk[];
   bytes: number;
   readonly dueMs: number;
@@ -200,7 +199,7 @@ export class SyncSender {
     // A copy that waits for lost keys of its own, or is about to, would pass for their absence.
     if (this.core.shards.find(shard.id) !== shard || shard.lost.size > 0 || shard.losing > 0) return;
     if (toldContext(shard) !== shard.context) return;
-    const session = newSession(peer, shard, context, this.core.ring.digest);
+    const session = newSession(peer, shard, context);
     this.sessions.set(sessionId(peer, shard.id), session);
     if (session.floor !== null) this.core.counters.comparisons++;
     // The index is read from disk: all that `covered` counts must be there.
@@ -301,20 +300,19 @@ export class SyncSender {
   }
 
   private sendChunk(session: Session, context: CausalContext, items: readonly SyncItem[]): void {
-    const { finishing, shard, covered: end, ring, peer } = session;
+    const { finishing, shard, covered: end, peer } = session;
     const covered = end.equals(context) ? context : end;
     const sequence = ++this.lastSequence;
     const chunk = { shard: shard.id, sequence, context, items, covered: finishing ? covered : null };
-    this.gather(peer, ring, chunk);
+    this.gather(peer, chunk);
     this.await(session, sequence);
   }
 
-  private gather(peer: NodeId, ring: number, chunk: SyncChunk): void {
+  private gather(peer: NodeId, chunk: SyncChunk): void {
     const bytes = chunkBytes(chunk);
     const before = this.gathered.get(peer);
-    if (before !== undefined && (before.ring !== ring || before.bytes + bytes > CHUNK_BYTES)) this.release(peer);
+    if (before !== undefined && before.bytes + bytes > CHUNK_BYTES) this.release(peer);
     const gathered = this.gathered.get(peer) ?? {
-      ring,
       chunks: [],
       bytes: 0,
       dueMs: this.core.now.monoMs + GATHER_MS,
@@ -335,8 +333,8 @@ export class SyncSender {
     const gathered = this.gathered.get(peer);
     if (gathered === undefined) return;
     this.gathered.delete(peer);
-    const { ring, chunks } = gathered;
-    if (chunks.length > 0) this.core.sendDurable(peer, { type: 'sync-objects', ring, chunks });
+    const { chunks } = gathered;
+    if (chunks.length > 0) this.core.sendDurable(peer, { type: 'sync-objects', chunks });
   }
 
   /** Reads all keys of the shard into the tree, then opens the comparison. */
@@ -443,13 +441,13 @@ export class SyncSender {
 
   private finish(session: Session): void {
     session.finishing = true;
-    const { peer, shard, covered: context, comparison, floor, ring } = session;
+    const { peer, shard, covered: context, comparison, floor } = session;
     if (floor === null) {
       this.sendChunk(session, context, []);
       return;
     }
     this.await(session, ++this.lastSequence);
-    const ids = { shard: shard.id, ring, comparison: comparison.id, sequence: session.awaiting };
+    const ids = { shard: shard.id, comparison: comparison.id, sequence: session.awaiting };
     this.core.sendDurable(peer, { type: 'sync-done', ...ids, context });
   }
 

@@ -21,8 +21,6 @@ export const ANSWER_TIMEOUT_MS = 5000;
 export interface Session {
   readonly peer: NodeId;
   readonly shard: Shard;
-  /** Digest of the ring when the session began: under it this node goes on to vote from then on. */
-  readonly ring: number;
   /** What this node covered when the session began; the peer covers it after the last chunk. */
   readonly covered: CausalContext;
   /** The events that the peer missed then and that the index still names. */
@@ -64,7 +62,7 @@ interface Comparison {
 }
 
 /** The peer covers `context` of the shard. */
-export function newSession(peer: NodeId, shard: Shard, context: CausalContext, ring: number): Session {
+export function newSession(peer: NodeId, shard: Shard, context: CausalContext): Session {
   const needsComparison = !context.covers(shard.floor);
   const missing = CausalContext.fromRanges(shard.context.minus(context)).minus(shard.floor);
   let events = 0;
@@ -72,7 +70,6 @@ export function newSession(peer: NodeId, shard: Shard, context: CausalContext, r
   return {
     peer,
     shard,
-    ring,
     covered: shard.context.clone(),
     missing,
     floor: needsComparison ? shard.floor.clone() : null,

@@ -56,7 +56,7 @@ describe('a full set', () => {
     const context = new CausalContext();
     const writer = new FrameWriter();
     const chunk = { shard: 1, sequence: 1, context, items: [item], covered: context };
-    expect(writer.add({ type: 'sync-objects', ring: 1, chunks: [chunk] })).toBe(true);
+    expect(writer.add({ type: 'sync-objects', chunks: [chunk] })).toBe(true);
     expect(decodeFrame(writer.take()).messages).toHaveLength(1);
   });
 });

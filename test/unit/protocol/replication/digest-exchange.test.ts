@@ -27,7 +27,6 @@ function holder(self: string, counts: readonly number[]): Side {
   const core = {
     options: { self, prng: new Prng(1) },
     now,
-    ring: { digest: 7 },
     isUp: () => true,
     shards: {
       find: (id: number) => {
@@ -38,7 +37,7 @@ function holder(self: string, counts: readonly number[]): Side {
     sendDurable: (_to: string, message: ReplicationMessage) => sent.push(message),
   } as unknown as ReplicationCore;
   const exchange = new DigestExchange(core, {
-    onEqual: (peer, { id }, sameRing) => found.push(`${peer}/${id} equal${sameRing ? ' under the same ring' : ''}`),
+    onEqual: (peer, { id }) => found.push(`${peer}/${id} equal`),
     onDiffer: (peer, { id }) => found.push(`${peer}/${id} differs`),
   });
   return { exchange, contexts, sent, found, now };
@@ -61,7 +60,7 @@ describe('DigestExchange', () => {
     deliver('a', a, b);
     expect(b.sent.map(({ type }) => type)).toEqual(['sync-equal']);
     deliver('b', b, a);
-    expect(a.found).toEqual([0, 1, 2].map((id) => `b/${id} equal under the same ring`));
+    expect(a.found).toEqual([0, 1, 2].map((id) => `b/${id} equal`));
     expect(b.found).toEqual([0, 1, 2].map((id) => `a/${id} equal`));
     expect(a.sent).toEqual([]);
   });
@@ -74,7 +73,7 @@ describe('DigestExchange', () => {
     deliver('b', b, a);
     expect(a.found).toEqual(['b/1 differs', 'b/0 equal', 'b/2 equal']);
     deliver('a', a, b);
-    expect(b.found).toEqual(['a/0 equal under the same ring', 'a/2 equal under the same ring']);
+    expect(b.found).toEqual(['a/0 equal', 'a/2 equal']);
   });
 
   it('does not take for equal what has changed since it was told', () => {
@@ -84,7 +83,7 @@ describe('DigestExchange', () => {
     deliver('a', a, b);
     a.contexts.get(1)?.add({ actor: ACTOR, counter: 3 });
     deliver('b', b, a);
-    expect(a.found).toEqual(['b/0 equal under the same ring']);
+    expect(a.found).toEqual(['b/0 equal']);
   });
 
   it.each([

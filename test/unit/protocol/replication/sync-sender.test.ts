@@ -26,7 +26,7 @@ interface Bench {
   readonly shards: readonly Shard[];
   readonly cell: { object: { entries: Entry[]; past: null } };
   readonly sent: Extract<ReplicationMessage, { type: 'sync-objects' }>[];
-  readonly core: { ring: { digest: number }; now: { monoMs: number } };
+  readonly core: { now: { monoMs: number } };
   /** Answers the next read of an index: one event of the key. */
   readonly answer: () => void;
 }
@@ -51,7 +51,6 @@ function started(shardCount = 1): Bench {
     shards: { find: (id: number) => shards[id] },
     journal: { afterTurn: (run: () => void) => run() },
     cells: { open: (_shard: number, _name: unknown, use: (opened: Cell) => void) => use(cell as unknown as Cell) },
-    ring: { digest: 1 },
     restamp: () => undefined,
     scan: (_scan: unknown, use: (result: unknown) => void) => {
       scans.push(() => use({ table: 'dot', rows: [{ ...dot(1), name: NAME }], more: false }));
@@ -79,14 +78,6 @@ describe('SyncSender', () => {
     ]);
     // What came since is not promised with the last chunk.
     expect(sent[0]?.chunks[0]?.covered?.ranges()).toEqual([{ actor: ACTOR, from: 1, to: 1 }]);
-  });
-
-  it('names the ring under which its session began: what it has voted for since may not be among what it sends', () => {
-    const { sender, shards, sent, core, answer } = started();
-    sender.enqueue('peer', shards[0] as Shard, new CausalContext());
-    core.ring = { digest: 2 };
-    answer();
-    expect(sent).toMatchObject([{ ring: 1 }]);
   });
 
   it('sends the chunks of several shards together', () => {
