@@ -15,12 +15,9 @@ import {
   decodeRowName,
   dotRange,
   expiryRange,
-  hintsAfterRange,
   listingRange,
-  objectsAfterRange,
+  namesAfterRange,
   readKey,
-  shardRange,
-  tableRange,
 } from '../wire/record.ts';
 
 /** A page with more than this may have been cut by its bytes: room is left for the largest record that travels. */
@@ -97,12 +94,11 @@ export async function scanRecords(storage: Storage, scan: RecordScan): Promise<S
       return { table: 'dot', ...(await page(storage, range, scan.limit, decodeDotRow)) };
     }
     case 'object': {
-      const { shard, after } = scan;
-      const range = after === null ? shardRange('object', shard) : objectsAfterRange(shard, after);
+      const range = namesAfterRange('object', scan.shard, scan.after);
       return { table: 'object', ...(await page(storage, range, scan.limit, decodeObjectRow)) };
     }
     case 'hint': {
-      const range = scan.after === null ? tableRange('hint') : hintsAfterRange(scan.after.shard, scan.after.name);
+      const range = namesAfterRange('hint', scan.shard, scan.after);
       return { table: 'hint', ...(await page(storage, range, scan.limit, decodeHintRow)) };
     }
     case 'expiry': {

@@ -40,6 +40,8 @@ import {
 } from './codec.ts';
 import { SHARDS_MAX } from './shard-set.ts';
 import {
+  hintAsk,
+  hintTell,
   ITEMS_MAX,
   shard,
   syncAck,
@@ -385,6 +387,8 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
   'sync-copies': [39, syncCopies],
   'sync-fetch': [40, syncFetch],
   'sync-fetched': [41, syncFetched],
+  'hint-ask': [42, hintAsk],
+  'hint-tell': [43, hintTell],
   'catalog-digest': [50, record({ digest: uint32 })],
   catalog: [51, record({ state: catalogState, reply: boolean })],
   watch: [60, record({ id, buckets: list(bucketName, BUCKETS_MAX) })],
@@ -431,6 +435,8 @@ export function laneOf(message: PeerMessage): Lane {
     case 'watching':
     case 'counter-check':
     case 'counter-report':
+    case 'hint-ask':
+    case 'hint-tell':
     case 'sync-digest':
     case 'sync-digests':
     case 'sync-equal':

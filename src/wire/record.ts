@@ -180,18 +180,14 @@ export function tableRange(table: keyof typeof TABLES): StorageRange {
 }
 
 /** All rows of a table in one shard. */
-export function shardRange(table: 'object' | 'dot' | 'floor' | 'lost', shard: number): StorageRange {
+export function shardRange(table: 'object' | 'hint' | 'dot' | 'floor' | 'lost', shard: number): StorageRange {
   return prefixRange(shardKey(TABLES[table], shard));
 }
 
-/** All objects of a shard after one of them. */
-export function objectsAfterRange(shard: number, name: ObjectName): StorageRange {
-  return { from: after(nameKey(TABLES.object, shard, name)), to: shardRange('object', shard).to };
-}
-
-/** All hints after one of them. */
-export function hintsAfterRange(shard: number, name: ObjectName): StorageRange {
-  return { from: after(nameKey(TABLES.hint, shard, name)), to: tableRange('hint').to };
+/** All objects or hints of a shard, or those after one of them. */
+export function namesAfterRange(table: 'object' | 'hint', shard: number, name: ObjectName | null): StorageRange {
+  const all = shardRange(table, shard);
+  return name === null ? all : { from: after(nameKey(TABLES[table], shard, name)), to: all.to };
 }
 
 /** Which keys a listing wants: those of a bucket that have a prefix and come after a key. */

@@ -11,6 +11,7 @@ import {
   UNNAMED_MAX,
   WAITS_FOR_MAX,
 } from '../protocol/replication/message.ts';
+import type { ShardContext } from '../protocol/replication/request.ts';
 import { SHARD_ID_MAX } from '../protocol/ring/shard.ts';
 import { type Codec, DecodeError, integer, list, mapped, nullable, record, text, uint32 } from './codec.ts';
 import { DIFFERENCE_MAX, differences, recurring, scoped } from './recurring.ts';
@@ -129,6 +130,14 @@ const ack: Codec<SyncAck> = record<SyncAck>({
   unnamed: list(objectName, UNNAMED_MAX),
 });
 
+export const hintAsk: Fields<'hint-ask'> = record({ id: integer(), shards: shardSet });
+export const hintTell: Fields<'hint-tell'> = scoped(
+  record({
+    id: integer(),
+    covers: list(record<ShardContext>({ shard: nextShard.codec, context: within.causalContext }), SHARDS_MAX),
+  }),
+  memories,
+);
 export const syncDigest: Fields<'sync-digest'> = record({
   exchange: integer(),
   shards: shardSet,

@@ -245,15 +245,10 @@ export class VirtualDisk {
         return { table: 'listing', ...cut(rows, scan.limit) };
       }
       case 'hint': {
-        const { after } = scan;
         const rows = [...this.hints.values()]
-          .filter(
-            (row) =>
-              after === null ||
-              row.shard > after.shard ||
-              (row.shard === after.shard && compareNames(row.name, after.name) > 0),
-          )
-          .sort((a, b) => a.shard - b.shard || compareNames(a.name, b.name));
+          .filter((row) => row.shard === scan.shard)
+          .filter(({ name }) => scan.after === null || compareNames(name, scan.after) > 0)
+          .sort((a, b) => compareNames(a.name, b.name));
         return { table: 'hint', ...cut(rows, scan.limit) };
       }
       case 'expiry': {

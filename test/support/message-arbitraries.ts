@@ -295,6 +295,8 @@ const FIELDS: {
   'counter-report': fc.record({ actor, counters: few(fc.record({ shard, counter: count })) }),
   'sync-digest': fc.record({ exchange: count, shards: shardSet, events: count, combined: uint32 }),
   'sync-digests': fc.record({ exchange: count, digests }),
+  'hint-ask': fc.record({ id: count, shards: shardSet }),
+  'hint-tell': fc.record({ id: count, covers: few(fc.record({ shard, context })) }),
   'sync-equal': fc.record({ exchange: count, shards: shardSet }),
   'sync-context': fc.record({
     ring: uint32,

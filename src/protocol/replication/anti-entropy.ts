@@ -106,6 +106,11 @@ export class AntiEntropy {
   }
 
   /** The shard is no longer held. */
+  /** True while the shard is to be compared with another holder, or is being sent what one has. */
+  isAwaiting(shard: Shard): boolean {
+    return this.inquiries.isAwaiting(shard);
+  }
+
   handleDropped(shard: Shard): void {
     this.inquiries.handleDropped(shard);
     this.sender.handleDropped(shard);

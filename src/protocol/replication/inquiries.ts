@@ -67,6 +67,11 @@ export class Inquiries {
     for (const [other, shards] of this.waiting) if (shards.delete(shard)) this.hooks.lookAgain(other, shard);
   }
 
+  /** True while a peer is asked for what it has of the shard, or is going to be. */
+  isAwaiting(shard: Shard): boolean {
+    return this.open.has(shard) || this.hasWaiting(shard);
+  }
+
   handlePeerDown(peer: NodeId): void {
     this.waiting.delete(peer);
     for (const shard of this.open.keys()) this.close(peer, shard);
@@ -91,10 +96,10 @@ export class Inquiries {
   nextDeadline(): number | undefined {
     let next: number | undefined;
     for (const [shard, peers] of this.open) {
-      const isAwaited = this.isAwaited(shard);
+      const hasWaiting = this.hasWaiting(shard);
       for (const heardMs of peers.values()) {
         const isSilent = heardMs + SILENCE_MS <= this.core.now.monoMs;
-        next = earlier(next, heardMs + (isAwaited && !isSilent ? SILENCE_MS : ANSWER_TIMEOUT_MS));
+        next = earlier(next, heardMs + (hasWaiting && !isSilent ? SILENCE_MS : ANSWER_TIMEOUT_MS));
       }
     }
     return next;
@@ -143,7 +148,7 @@ export class Inquiries {
     return true;
   }
 
-  private isAwaited(shard: Shard): boolean {
+  private hasWaiting(shard: Shard): boolean {
     for (const shards of this.waiting.values()) if (shards.has(shard)) return true;
     return false;
   }

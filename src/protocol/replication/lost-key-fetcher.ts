@@ -113,13 +113,19 @@ export class LostKeyFetcher {
         if (wasLost) this.takeIn(from, shard, message.context, whole, cell);
         if (wasLost && !shard.lost.has(id)) {
           restored++;
-          this.partial.get(shard)?.delete(id);
+          this.forget(shard, id);
           this.uses.onRestored(shard);
         }
         // It had no room for more, maybe. What it could not help with waits for the next round.
         if (--open === 0 && restored > 0) this.ask(from, shard);
       });
     }
+  }
+
+  private forget(shard: Shard, id: string): void {
+    const ofShard = this.partial.get(shard);
+    ofShard?.delete(id);
+    if (ofShard?.size === 0) this.partial.delete(shard);
   }
 
   private takeIn(from: NodeId, shard: Shard, context: CausalContext, item: SyncItem, cell: Cell): void {

@@ -137,6 +137,20 @@ export interface CounterReportMessage {
 }
 
 /** Opens anti-entropy: one digest over the contexts of all named shards, which are in ascending order. */
+/** "I keep hints for you in these shards: what do you cover?" */
+export interface HintAskMessage {
+  readonly type: 'hint-ask';
+  readonly id: number;
+  readonly shards: readonly number[];
+}
+
+/** The answer, without the shards of which the sender is still waiting to be sent what others have. */
+export interface HintTellMessage {
+  readonly type: 'hint-tell';
+  readonly id: number;
+  readonly covers: readonly ShardContext[];
+}
+
 export interface SyncDigestMessage {
   readonly type: 'sync-digest';
   /** Carried by the answers; both sides remember which digests they have told under it. */
@@ -302,6 +316,8 @@ export type ReplicationMessage =
   | ListReplyMessage
   | CounterCheckMessage
   | CounterReportMessage
+  | HintAskMessage
+  | HintTellMessage
   | SyncDigestMessage
   | SyncDigestsMessage
   | SyncEqualMessage

@@ -126,7 +126,8 @@ export type RecordScan =
     }
   | {
       readonly table: 'hint';
-      readonly after: { readonly shard: number; readonly name: ObjectName } | null;
+      readonly shard: number;
+      readonly after: ObjectName | null;
       readonly limit: number;
     }
   /** The schedule up to and including a time, after one of its rows. */

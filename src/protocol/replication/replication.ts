@@ -20,6 +20,7 @@ import { type ReplicationCounters, zeroCounters } from './counters.ts';
 import type { ReplicationEffect, ReplicationInput } from './effect.ts';
 import { FormerOwners } from './former-owners.ts';
 import { Forwarder } from './forwarder.ts';
+import { HintHandoff } from './hint-handoff.ts';
 import { HintStore } from './hint-store.ts';
 import { IndexStripper } from './index-stripper.ts';
 import { Journal } from './journal.ts';
@@ -68,6 +69,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private readonly formers = new FormerOwners();
   private readonly replica: Replica;
   private readonly hints: HintStore;
+  private readonly handoff: HintHandoff;
   private readonly reader: ReadCoordinator;
   private readonly writer: WriteCoordinator;
   private readonly forwarder: Forwarder;
@@ -101,10 +103,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.admissions = new Admissions(this.core);
     const nextId = (): number => ++this.lastId;
     this.replica = new Replica(this.core, () => this.hints);
-    this.hints = new HintStore(this.core, nextId, (cell, hint, done) => {
-      this.replica.applyHint(cell, hint);
-      done();
-    });
+    this.hints = new HintStore(this.core, (targets) => this.handoff.handleStored(targets));
     const { replica, hints } = this;
     const repairWith = (node: NodeId, shard: Shard): void => this.antiEntropy.repairWith(node, shard);
     this.reader = new ReadCoordinator(this.core, { replica, nextId, repairWith });
@@ -127,6 +126,12 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
         this.stripper.note(shard);
       },
     });
+    this.handoff = new HintHandoff(this.core, {
+      hints,
+      nextId,
+      applyHere: (cell, hint) => replica.applyHint(cell, hint),
+      isAwaiting: (shard) => this.antiEntropy.isAwaiting(shard),
+    });
     this.stripper = new IndexStripper(this.core);
     const isClearing = (shard: number): boolean => this.clearing.has(shard);
     this.badRecords = new BadRecords(this.core, this.hints, isClearing);
@@ -136,6 +141,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     });
     this.sweeper = new Sweeper(this.core, this.writer);
     this.hints.restore(restored.hints);
+    this.handoff.restore(restored.hints);
     for (const { shard, hint } of restored.hints) this.counterCheck.note(shard, hint.events);
     if (restored.hasExpiries) this.sweeper.wake();
     for (const shard of restored.orphans) this.clear(shard);
@@ -201,7 +207,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       const peers = new Set(this.up);
       peers.delete(this.core.options.self);
       this.antiEntropy.handleRing(peers);
-      this.hints.handleRing([...before.preference(0), ...ring.preference(0)]);
+      this.handoff.handleRing([...before.preference(0), ...ring.preference(0)]);
     });
   }
 
@@ -226,7 +232,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       this.reader.handleTimeout();
       this.forwarder.handleTimeout();
       this.lister.handleTimeout();
-      this.hints.handleTimeout();
+      this.handoff.handleTimeout();
       this.antiEntropy.handleTimeout();
       this.stripper.handleTimeout();
       this.sweeper.handleTimeout();
@@ -238,7 +244,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     next = earlier(next, this.admissions.nextDeadline());
     next = earlier(next, this.forwarder.nextDeadline());
     next = earlier(next, this.lister.nextDeadline());
-    next = earlier(next, this.hints.nextDeadline());
+    next = earlier(next, this.handoff.nextDeadline());
     next = earlier(next, this.antiEntropy.nextDeadline());
     next = earlier(next, this.stripper.nextDeadline());
     return earlier(next, this.sweeper.nextDeadline());
@@ -374,7 +380,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
         if (message.entries.some((entry) => entry.expiresAtMs !== 0)) this.sweeper.wake();
         return this.replica.handleReplicate(from, message);
       case 'replicate-ack':
-        if (!this.hints.handleAck(from, message)) this.writer.handleAck(from, message);
+        if (!this.handoff.handleAck(from, message)) this.writer.handleAck(from, message);
         return;
       case 'read':
         return this.replica.handleRead(from, message);
@@ -388,6 +394,10 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
         return this.counterCheck.handleCheck(from, message);
       case 'counter-report':
         return this.counterCheck.handleReport(from, message);
+      case 'hint-ask':
+        return this.handoff.handleAsk(from, message);
+      case 'hint-tell':
+        return this.handoff.handleTell(from, message);
       case 'sync-digest':
         return this.antiEntropy.handleDigest(from, message);
       case 'sync-digests':
@@ -414,13 +424,13 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     if (this.up.has(peer)) return;
     this.up.add(peer);
     this.counterCheck.handlePeerUp(peer);
-    this.hints.handlePeerUp(peer);
     this.antiEntropy.handlePeerUp(peer);
+    this.handoff.handlePeerUp(peer);
   }
 
   private handlePeerDown(peer: NodeId): void {
     if (!this.up.delete(peer)) return;
-    this.hints.handlePeerDown(peer);
+    this.handoff.handlePeerDown(peer);
     this.antiEntropy.handlePeerDown(peer);
     this.writer.handlePeerDown(peer);
     this.reader.handlePeerDown(peer);

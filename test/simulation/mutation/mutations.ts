@@ -334,14 +334,22 @@ const REPLICATION: readonly Mutation[] = [
   },
   {
     name: 'a hint goes before it is acknowledged',
-    file: 'protocol/replication/hint-store.ts',
-    find: `    const id = this.nextId();
+    file: 'protocol/replication/hint-handoff.ts',
+    find: `    const id = this.parts.nextId();
     const { target } = round;`,
-    replace: `    const id = this.nextId();
+    replace: `    const id = this.parts.nextId();
     const { target } = round;
-    this.removeTarget(cell, target);`,
+    this.parts.hints.removeTarget(cell, target);`,
     caughtBy: 'durability',
     seed: 2,
+  },
+  {
+    name: 'a hint counts as taken by an owner that covers anything',
+    file: 'protocol/replication/hint-handoff.ts',
+    find: 'if (covered.covers(hint.events)) {',
+    replace: 'if (!covered.isEmpty) {',
+    caughtBy: 'durability',
+    seed: 1,
   },
   {
     name: 'an incomplete replica votes in reads',

@@ -1,0 +1,70 @@
+import { describe, expect, test } from 'vitest';
+import type { SimCluster, SimNode } from '../simulation/cluster.ts';
+import { BUCKET, DISCONNECT_MS, formed, mutate, put, ringOf, SETTLE_MS, settle } from '../support/sim-story.ts';
+
+const KEYS = Array.from({ length: 30 }, (_, i) => `k${i}`);
+/** More than a round of questions takes whose answers say nothing. */
+const PATIENCE_MS = 20_000;
+
+interface Story {
+  readonly cluster: SimCluster;
+  readonly away: readonly SimNode[];
+  /** Names of the keys that were handed over one by one. */
+  readonly handedOver: () => string[];
+}
+
+/** Four nodes, some of them away while the others take writes; these keep hints. */
+function written(awayCount: number): Story {
+  const cluster = formed(4);
+  const away = cluster.nodes.slice(0, awayCount);
+  for (const node of away) cluster.crash(node);
+  cluster.run(DISCONNECT_MS);
+  const writer = cluster.nodes.at(-1) as SimNode;
+  for (const key of KEYS) expect(mutate(cluster, writer, key, put(key), 'one')()).toMatchObject({ type: 'mutate' });
+  cluster.run(1000);
+  expect(hintsIn(cluster)).toBeGreaterThan(0);
+  const handedOver: string[] = [];
+  cluster.observers.push({
+    message: (_from, to, message) => {
+      if (message.type === 'replicate' && away.some(({ id }) => id === to)) handedOver.push(message.key);
+    },
+  });
+  return { cluster, away, handedOver: () => handedOver };
+}
+
+function hintsIn({ nodes }: SimCluster): number {
+  return nodes.reduce((sum, { disk }) => sum + disk.hints.size, 0);
+}
+
+describe('a hint', () => {
+  test('is forgotten without being sent once its owner has the write from another owner', () => {
+    const { cluster, away, handedOver } = written(1);
+    for (const node of away) cluster.start(node);
+    expect(cluster.runUntil(() => hintsIn(cluster) === 0, SETTLE_MS)).toBe(true);
+    expect(handedOver()).toEqual([]);
+    settle(cluster);
+  });
+
+  test('of which no other owner has the write is handed over soon', () => {
+    const { cluster, away, handedOver } = written(3);
+    const [writer] = cluster.nodes.slice(3) as [SimNode];
+    const ring = ringOf(writer);
+    const only = KEYS.filter((key) => !ring.isOwner(ring.shardOf(BUCKET, key), writer.id));
+    for (const node of away) cluster.start(node);
+    expect(cluster.runUntil(() => hintsIn(cluster) === 0, 5000)).toBe(true);
+    expect([...new Set(handedOver())]).toEqual(expect.arrayContaining(only));
+    settle(cluster);
+  });
+
+  test('is handed over all the same to an owner that waits for others and gets nowhere', () => {
+    const { cluster, away } = written(1);
+    const [owner] = away as [SimNode];
+    cluster.start(owner);
+    const { node } = owner.running as unknown as { node: { replication: { handoff: { parts: object } } } };
+    Object.assign(node.replication.handoff.parts, { isAwaiting: () => true });
+    cluster.run(5000);
+    expect(hintsIn(cluster)).toBeGreaterThan(0);
+    expect(cluster.runUntil(() => hintsIn(cluster) === 0, PATIENCE_MS)).toBe(true);
+    settle(cluster);
+  });
+});
