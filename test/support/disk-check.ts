@@ -85,10 +85,14 @@ export interface PausableNode {
   signal(signal: NodeJS.Signals): void;
 }
 
-/** Pauses running nodes one after the other and copies their stores as a crash would leave them. */
+/**
+ * Pauses running nodes one after the other and copies their stores as a crash would leave them; `onCopied` once all have
+ * been, before they are read.
+ */
 export async function readRunningDisks(
   nodes: readonly PausableNode[],
   peerIds: readonly string[],
+  onCopied: () => void = () => undefined,
 ): Promise<DiskImage[]> {
   const directory = mkdtempSync(join(tmpdir(), 'hf-disks-'));
   try {
@@ -100,6 +104,7 @@ export async function readRunningDisks(
         node.signal('SIGCONT');
       }
     }
+    onCopied();
     return await readDisks(
       nodes.map(({ name }, i) => ({ name, peerId: peerIds[i] ?? '', dataDir: join(directory, name) })),
     );

@@ -9,6 +9,15 @@ const TIMEOUT_MS = 120_000;
 const EQUAL_TIMEOUT_MS = 300_000;
 const WORKERS = 8;
 
+interface NodeStatus {
+  readonly shards: Readonly<Record<'owned' | 'complete' | 'transferring', number>>;
+  readonly hints: { readonly records: number };
+}
+
+function isComplete({ shards }: NodeStatus): boolean {
+  return shards.complete === shards.owned && shards.transferring === 0;
+}
+
 /** Real nodes in namespaces, found by mDNS, and what every story about them waits for. */
 export class NamespaceNodes {
   readonly cluster: NetnsCluster;
@@ -58,19 +67,18 @@ export class NamespaceNodes {
   }
 
   async untilShardsComplete(): Promise<void> {
-    const complete = async (client: HttpClient): Promise<boolean> => {
-      const { shards } = await client.json<{ shards: Record<string, number> }>('/v1/status');
-      return shards.complete === shards.owned && shards.transferring === 0;
-    };
-    await until(
-      'all shards are complete',
-      async () => (await Promise.all(this.clients.map(complete))).every(Boolean),
-      TIMEOUT_MS,
-    );
+    await this.untilStatus('all shards are complete', isComplete);
   }
 
-  /** Of every shard all owners are equal on disk. Returns what differed last before. */
-  async untilEqual(): Promise<string[]> {
+  private async untilStatus(what: string, isMet: (status: NodeStatus) => boolean): Promise<void> {
+    const met = async (client: HttpClient): Promise<boolean> => isMet(await client.json<NodeStatus>('/v1/status'));
+    await until(what, async () => (await Promise.all(this.clients.map(met))).every(Boolean), EQUAL_TIMEOUT_MS);
+  }
+
+  /** Of every shard all owners are equal on disk. Returns when the disks were read that were, and what differed last before. */
+  async untilEqual(): Promise<{ readonly atMs: number; readonly lastDifferences: readonly string[] }> {
+    // Reading the disks stops the nodes and takes a core for seconds: not before they have a chance of being equal.
+    await this.untilStatus('no hints are left', (status) => isComplete(status) && status.hints.records === 0);
     const status = this.cluster.status().nodes;
     const peerIds = await Promise.all(
       this.clients.map(async (client) => (await client.json<{ peerId: string }>('/v1/status')).peerId),
@@ -86,10 +94,14 @@ export class NamespaceNodes {
       }),
     );
     let last: string[] = [];
+    let atMs = 0;
     await until(
       'all owners of every shard are equal on disk',
       async () => {
-        const differences = replicaDifferences(await readRunningDisks(pausable, peerIds));
+        const images = await readRunningDisks(pausable, peerIds, () => {
+          atMs = performance.now();
+        });
+        const differences = replicaDifferences(images);
         if (differences.length > 0) last = differences;
         return differences.length === 0;
       },
@@ -97,7 +109,7 @@ export class NamespaceNodes {
     ).catch((error: unknown) => {
       throw new Error(`${String(error)}\n${last.join('\n')}`, { cause: error });
     });
-    return last;
+    return { atMs, lastDifferences: last };
   }
 
   /** Runs some at once, in order of the items. */

@@ -71,8 +71,8 @@ export class PartitionStory {
     const readableAfterMs = performance.now() - healMs;
     await all.untilAlive([5, 5, 5, 5, 5]);
     const viewsAfterMs = performance.now() - healMs;
-    const lastDifferences = await all.untilEqual();
-    const equalAfterMs = performance.now() - healMs;
+    const { atMs, lastDifferences } = await all.untilEqual();
+    const equalAfterMs = atMs - healMs;
     const wrong: string[] = [];
     await this.all.forEach(wanted, async (want) => void wrong.push(...(await this.wrongAnswers([want]))));
     return {
