@@ -1,9 +1,9 @@
 import type { Prng } from '../../src/lib/prng.ts';
-import { dotText } from '../../src/protocol/causal/dot.ts';
 import type { Entries } from '../../src/protocol/causal/entry.ts';
 import type { Coverage } from '../../src/protocol/node/watch-relay.ts';
 import type { SimCluster } from './cluster.ts';
 import type { SimObserver } from './observer.ts';
+import { ShownKeys } from './shown-keys.ts';
 import type { Running, SimNode } from './sim-node.ts';
 
 const BUCKET = 'default';
@@ -33,14 +33,13 @@ export interface WatchState {
  * promises and a socket.
  */
 export class WatchClient implements SimObserver, WatchState {
-  readonly keys = new Map<string, string>();
   readonly faults: string[] = [];
   synced = false;
   node: SimNode | null = null;
   snapshots = 0;
   private readonly cluster: SimCluster;
   private readonly prng: Prng;
-  private readonly gone = new Map<string, Set<string>>();
+  private readonly shown = new ShownKeys();
   private running: Running | null = null;
   /** Told since the page under way was asked for. */
   private fresh = new Set<string>();
@@ -53,6 +52,10 @@ export class WatchClient implements SimObserver, WatchState {
   constructor(cluster: SimCluster, prng: Prng) {
     this.cluster = cluster;
     this.prng = prng;
+  }
+
+  get keys(): ReadonlyMap<string, string> {
+    return this.shown.versions;
   }
 
   start(): void {
@@ -112,8 +115,7 @@ export class WatchClient implements SimObserver, WatchState {
     this.base = null;
     this.snapshots++;
     const round = ++this.round;
-    this.keys.clear();
-    this.gone.clear();
+    this.shown.clear();
     const endMs = this.cluster.clock.nowMs + SETTLE_MS;
     const settle = (): void => {
       const { running } = this;
@@ -149,12 +151,9 @@ export class WatchClient implements SimObserver, WatchState {
   }
 
   private show(key: string, entries: Entries): void {
-    const shown = entries.map(({ dot }) => dotText(dot));
-    const gone = this.gone.get(key) ?? new Set();
-    this.gone.set(key, gone);
-    for (const dot of this.keys.get(key)?.split(' ') ?? []) if (!shown.includes(dot)) gone.add(dot);
-    for (const dot of shown) if (gone.has(dot)) this.faults.push(`${key} went back to ${dot}`);
-    if (shown.length === 0) this.keys.delete(key);
-    else this.keys.set(key, shown.join(' '));
+    const { node, running } = this;
+    if (node === null || running === null) return;
+    const wallMs = running.node.wallMs(node.clock.now());
+    for (const dot of this.shown.show(key, entries, wallMs)) this.faults.push(`${key} went back to ${dot}`);
   }
 }
