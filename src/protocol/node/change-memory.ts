@@ -116,18 +116,19 @@ export class ChangeMemory {
     return this.floors.get(shard) ?? null;
   }
 
-  /** Nobody has been told of anything. */
-  clear(): void {
+  /** Forgets the keys, but not what they were the state of. */
+  forgetKeys(): void {
+    for (const { shard, context } of this.keys.values()) this.raise(shard, context);
     this.keys.clear();
-    this.floors.clear();
     this.bytes = 0;
-    this.isVague = false;
   }
 
   /** What was told counts no more, although somebody has been told of it. */
   discard(): void {
-    this.clear();
-    this.isVague = true;
+    this.isVague ||= this.keys.size > 0 || this.floors.size > 0;
+    this.keys.clear();
+    this.floors.clear();
+    this.bytes = 0;
   }
 
   private join(state: KeyState, known: Remembered): Entries | 'known' {

@@ -124,7 +124,8 @@ export class WatchRelay {
   /** Clients of this node watch these buckets from now on. */
   handleWanted(buckets: readonly string[], nowMs: number): void {
     this.wanted = new Set(buckets.slice(0, WATCHED_BUCKETS_MAX));
-    if (this.wanted.size === 0) this.memory.clear();
+    // Who has begun to watch meanwhile has been told of what came before this, and is told no less afterwards.
+    if (this.wanted.size === 0) this.memory.forgetKeys();
     for (const { registrations } of this.tellers.values()) {
       for (const bucket of registrations.keys()) if (!this.wanted.has(bucket)) registrations.delete(bucket);
     }

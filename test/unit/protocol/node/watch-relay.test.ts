@@ -175,6 +175,19 @@ describe('watch relay', () => {
     expect(told).toEqual(['k:6']);
   });
 
+  it('tells nothing older to who has begun to watch before the end of the last watch has been heard of', () => {
+    const { relay, told, reads } = setup();
+    relay.handleConnected('p');
+    relay.handleWanted(['b'], 0);
+    relay.handleMessage('p', announced(1, 5));
+    relay.handleWanted([], 0);
+    relay.handleWanted(['b'], 0);
+    relay.handleMessage('p', announced(2, 4));
+    expect(told).toEqual(['k:5']);
+    reads[0]?.use(change(6));
+    expect(told).toEqual(['k:5', 'k:6']);
+  });
+
   it('reads once more what a snapshot has told of while it was being read', () => {
     const { relay, told, reads } = setup();
     relay.handleConnected('p');
