@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { CausalContext } from '../../src/protocol/causal/context.ts';
 import { dotText } from '../../src/protocol/causal/dot.ts';
 import type { ShardRecord } from '../../src/protocol/replication/record.ts';
+import { boundsChecker } from '../simulation/checkers/bounds.ts';
 import { indexChecker } from '../simulation/checkers/index-rows.ts';
 import type { SimCluster, SimNode } from '../simulation/cluster.ts';
 import { FAIR_WEATHER } from '../simulation/weather.ts';
@@ -181,6 +182,8 @@ describe('a bad record', () => {
 
   test('that is found by another owner that asks for its copy of it does not pass for a delete', () => {
     const { cluster, three, shard, dot } = written('all');
+    const bounds = boundsChecker(cluster);
+    cluster.observers.push(bounds);
     const [first, second, third] = three;
     expect(cluster.runUntil(() => three.every((node) => isStripped(node, shard)), 60_000)).toBe(true);
     // So that it is in nobody's memory.
@@ -196,6 +199,9 @@ describe('a bad record', () => {
     cluster.start(third);
     settle(cluster);
     for (const node of three) expect(dotsOn(node, shard, KEY)).toEqual([dot]);
+    // What the other lacked is not kept once the third has sent it.
+    cluster.run(20_000);
+    expect(bounds.check()).toEqual([]);
   });
 
   test.each(['is away', 'is cut off from it'] as const)(
