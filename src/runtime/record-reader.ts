@@ -2,7 +2,7 @@ import { unreachable } from '../lib/assert.ts';
 import { compareUtf8 } from '../lib/utf8.ts';
 import { type Storage, StorageError, type StorageRange, type StorageRow } from '../ports/storage.ts';
 import { FRAME_BYTES_MAX } from '../ports/transport.ts';
-import type { ObjectRow, ReadResult, RecordRead, RecordScan, ScanResult } from '../protocol/replication/record.ts';
+import type { ListingRow, ReadResult, RecordRead, RecordScan, ScanResult } from '../protocol/replication/record.ts';
 import { DecodeError } from '../wire/codec.ts';
 import {
   decodeDotRow,
@@ -133,7 +133,7 @@ function mayBeCut(rows: readonly StorageRow[]): boolean {
 interface Cursor {
   readonly table: 'object' | 'hint';
   readonly shard: number;
-  rows: ObjectRow[];
+  rows: ListingRow[];
   next: number;
   more: boolean;
 }
@@ -142,7 +142,7 @@ interface Cursor {
 async function listing(
   storage: Storage,
   scan: Extract<RecordScan, { table: 'listing' }>,
-): Promise<{ rows: ObjectRow[]; more: boolean }> {
+): Promise<{ rows: ListingRow[]; more: boolean }> {
   const { after, limit, shards, hints } = scan;
   // Keys are spread by a hash: two deviations above the mean, few shards have to be asked twice.
   const mean = limit / Math.max(1, shards.length);
@@ -164,7 +164,7 @@ async function listing(
   await Promise.all(cursors.map((cursor) => fill(cursor, after)));
   const heap = cursors.filter((cursor) => cursor.rows.length > 0);
   heap.sort(byHead);
-  const rows: ObjectRow[] = [];
+  const rows: ListingRow[] = [];
   for (let first = heap.shift(); first !== undefined; first = heap.shift()) {
     const row = headOf(first);
     const last = rows.at(-1);
@@ -182,12 +182,12 @@ async function listing(
   return { rows, more: false };
 }
 
-function hintedRow(row: StorageRow): ObjectRow {
+function hintedRow(row: StorageRow): ListingRow {
   return { name: decodeRowName(row), entries: [] };
 }
 
-function headOf(cursor: Cursor): ObjectRow {
-  return cursor.rows[cursor.next] as ObjectRow;
+function headOf(cursor: Cursor): ListingRow {
+  return cursor.rows[cursor.next] as ListingRow;
 }
 
 function byHead(a: Cursor, b: Cursor): number {

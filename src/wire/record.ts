@@ -8,6 +8,7 @@ import type {
   ExpiryRow,
   HintRecord,
   HintRow,
+  ListingRow,
   LostRecord,
   LostRow,
   ObjectName,
@@ -148,11 +149,11 @@ export function decodeCounterRow(row: StorageRow): { shard: number; counter: num
 }
 
 export function decodeObjectRow(row: StorageRow): ObjectRow {
-  return { name: nameIn(row.key, NAME_AT), entries: decodeObject(row.value).entries };
+  return { name: nameIn(row.key, NAME_AT), ...decodeObject(row.value) };
 }
 
 /** As a listing takes it: a key with an open past has no entries, since this replica alone cannot say what it holds. */
-export function decodeListingRow(row: StorageRow): ObjectRow {
+export function decodeListingRow(row: StorageRow): ListingRow {
   const { entries, past } = decodeObject(row.value);
   return { name: nameIn(row.key, NAME_AT), entries: past === null ? entries : [] };
 }

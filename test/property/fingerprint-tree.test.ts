@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { CausalContext } from '../../src/protocol/causal/context.ts';
 import type { Entries } from '../../src/protocol/causal/entry.ts';
 import { differing, FingerprintTree, leafBelow, leafOf } from '../../src/protocol/causal/fingerprint-tree.ts';
+import { ABSENT } from '../../src/protocol/causal/object.ts';
 
 const payload = { kind: 'counter', total: 1, since: 1 } as const;
 const entries: fc.Arbitrary<Entries> = fc
@@ -15,7 +17,7 @@ const keys = fc.dictionary(fc.string({ minLength: 1, maxLength: 12 }), entries, 
 
 function treeOf(all: Readonly<Record<string, Entries>>, order: (ids: string[]) => string[] = (ids) => ids) {
   const tree = new FingerprintTree();
-  for (const id of order(Object.keys(all))) tree.add(id, all[id] as Entries);
+  for (const id of order(Object.keys(all))) tree.add(id, { entries: all[id] as Entries, past: null });
   return tree;
 }
 
@@ -46,10 +48,21 @@ describe('FingerprintTree', () => {
     fc.assert(
       fc.property(keys, fc.string(), (all, absent) => {
         const other = treeOf(all, (ids) => ids.reverse());
-        other.add(absent, []);
+        other.add(absent, ABSENT);
         expect(leavesThatDiffer(treeOf(all), other)).toEqual([]);
       }),
     );
+  });
+
+  it('tells what is known to be superseded from what is not', () => {
+    const superseded = (counter: number): FingerprintTree => {
+      const tree = new FingerprintTree();
+      tree.add('k', { entries: [], past: CausalContext.fromDots([{ actor: '00000000000000a1', counter }]) });
+      return tree;
+    };
+    expect(leavesThatDiffer(superseded(1), superseded(1))).toEqual([]);
+    expect(leavesThatDiffer(superseded(1), superseded(2))).toEqual([leafOf('k')]);
+    expect(leavesThatDiffer(superseded(1), treeOf({}))).toEqual([leafOf('k')]);
   });
 
   it('tells one event from another of the same key', () => {

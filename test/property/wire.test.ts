@@ -348,7 +348,7 @@ describe('records on disk', () => {
     fc.assert(
       fc.property(shard, name, object, (at, of, value) => {
         const row = rowOf({ table: 'object', shard: at, name: of, value });
-        expect(decodeObjectRow(row)).toEqual({ name: of, entries: value.entries });
+        expect(decodeObjectRow(row)).toEqual({ name: of, ...value });
         expect(decodeObject(row.value)).toEqual(value);
       }),
     );

@@ -1,7 +1,18 @@
 import { describe, expect, test } from 'vitest';
 import { CausalContext } from '../../src/protocol/causal/context.ts';
 import type { SimCluster, SimNode } from '../simulation/cluster.ts';
-import { ask, BUCKET, dotsOn, formed, mutate, put, ringOf, settle } from '../support/sim-story.ts';
+import {
+  ask,
+  BUCKET,
+  DISCONNECT_MS,
+  dotOf,
+  dotsOn,
+  formed,
+  mutate,
+  put,
+  ringOf,
+  settle,
+} from '../support/sim-story.ts';
 
 /** What is left of a delete once every owner has it: nothing. And whoever comes late gets it all the same. */
 
@@ -112,5 +123,30 @@ describe('a replica that misses what has no index row any more', () => {
     compact(cluster);
     for (const node of nodes) expect(dotsOn(node, shard, KEY)).toEqual([]);
     expect(dotsOn(third, ringOf(third).shardOf(BUCKET, 'other'), 'other')).toHaveLength(1);
+  });
+
+  test('hears of what is deleted although not everybody has had it: a wiped disk', () => {
+    const { cluster, three: nodes, shard } = three();
+    const [first, second, third] = nodes;
+    // The second deletes what it has not taken; the third leaves, and keeps what the second has not taken.
+    cluster.setWritable(second, false);
+    write(cluster, first, 'value');
+    expect(cluster.changeRing(first, third, { place: 'out' })).toBe(true);
+    cluster.run(1000);
+    cluster.partition([first, second], [third]);
+    cluster.run(DISCONNECT_MS);
+    const deleted = dotOf(mutate(cluster, second, KEY, { type: 'delete' }, 'all')());
+    const isStripped = ({ disk }: SimNode): boolean => disk.floors.get(shard)?.has(deleted) === true;
+    expect(cluster.runUntil(() => isStripped(first) && isStripped(second), 60_000)).toBe(true);
+    cluster.crash(first);
+    cluster.replaceDisk(first);
+    cluster.start(first);
+    cluster.run(5000);
+    expect(first.disk.shards.get(shard)?.context.has(deleted)).toBe(true);
+    cluster.heal();
+    cluster.run(60_000);
+    cluster.setWritable(second, true);
+    settle(cluster);
+    for (const node of nodes) expect(dotsOn(node, shard, KEY)).toEqual([]);
   });
 });

@@ -11,6 +11,7 @@ import type {
   DotRow,
   ExpiryRow,
   HintRow,
+  ListingRow,
   LostRow,
   ObjectName,
   ObjectRow,
@@ -223,7 +224,7 @@ export class VirtualDisk {
           .filter((record) => !this.isBad(shard, record, onCorrupt))
           .filter(({ name }) => after === null || compareNames(name, after) > 0)
           .sort((a, b) => compareNames(a.name, b.name))
-          .map(({ name, object }): ObjectRow => ({ name, entries: object.entries }));
+          .map(({ name, object }): ObjectRow => ({ name, ...object }));
         return { table: 'object', ...cut(rows, scan.limit) };
       }
       case 'listing': {
@@ -233,8 +234,10 @@ export class VirtualDisk {
         });
         const hinted = [...this.hints.values()].filter(({ shard }) => scan.hints.includes(shard));
         const found = [
-          ...held.map(({ name, object }): ObjectRow => ({ name, entries: object.past === null ? object.entries : [] })),
-          ...hinted.map(({ name }): ObjectRow => ({ name, entries: [] })),
+          ...held.map(
+            ({ name, object }): ListingRow => ({ name, entries: object.past === null ? object.entries : [] }),
+          ),
+          ...hinted.map(({ name }): ListingRow => ({ name, entries: [] })),
         ];
         const rows = found
           .filter(({ name }) => name.bucket === scan.bucket && name.key.startsWith(scan.prefix))

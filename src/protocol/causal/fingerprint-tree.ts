@@ -1,5 +1,5 @@
 import { hashString } from '../../lib/hash.ts';
-import type { Entries } from './entry.ts';
+import type { CausalObject } from './object.ts';
 
 /** Children of the root, and of each of them: leaves are their product. */
 export const FANOUT = 64;
@@ -22,9 +22,12 @@ export function leafOf(id: string): number {
 export class FingerprintTree {
   private readonly sums = new Uint32Array(LEAVES * 2);
 
-  /** Counts a key in; one without entries counts like one that is absent. `id` is the text form of its name. */
-  add(id: string, entries: Entries): void {
-    if (entries.length === 0) return;
+  /**
+   * Counts a key in; one without entries or a past counts like one that is absent. `id` is the text form of its name.
+   * What is known to be superseded counts too: who does not hear of it takes it for news when its event arrives.
+   */
+  add(id: string, { entries, past }: CausalObject): void {
+    if (entries.length === 0 && past === null) return;
     const hash = hashString(id);
     let first = hash;
     let second = hashString(id, SECOND_SEED);
@@ -32,6 +35,10 @@ export class FingerprintTree {
       // The entries of a key are sorted, so the order is part of the fingerprint.
       first = mixed(first, dot.actor, dot.counter, 0x85ebca6b);
       second = mixed(second, dot.actor, dot.counter, 0xc2b2ae35);
+    }
+    for (const { actor, from, to } of past?.ranges() ?? []) {
+      first = mixed(mixed(first, actor, from, 0x85ebca6b), actor, to, 0x85ebca6b);
+      second = mixed(mixed(second, actor, from, 0xc2b2ae35), actor, to, 0xc2b2ae35);
     }
     const at = (hash % LEAVES) * 2;
     this.sums[at] = (this.sums[at] as number) + first;

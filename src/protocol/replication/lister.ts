@@ -9,7 +9,7 @@ import type { ReplicationCore } from './core.ts';
 import type { HintStore } from './hint-store.ts';
 import type { ListMessage, ListReplyMessage, PageItem } from './message.ts';
 import type { ReadCoordinator } from './read-coordinator.ts';
-import type { ObjectRow } from './record.ts';
+import type { ListingRow } from './record.ts';
 import type { ListItem, ListRequest, Respond, ShardContext } from './request.ts';
 
 /** Bytes of entries in one page from one node. */
@@ -344,7 +344,7 @@ function contextsIn({ pages }: Listing): Map<number, CausalContext> {
 }
 
 /** As many rows as fit in a page. */
-function pageOf(rows: readonly ObjectRow[], more: boolean): Pick<Page, 'items' | 'more'> {
+function pageOf(rows: readonly ListingRow[], more: boolean): Pick<Page, 'items' | 'more'> {
   const items: PageItem[] = [];
   let bytes = 0;
   for (const { name, entries } of rows) {

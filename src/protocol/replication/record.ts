@@ -139,7 +139,12 @@ export interface DotRow {
   readonly name: ObjectName;
 }
 
-export interface ObjectRow {
+export interface ObjectRow extends CausalObject {
+  readonly name: ObjectName;
+}
+
+/** A key as a listing takes it. */
+export interface ListingRow {
   readonly name: ObjectName;
   readonly entries: Entries;
 }
@@ -165,7 +170,7 @@ export interface LostRow {
 export type ScanResult =
   | { readonly table: 'dot'; readonly rows: readonly DotRow[]; readonly more: boolean }
   | { readonly table: 'object'; readonly rows: readonly ObjectRow[]; readonly more: boolean }
-  | { readonly table: 'listing'; readonly rows: readonly ObjectRow[]; readonly more: boolean }
+  | { readonly table: 'listing'; readonly rows: readonly ListingRow[]; readonly more: boolean }
   | { readonly table: 'hint'; readonly rows: readonly HintRow[]; readonly more: boolean }
   | { readonly table: 'expiry'; readonly rows: readonly ExpiryRow[]; readonly more: boolean };
 

@@ -228,7 +228,7 @@ export class SyncReceiver {
       this.core.scan({ table: 'object', shard: shard.id, after, limit: SCAN_ROWS }, (result) => {
         if (shard.comparison !== comparison) return;
         comparison.atMs = this.core.now.monoMs;
-        for (const { name, entries } of result.rows) tree.add(nameId(name), entries);
+        for (const row of result.rows) tree.add(nameId(row.name), row);
         const last = result.rows.at(-1);
         if (result.more && last !== undefined) read(last.name);
         else use(tree);

@@ -341,7 +341,7 @@ export class SyncSender {
   private readKeys(session: Session, tree: FingerprintTree, after: ObjectName | null): void {
     this.core.scan({ table: 'object', shard: session.shard.id, after, limit: SCAN_ROWS }, (result) => {
       if (!this.isCurrent(session)) return;
-      for (const { name, entries } of result.rows) tree.add(nameId(name), entries);
+      for (const row of result.rows) tree.add(nameId(row.name), row);
       const last = result.rows.at(-1);
       if (result.more && last !== undefined) {
         this.readKeys(session, tree, last.name);
