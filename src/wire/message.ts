@@ -372,7 +372,7 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
     29,
     record({
       actor: actorId,
-      counters: list(record<{ shard: number; counter: number }>({ shard, counter: integer() }), SHARDS_MAX),
+      known: list(shardContext, SHARDS_MAX),
     }),
   ],
   'sync-digest': [30, syncDigest],

@@ -189,6 +189,14 @@ export class CausalContext {
     if (ranges.length === 0) this.actors.delete(dot.actor);
   }
 
+  /** A copy with one actor's dots alone. */
+  ofActor(actor: ActorId): CausalContext {
+    const copy = new CausalContext();
+    const ranges = this.actors.get(actor);
+    if (ranges !== undefined) copy.actors.set(actor, ranges.slice());
+    return copy;
+  }
+
   /** A copy without the actor's dots above `counter`. */
   cappedAt(actor: ActorId, counter: number): CausalContext {
     const copy = this.clone();

@@ -1,14 +1,21 @@
-import type { CausalContext } from '../causal/context.ts';
-import type { ActorId } from '../causal/dot.ts';
+import { CausalContext } from '../causal/context.ts';
 import type { NodeId } from '../machine.ts';
 import type { ReplicationCore } from './core.ts';
 import type { CounterCheckMessage, CounterReportMessage } from './message.ts';
+import type { HintRow } from './record.ts';
+
+/** What this node's actor has left on the disk. */
+interface Restored {
+  readonly isNew: boolean;
+  readonly hints: readonly HintRow[];
+}
 
 /**
  * Finds out whether this disk was rolled back (restored from an older copy). Its events since then are known to others
  * and not to itself, and their dots must not be used again: each member, also one that is out of the ring and may still
- * hold something, is asked for the highest counters of this node's actor that it knows. Until all have answered, the first event in a shard leaves a gap that no earlier
- * run can have reached into.
+ * hold something, is asked for the events of this node's actor that it knows. Until all have answered, the first event
+ * in a shard leaves a gap that no earlier run can have reached into. That is why the highest counter would not do: after
+ * the gap this node's own is higher than those that it has forgotten.
  */
 export class CounterCheck {
   private readonly core: ReplicationCore;
@@ -16,14 +23,20 @@ export class CounterCheck {
   private readonly isNew: boolean;
   private readonly onRolledBack: () => void;
   private readonly confirmed = new Set<NodeId>();
-  /** By shard and actor the highest counter that has come in a delta or a hint, on the disk yet or not. */
-  private readonly heard = new Map<number, Map<ActorId, number>>();
+  /** By shard the events that have come in deltas or are in hints, on the disk yet or not. */
+  private readonly heard = new Map<number, CausalContext>();
+  /** By shard those of this actor in hints of earlier runs: here, if not in the replica. */
+  private readonly hinted = new Map<number, CausalContext>();
   private rolledBack = false;
 
-  constructor(core: ReplicationCore, isNew: boolean, onRolledBack: () => void) {
+  constructor(core: ReplicationCore, { isNew, hints }: Restored, onRolledBack: () => void) {
     this.core = core;
     this.isNew = isNew;
     this.onRolledBack = onRolledBack;
+    for (const { shard, hint } of hints) {
+      this.note(shard, hint.events);
+      unite(this.hinted, shard, hint.events.ofActor(core.options.actor));
+    }
   }
 
   /** True when every member that is not out for good has told what it knows, and it was nothing new. */
@@ -35,17 +48,9 @@ export class CounterCheck {
     return this.core.ring.remaining.every((node) => node === self || this.confirmed.has(node));
   }
 
-  /** A delta has come, or a hint is on the disk from an earlier run. */
+  /** A delta has come. */
   note(shard: number, events: CausalContext): void {
-    let highest = this.heard.get(shard);
-    if (highest === undefined) {
-      highest = new Map();
-      this.heard.set(shard, highest);
-    }
-    for (const actor of events.actorIds()) {
-      const counter = events.highest(actor);
-      if (counter > (highest.get(actor) ?? 0)) highest.set(actor, counter);
-    }
+    unite(this.heard, shard, events);
   }
 
   handlePeerUp(peer: NodeId): void {
@@ -60,26 +65,31 @@ export class CounterCheck {
   }
 
   handleCheck(from: NodeId, { actor }: CounterCheckMessage): void {
-    const counters = new Map<number, number>();
-    for (const [shard, highest] of this.heard) {
-      const counter = highest.get(actor);
-      if (counter !== undefined) counters.set(shard, counter);
-    }
-    for (const { id, context } of this.core.shards.all()) {
-      const counter = Math.max(context.highest(actor), counters.get(id) ?? 0);
-      if (counter > 0) counters.set(id, counter);
-    }
-    const rows = [...counters].map(([shard, counter]) => ({ shard, counter }));
-    this.core.sendDurable(from, { type: 'counter-report', actor, counters: rows });
+    const known = new Map<number, CausalContext>();
+    for (const [shard, events] of this.heard) unite(known, shard, events.ofActor(actor));
+    for (const { id, context } of this.core.shards.all()) unite(known, id, context.ofActor(actor));
+    const rows = [...known].map(([shard, context]) => ({ shard, context })).filter(({ context }) => !context.isEmpty);
+    this.core.sendDurable(from, { type: 'counter-report', actor, known: rows });
   }
 
-  handleReport(from: NodeId, { actor, counters }: CounterReportMessage): void {
+  handleReport(from: NodeId, { actor, known }: CounterReportMessage): void {
     if (actor !== this.core.options.actor) return;
     this.confirmed.add(from);
     let isBehind = false;
-    for (const { shard, counter } of counters) if (this.core.shards.noteOwnCounter(shard, counter)) isBehind = true;
+    for (const { shard, context } of known) {
+      const events = context.ofActor(actor).without(this.hinted.get(shard) ?? NOTHING);
+      if (this.core.shards.noteOwnEvents(shard, events)) isBehind = true;
+    }
     if (!isBehind || this.rolledBack) return;
     this.rolledBack = true;
     this.onRolledBack();
   }
+}
+
+const NOTHING = new CausalContext();
+
+function unite(byShard: Map<number, CausalContext>, shard: number, events: CausalContext): void {
+  const before = byShard.get(shard);
+  if (before === undefined) byShard.set(shard, events.clone());
+  else before.union(events);
 }

@@ -129,11 +129,11 @@ export interface CounterCheckMessage {
   readonly actor: ActorId;
 }
 
-/** The highest counters of the actor that the sender knows, of shards where it knows any. */
+/** The actor's events that the sender knows, of shards where it knows any. */
 export interface CounterReportMessage {
   readonly type: 'counter-report';
   readonly actor: ActorId;
-  readonly counters: readonly { readonly shard: number; readonly counter: number }[];
+  readonly known: readonly ShardContext[];
 }
 
 /** Opens anti-entropy: one digest over the contexts of all named shards, which are in ascending order. */

@@ -109,7 +109,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.reader = new ReadCoordinator(this.core, { replica, nextId, repairWith });
     this.writer = new WriteCoordinator(this.core, { replica, hints, reader: this.reader, nextId, repairWith });
     this.restamper = new Restamper(this.core, { replica, hints, nextId });
-    this.counterCheck = new CounterCheck(this.core, restored.isNew, () => this.becomeRolledBack());
+    this.counterCheck = new CounterCheck(this.core, restored, () => this.becomeRolledBack());
     this.lister = new Lister(this.core, this.reader, hints, nextId);
     this.forwarder = new Forwarder(this.core, nextId, {
       execute: (request, respond) => this.execute(request, respond),
@@ -142,7 +142,6 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.sweeper = new Sweeper(this.core, this.writer);
     this.hints.restore(restored.hints);
     this.handoff.restore(restored.hints);
-    for (const { shard, hint } of restored.hints) this.counterCheck.note(shard, hint.events);
     if (restored.hasExpiries) this.sweeper.wake();
     for (const shard of restored.orphans) this.clear(shard);
     this.core.shards.handleRing(ring, null, () => true);

@@ -92,8 +92,8 @@ export class ShardTable {
   private readonly first: FirstCounters;
   /** In the shards where this run has looked for one: beyond which its counters begin. */
   private readonly bases = new Map<number, number>();
-  /** Where they begin after a gap. */
-  private readonly gaps = new Map<number, number>();
+  /** Events of this actor that others know, and this replica did not when they told so. */
+  private readonly missed = new Map<number, CausalContext>();
 
   constructor(self: NodeId, actor: ActorId, journal: Journal, restored: RestoredShards, first: FirstCounters) {
     this.first = first;
@@ -143,22 +143,33 @@ export class ShardTable {
     let base = this.bases.get(id);
     if (base === undefined) {
       base = this.first.isConfirmed() ? last : last + this.first.gap;
-      if (base > last) this.gaps.set(id, base + 1);
       this.bases.set(id, base);
     }
     return Math.max(last, base) + 1;
   }
 
-  /** This actor has all of its events in the shard from this counter on. To be asked after `peekCounter`. */
-  ownFrom(id: number): number {
-    return this.first.isConfirmed() ? 1 : (this.gaps.get(id) ?? 1);
+  /** The first counter that this run uses in a shard. */
+  firstOfRun(id: number): number {
+    return (this.bases.get(id) ?? this.lastCounter(id)) + 1;
   }
 
-  /** Another node knows an event of this actor. True when this disk does not: it was rolled back. */
-  noteOwnCounter(id: number, counter: number): boolean {
-    if (counter <= this.lastCounter(id)) return false;
-    this.saveCounter(id, counter);
-    return true;
+  /** True when no member knows an event of this actor that a complete replica does not. */
+  hasAllOwn({ id, context }: Shard): boolean {
+    return this.first.isConfirmed() && context.covers(this.missed.get(id) ?? NOTHING);
+  }
+
+  /** Another node knows these events of this actor. True when this disk has forgotten some: it was rolled back. */
+  noteOwnEvents(id: number, events: CausalContext): boolean {
+    const shard = this.shards.get(id);
+    const highest = events.highest(this.actor);
+    const isAhead = highest > this.lastCounter(id);
+    if (isAhead) this.saveCounter(id, highest);
+    // Those of this run may be in hints alone.
+    const missed = events.without(shard?.context ?? NOTHING).cappedAt(this.actor, this.firstOfRun(id) - 1);
+    if (missed.isEmpty) return isAhead;
+    missed.union(this.missed.get(id) ?? NOTHING);
+    this.missed.set(id, missed);
+    return isAhead || shard?.complete === true;
   }
 
   /**

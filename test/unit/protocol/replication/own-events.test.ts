@@ -12,17 +12,23 @@ interface Told {
   readonly shard?: readonly [number, number][];
   readonly hint?: readonly [number, number][];
   readonly complete?: boolean;
+  /** No member knows of others. */
+  readonly all?: boolean;
+  /** Where this run began. */
   readonly first?: number;
 }
 
-function from({ copy = [], shard, hint, complete = false, first = 1 }: Told): number {
+function from({ copy = [], shard, hint, complete = false, all = true, first = 1 }: Told): number {
   const contextOf = (ranges: readonly [number, number][]): CausalContext =>
     CausalContext.fromRanges([
       ...ranges.map(([start, to]) => ({ actor: 'own', from: start, to })),
       { actor: 'other', from: 1, to: 99 },
     ]);
   const held = shard === undefined ? undefined : { owned: true, complete, context: contextOf(shard) };
-  const core = { options: { actor: 'own' }, shards: { find: () => held, ownFrom: () => first } };
+  const core = {
+    options: { actor: 'own' },
+    shards: { find: () => held, firstOfRun: () => first, hasAllOwn: () => all },
+  };
   const cell = { shard: 1, hint: hint === undefined ? null : { events: contextOf(hint) } };
   return knownFrom(core as unknown as ReplicationCore, cell as unknown as Cell, contextOf(copy), NEXT);
 }
@@ -43,9 +49,31 @@ it.each<[string, Told, number]>([
     },
     6,
   ],
+  [
+    'of earlier runs a hint may be an older one',
+    {
+      hint: [
+        [6, 6],
+        [8, 8],
+      ],
+      first: 8,
+    },
+    8,
+  ],
   ['a complete owner has them all', { shard: [[1, 4]], complete: true }, 1],
-  ['but none from before the disk was rolled back', { copy: [[1, 9]], shard: [[1, 9]], complete: true, first: 7 }, 7],
-  ['wherever that is held', { copy: [[1, 9]], first: 7 }, 7],
+  [
+    'but none for sure from before a gap, while somebody may know others',
+    {
+      shard: [
+        [1, 4],
+        [8, 9],
+      ],
+      complete: true,
+      all: false,
+    },
+    8,
+  ],
+  ['without a gap it has all of them', { shard: [[1, 9]], complete: true, all: false }, 1],
 ])('%s', (_what, told, expected) => {
   expect(from(told)).toBe(expected);
 });
