@@ -1,5 +1,5 @@
 import { compareUtf8 } from '../../lib/utf8.ts';
-import type { CausalContext } from '../causal/context.ts';
+import { CausalContext } from '../causal/context.ts';
 import type { Entries } from '../causal/entry.ts';
 import type { NodeId } from '../machine.ts';
 import type { ListItem, ListReply, ListRequest } from '../replication/request.ts';
@@ -12,6 +12,8 @@ const WATCHED_BUCKETS_MAX = 1024;
 const REFRESH_MS = 5000;
 /** Keys that are read at once because their announcement may be old. */
 const READS_MAX = 4096;
+
+const NOTHING = new CausalContext();
 
 /** Which announcements a client relies on: of each node that tells, the number of its registration. */
 export type Coverage = ReadonlyMap<NodeId, number>;
@@ -206,8 +208,9 @@ export class WatchRelay {
       return { key, entries, context, past: null };
     };
     const items = reply.items.map((item) => {
-      if (item.context === null) return item;
-      const { entries, isNews } = this.memory.show(this.stateOf({ bucket, ...item, context: item.context }));
+      // A replica that is not sure of what it has says nothing but that: an announcement must know these entries at least.
+      const context = item.context ?? NOTHING;
+      const { entries, isNews } = this.memory.show(this.stateOf({ bucket, ...item, context }));
       return shown(item.key, entries, isNews, item.context);
     });
     const bounds = {

@@ -48,8 +48,12 @@ function announced(seq: number, counter: number): WatchExchange {
 }
 
 /** A client is shown the key as it is after so many changes. */
-function showSnapshot(relay: WatchRelay, counter: number): void {
-  const { entries, context } = change(counter);
+function showSnapshot(
+  relay: WatchRelay,
+  counter: number,
+  context: CausalContext | null = change(counter).context,
+): void {
+  const { entries } = change(counter);
   const request = {
     type: 'list',
     bucket: 'b',
@@ -186,6 +190,16 @@ describe('watch relay', () => {
     expect(told).toEqual(['k:5']);
     reads[0]?.use(change(6));
     expect(told).toEqual(['k:5', 'k:6']);
+  });
+
+  it('also where the replicas that were listed could not say what the snapshot is the state of', () => {
+    const { relay, told, reads } = setup();
+    relay.handleConnected('p');
+    relay.handleWanted(['b'], 0);
+    showSnapshot(relay, 5, null);
+    relay.handleMessage('p', announced(1, 4));
+    expect(told).toEqual([]);
+    expect(reads[0]?.session?.has({ actor: ACTOR, counter: 5 })).toBe(true);
   });
 
   it('reads once more what a snapshot has told of while it was being read', () => {
