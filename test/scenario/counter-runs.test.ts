@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { readCounter } from '../../src/protocol/causal/value.ts';
+import type { Level } from '../../src/protocol/replication/request.ts';
 import type { SimNode } from '../simulation/cluster.ts';
 import { BUCKET, DISCONNECT_MS, formed, mutate, onDisk, ringOf, settle } from '../support/sim-story.ts';
 
@@ -32,3 +33,34 @@ test('a counter can be incremented after any number of restarts, and its totals 
     expect(entries).toHaveLength(1);
   }
 }, 120_000);
+
+test('totals that were made one count once, where only a disk that lost its index knows of it', () => {
+  const cluster = formed(3);
+  const [first, second, third] = cluster.nodes as [SimNode, SimNode, SimNode];
+  const shard = ringOf(first).shardOf(BUCKET, 'counter');
+  const increment = (level: Level): unknown => mutate(cluster, first, 'counter', { type: 'increment', by: 1 }, level)();
+  increment('all');
+  cluster.run(1000);
+  cluster.crash(third);
+  cluster.run(DISCONNECT_MS);
+  cluster.crash(first);
+  cluster.start(first);
+  cluster.run(5000);
+  increment('quorum');
+  cluster.start(third);
+  settle(cluster);
+  expect(onDisk(first, shard, 'counter')).toHaveLength(2);
+  // All have confirmed its totals; then it is alone.
+  cluster.partition([first], [second, third]);
+  cluster.run(DISCONNECT_MS);
+  increment('one');
+  cluster.run(1000);
+  expect(onDisk(first, shard, 'counter')).toHaveLength(1);
+  cluster.crash(first);
+  first.disk.dots.clear();
+  cluster.replaceDisk(first, first.disk.salvaged('00000000000000bb'));
+  cluster.heal();
+  cluster.start(first);
+  settle(cluster);
+  for (const node of cluster.nodes) expect(readCounter(onDisk(node, shard, 'counter'))).toBe(3);
+});

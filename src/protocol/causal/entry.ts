@@ -7,7 +7,8 @@ import type { Dot } from './dot.ts';
  *
  * - `register`: the value itself. Concurrent writes leave several; `lww` readers take the winner.
  * - `counter`: a running total of one actor (the dot's); the value is the sum. `since` is the counter of the first
- *   event of the total: an actor that no longer holds its earlier entry (it handed the key over) begins another.
+ *   event of the total: an actor that no longer holds its earlier entry (it handed the key over) begins another. All
+ *   that it has counted from there on is in it.
  * - `set-member`: one member, by the event that added it. Concurrent adds of one member leave several.
  * - `map-field`, `map-counter`: a register and a running total within a field of a map. `hlc` is when the field was
  *   set, as `Entry.hlc` is for a register or counter.

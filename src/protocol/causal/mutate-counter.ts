@@ -41,10 +41,12 @@ export function ownTotal(before: Entries, live: Entries, at: MutationContext): O
   const kept = new Set(at.conflict === 'lww' ? live.filter((entry) => !isCollection(entry)) : live);
   for (const entry of overridden) kept.delete(entry);
   let total = 0;
+  let since = at.dot.counter;
   for (const entry of own) {
     kept.delete(entry);
     total += entry.payload.total;
+    since = Math.min(since, entry.payload.since);
   }
   const gone = before.filter((entry) => !kept.has(entry));
-  return { total, since: own[0]?.payload.since ?? at.dot.counter, gone };
+  return { total, since, gone };
 }

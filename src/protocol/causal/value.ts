@@ -1,5 +1,5 @@
 import { hlcWallMs } from '../../lib/hlc.ts';
-import { compareDots } from './dot.ts';
+import { type ActorId, compareDots } from './dot.ts';
 import { type ConflictPolicy, type Entries, type Entry, type Family, familyOf, isHeader } from './entry.ts';
 import { believed, expiresUnset } from './mark.ts';
 
@@ -109,17 +109,19 @@ export function countedEntries(entries: Entries): { counted: CounterEntry[]; ove
   const base = readRegister(entries);
   const counted: CounterEntry[] = [];
   const overridden: CounterEntry[] = [];
-  const totals = new Set<string>();
-  // Backwards, so that the latest entry of each running total comes first: an older one is only still here
-  // because the event that replaced it has not arrived yet.
+  const begun = new Map<ActorId, number>();
+  // Backwards, so that the latest of an actor's entries comes first. An older one that lies within its running total is
+  // only still here because the event that replaced it has not arrived yet, or because nobody knows any more what that
+  // had replaced.
   for (let i = entries.length - 1; i >= 0; i--) {
     const entry = entries[i] as Entry;
     if (!isCounter(entry)) continue;
-    const total = `${entry.dot.actor}/${entry.payload.since}`;
+    const { actor, counter } = entry.dot;
+    const since = begun.get(actor) ?? Number.POSITIVE_INFINITY;
     // A put that the increment had not seen, and that is later than what it built on, starts the count anew.
-    const current = !totals.has(total) && (base === undefined || entry.hlc >= base.hlc);
+    const current = counter < since && (base === undefined || entry.hlc >= base.hlc);
     (current ? counted : overridden).push(entry);
-    totals.add(total);
+    begun.set(actor, Math.min(since, entry.payload.since));
   }
   return { counted, overridden };
 }

@@ -235,12 +235,14 @@ describe('increment', () => {
     };
     const before = sorted(own(1, 5), own(4, 20), counter(B, 1, 100));
     const whole = applied(mutate(before, by(1), at()));
-    expect(whole.added).toMatchObject([{ payload: { total: 26, since: 4 } }]);
+    expect(whole.added).toMatchObject([{ payload: { total: 26, since: 1 } }]);
     expect(whole.replaced).toEqual([
       { actor: A, counter: 1 },
       { actor: A, counter: 4 },
     ]);
     expect(readCounter(whole.after)).toBe(126);
+    // Also where it is not known any more what the event has replaced.
+    expect(readCounter(sorted(...before, ...whole.added))).toBe(126);
     for (const rest of [{ isComplete: false }, { ownFrom: 2 }]) {
       const one = applied(mutate(before, by(1), at(rest)));
       expect(one.replaced).toEqual([{ actor: A, counter: 4 }]);
