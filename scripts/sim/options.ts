@@ -9,6 +9,7 @@ export const USAGE = `usage: npm run sim -- [options]
   --nodes N        nodes of each run, 2 to 16; default: drawn from the seed (scenarios take more)
   --ring           operators change the ring in every run; default: in some
   --buckets        buckets with placements of their own are created in every run; default: in some
+  --salvage        stores have to be repaired in every run; default: in some
   --jobs N         runs at once; default: one for each core
   --minimise       of a run that fails, look for the smallest schedule that fails in the same way
   --schedule FILE  replay a schedule, as --minimise writes it
@@ -27,6 +28,7 @@ export interface SingleOptions {
   readonly nodes: number | undefined;
   readonly ring: boolean;
   readonly buckets: boolean;
+  readonly salvage: boolean;
   readonly minimise: boolean;
   /** A file with a schedule, which then decides instead of the seed. */
   readonly schedule: string | undefined;
@@ -40,6 +42,7 @@ export interface ManyOptions {
   readonly nodes: number | undefined;
   readonly ring: boolean;
   readonly buckets: boolean;
+  readonly salvage: boolean;
   readonly jobs: number;
   readonly minimise: boolean;
 }
@@ -63,6 +66,7 @@ export function optionsOf(args: string[]): SimOptions {
       nodes: { type: 'string' },
       ring: { type: 'boolean', default: false },
       buckets: { type: 'boolean', default: false },
+      salvage: { type: 'boolean', default: false },
       jobs: { type: 'string' },
       minimise: { type: 'boolean', default: false },
       schedule: { type: 'string' },
@@ -71,7 +75,7 @@ export function optionsOf(args: string[]): SimOptions {
     },
   });
   if (values.help) return { mode: 'help' };
-  const { minimise, ring, buckets, scenario, schedule } = values;
+  const { minimise, ring, buckets, salvage, scenario, schedule } = values;
   const first = whole('seed', values.seed, 0, 0xffff_ffff) ?? 1;
   const count = whole('seeds', values.seeds, 1, 1e9) ?? (values.seed === undefined ? 100 : 1);
   const seconds = positive('seconds', values.seconds) ?? 60;
@@ -80,6 +84,7 @@ export function optionsOf(args: string[]): SimOptions {
   if (scenario !== undefined) {
     refuse('--scenario', { '--schedule': schedule, '--seeds': values.seeds, '--seconds': values.seconds });
     if (buckets) throw new SimUsageError('--buckets has no meaning with --scenario');
+    if (salvage) throw new SimUsageError('--salvage has no meaning with --scenario');
     if (ring) throw new SimUsageError('--ring has no meaning with --scenario');
     if (minimise) throw new SimUsageError('--minimise has no meaning with --scenario');
     return { mode: 'scenario', name: scenario, seed: first, nodes };
@@ -91,10 +96,11 @@ export function optionsOf(args: string[]): SimOptions {
       '--nodes': values.nodes,
       '--ring': ring ? 'on' : undefined,
       '--buckets': buckets ? 'on' : undefined,
+      '--salvage': salvage ? 'on' : undefined,
     });
   if (schedule !== undefined || count === 1)
-    return { mode: 'single', seed: first, seconds, nodes, ring, buckets, minimise, schedule };
-  return { mode: 'many', first, count, seconds, nodes, ring, buckets, jobs: Math.min(jobs, count), minimise };
+    return { mode: 'single', seed: first, seconds, nodes, ring, buckets, salvage, minimise, schedule };
+  return { mode: 'many', first, count, seconds, nodes, ring, buckets, salvage, jobs: Math.min(jobs, count), minimise };
 }
 
 function refuse(option: string, others: Readonly<Record<string, string | undefined>>): void {

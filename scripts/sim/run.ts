@@ -23,13 +23,15 @@ export interface RunOptions {
   readonly nodes: number | undefined;
   readonly ring: boolean;
   readonly buckets: boolean;
+  readonly salvage: boolean;
 }
 
-export function scheduleOf(seed: number, { seconds, nodes, ring, buckets }: RunOptions): Schedule {
+export function scheduleOf(seed: number, { seconds, nodes, ring, buckets, salvage }: RunOptions): Schedule {
   return drawSchedule(seed, {
     safetyMs: seconds * 1000,
     ...(ring ? { ring } : {}),
     ...(buckets ? { buckets } : {}),
+    ...(salvage ? { salvage } : {}),
     ...(nodes === undefined ? {} : { nodes }),
   });
 }

@@ -2,6 +2,7 @@ import { hashString } from '../../src/lib/hash.ts';
 import { Prng } from '../../src/lib/prng.ts';
 import type { BucketConfig } from '../../src/protocol/catalog/record.ts';
 import type { RingChange } from '../../src/protocol/catalog/ring-record.ts';
+import type { ActorId } from '../../src/protocol/causal/dot.ts';
 import type { NodeEffect, NodeInput } from '../../src/protocol/node/effect.ts';
 import { Node } from '../../src/protocol/node/node.ts';
 import type { BadRecord, ObjectName } from '../../src/protocol/replication/record.ts';
@@ -312,9 +313,13 @@ export class SimCluster {
     });
   }
 
-  private newDisk(): VirtualDisk {
+  drawActor(): ActorId {
     const half = (): string => this.prng.uint32().toString(16).padStart(8, '0');
-    return new VirtualDisk(half() + half());
+    return half() + half();
+  }
+
+  private newDisk(): VirtualDisk {
+    return new VirtualDisk(this.drawActor());
   }
 
   private newCore(node: SimNode): Node {

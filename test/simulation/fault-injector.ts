@@ -1,11 +1,14 @@
+import { Prng } from '../../src/lib/prng.ts';
 import type { RingChange } from '../../src/protocol/catalog/ring-record.ts';
 import type { SimCluster } from './cluster.ts';
 import type { CopyLedger } from './copy-ledger.ts';
+import { repaired } from './disk-damage.ts';
 import { type Fault, faultText } from './fault.ts';
 import { forge } from './forgery.ts';
 import { addressOf } from './network.ts';
 import { configOf, PLACED_BUCKETS, type SimBucket } from './placed-buckets.ts';
 import type { Link, SimNode } from './sim-node.ts';
+import type { VirtualDisk } from './virtual-disk.ts';
 
 /** Wire versions of a node that has nothing in common with the others. */
 const OTHER_VERSIONS = { min: 2, max: 2 };
@@ -107,6 +110,9 @@ export class FaultInjector {
         return this.wipe(node, fault.downMs);
       case 'rollback':
         this.rollback(node, fault);
+        return true;
+      case 'salvage':
+        this.salvage(node, fault);
         return true;
       case 'corrupt':
         return this.corrupt(node, fault);
@@ -217,21 +223,44 @@ export class FaultInjector {
     return true;
   }
 
-  private rollback(node: SimNode, { afterMs, downMs }: FaultOf<'rollback'>): void {
-    const { cluster } = this;
+  private rollback(node: SimNode, fault: FaultOf<'rollback'>): void {
     const copy = node.disk.clone();
+    this.replaceLater(node, fault, 'goes back', ({ catalog }) =>
+      // Who has joined since is not asked.
+      catalog.members.length === copy.catalog.members.length ? copy : null,
+    );
+  }
+
+  private salvage(node: SimNode, fault: FaultOf<'salvage'>): void {
+    const copy = node.disk.clone();
+    this.replaceLater(node, fault, 'is repaired', (disk) =>
+      repaired(disk, copy, new Prng(fault.draws)).salvaged(this.cluster.drawActor()),
+    );
+  }
+
+  /** The node crashes, and has another disk; null: it makes no sense any more. */
+  private replaceLater(
+    node: SimNode,
+    { afterMs, downMs }: FaultOf<'rollback' | 'salvage'>,
+    what: string,
+    make: (disk: VirtualDisk) => VirtualDisk | null,
+  ): void {
+    const { cluster } = this;
+    const { actor } = node.disk;
     let isOver = false;
     const once = (): void => {
       const { disk } = node;
-      // Where the disk is another one by now, the copy is not of its past. And who has joined since is not asked.
-      const joined = disk.catalog.members.length !== copy.catalog.members.length;
-      const isSame = disk.actor === copy.actor && !joined && node.running !== null;
+      // Where the disk is another one by now, a copy is not of its past.
+      const isSame = disk.actor === actor && node.running !== null;
       if (isOver || !isSame || this.isRecovering(node) || this.ledger.isLastHolder(disk)) return;
+      // The crash changes nothing that is on the disk.
+      const next = make(disk);
+      if (next === null) return;
       this.crashFor(node, downMs, 0);
-      cluster.replaceDisk(node, copy);
+      cluster.replaceDisk(node, next);
       this.ledger.lose(disk);
       this.wiped.add(node);
-      this.note(`the disk of ${node.name} goes back`);
+      this.note(`the disk of ${node.name} ${what}`);
     };
     this.ends.add(() => {
       isOver = true;
@@ -266,7 +295,8 @@ export class FaultInjector {
   private isRecovering(except: SimNode): boolean {
     for (const node of this.wiped) {
       const stats = node.running?.node.replicationStats();
-      const isAlone = node.running?.node.ring.memberCount === 1;
+      // A ring of its own, or none that it knows of.
+      const isAlone = (node.running?.node.ring.memberCount ?? 0) <= 1;
       if (stats !== undefined && !isAlone && stats.shards.transferring === 0) this.wiped.delete(node);
       else if (node !== except) return true;
     }

@@ -14,7 +14,7 @@ export interface FaultContext {
 /** Commands of operators, which a run has only where it is asked for them. */
 export type RingFaultType = 'ring-out' | 'ring-in' | 'ring-weight';
 /** All others but `start`, which belongs to nodes that join late. */
-export type DrawnFaultType = Exclude<FaultType, 'start' | 'create-bucket' | RingFaultType>;
+export type DrawnFaultType = Exclude<FaultType, 'start' | 'create-bucket' | 'salvage' | RingFaultType>;
 
 const FORGED_CLAIMS: readonly ForgedClaim[] = ['left', 'dead', 'alive'];
 const MINUTE_MS = 60_000;
@@ -121,6 +121,16 @@ export const FAULT_KINDS: Readonly<Record<DrawnFaultType, (context: FaultContext
     return { type: 'forge', node: liar, about, claim: context.prng.pick(FORGED_CLAIMS) ?? 'left' };
   },
 };
+
+export function salvage(context: FaultContext): Fault {
+  return {
+    type: 'salvage',
+    node: node(context),
+    afterMs: span(context, 15_000),
+    downMs: span(context, 10_000),
+    draws: context.prng.uint32(),
+  };
+}
 
 const WEIGHTS = [0.25, 0.5, 2, 4, null];
 

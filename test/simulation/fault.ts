@@ -23,6 +23,17 @@ export type Fault =
   | { readonly type: 'wipe'; readonly node: number; readonly downMs: number }
   /** A copy is made of the disk; later the node crashes and comes back on that copy. */
   | { readonly type: 'rollback'; readonly node: number; readonly afterMs: number; readonly downMs: number }
+  /**
+   * The node crashes later, and its store has to be repaired: some records are gone then, some are as they are now.
+   * `draws` decides which.
+   */
+  | {
+      readonly type: 'salvage';
+      readonly node: number;
+      readonly afterMs: number;
+      readonly downMs: number;
+      readonly draws: number;
+    }
   /** One object's record on the disk goes bad; `pick` (0 to 1) chooses it. `found`: at once, or when it is next read. */
   | { readonly type: 'corrupt'; readonly node: number; readonly pick: number; readonly found: 'at-once' | 'on-read' }
   /** `headroom`: little space is left, and commits still succeed; `refused`: no commit does. */
@@ -91,6 +102,8 @@ export function faultText(fault: Fault): string {
       return `${name(fault.node)} crashes for ${seconds(fault.downMs)} and loses its disk`;
     case 'rollback':
       return `in ${seconds(fault.afterMs)} ${name(fault.node)} crashes for ${seconds(fault.downMs)} and has its disk of now again`;
+    case 'salvage':
+      return `in ${seconds(fault.afterMs)} ${name(fault.node)} crashes for ${seconds(fault.downMs)} and its store is repaired`;
     case 'corrupt':
       return `a record of ${name(fault.node)} goes bad, found ${fault.found}`;
     case 'disk-full':

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { dotText } from '../../src/protocol/causal/dot.ts';
 import type { ClientReply } from '../../src/protocol/replication/request.ts';
 import { mutate, put } from '../support/sim-story.ts';
 import { SimCluster, type SimNode } from './cluster.ts';
@@ -97,6 +98,31 @@ describe('faults', () => {
     cluster.run(10_000);
     expect(nodes[0].disk.hasDamage).toBe(false);
     expect([...nodes[0].disk.objects.values()].reduce((sum, rows) => sum + rows.size, 0)).toBe(1);
+  });
+
+  test('a repaired store has another actor, and of its records those that are left or were there before', () => {
+    const { cluster, nodes, inject, notes } = story();
+    for (let i = 0; i < 40; i++) mutate(cluster, nodes[0], `k${i}`, put('value'), 'all')();
+    const dots = ({ disk }: SimNode): string[] =>
+      [...disk.objects].flatMap(([shard, rows]) =>
+        [...rows.values()].flatMap(({ object }) => object.entries.map(({ dot }) => `${shard}/${dotText(dot)}`)),
+      );
+    inject({ type: 'salvage', node: 0, afterMs: 2000, downMs: 1000, draws: 4 });
+    const before = dots(nodes[0]);
+    for (let i = 0; i < 40; i++) mutate(cluster, nodes[0], `k${i}`, put('later'), 'all')();
+    const after = dots(nodes[0]);
+    const { actor } = nodes[0].disk;
+    cluster.run(2500);
+    expect(notes.at(-1)).toBe('the disk of n1 is repaired');
+    expect(nodes[0].running).toBeNull();
+    expect(nodes[0].disk.actor).not.toBe(actor);
+    const left = dots(nodes[0]);
+    expect(left.length).toBeLessThan(after.length);
+    expect(left.filter((dot) => before.includes(dot)).length).toBeGreaterThan(0);
+    expect(left.filter((dot) => after.includes(dot)).length).toBeGreaterThan(0);
+    expect([...nodes[0].disk.shards.values()].every(({ salvaged, complete }) => salvaged && !complete)).toBe(true);
+    cluster.run(30_000);
+    expect(dots(nodes[0]).sort()).toEqual(after.sort());
   });
 
   test.each(['headroom', 'refused'] as const)('a full disk (%s) refuses writes until there is space', (kind) => {
@@ -293,7 +319,7 @@ describe('commands of operators', () => {
 describe('schedules', () => {
   test('differ in their kinds of faults, and all kinds occur', () => {
     const kinds = Array.from({ length: 60 }, (_, seed) => {
-      const { events } = drawSchedule(seed, { safetyMs: 60_000, ring: false, buckets: false });
+      const { events } = drawSchedule(seed, { safetyMs: 60_000, ring: false, buckets: false, salvage: false });
       return new Set(events.map(({ fault }) => fault.type));
     });
     expect(new Set(kinds.flatMap((each) => [...each]))).toEqual(new Set([...Object.keys(FAULT_KINDS), 'start']));
@@ -310,6 +336,17 @@ describe('schedules', () => {
       expect(events.filter((event) => !created.includes(event))).toEqual(others);
       const buckets = new Set(created.map(({ fault }) => (fault.type === 'create-bucket' ? fault.bucket : -1)));
       expect(buckets.size).toBe(PLACED_BUCKETS.length);
+    }
+  });
+
+  test('have stores repaired where that is asked for, and are otherwise as without it', () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const { events, ...rest } = drawSchedule(seed, { safetyMs: 60_000, salvage: true });
+      const { events: others, ...plain } = drawSchedule(seed, { safetyMs: 60_000, salvage: false });
+      expect(rest).toEqual(plain);
+      const repairs = events.filter(({ fault }) => fault.type === 'salvage');
+      expect(repairs.length).toBeGreaterThan(0);
+      expect(events.filter((event) => !repairs.includes(event))).toEqual(others);
     }
   });
 

@@ -6,6 +6,7 @@ import {
   type FaultContext,
   RING_FAULT_KINDS,
   type RingFaultType,
+  salvage,
 } from './fault-kinds.ts';
 import { PLACED_BUCKETS } from './placed-buckets.ts';
 import { FAIR_WEATHER, type Weather } from './weather.ts';
@@ -19,10 +20,13 @@ const CALM_MAX_MS = 3000;
 const RING_AWAY_MAX_MS = 30_000;
 const RING_SEED = 0x72696e67;
 const BUCKET_SEED = 0x6275636b;
+const SALVAGE_SEED = 0x73616c76;
 /** Share of the runs with buckets that have a placement of their own. */
 const BUCKET_CHANCE = 0.5;
 /** Share of these that are created at several nodes at about the same time. */
 const TWICE_CHANCE = 0.4;
+/** Share of the runs with stores that have to be repaired. */
+const SALVAGE_CHANCE = 0.15;
 /** Share of the runs in which operators change the ring. */
 const RING_CHANCE = 0.4;
 
@@ -64,6 +68,8 @@ export interface DrawOptions {
   readonly buckets?: boolean;
   /** Operators change the ring as well; drawn when it is not given. The rest of the run is as without them. */
   readonly ring?: boolean;
+  /** Stores have to be repaired as well; drawn when it is not given. The rest of the run is as without them. */
+  readonly salvage?: boolean;
 }
 
 /**
@@ -95,6 +101,10 @@ export function drawSchedule(seed: number, options: DrawOptions): Schedule {
   const bucketPrng = new Prng(seed ^ BUCKET_SEED);
   const hasBuckets = bucketPrng.chance(BUCKET_CHANCE);
   if (options.buckets ?? hasBuckets) events.push(...drawBuckets(bucketPrng, nodes, calmMs, safetyMs));
+  const salvagePrng = new Prng(seed ^ SALVAGE_SEED);
+  const hasSalvage = salvagePrng.chance(SALVAGE_CHANCE);
+  if (options.salvage ?? hasSalvage)
+    events.push(...drawSalvages({ prng: salvagePrng, nodes, movable }, calmMs, safetyMs));
   events.sort((a, b) => a.atMs - b.atMs);
   return {
     seed,
@@ -159,6 +169,17 @@ function drawRingChanges(context: FaultContext, calmMs: number, safetyMs: number
     if (fault.type !== 'ring-out' || !prng.chance(0.7)) continue;
     const backMs = atMs + Math.ceil(prng.float() ** 2 * RING_AWAY_MAX_MS);
     if (backMs < calmMs + safetyMs) events.push({ atMs: backMs, fault: { ...fault, type: 'ring-in' } });
+  }
+}
+
+function drawSalvages(context: FaultContext, calmMs: number, safetyMs: number): FaultEvent[] {
+  const { prng } = context;
+  const intervalMs = 4000 + prng.below(12_000);
+  const events: FaultEvent[] = [];
+  for (let atMs = calmMs; ; ) {
+    atMs += Math.ceil(prng.float() * 2 * intervalMs);
+    if (atMs >= calmMs + safetyMs) return events;
+    events.push({ atMs, fault: salvage(context) });
   }
 }
 

@@ -35,6 +35,8 @@ export type OnCorrupt = (shard: number, name: ObjectName) => void;
 /** What is synced on one node's disk, as typed records. What is not synced never gets here. */
 export class VirtualDisk {
   readonly actor: ActorId;
+  /** Processes that have opened it with this actor. */
+  private runs = 0;
   bootEpoch = 0;
   incarnation = 0;
   catalog: CatalogState = { members: [], buckets: [] };
@@ -57,6 +59,7 @@ export class VirtualDisk {
   /** An independent copy of what is on it now. */
   clone(actor = this.actor): VirtualDisk {
     const copy = new VirtualDisk(actor);
+    copy.runs = actor === this.actor ? this.runs : 0;
     copy.bootEpoch = this.bootEpoch;
     copy.incarnation = this.incarnation;
     copy.catalog = this.catalog;
@@ -78,9 +81,13 @@ export class VirtualDisk {
     const copy = this.clone(actor);
     copy.shards.clear();
     copy.floors.clear();
+    const records = new Set([...this.objects.values()].flatMap((rows) => [...rows.values()]));
+    for (const record of this.corrupt.keys()) if (!records.has(record)) copy.corrupt.delete(record);
     for (const shard of new Set([...this.shards.keys(), ...this.restored().orphans])) {
       const salvage = new Salvage();
-      for (const { name, object } of this.objects.get(shard)?.values() ?? []) {
+      for (const record of this.objects.get(shard)?.values() ?? []) {
+        if (this.corrupt.has(record)) continue;
+        const { name, object } = record;
         salvage.addObject(object);
         for (const atMs of expiriesOf(object.entries)) copy.apply({ table: 'expiry', atMs, shard, name, value: true });
       }
@@ -181,6 +188,7 @@ export class VirtualDisk {
 
   /** A process opens the disk: it is told of every bad record again. */
   open(): void {
+    this.runs++;
     for (const record of this.corrupt.keys()) this.corrupt.set(record, false);
   }
 
@@ -290,7 +298,7 @@ export class VirtualDisk {
       counters: new Map(this.counters),
       hints: [...this.hints.values()],
       hasExpiries: this.expiries.size > 0,
-      isNew: this.bootEpoch <= 1,
+      isNew: this.runs <= 1,
     };
   }
 }
@@ -308,7 +316,7 @@ function copyShard(record: ShardRecord): ShardRecord {
   return { context: context.clone(), complete, sources: new Set(sources), salvaged };
 }
 
-function tableOf<T>(tables: Map<number, Map<string, T>>, shard: number): Map<string, T> {
+export function tableOf<T>(tables: Map<number, Map<string, T>>, shard: number): Map<string, T> {
   let table = tables.get(shard);
   if (table === undefined) {
     table = new Map();

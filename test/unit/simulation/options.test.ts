@@ -9,7 +9,8 @@ describe('the command line of the simulator', () => {
     expect(optionsOf(['--seeds', '3', '--jobs', '16'])).toMatchObject({ mode: 'many', jobs: 3 });
     expect(optionsOf(['--schedule', 'a.json', '--minimise'])).toMatchObject({ mode: 'single', schedule: 'a.json' });
     expect(optionsOf(['--scenario', 'list', '--nodes', '5000'])).toMatchObject({ mode: 'scenario', nodes: 5000 });
-    expect(optionsOf(['--seeds', '3', '--ring'])).toMatchObject({ mode: 'many', ring: true });
+    expect(optionsOf(['--seeds', '3', '--ring'])).toMatchObject({ mode: 'many', ring: true, salvage: false });
+    expect(optionsOf(['--seed', '3', '--salvage'])).toMatchObject({ mode: 'single', salvage: true });
     expect(optionsOf(['--help'])).toEqual({ mode: 'help' });
   });
 
