@@ -232,3 +232,26 @@ test('a write at `all` that fails counts owners only, not the fallback that stan
     failure: { code: 'quorum-unavailable', data: { acks: 2, needed: 3 } },
   });
 });
+
+test('what a fallback has not synced yet is not told when it becomes an owner', () => {
+  const cluster = formed(4);
+  const ring = ringOf(cluster.nodes[0] as SimNode);
+  const shard = ring.shardOf(BUCKET, 'k');
+  const other = keyWhere(ring, (each) => each === shard);
+  const fallback = cluster.nodes.find(({ id }) => !ring.isOwner(shard, id)) as SimNode;
+  const owners = cluster.nodes.filter((node) => node !== fallback);
+  cluster.partition([fallback], owners);
+  cluster.run(DISCONNECT_MS);
+  cluster.weather = { ...FAIR_WEATHER, syncMinMs: 5000, syncMaxMs: 5000 };
+  mutate(cluster, fallback, 'k', put('as a hint'), 'one');
+  cluster.run(10);
+  expect(cluster.changeRing(fallback, owners[0] as SimNode, { place: 'out' })).toBe(true);
+  mutate(cluster, fallback, 'k', put('as an owner'), 'one');
+  cluster.run(10);
+  const { disk } = fallback;
+  const reply = ask(cluster, fallback, { type: 'get', bucket: BUCKET, key: other, level: 'one', session: null })();
+  expect(disk.hints.size + disk.objects.size).toBe(0);
+  // A crash would take its events back, and use their names again.
+  expect(reply).toMatchObject({ type: 'get', entries: [] });
+  expect(reply.type === 'get' ? reply.context.highest(disk.actor) : null).toBe(0);
+});

@@ -350,7 +350,8 @@ export class ShardTable {
       losing: 0,
       floor: new CausalContext(),
       comparison: null,
-      durableCounter: this.counters.get(id) ?? 0,
+      // Own events in hints may not be synced yet.
+      durableCounter: 0,
     };
     this.shards.set(id, shard);
     this.touch(shard);
