@@ -426,7 +426,7 @@ const REPLICATION: readonly Mutation[] = [
     find: 'if (context === undefined || known.entries.length === 0) continue;',
     replace: 'if (context === undefined || known.entries.length >= 0) continue;',
     caughtBy: 'watches',
-    seed: 161,
+    seed: 241,
   },
   {
     name: 'a watch takes the state of a slower owner for news',
