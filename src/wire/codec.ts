@@ -25,6 +25,8 @@ const textDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  */
 const CHUNK_BYTES = 16 * 1024;
 const SHARED_BYTES_MAX = 1024;
+/** Up to so many bytes are copied one by one. */
+const LOOP_BYTES_MAX = 256;
 let chunk = new Uint8Array(CHUNK_BYTES);
 let chunkUsed = 0;
 
@@ -35,9 +37,15 @@ function copyOf(bytes: Uint8Array, length: number): Uint8Array {
     chunkUsed = 0;
   }
   const copy = chunk.subarray(chunkUsed, chunkUsed + length);
-  for (let i = 0; i < length; i++) copy[i] = bytes[i] as number;
+  copyBytes(bytes, 0, length, copy, 0);
   chunkUsed += length;
   return copy;
+}
+
+/** As `target.set(bytes.subarray(from, from + length), at)`, which for a few bytes costs several times as much. */
+function copyBytes(bytes: Uint8Array, from: number, length: number, target: Uint8Array, at: number): void {
+  if (length > LOOP_BYTES_MAX) target.set(bytes.subarray(from, from + length), at);
+  else for (let i = 0; i < length; i++) target[at + i] = bytes[from + i] as number;
 }
 
 const floatBytes = new DataView(new ArrayBuffer(8));
@@ -69,7 +77,10 @@ export class Writer {
 
   /** Appends everything written to `target`, as a byte string; the writer is then empty. */
   moveTo(target: Writer): void {
-    target.bytes(this.buffer.subarray(0, this.used));
+    target.varint(this.used);
+    target.reserve(this.used);
+    copyBytes(this.buffer, 0, this.used, target.buffer, target.used);
+    target.used += this.used;
     this.used = 0;
   }
 
@@ -110,7 +121,7 @@ export class Writer {
 
   raw(bytes: Uint8Array): void {
     this.reserve(bytes.length);
-    this.buffer.set(bytes, this.used);
+    copyBytes(bytes, 0, bytes.length, this.buffer, this.used);
     this.used += bytes.length;
   }
 
@@ -236,7 +247,7 @@ export class Reader {
     const length = this.count(bytesMax);
     // Not `slice`: that of a Buffer is a view.
     const bytes = new Uint8Array(length);
-    bytes.set(this.buffer.subarray(this.at, this.at + length));
+    copyBytes(this.buffer, this.at, length, bytes, 0);
     this.at += length;
     return bytes;
   }

@@ -1,5 +1,5 @@
 import { classOf } from '../lib/bucket-name.ts';
-import { CausalContext, type DotRange } from '../protocol/causal/context.ts';
+import { CausalContext } from '../protocol/causal/context.ts';
 import { type ActorId, compareDots, type Dot } from '../protocol/causal/dot.ts';
 import { type Entries, type Entry, type Payload, VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
 import type { ObjectName } from '../protocol/replication/record.ts';
@@ -123,16 +123,17 @@ function dotOf(actor: Codec<ActorId>): Codec<Dot> {
 function contextOf(actorOrSame: Codec<ActorId | null>): Codec<CausalContext> {
   return {
     encode: (writer, value) => {
-      const ranges = value.ranges();
-      writer.varint(ranges.length);
-      let previous: DotRange | undefined;
-      for (const range of ranges) {
-        const sameActor = previous?.actor === range.actor;
-        actorOrSame.encode(writer, sameActor ? null : range.actor);
-        writer.varint(range.from - (sameActor ? (previous as DotRange).to : 0));
-        writer.varint(range.to - range.from);
-        previous = range;
-      }
+      writer.varint(value.rangeCount);
+      let previous: ActorId | null = null;
+      let last = 0;
+      value.forEachRange((actor, from, to) => {
+        const sameActor = previous === actor;
+        actorOrSame.encode(writer, sameActor ? null : actor);
+        writer.varint(from - (sameActor ? last : 0));
+        writer.varint(to - from);
+        previous = actor;
+        last = to;
+      });
     },
     decode: (reader) => {
       const count = reader.varint();

@@ -14,6 +14,8 @@ export interface DotRange {
 /** The set of dots a replica covers. Mutable; `clone` before handing one out. */
 export class CausalContext {
   private readonly actors = new Map<ActorId, Ranges>();
+  /** The actors in order; null: not asked for since one came or went. Not part of the value, so hidden from comparisons. */
+  #sorted: readonly ActorId[] | null = null;
 
   static fromDots(dots: Iterable<Dot>): CausalContext {
     const context = new CausalContext();
@@ -74,21 +76,14 @@ export class CausalContext {
   add(dot: Dot): void {
     assert(dot.counter >= 1, 'dots count from 1');
     const ranges = this.actors.get(dot.actor);
-    if (ranges === undefined) {
-      this.actors.set(dot.actor, [dot.counter, dot.counter]);
-      return;
-    }
-    if (ranges[ranges.length - 1] === dot.counter - 1) {
-      ranges[ranges.length - 1] = dot.counter;
-      return;
-    }
-    insertRange(ranges, dot.counter, dot.counter);
+    if (ranges === undefined) this.setRanges(dot.actor, [dot.counter, dot.counter]);
+    else insertRange(ranges, dot.counter, dot.counter);
   }
 
   addRange(range: DotRange): void {
     assert(range.from >= 1 && range.to >= range.from, 'a dot range runs upwards from 1');
     const ranges = this.actors.get(range.actor);
-    if (ranges === undefined) this.actors.set(range.actor, [range.from, range.to]);
+    if (ranges === undefined) this.setRanges(range.actor, [range.from, range.to]);
     else insertRange(ranges, range.from, range.to);
   }
 
@@ -96,7 +91,7 @@ export class CausalContext {
   union(other: CausalContext): void {
     for (const [actor, ranges] of other.actors) {
       const own = this.actors.get(actor);
-      if (own === undefined) this.actors.set(actor, ranges.slice());
+      if (own === undefined) this.setRanges(actor, ranges.slice());
       else for (let i = 0; i < ranges.length; i += 2) insertRange(own, ranges[i] as number, ranges[i + 1] as number);
     }
   }
@@ -186,7 +181,7 @@ export class CausalContext {
       ranges.splice(i, 2, ...left, ...right);
       break;
     }
-    if (ranges.length === 0) this.actors.delete(dot.actor);
+    if (ranges.length === 0) this.forget(dot.actor);
   }
 
   /** A copy with one actor's dots alone. */
@@ -203,7 +198,7 @@ export class CausalContext {
     const ranges = copy.actors.get(actor);
     if (ranges === undefined) return copy;
     while (ranges.length > 0 && (ranges[ranges.length - 2] as number) > counter) ranges.splice(-2, 2);
-    if (ranges.length === 0) copy.actors.delete(actor);
+    if (ranges.length === 0) copy.forget(actor);
     else ranges[ranges.length - 1] = Math.min(ranges[ranges.length - 1] as number, counter);
     return copy;
   }
@@ -211,19 +206,24 @@ export class CausalContext {
   clone(): CausalContext {
     const copy = new CausalContext();
     for (const [actor, ranges] of this.actors) copy.actors.set(actor, ranges.slice());
+    copy.#sorted = this.#sorted;
     return copy;
   }
 
   /** All ranges, sorted by actor then counter: the canonical form for encodings and digests. */
   ranges(): DotRange[] {
     const all: DotRange[] = [];
-    for (const actor of [...this.actors.keys()].sort()) {
-      const ranges = this.actors.get(actor) as Ranges;
-      for (let i = 0; i < ranges.length; i += 2) {
-        all.push({ actor, from: ranges[i] as number, to: ranges[i + 1] as number });
-      }
-    }
+    this.forEachRange((actor, from, to) => all.push({ actor, from, to }));
     return all;
+  }
+
+  /** As `ranges`, without making them. */
+  forEachRange(use: (actor: ActorId, from: number, to: number) => void): void {
+    this.#sorted ??= [...this.actors.keys()].sort();
+    for (const actor of this.#sorted) {
+      const ranges = this.actors.get(actor) as Ranges;
+      for (let i = 0; i < ranges.length; i += 2) use(actor, ranges[i] as number, ranges[i + 1] as number);
+    }
   }
 
   /** An order-independent 32-bit digest; equal contexts have equal digests. */
@@ -240,6 +240,16 @@ export class CausalContext {
     }
     return sum;
   }
+
+  private setRanges(actor: ActorId, ranges: Ranges): void {
+    this.actors.set(actor, ranges);
+    this.#sorted = null;
+  }
+
+  private forget(actor: ActorId): void {
+    this.actors.delete(actor);
+    this.#sorted = null;
+  }
 }
 
 /** Nearly always there is one range; the context of a delta that takes much out of a large set has thousands. */
@@ -255,6 +265,16 @@ function holdsRange(ranges: Ranges, from: number, to: number): boolean {
 }
 
 function insertRange(ranges: Ranges, from: number, to: number): void {
+  // Nearly always the last range goes on.
+  const last = ranges[ranges.length - 1] as number;
+  if (from === last + 1) {
+    ranges[ranges.length - 1] = to;
+    return;
+  }
+  if (from > last) {
+    ranges.push(from, to);
+    return;
+  }
   // The first range that could touch [from, to]: its end reaches from - 1.
   let start = ranges.length;
   while (start >= 2 && (ranges[start - 1] as number) >= from - 1) start -= 2;
@@ -266,5 +286,10 @@ function insertRange(ranges: Ranges, from: number, to: number): void {
     high = Math.max(high, ranges[end + 1] as number);
     end += 2;
   }
-  ranges.splice(start, end - start, low, high);
+  if (end - start === 2) {
+    ranges[start] = low;
+    ranges[start + 1] = high;
+  } else {
+    ranges.splice(start, end - start, low, high);
+  }
 }
