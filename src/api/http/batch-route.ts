@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import { pipe } from 'it-pipe';
@@ -15,7 +16,13 @@ import { bodyChunks, parseJson } from './body.ts';
 import { type HttpContext, requireBucket } from './context.ts';
 import { inOrder } from './in-order.ts';
 import { checkContentType, contextOf, DEFAULT_CONTENT_TYPE, entityTag, expiryOf } from './kv-routes.ts';
-import { BATCH_CONCURRENCY, BATCH_LINE_BYTES_MAX, BATCH_OPERATIONS_MAX, TTL_SECONDS_MAX } from './limits.ts';
+import {
+  BATCH_CHECKED_BYTES_MAX,
+  BATCH_CONCURRENCY,
+  BATCH_LINE_BYTES_MAX,
+  BATCH_OPERATIONS_MAX,
+  TTL_SECONDS_MAX,
+} from './limits.ts';
 import { NDJSON, type ProblemSink, splitLines, streamProblem } from './ndjson.ts';
 import { BUCKET_PARAMS, problems, TEXT } from './openapi.ts';
 import { failureOf } from './problem.ts';
@@ -43,10 +50,9 @@ const OPERATION = z.discriminatedUnion('op', [
 
 type Operation = z.infer<typeof OPERATION>;
 
-/** One line of the body: an operation, or why it is none. */
-interface Line {
+interface NumberedLine {
   readonly number: number;
-  readonly operation: Operation | Failure;
+  readonly text: string;
 }
 
 interface Batch {
@@ -66,55 +72,65 @@ export function batchRoute(app: FastifyInstance, { node, log }: HttpContext): vo
       tags: ['Data'],
       summary: 'Many writes in one request',
       description:
-        `NDJSON in, up to ${BATCH_OPERATIONS_MAX} operations, one a line; NDJSON out, one result a line in the same order, while ` +
-        'the body is still arriving. A result is `{"line","key","ok":true,"etag","context","acks","quorum"}` or ' +
+        `NDJSON in, up to ${BATCH_OPERATIONS_MAX} operations, one a line; NDJSON out, one result a line in the same order. ` +
+        'A result is `{"line","key","ok":true,"etag","context","acks","quorum"}` or ' +
         '`{"line","key","ok":false,"problem":{…}}`. Operations are independent: one that fails leaves the others alone. Those on ' +
-        'one key take effect in the order of their lines. A last line `{"problem":{…}}` without `line` says that the rest of ' +
-        'the body was not read.',
+        'one key take effect in the order of their lines. ' +
+        `A body whose Content-Length is ${BATCH_CHECKED_BYTES_MAX} bytes or less is looked through first: with too many operations, ` +
+        'or a line that is too long or no UTF-8, it is refused as a whole (413, 400) and nothing is written. A longer body, and ' +
+        'one without a Content-Length, is executed while it arrives, with results on the way: then the status was sent ' +
+        'before the limit was met, and a last line `{"problem":{…}}` without `line` says from where on nothing was read.',
       params: BUCKET_PARAMS,
       querystring: BATCH_QUERY.schema,
       body: { content: { [NDJSON]: { schema: z.toJSONSchema(OPERATION, { io: 'input' }) } } },
       response: {
         200: TEXT('The results.', NDJSON),
-        ...problems('bad-request', 'bad-bucket', 'bucket-not-found'),
+        ...problems('bad-request', 'bad-bucket', 'bucket-not-found', 'batch-too-large'),
       },
     },
-    handler: (request, reply) => {
+    handler: async (request, reply) => {
       const url = request.raw.url ?? '';
       const { w } = BATCH_QUERY.read(url);
       const { name, ttlSeconds } = requireBucket(node, bucketTarget(url));
       const batch: Batch = { bucket: name, ttlSeconds, level: w, sink: { log, url } };
-      const results = pipe(
-        bodyChunks(request.raw),
-        (source) => splitLines(source, BATCH_LINE_BYTES_MAX),
-        parseLines,
-        (source) => inOrder(source, BATCH_CONCURRENCY, executor(node, batch)),
-        (source) => withProblem(source, batch.sink),
-      );
-      return reply.type(NDJSON).send(Readable.from(results));
+      const results = pipe(linesOf(request.raw), (source) => inOrder(source, BATCH_CONCURRENCY, executor(node, batch)));
+      // What is wrong before the first operation still has a status of its own.
+      const first = await results.next();
+      return reply.type(NDJSON).send(Readable.from(withProblem(first, results, batch.sink)));
     },
   });
 }
 
-async function* parseLines(lines: AsyncIterable<string>): AsyncGenerator<Line> {
+/**
+ * The lines of a body. One that says it is short is read to its end first, so that a batch that breaks a limit is refused
+ * before anything of it is executed; any other is not held in memory.
+ */
+async function* linesOf(request: IncomingMessage): AsyncGenerator<NumberedLine> {
+  const arriving = numberedLines(splitLines(bodyChunks(request), BATCH_LINE_BYTES_MAX));
+  const length = request.headers['content-length'];
+  if (length === undefined || Number(length) > BATCH_CHECKED_BYTES_MAX) {
+    yield* arriving;
+    return;
+  }
+  const lines: NumberedLine[] = [];
+  for await (const line of arriving) lines.push(line);
+  yield* lines;
+}
+
+/** Lines that hold something. Throws `batch-too-large` when there are too many. */
+async function* numberedLines(lines: AsyncIterable<string>): AsyncGenerator<NumberedLine> {
   let number = 0;
   let operations = 0;
-  for await (const line of lines) {
+  for await (const text of lines) {
     number += 1;
-    if (line.trim() === '') continue;
+    if (text.trim() === '') continue;
     operations += 1;
     if (operations > BATCH_OPERATIONS_MAX) {
-      throw new HoldfastError(
-        failure(
-          'batch-too-large',
-          `a batch is at most ${BATCH_OPERATIONS_MAX} operations; send the rest in another request`,
-          {
-            data: { limit: 'batchOperationsMax', max: BATCH_OPERATIONS_MAX, line: number },
-          },
-        ),
-      );
+      const message = `a batch is at most ${BATCH_OPERATIONS_MAX} operations, and line ${number} is one more; split it`;
+      const data = { limit: 'batchOperationsMax', max: BATCH_OPERATIONS_MAX, line: number };
+      throw new HoldfastError(failure('batch-too-large', message, { data }));
     }
-    yield { number, operation: parseOperation(line) };
+    yield { number, text };
   }
 }
 
@@ -128,9 +144,10 @@ function parseOperation(line: string): Operation | Failure {
 }
 
 /** Executes lines and gives their results as text. Operations on one key wait for each other. */
-function executor(node: NodeHandle, batch: Batch): (line: Line) => Promise<string> {
+function executor(node: NodeHandle, batch: Batch): (line: NumberedLine) => Promise<string> {
   const busy = new Map<string, Promise<unknown>>();
-  return async ({ number, operation }) => {
+  return async ({ number, text }) => {
+    const operation = parseOperation(text);
     if ('code' in operation)
       return resultText({ line: number, ok: false, problem: streamProblem(new HoldfastError(operation), batch.sink) });
     const { key } = operation;
@@ -189,9 +206,14 @@ function successOf(
   };
 }
 
-async function* withProblem(results: AsyncIterable<string>, sink: ProblemSink): AsyncGenerator<string> {
+async function* withProblem(
+  first: IteratorResult<string>,
+  rest: AsyncGenerator<string>,
+  sink: ProblemSink,
+): AsyncGenerator<string> {
   try {
-    yield* results;
+    if (first.done !== true) yield first.value;
+    yield* rest;
   } catch (error) {
     yield resultText({ problem: streamProblem(error, sink) });
   }

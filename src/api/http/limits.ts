@@ -59,6 +59,8 @@ export const LIST_LIMIT_MAX = 1_000_000;
 /** Items asked from the node at a time; the client gets one stream of them. */
 export const LIST_PAGE_ITEMS_MAX = 1000;
 export const BATCH_OPERATIONS_MAX = 10_000;
+/** A batch that is announced as no longer than this is read to its end before anything of it is executed. */
+export const BATCH_CHECKED_BYTES_MAX = 4 * 1024 * 1024;
 export const BATCH_CONCURRENCY = 32;
 /** A value of the largest size in base64, a key with every character escaped, and the rest. */
 export const BATCH_LINE_BYTES_MAX = Math.ceil(VALUE_BYTES_MAX / 3) * 4 + KEY_BYTES_MAX * 6 + 16 * 1024;

@@ -11,8 +11,21 @@ beforeEach(async () => {
 
 type Line = Record<string, unknown>;
 
+function post(body: string | Uint8Array, query = '', bucket = 'default'): Promise<Response> {
+  return h.fetch(`/v1/kv/${bucket}${query}`, { method: 'POST', body: body as string });
+}
+
+/** Sent in chunks, without a Content-Length. */
+function stream(...parts: (string | Uint8Array)[]): Promise<Response> {
+  const body = ReadableStream.from(parts.map((part) => Buffer.from(part as string)));
+  return h.fetch('/v1/kv/default', { method: 'POST', body, duplex: 'half' });
+}
+
 async function batch(body: string | Uint8Array, query = '', bucket = 'default'): Promise<Line[]> {
-  const response = await h.fetch(`/v1/kv/${bucket}${query}`, { method: 'POST', body: body as string });
+  return linesOf(await post(body, query, bucket));
+}
+
+async function linesOf(response: Response): Promise<Line[]> {
   expect(response.status).toBe(200);
   expect(response.headers.get('content-type')).toBe('application/x-ndjson');
   return (await response.text())
@@ -166,13 +179,19 @@ describe('batch', () => {
     expect((await lines.next()).done).toBe(true);
   });
 
-  it('ends at a line above the limit', async () => {
-    const results = await batch(`${put('a', '1')}\n${'x'.repeat(1_500_000)}\n${put('b', '1')}`);
+  it('refuses a short batch with a line above the limit before anything is written', async () => {
+    const response = await post(`${put('a', '1')}\n${'x'.repeat(1_500_000)}\n${put('b', '1')}`);
+    expect(response.status).toBe(413);
+    expect(await response.json()).toMatchObject({ code: 'batch-too-large', limit: 'batchLineBytesMax' });
+    expect([await valueOf('a'), await valueOf('b')]).toEqual([null, null]);
+  });
+
+  it('ends at a line above the limit in a stream', async () => {
+    const results = await linesOf(await stream(`${put('a', '1')}\n`, 'x'.repeat(1_500_000), `\n${put('b', '1')}`));
     expect(results).toHaveLength(2);
     expect(results[1]).toMatchObject({ problem: { code: 'batch-too-large', limit: 'batchLineBytesMax' } });
     expect(results[1]).not.toHaveProperty('line');
-    expect(await valueOf('a')).toBe('1');
-    expect(await valueOf('b')).toBeNull();
+    expect([await valueOf('a'), await valueOf('b')]).toEqual(['1', null]);
   });
 
   it('discards the rest of a body that it does not read, for the next request on the connection', async () => {
@@ -183,14 +202,30 @@ describe('batch', () => {
       body,
       'GET /healthz HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n',
     );
-    expect(answers.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 200']);
+    expect(answers.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 413', 'HTTP/1.1 200']);
     expect(answers).toContain('batch-too-large');
   });
 
-  it('ends at the operation above the limit', async () => {
-    const results = await batch(Array.from({ length: 10_001 }, () => del('k')).join('\n'));
+  it('refuses a short batch with too many operations before anything is written', async () => {
+    const response = await post(Array.from({ length: 10_001 }, (_, i) => put(`k${i}`, '1')).join('\n'));
+    expect(response.status).toBe(413);
+    expect(await response.json()).toMatchObject({
+      code: 'batch-too-large',
+      limit: 'batchOperationsMax',
+      max: 10_000,
+      line: 10_001,
+    });
+    expect(await valueOf('k0')).toBeNull();
+    expect(await batch(Array.from({ length: 10_000 }, () => del('k')).join('\n\n'))).toHaveLength(10_000);
+  });
+
+  it.each([
+    ['in a stream', () => stream(Array.from({ length: 10_001 }, () => del('k')).join('\n'))],
+    ['in a long body', () => post(`${' '.repeat(1024)}\n`.repeat(5000) + `${del('k')}\n`.repeat(10_001))],
+  ])('ends at the operation above the limit %s', async (_where, send) => {
+    const results = await linesOf(await send());
     expect(results).toHaveLength(10_001);
-    expect(results[9_999]).toMatchObject({ line: 10_000, ok: true });
+    expect(results[9_999]).toMatchObject({ ok: true });
     expect(results[10_000]).toMatchObject({
       problem: { code: 'batch-too-large', limit: 'batchOperationsMax', max: 10_000 },
     });
@@ -203,7 +238,10 @@ describe('batch', () => {
   });
 
   it('ends at a line that is not UTF-8', async () => {
-    const results = await batch(Buffer.concat([Buffer.from(`${put('a', '1')}\n`), Buffer.from([0xff, 0x0a])]));
+    const bytes = Buffer.concat([Buffer.from(`${put('a', '1')}\n`), Buffer.from([0xff, 0x0a])]);
+    expect(await problemOf(await post(bytes))).toBe('400 bad-request');
+    expect(await valueOf('a')).toBeNull();
+    const results = await linesOf(await stream(bytes));
     expect(results[0]).toMatchObject({ ok: true });
     expect(results[1]).toMatchObject({ problem: { code: 'bad-request' } });
   });
