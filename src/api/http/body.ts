@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { z } from 'zod';
 import { type Failure, failure, HoldfastError } from '../../lib/failure.ts';
 import { JSON_BYTES_MAX } from './limits.ts';
+import { expectationOf, misfitText, shapeOf } from './misfit.ts';
 
 const EMPTY = Buffer.alloc(0);
 
@@ -61,7 +62,7 @@ function brokenOff(): HoldfastError {
 
 const SMALL: JsonLimit = {
   bytesMax: JSON_BYTES_MAX,
-  tooLarge: failure('bad-request', `the body is longer than ${JSON_BYTES_MAX} bytes`, {
+  tooLarge: failure('bad-request', `the body is longer than ${JSON_BYTES_MAX} bytes; send less in it`, {
     data: { limit: 'jsonBytesMax', max: JSON_BYTES_MAX },
   }),
 };
@@ -71,23 +72,29 @@ interface JsonLimit {
   readonly tooLarge: Failure;
 }
 
-/** A JSON body that fits a schema; an empty body reads as `{}`. Throws `bad-request`. */
-export async function readJson<T>(request: IncomingMessage, schema: z.ZodType<T>, limit = SMALL): Promise<T> {
+/**
+ * A JSON body that fits a schema; an empty body reads as `{}`. `shown`: the schema that says what is expected. Throws
+ * `bad-request`.
+ */
+export async function readJson<T>(
+  request: IncomingMessage,
+  schema: z.ZodType<T>,
+  { limit = SMALL, shown = schema }: { readonly limit?: JsonLimit; readonly shown?: z.ZodType } = {},
+): Promise<T> {
   const bytes = await readBody(request, limit.bytesMax, limit.tooLarge);
-  return parseJson(bytes.length === 0 ? '{}' : bytes.toString('utf8'), schema);
+  return parseJson(bytes.length === 0 ? '{}' : bytes.toString('utf8'), schema, shown);
 }
 
-/** Throws `bad-request`. */
-export function parseJson<T>(text: string, schema: z.ZodType<T>): T {
+/** Throws `bad-request`, which names the field, what is wrong with it, and what to send instead. */
+export function parseJson<T>(text: string, schema: z.ZodType<T>, shown: z.ZodType = schema): T {
   let document: unknown;
   try {
     document = JSON.parse(text);
-  } catch {
-    throw new HoldfastError(failure('bad-request', 'the body is not valid JSON'));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new HoldfastError(failure('bad-request', `not valid JSON: ${reason}; use ${expectationOf(shapeOf(shown))}`));
   }
   const result = schema.safeParse(document);
   if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  const where = issue === undefined || issue.path.length === 0 ? '' : `${issue.path.join('.')}: `;
-  throw new HoldfastError(failure('bad-request', `${where}${issue?.message ?? 'the body does not fit'}`));
+  throw new HoldfastError(failure('bad-request', misfitText(result.error.issues, shapeOf(shown), document)));
 }

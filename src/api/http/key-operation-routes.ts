@@ -25,7 +25,7 @@ interface Operation<Body> {
   readonly summary: string;
   readonly description: string;
   readonly body: z.ZodType<Body>;
-  /** For the API's description, where it says more than `body`. */
+  /** For the API's description and refusals, where it says more than `body`. */
   readonly bodyShown?: z.ZodType;
   readonly mutation: (body: Body) => Mutation;
   /** What the answer says, by name. */
@@ -46,7 +46,7 @@ function operation<Body>(app: FastifyInstance, { node }: HttpContext, about: Ope
       const { bucket, key } = keyTarget(url, `/${about.name}`);
       requireBucket(node, bucket);
       const context = contextOf(request.raw.headers['holdfast-context'], { bucket, key });
-      const body = await bodyOf(request.raw, about.body);
+      const body = await bodyOf(request.raw, about);
       const mutation = about.mutation(body);
       const written = await node.request({ type: 'mutate', bucket, key, mutation, level: w, context });
       setWritten(reply, written, { bucket, key });
@@ -55,17 +55,15 @@ function operation<Body>(app: FastifyInstance, { node }: HttpContext, about: Ope
   });
 }
 
-function bodyOf<Body>(request: IncomingMessage, schema: z.ZodType<Body>): Promise<Body> {
-  return readJson(request, schema, {
-    bytesMax: COLLECTION_JSON_BYTES_MAX,
-    tooLarge: failure(
-      'value-too-large',
-      `the body is longer than ${COLLECTION_JSON_BYTES_MAX} bytes; send it in parts`,
-      {
-        data: { limit: 'collectionJsonBytesMax', max: COLLECTION_JSON_BYTES_MAX },
-      },
-    ),
-  });
+const BODY_LIMIT = {
+  bytesMax: COLLECTION_JSON_BYTES_MAX,
+  tooLarge: failure('value-too-large', `the body is longer than ${COLLECTION_JSON_BYTES_MAX} bytes; send it in parts`, {
+    data: { limit: 'collectionJsonBytesMax', max: COLLECTION_JSON_BYTES_MAX },
+  }),
+};
+
+function bodyOf<Body>(request: IncomingMessage, { body, bodyShown = body }: Operation<Body>): Promise<Body> {
+  return readJson(request, body, { limit: BODY_LIMIT, shown: bodyShown });
 }
 
 function schemaOf<Body>({
@@ -113,7 +111,7 @@ function schemaOf<Body>({
 }
 
 const utf8 = new TextEncoder();
-const TEXT = z.string().refine((text) => text.isWellFormed(), 'must be valid UTF-8');
+const TEXT = z.string().refine((text) => text.isWellFormed(), 'is not valid UTF-8; use text without lone surrogates');
 const BYTES = z
   .union([TEXT, z.strictObject({ base64: z.base64() })])
   .describe('Text, or {"base64": …} for bytes that are no UTF-8.');
@@ -170,13 +168,22 @@ const REMOVE: Operation<z.infer<typeof MEMBERS>> = {
 };
 
 /** As pairs: an object made of them would lose a field called `__proto__`. */
-const PAIRS = z.preprocess(
-  (document) => (typeof document === 'object' && document !== null ? Object.entries(document) : document),
-  z
-    .array(z.tuple([TEXT, BYTES]))
-    .min(1)
-    .max(COLLECTION_ITEMS_MAX),
-);
+const PAIRS = z.unknown().transform((document, context): [string, Bytes][] => {
+  const isObject = typeof document === 'object' && document !== null && !Array.isArray(document);
+  const entries = isObject ? Object.entries(document) : [];
+  if (entries.length === 0 || entries.length > COLLECTION_ITEMS_MAX) {
+    const message = `there must be 1 to ${COLLECTION_ITEMS_MAX} fields; use an object of them with their values`;
+    context.addIssue({ code: 'custom', message });
+  }
+  return entries.map(([field, value]) => {
+    const name = TEXT.safeParse(field);
+    const bytes = BYTES.safeParse(value);
+    for (const { error } of [name, bytes]) {
+      for (const issue of error?.issues ?? []) context.addIssue({ ...issue, path: [field, ...issue.path] });
+    }
+    return [field, bytes.data ?? ''];
+  });
+});
 const INCREASE = z.strictObject({ field: BYTES, by: z.int().default(1) });
 /** One change at a time: several would not be one write. */
 const FIELDS_BODY = z.union([

@@ -39,7 +39,7 @@ export async function* splitLines(source: AsyncIterable<Uint8Array>, bytesMax: n
     try {
       return decoder.decode(bytes);
     } catch {
-      throw new HoldfastError(failure('bad-request', 'a line is not valid UTF-8'));
+      throw new HoldfastError(failure('bad-request', 'a line is not valid UTF-8; send JSON, with bytes in base64'));
     }
   };
   for await (const chunk of source) {
@@ -58,7 +58,7 @@ export async function* splitLines(source: AsyncIterable<Uint8Array>, bytesMax: n
 }
 
 function tooLong(bytesMax: number): Failure {
-  return failure('batch-too-large', `a line is longer than ${bytesMax} bytes`, {
+  return failure('batch-too-large', `a line is longer than ${bytesMax} bytes; end each operation with a line feed`, {
     data: { limit: 'batchLineBytesMax', max: bytesMax },
   });
 }
