@@ -1,5 +1,6 @@
-import { CliError, EXIT_USAGE, UnreachableError } from './errors.ts';
+import { CliError, UnreachableError } from './errors.ts';
 import { readLines } from './line-reader.ts';
+import { problemError } from './problem.ts';
 import { readServerSentEvents, type ServerSentEvent, type StreamPosition } from './server-sent-events.ts';
 import { printable } from './text.ts';
 
@@ -86,7 +87,8 @@ export class ApiClient {
     let length = 0;
     for await (const chunk of this.chunks(response)) {
       length += chunk.length;
-      if (length > bytesMax) throw new CliError(`${this.base.origin} sent more than ${bytesMax} bytes — check --api`);
+      if (length > bytesMax)
+        throw new CliError(`${this.base.origin} sent more than ${bytesMax} bytes — check --api`, 'unreachable');
       chunks.push(chunk);
     }
     return concatenate(chunks, length);
@@ -118,16 +120,16 @@ export class ApiClient {
     try {
       return JSON.parse(text);
     } catch (cause) {
-      throw new CliError(`${this.base.origin} did not answer with JSON — check that --api names a Holdfast node`, 1, {
-        cause,
-      });
+      const message = `${this.base.origin} did not answer with JSON — check that --api names a Holdfast node`;
+      throw new CliError(message, 'unreachable', { cause });
     }
   }
 
   /** From a problem details document (RFC 9457), or from the status where there is none. */
   private async refusal(response: Response): Promise<CliError> {
     const status = `${response.status} ${response.statusText}`.trim();
-    const plain = new CliError(`${this.base.origin} answered ${status} — check that --api names a Holdfast node`);
+    const message = `${this.base.origin} answered ${status} — check that --api names a Holdfast node`;
+    const plain = new CliError(message, 'unreachable');
     if (!(response.headers.get('content-type') ?? '').startsWith('application/problem+json')) {
       await response.body?.cancel().catch(() => undefined);
       return plain;
@@ -139,8 +141,7 @@ export class ApiClient {
     } catch {
       return plain;
     }
-    const known = problemText(problem);
-    return known === undefined ? plain : new CliError(known);
+    return problemError(problem) ?? plain;
   }
 
   private unreachable(error: unknown): CliError {
@@ -149,44 +150,33 @@ export class ApiClient {
     const options = { cause: error };
     if (error instanceof Error && error.name === 'TimeoutError') {
       const fix = 'see whether the node is overloaded, or name another with --api';
-      return new UnreachableError(`no answer from ${origin} within ${ANSWER_TIMEOUT_MS / 1000} s — ${fix}`, 1, options);
+      return new UnreachableError(`no answer from ${origin} within ${ANSWER_TIMEOUT_MS / 1000} s — ${fix}`, options);
     }
     const code = codeOf(error);
     if (code === 'ECONNREFUSED') {
       const fix = 'start a node with `holdfast start`, or name another address with --api';
-      return new UnreachableError(`nothing answers at ${origin} — ${fix}`, 1, options);
+      return new UnreachableError(`nothing answers at ${origin} — ${fix}`, options);
     }
     if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
-      return new UnreachableError(`the host of ${origin} is not known — correct --api or HOLDFAST_API`, 1, options);
+      return new UnreachableError(`the host of ${origin} is not known — correct --api or HOLDFAST_API`, options);
     }
     const reason = code ?? (error instanceof Error ? error.message : String(error));
-    return new UnreachableError(`cannot talk to ${origin}: ${reason} — check --api and that the node runs`, 1, options);
+    return new UnreachableError(`cannot talk to ${origin}: ${reason} — check --api and that the node runs`, options);
   }
-}
-
-/** Title, detail and code of a problem details document; undefined when it has none of the first two. */
-export function problemText(problem: Readonly<Record<string, unknown>>): string | undefined {
-  const { title, detail, code, stateChanged } = problem;
-  const parts = [title, detail]
-    .filter((part): part is string => typeof part === 'string' && part !== '')
-    .map(printable);
-  const suffix = typeof code === 'string' ? ` (${printable(code)})` : '';
-  const effect = stateChanged === 'maybe' ? ' — the write may have taken effect all the same' : '';
-  return parts.length === 0 ? undefined : `${parts.join(': ')}${suffix}${effect}`;
 }
 
 /** Path of a key: everything but unreserved characters is escaped, `/` too. */
 export function keyPath(bucket: string, key: string): string {
   if (key === '.' || key === '..') {
     // URLs drop such segments, escaped or not (WHATWG URL, 4.1).
-    throw new CliError(`the key "${key}" cannot be part of a URL — use another name`, EXIT_USAGE);
+    throw new CliError(`the key "${key}" cannot be part of a URL — use another name`, 'bad-usage');
   }
   return `${bucketPath('/v1/kv', bucket)}/${escaped(key, 'key')}`;
 }
 
 export function bucketPath(prefix: string, bucket: string): string {
   if (bucket === '.' || bucket === '..' || bucket === '') {
-    throw new CliError(`"${bucket}" is not the name of a bucket — see \`holdfast bucket list\``, EXIT_USAGE);
+    throw new CliError(`"${bucket}" is not the name of a bucket — see \`holdfast bucket list\``, 'bad-usage');
   }
   return `${prefix}/${escaped(bucket, 'bucket')}`;
 }
@@ -194,17 +184,17 @@ export function bucketPath(prefix: string, bucket: string): string {
 /** Path of a member of the ring. */
 export function memberPath(nameOrId: string): string {
   if (nameOrId === '.' || nameOrId === '..') {
-    throw new CliError(`"${nameOrId}" cannot be part of a URL — use the member's peer id`, EXIT_USAGE);
+    throw new CliError(`"${nameOrId}" cannot be part of a URL — use the member's peer id`, 'bad-usage');
   }
   return `/v1/ring/members/${escaped(nameOrId, 'member')}`;
 }
 
 function escaped(text: string, what: string): string {
-  if (text === '') throw new CliError(`the ${what} is empty — name one`, EXIT_USAGE);
+  if (text === '') throw new CliError(`the ${what} is empty — name one`, 'bad-usage');
   try {
     return encodeURIComponent(text);
   } catch (cause) {
-    throw new CliError(`the ${what} is not valid Unicode — use another name`, EXIT_USAGE, { cause });
+    throw new CliError(`the ${what} is not valid Unicode — use another name`, 'bad-usage', { cause });
   }
 }
 
@@ -228,7 +218,7 @@ function parseApi(api: string): URL {
   if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
     throw new CliError(
       `--api (or HOLDFAST_API) is not an HTTP address: ${printable(api)} — use http://HOST:PORT`,
-      EXIT_USAGE,
+      'bad-usage',
     );
   }
   return url;

@@ -16,24 +16,28 @@ import { addStartCommand } from './commands/start.ts';
 import { addStatusCommand } from './commands/status.ts';
 import { addWatchCommand } from './commands/watch.ts';
 import type { CliContext } from './context.ts';
-import { BrokenPipeError, CliError, EXIT_DONE, EXIT_FAILED, EXIT_USAGE } from './errors.ts';
+import { BrokenPipeError, CliError, EXIT_DONE, EXIT_STATUSES } from './errors.ts';
 import { examples } from './options.ts';
 import { DEFAULT_API } from './session.ts';
 
-const EXIT_STATUS = '\nExit status: 0 done, 1 failed, 2 bad usage.';
+const EXIT_STATUS = `\nExit status:\n${EXIT_STATUSES.map(([status, meaning]) => `  ${status}  ${meaning}`).join('\n')}`;
 
-/** The command line. Nothing runs before `parseAsync`; prefer `runCli`, which also reports errors. */
-export function buildProgram(context: CliContext): Command {
+/**
+ * The command line. Nothing runs before `parseAsync`; prefer `runCli`, which also reports errors. `json`: help in place of
+ * a missing command is left out.
+ */
+export function buildProgram(context: CliContext, json = false): Command {
   const program = new Command('holdfast')
     .description('Keeps a fleet of edge devices alive and consistent when networks, neighbours and the cloud fail.')
     .version(context.version, '-V, --version', 'print the version')
     .option('--api <url>', `the node's HTTP API (default: ${DEFAULT_API}; HOLDFAST_API)`)
-    .option('--json', 'print for machines')
+    .option('--json', 'print for machines; errors as {"code","message"} on standard error')
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
       writeOut: (text) => void context.stdout.write(text),
-      writeErr: (text) => void context.stderr.write(text),
-      outputError: (text, write) => write(usageText(text)),
+      writeErr: (text) => void (json || context.stderr.write(text)),
+      // Printed with all others, by `runCli`.
+      outputError: () => undefined,
       getOutHasColors: () => false,
       getErrHasColors: () => false,
     })
@@ -70,30 +74,58 @@ export async function runCli(args: readonly string[], context: CliContext): Prom
   const ignore = (): void => undefined;
   context.stdout.on('error', ignore);
   context.stderr.on('error', ignore);
+  const json = asksForJson(args);
   try {
-    await buildProgram(context).parseAsync(args, { from: 'user' });
+    await buildProgram(context, json).parseAsync(args, { from: 'user' });
     return EXIT_DONE;
   } catch (error) {
-    return report(error, context);
+    if (error instanceof BrokenPipeError || isDone(error)) return EXIT_DONE;
+    const reason = cliErrorOf(error);
+    if (json) printJson(context, reason);
+    else if (!isHelp(error)) printLines(context, reason);
+    return reason.status;
   }
 }
 
-function report(error: unknown, context: CliContext): number {
-  const print = (line: string): void => void context.stderr.write(`holdfast: ${line}\n`);
-  if (error instanceof BrokenPipeError) return EXIT_DONE;
-  // Commander has already printed its own.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_DONE : EXIT_USAGE;
-  if (error instanceof CliError) {
-    for (const line of error.lines) print(line);
-    return error.status;
-  }
-  if (!(error instanceof Error)) {
-    print(redact(String(error)));
-    return EXIT_FAILED;
-  }
-  print(redact(error.message));
-  if (isFault(error)) context.stderr.write(`This is a fault of the program.\n${redact(error.stack ?? '')}\n`);
-  return EXIT_FAILED;
+/** Known before the arguments are parsed, which may fail. */
+function asksForJson(args: readonly string[]): boolean {
+  const end = args.indexOf('--');
+  return args.slice(0, end < 0 ? args.length : end).includes('--json');
+}
+
+/** `--help` and `--version` end in this way too. */
+function isDone(error: unknown): boolean {
+  return error instanceof CommanderError && error.exitCode === 0;
+}
+
+/** A command is missing: the help has been printed in place of an error. */
+function isHelp(error: unknown): boolean {
+  return error instanceof CommanderError && error.code === 'commander.help';
+}
+
+function cliErrorOf(error: unknown): CliError {
+  if (error instanceof CliError) return error;
+  if (isHelp(error)) return new CliError('no command is given — see holdfast --help', 'bad-usage');
+  if (error instanceof CommanderError) return new CliError(usageText(error.message), 'bad-usage');
+  if (!(error instanceof Error)) return new CliError(redact(String(error)));
+  if (!isFault(error)) return new CliError(redact(error.message));
+  return new CliError(redact(error.message), 'internal', { cause: error });
+}
+
+function printLines({ stderr }: CliContext, error: CliError): void {
+  for (const line of error.lines) stderr.write(`holdfast: ${line}\n`);
+  const stack = stackOf(error);
+  if (stack !== undefined) stderr.write(`This is a fault of the program.\n${stack}\n`);
+}
+
+function printJson({ stderr }: CliContext, error: CliError): void {
+  const { code, message } = error;
+  stderr.write(`${JSON.stringify({ code, message, stack: stackOf(error) })}\n`);
+}
+
+/** Of a fault of this program; the node's own stay in its log. */
+function stackOf({ code, cause }: CliError): string | undefined {
+  return code === 'internal' && cause instanceof Error ? redact(cause.stack ?? '') : undefined;
 }
 
 /** Errors that no input may cause; everything else says what went wrong in its message. */
@@ -109,5 +141,5 @@ function usageText(text: string): string {
     .split('\n');
   const suggestion = /^\(Did you mean (.*)\?\)$/s.exec(rest.join(' ').trim())?.[1];
   const fix = suggestion === undefined ? 'see holdfast --help' : `did you mean ${suggestion}?`;
-  return `holdfast: ${redact(first.replace(/\.$/, ''))} — ${fix}\n`;
+  return `${redact(first.replace(/\.$/, ''))} — ${fix}`;
 }

@@ -20,7 +20,7 @@ export function openSession(command: Command, context: CliContext): Session {
   return {
     context,
     client: new ApiClient(api ?? (context.env.HOLDFAST_API || DEFAULT_API), context.fetch),
-    terminal: new Terminal(context),
+    terminal: new Terminal(context, json === true),
     json: json === true,
   };
 }

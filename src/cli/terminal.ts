@@ -15,11 +15,14 @@ const CODES: Readonly<Record<Colour, readonly [number, number]>> = {
 export class Terminal {
   private readonly context: CliContext;
   private readonly colours: boolean;
+  private readonly asJson: boolean;
   readonly unicode: boolean;
 
-  constructor(context: CliContext) {
+  /** `asJson`: what goes to standard error is for programs too. */
+  constructor(context: CliContext, asJson: boolean) {
     const { env } = context;
     this.context = context;
+    this.asJson = asJson;
     // https://no-color.org
     this.colours = context.isTTY && !env.NO_COLOR && env.TERM !== 'dumb';
     this.unicode = /utf-?8/i.test(env.LC_ALL || env.LC_CTYPE || env.LANG || '');
@@ -56,7 +59,7 @@ export class Terminal {
 
   /** Something beside the result, on standard error. */
   note(text: string): void {
-    this.context.stderr.write(`holdfast: ${text}\n`);
+    this.context.stderr.write(this.asJson ? `${JSON.stringify({ note: text })}\n` : `holdfast: ${text}\n`);
   }
 }
 

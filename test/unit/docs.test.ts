@@ -6,6 +6,7 @@ import type { CommandTable } from '../../src/api/resp/command.ts';
 import { COMMANDS } from '../../src/api/resp/command-table.ts';
 import { failureReply } from '../../src/api/resp/errors.ts';
 import { allCommands, type CommandNode, commandTree } from '../../src/cli/command-tree.ts';
+import { EXIT_STATUSES } from '../../src/cli/errors.ts';
 import { buildProgram } from '../../src/cli/program.ts';
 import { CONFIG_KEYS } from '../../src/config/keys.ts';
 import { FAILURE_CODES, type FailureCode, failure } from '../../src/lib/failure.ts';
@@ -121,6 +122,10 @@ describe('the README', () => {
   it('has every command of the Redis protocol', () => {
     const documented = rowsOf('family').flatMap((row) => codeOf(row['commands']));
     expect(documented.sort()).toEqual(redisCommands(COMMANDS).sort());
+  });
+
+  it('has every exit status', () => {
+    expect(rowsOf('exit').map((row) => [Number(row['exit']), plain(row['meaning'])])).toEqual(EXIT_STATUSES);
   });
 
   it('has every event', () => {

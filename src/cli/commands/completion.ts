@@ -20,5 +20,7 @@ export function addCompletionCommand(program: Command, context: CliContext): voi
         'holdfast completion fish > ~/.config/fish/completions/holdfast.fish',
       ),
     )
-    .action(async (shell: keyof typeof SCRIPTS) => new Terminal(context).write(SCRIPTS[shell](commandTree(program))));
+    .action(async (shell: keyof typeof SCRIPTS) =>
+      new Terminal(context, false).write(SCRIPTS[shell](commandTree(program))),
+    );
 }

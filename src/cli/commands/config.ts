@@ -4,7 +4,7 @@ import { CONFIG_KEYS } from '../../config/keys.ts';
 import { problemText } from '../../config/problem.ts';
 import { loadConfigOf } from '../config-input.ts';
 import type { CliContext } from '../context.ts';
-import { CliError, EXIT_FAILED } from '../errors.ts';
+import { CliError } from '../errors.ts';
 import { examples } from '../options.ts';
 import { openSession, type Session } from '../session.ts';
 import { tableText } from '../table.ts';
@@ -29,7 +29,7 @@ async function check(session: Session, file: string | undefined): Promise<void> 
   const result = loadConfigOf(context, { config: file });
   if (!result.ok) {
     if (json) await terminal.json({ valid: false, problems: result.problems });
-    throw new CliError(result.problems.map(problemText), EXIT_FAILED);
+    throw new CliError(result.problems.map(problemText), 'bad-config');
   }
   const lines = describeConfig(result.config, result.sources);
   const { warnings } = result;

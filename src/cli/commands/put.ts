@@ -1,15 +1,16 @@
 import { open } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { concatenate, keyPath } from '../client.ts';
 import type { CliContext } from '../context.ts';
-import { CliError, EXIT_USAGE } from '../errors.ts';
+import { CliError } from '../errors.ts';
 import { contextOption, examples, levelOption, ttlOption } from '../options.ts';
 import { openSession } from '../session.ts';
 import { printWritten } from '../written.ts';
 
 /** What a node accepts at most. */
 const VALUE_BYTES_MAX = 1024 * 1024;
+const TYPE_CHARACTERS_MAX = 256;
 const TEXT = 'text/plain; charset=utf-8';
 const BYTES = 'application/octet-stream';
 
@@ -29,7 +30,9 @@ export function addPutCommand(program: Command, context: CliContext): void {
     .argument('<key>', 'key, 1 to 1024 bytes')
     .argument('[value]', 'value, or - for standard input')
     .option('--file <file>', 'take the value from a file')
-    .option('--type <type>', `content type (default: ${TEXT} for an argument, else ${BYTES})`)
+    .addOption(
+      new Option('--type <type>', `content type (default: ${TEXT} for an argument, else ${BYTES})`).argParser(typeOf),
+    )
     .addOption(ttlOption('delete the value after so many seconds'))
     .addOption(levelOption('have it on disk'))
     .addOption(contextOption('replace what that has seen'))
@@ -56,17 +59,23 @@ export function addPutCommand(program: Command, context: CliContext): void {
     });
 }
 
+/** What a header can carry. */
+function typeOf(text: string): string {
+  if (text.length <= TYPE_CHARACTERS_MAX && /^[\x20-\x7e]+$/.test(text)) return text;
+  throw new InvalidArgumentError(`Use 1 to ${TYPE_CHARACTERS_MAX} printable ASCII characters.`);
+}
+
 async function readValue(
   context: CliContext,
   value: string | undefined,
   file: string | undefined,
 ): Promise<Uint8Array<ArrayBuffer>> {
   if (value !== undefined && file !== undefined) {
-    throw new CliError('a value and --file are both given — leave one out', EXIT_USAGE);
+    throw new CliError('a value and --file are both given — leave one out', 'bad-usage');
   }
   if (file !== undefined) return readFileValue(resolve(context.cwd, file));
   if (value === undefined)
-    throw new CliError('no value is given — name one, - for standard input, or --file', EXIT_USAGE);
+    throw new CliError('no value is given — name one, - for standard input, or --file', 'bad-usage');
   if (value === '-') return collect(context.stdin, 'standard input');
   return new TextEncoder().encode(value);
 }
@@ -82,7 +91,7 @@ async function readFileValue(path: string): Promise<Uint8Array<ArrayBuffer>> {
   } catch (error) {
     if (error instanceof CliError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
-    throw new CliError(`cannot read ${path}: ${reason} — name a file that you can read`, 1, { cause: error });
+    throw new CliError(`cannot read ${path}: ${reason} — name a file that you can read`, 'failed', { cause: error });
   }
 }
 
@@ -92,7 +101,8 @@ async function collect(stream: AsyncIterable<Uint8Array>, what: string): Promise
   for await (const chunk of stream) {
     length += chunk.length;
     if (length > VALUE_BYTES_MAX) {
-      throw new CliError(`${what} has more than ${VALUE_BYTES_MAX} bytes, the most a value may have — split it`);
+      const message = `${what} has more than ${VALUE_BYTES_MAX} bytes, the most a value may have — split it`;
+      throw new CliError(message, { fromApi: 'value-too-large' });
     }
     chunks.push(chunk);
   }

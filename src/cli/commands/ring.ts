@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { memberPath } from '../client.ts';
 import type { CliContext } from '../context.ts';
-import { CliError, EXIT_USAGE } from '../errors.ts';
+import { CliError } from '../errors.ts';
 import { examples } from '../options.ts';
 import { openSession } from '../session.ts';
 import { ONE_RING_MEMBER, RING, type Ring, type RingMember, readShape } from '../shapes.ts';
@@ -84,7 +84,7 @@ interface OwnOption {
 function oneOf<T>(value: T | undefined, { own = false }: OwnOption, what: string): T | null {
   if (own !== (value === undefined)) {
     const wrong = own ? `both a ${what} and --own` : `no ${what} given`;
-    throw new CliError(`${wrong} — name a ${what}, or give --own`, EXIT_USAGE);
+    throw new CliError(`${wrong} — name a ${what}, or give --own`, 'bad-usage');
   }
   return value ?? null;
 }
@@ -99,7 +99,7 @@ function addRemove(ring: Command, context: CliContext): void {
     .action(async (name: string, { yes }: { yes?: boolean }, command: Command) => {
       if (yes !== true) {
         const what = `${printable(name)} would be taken out of the ring for good`;
-        throw new CliError(`${what} — repeat with --yes, or use \`holdfast ring out\` for a time`, EXIT_USAGE);
+        throw new CliError(`${what} — repeat with --yes, or use \`holdfast ring out\` for a time`, 'bad-usage');
       }
       await change(command, context, name, null);
     });

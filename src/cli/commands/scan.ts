@@ -1,10 +1,11 @@
 import { type Command, Option } from 'commander';
 import { z } from 'zod';
-import { bucketPath, problemText } from '../client.ts';
+import { bucketPath } from '../client.ts';
 import type { CliContext } from '../context.ts';
 import { CliError } from '../errors.ts';
 import { itemText } from '../item.ts';
 import { examples, wholeNumber } from '../options.ts';
+import { problemError } from '../problem.ts';
 import { openSession, type Session } from '../session.ts';
 import { ITEM, readShape } from '../shapes.ts';
 
@@ -92,7 +93,8 @@ async function printPage(
     }
   }
   if (end.problem !== undefined) {
-    throw new CliError(`the listing broke off: ${problemText(end.problem) ?? 'the node does not say why'}`);
+    const before = 'the listing broke off: ';
+    throw problemError(end.problem, before) ?? new CliError(`${before}the node does not say why — try again`);
   }
   return { keys, next: end.next, complete: end.complete !== false };
 }

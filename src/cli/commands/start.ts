@@ -4,7 +4,7 @@ import { CONFIG_FILE_VARIABLE, CONFIG_KEYS, type ConfigKey } from '../../config/
 import { problemText } from '../../config/problem.ts';
 import { loadConfigOf } from '../config-input.ts';
 import type { CliContext } from '../context.ts';
-import { CliError, EXIT_USAGE } from '../errors.ts';
+import { CliError } from '../errors.ts';
 import { examples } from '../options.ts';
 import { Terminal } from '../terminal.ts';
 
@@ -28,10 +28,10 @@ export function addStartCommand(program: Command, context: CliContext): void {
         'HOLDFAST_SECRET=… holdfast start --http 0.0.0.0:7480 --resp off',
       )}`,
     )
-    .action(async (options: Record<string, unknown>) => {
+    .action(async (options: Record<string, unknown>, command: Command) => {
       const result = loadConfigOf(context, flagsOf(options));
-      if (!result.ok) throw new CliError(result.problems.map(problemText), EXIT_USAGE);
-      const terminal = new Terminal(context);
+      if (!result.ok) throw new CliError(result.problems.map(problemText), 'bad-config');
+      const terminal = new Terminal(context, command.optsWithGlobals().json === true);
       for (const warning of result.warnings) terminal.note(`warning: ${warning}`);
       await context.startNode(result.config);
     });

@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type HttpApi, startHttpApi } from '../../../src/api/http/server.ts';
+import { HoldfastError } from '../../../src/lib/failure.ts';
+import { SESSION_UNAVAILABLE } from '../../../src/protocol/replication/read-coordinator.ts';
 import { FakeNodeHandle } from '../../support/fake-node-handle.ts';
 import { RecordingLog } from '../../support/recording-log.ts';
 import { type RunOptions, run } from './harness.ts';
@@ -82,7 +84,7 @@ describe('with the HTTP API', () => {
       expect((await cli(['get', 'default', key])).bytes).toEqual(Buffer.from([0, 255, 10]));
       expect((await cli(['scan', 'default', '--prefix', key])).out).toBe(`${key}\n`);
       expect((await cli(['del', 'default', key])).out).toBe('deleted (1/1 replicas)\n');
-      expect(await cli(['get', 'default', key])).toMatchObject({ status: 1, out: '' });
+      expect(await cli(['get', 'default', key])).toMatchObject({ status: 3, out: '' });
     }
   });
 
@@ -93,6 +95,64 @@ describe('with the HTTP API', () => {
     expect((await cli(['put', 'default', 'k', 'v', '--context', '!'])).err).toMatch(/\(bad-context\)\n$/);
     node.ready = false;
     expect(await cli(['put', 'default', 'k', 'v'])).toMatchObject({ status: 1 });
+  });
+
+  it.each([
+    [
+      ['scan', 'nowhere'],
+      3,
+      'bucket-not-found',
+      /there is no bucket "nowhere"; create it with `holdfast bucket create`/,
+    ],
+    [['get', 'nowhere', 'k'], 3, 'bucket-not-found', /`holdfast bucket list`$/],
+    [['watch', 'nowhere'], 3, 'bucket-not-found', /`holdfast bucket create`/],
+    [
+      ['ring', 'in', 'nobody'],
+      3,
+      'member-not-found',
+      /no member nobody; `holdfast ring --json` lists names and peer ids$/,
+    ],
+    [['get', 'default', 'none'], 3, 'not-found', /none/],
+    [['get', 'default', 'k', '--context', '!'], 2, 'bad-context', /leave --context out$/],
+    [['put', 'default', 'x'.repeat(1025), 'v'], 2, 'bad-key', /1024 bytes/],
+    [['bucket', 'create', '-x'], 2, 'bad-usage', /unknown option/],
+    [['bucket', 'create', '.x'], 2, 'bad-bucket', /a bucket name has/],
+    [['put', 'default', 'k', '--file', '/none'], 1, 'failed', /name a file that you can read$/],
+    [['put', 'default', 'k', 'v', '--type', 'ü'], 2, 'bad-usage', /printable ASCII/],
+    [['ring', 'remove', 'other'], 2, 'bad-usage', /--yes/],
+    [['bucket'], 2, 'bad-usage', /no command is given — see holdfast --help/],
+    [['get', 'default'], 2, 'bad-usage', /missing required argument 'key' — see holdfast --help/],
+  ])('%j ends with its status and says what to do on a command line', async (args, status, code, message) => {
+    const plain = await cli(args);
+    expect(plain).toMatchObject({ status, out: '' });
+    expect(plain.err).not.toMatch(/Holdfast-Context|header|Content-Type|\b(GET|PUT|POST) \//);
+    const machine = await cli([...args, '--json']);
+    expect(machine).toMatchObject({ status, out: '' });
+    expect(machine.err.trimEnd()).not.toContain('\n');
+    const error = JSON.parse(machine.err) as { code: string; message: string };
+    expect(Object.keys(error)).toEqual(['code', 'message']);
+    expect(error.code).toBe(code);
+    expect(error.message.replace(/ \([a-z-]+\)$/, '')).toMatch(message);
+  });
+
+  it('a session that cannot be had names the option', async () => {
+    const { context } = JSON.parse((await cli(['put', 'default', 'k', 'v', '--json'])).out) as { context: string };
+    node.before = () => {
+      throw new HoldfastError(SESSION_UNAVAILABLE);
+    };
+    const { status, err } = await cli(['get', 'default', 'k', '--context', context]);
+    expect(status).toBe(1);
+    expect(err).toBe(
+      'holdfast: Session unavailable: no node that can be reached has all that --context has seen; restore the links ' +
+        'between the nodes and try again, or leave --context out (session-unavailable)\n',
+    );
+  });
+
+  it('remarks are JSON too where it is asked for', async () => {
+    await cli(['put', 'default', 'k', 'v']);
+    node.complete = false;
+    const { err } = await cli(['get', 'default', 'k', '--json']);
+    expect(JSON.parse(err)).toEqual({ note: expect.stringContaining('newer writes may be missing') });
   });
 
   it('scan lists values in order, page by page', async () => {

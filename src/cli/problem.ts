@@ -1,0 +1,35 @@
+import { CliError } from './errors.ts';
+import { printable } from './text.ts';
+
+/** What to do on a command line, where the API's own advice is about requests. */
+const FIXES: ReadonlyMap<string, string> = new Map([
+  ['bucket-not-found', 'create it with `holdfast bucket create`, or see `holdfast bucket list`'],
+  ['member-not-found', '`holdfast ring --json` lists names and peer ids'],
+  ['bad-context', 'pass on the context of an answer about this key (--json) as it was printed, or leave --context out'],
+  ['session-unavailable', 'restore the links between the nodes and try again, or leave --context out'],
+  ['shutting-down', 'name another node with --api'],
+  ['route-not-found', "use the node's own version of holdfast"],
+  ['method-not-allowed', "use the node's own version of holdfast"],
+]);
+
+/** The error that a problem details document (RFC 9457) tells of; undefined when it says nothing. `before` begins it. */
+export function problemError(problem: Readonly<Record<string, unknown>>, before = ''): CliError | undefined {
+  const { title, detail, code, stateChanged } = problem;
+  const known = typeof code === 'string' ? printable(code) : '';
+  const parts = [title, adviceFor(known, detail)]
+    .filter((part): part is string => typeof part === 'string' && part !== '')
+    .map(printable);
+  if (parts.length === 0) return undefined;
+  const suffix = known === '' ? '' : ` (${known})`;
+  const effect = stateChanged === 'maybe' ? ' — the write may have taken effect all the same' : '';
+  return new CliError(`${before}${parts.join(': ')}${suffix}${effect}`, known === '' ? 'failed' : { fromApi: known });
+}
+
+/** `<cause>; <fix>`, as the API writes it, with the fix of the command line. */
+function adviceFor(code: string, detail: unknown): unknown {
+  const fix = FIXES.get(code);
+  if (fix === undefined || typeof detail !== 'string') return detail;
+  const end = detail.lastIndexOf('; ');
+  const cause = end < 0 ? detail : detail.slice(0, end);
+  return `${cause.replaceAll('the Holdfast-Context', '--context')}; ${fix}`;
+}
