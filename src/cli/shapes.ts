@@ -37,7 +37,7 @@ export const MEMBERS = z.object({
       rttEstimated: z.boolean().optional(),
       missedProbes: count.optional(),
       errorRate: count.optional(),
-      since: z.string(),
+      since: z.string().nullable(),
       self: z.boolean(),
     }),
   ),

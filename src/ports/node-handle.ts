@@ -77,8 +77,8 @@ export interface MemberView {
   readonly missedProbes: number;
   /** Share of recent requests for data that it refused or answered late, 0 to 1. */
   readonly errorRate: number;
-  /** ISO 8601 time of the last state change. */
-  readonly since: string;
+  /** ISO 8601 time of the last state change that this node saw; null while it saw none since its start, or by no clock. */
+  readonly since: string | null;
   readonly self: boolean;
 }
 

@@ -1,5 +1,6 @@
 import { classOf } from '../lib/bucket-name.ts';
 import { failure, HoldfastError } from '../lib/failure.ts';
+import { isPlausible } from '../lib/hlc.ts';
 import type {
   BucketView,
   LocateView,
@@ -35,7 +36,8 @@ export function memberView(member: Member, self: boolean, estimatedRttMs: number
     rttEstimated: rttMs !== null && member.rttMs === null,
     missedProbes: member.missedProbes,
     errorRate: Math.round(member.errorRate * 1000) / 1000,
-    since: new Date(member.sinceMs).toISOString(),
+    // An entry of the address book that was not heard of yet has no time, nor has what a clock that was never set has seen.
+    since: isPlausible(member.sinceMs) ? new Date(member.sinceMs).toISOString() : null,
     self,
   };
 }

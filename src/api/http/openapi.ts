@@ -194,7 +194,11 @@ export const MEMBERS_SCHEMA = object({
       },
       missedProbes: integer('Unanswered ones of the last 16 probes.'),
       errorRate: { type: 'number', description: 'Share of recent requests for data refused or answered late, 0 to 1.' },
-      since: { type: 'string', format: 'date-time' },
+      since: {
+        ...nullable({ type: 'string', format: 'date-time' }),
+        description:
+          'Last change of state that this node saw; null where it has heard nothing of the member since its own start, or its clock was not set.',
+      },
       self: { type: 'boolean' },
     }),
   },

@@ -16,7 +16,7 @@ Columns:
   RTT      round-trip time, ~ where it is predicted and not measured
   MISSED   unanswered ones of the last 16 probes from this node
   ERRORS   share of recent requests for data that it refused or answered late
-  SINCE    last change of state`;
+  SINCE    last change of state that this node saw; - where it has heard nothing of the member since its own start`;
 const STATE_COLOURS = new Map<string, Colour>([
   ['alive', 'green'],
   ['suspect', 'yellow'],
@@ -47,7 +47,7 @@ export function addMembersCommand(program: Command, context: CliContext): void {
           member.isHere ? rttText(member) : '-',
           member.isHere && !member.self ? missedText(member.missedProbes) : '-',
           member.isHere && !member.self ? shareText(member.errorRate) : '-',
-          agoText(member.since, context.now()),
+          member.since === null ? '-' : agoText(member.since, context.now()),
           printable(member.addresses[0] ?? '-').replace(/\/p2p\/.*$/, ''),
         ]);
       return terminal.line(tableText(terminal, HEAD, rows, ['SCORE', 'RTT', 'MISSED', 'ERRORS']));

@@ -169,6 +169,12 @@ describe('members', () => {
     `);
   });
 
+  it('has no time for a member that nothing was heard of since the start', async () => {
+    const [gone] = MEMBERS.members;
+    const { out } = await show(['members'], { members: [{ ...gone, since: null }] });
+    expect(out.split('\n')[1]?.trim().split(/ +/)).toEqual(['edge-2', 'dead', ...Array<string>(8).fill('-')]);
+  });
+
   it('keeps columns aligned when coloured', async () => {
     const { out } = await show(['members'], MEMBERS, { isTTY: true });
     const plain = out.replace(/\u001b\[\d+m/g, '').replace(/ +$/gm, '');

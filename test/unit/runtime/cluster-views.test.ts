@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import type { Member } from '../../../src/protocol/membership/member.ts';
+import { MemberTable } from '../../../src/protocol/membership/member-table.ts';
 import type { Node } from '../../../src/protocol/node/node.ts';
-import { findRingMember } from '../../../src/runtime/cluster-views.ts';
+import { findRingMember, memberView } from '../../../src/runtime/cluster-views.ts';
+import { profileOf } from '../../support/membership-network.ts';
 
 /** A node's view of a ring with members of these names and places. */
 function viewOf(members: readonly (readonly [id: string, name: string, place: string])[]): Node {
@@ -10,6 +13,18 @@ function viewOf(members: readonly (readonly [id: string, name: string, place: st
     member: (id: string) => ({ profile: { name: members.find(([each]) => each === id)?.[1] } }),
   } as unknown as Node;
 }
+
+describe('a member', () => {
+  const [known] = new MemberTable('self', [{ id: 'a', profile: profileOf('a') }]).all();
+  const member = known?.member as Member;
+
+  it('has no time of its last change before one was seen, nor by a clock that was never set', () => {
+    expect(memberView(member, false, null).since).toBeNull();
+    expect(memberView({ ...member, sinceMs: 300_000 }, false, null).since).toBeNull();
+    const sinceMs = Date.parse('2026-03-01T12:00:00Z');
+    expect(memberView({ ...member, sinceMs }, false, null).since).toBe('2026-03-01T12:00:00.000Z');
+  });
+});
 
 describe('a member of the ring by its name', () => {
   it('is the one that is there, not what it was before its disk was replaced', () => {
