@@ -45,6 +45,7 @@ export const MEMBERS = z.object({
 
 const RING_MEMBER = z.object({
   name: z.string(),
+  state: z.string().nullable().optional(),
   in: z.boolean(),
   place: z.string().optional(),
   weight: count,

@@ -85,6 +85,8 @@ export interface MemberView {
 export interface RingMemberView {
   readonly name: string;
   readonly peerId: string;
+  /** As the membership sees it; null where this node knows the member from the ring alone. */
+  readonly state: MemberState | null;
   /** Owns shards. */
   readonly in: boolean;
   /** What operators have decided; `removed` is out for good. */

@@ -61,6 +61,7 @@ function ringMemberViews(node: Node): RingMemberView[] {
   return node.ringPlaces.map(({ id, in: isIn, place, weight, zone }) => ({
     name: nameOf(node, id),
     peerId: id,
+    state: node.member(id)?.state ?? null,
     in: isIn,
     place,
     weight,

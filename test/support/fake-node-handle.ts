@@ -78,8 +78,8 @@ export class FakeNodeHandle implements NodeHandle {
   /** What operators asked for. */
   readonly ringChanges: { readonly peerId: string; readonly change: RingChange; readonly by: string }[] = [];
   private readonly ringMembers: RingMemberView[] = [
-    { name: 'fake', peerId: 'peer-fake', in: true, place: 'in', weight: 1, zone: 'zone-1', shards: 1 },
-    { name: 'other', peerId: 'peer-other', in: true, place: 'in', weight: 1, zone: 'zone-2', shards: 1 },
+    { name: 'fake', peerId: 'peer-fake', state: 'alive', in: true, place: 'in', weight: 1, zone: 'zone-1', shards: 1 },
+    { name: 'other', peerId: 'peer-other', state: 'dead', in: true, place: 'in', weight: 1, zone: 'zone-2', shards: 1 },
   ];
   /** Stays at this node: there are no others. */
   readonly pubSub = new GossipPubSub(new MemoryNetwork().create('secret'), new ManualClock(), new RecordingLog());

@@ -207,6 +207,12 @@ export const MEMBERS_SCHEMA = object({
 export const RING_MEMBER_SCHEMA = object({
   name: { type: 'string' },
   peerId: { type: 'string' },
+  state: {
+    type: ['string', 'null'],
+    enum: ['alive', 'suspect', 'dead', 'left', null],
+    description:
+      'As this node sees it; null where it knows the member from the ring alone. Says nothing about its place.',
+  },
   in: { type: 'boolean', description: 'It owns shards.' },
   place: {
     type: 'string',

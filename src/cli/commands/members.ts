@@ -1,10 +1,11 @@
 import type { Command } from 'commander';
 import type { CliContext } from '../context.ts';
+import { memberStateText } from '../member-state.ts';
 import { examples } from '../options.ts';
 import { openSession } from '../session.ts';
 import { MEMBERS, readShape } from '../shapes.ts';
 import { tableText } from '../table.ts';
-import type { Colour, Terminal } from '../terminal.ts';
+import type { Terminal } from '../terminal.ts';
 import { agoText, printable } from '../text.ts';
 
 const HEAD = ['NAME', 'STATE', 'HEALTH', 'ZONE', 'SCORE', 'RTT', 'MISSED', 'ERRORS', 'SINCE', 'ADDRESS'];
@@ -17,13 +18,6 @@ Columns:
   MISSED   unanswered ones of the last 16 probes from this node
   ERRORS   share of recent requests for data that it refused or answered late
   SINCE    last change of state that this node saw; - where it has heard nothing of the member since its own start`;
-const STATE_COLOURS = new Map<string, Colour>([
-  ['alive', 'green'],
-  ['suspect', 'yellow'],
-  ['dead', 'red'],
-  ['left', 'dim'],
-]);
-
 export function addMembersCommand(program: Command, context: CliContext): void {
   program
     .command('members')
@@ -40,7 +34,7 @@ export function addMembersCommand(program: Command, context: CliContext): void {
         .map((member) => ({ ...member, isHere: member.state === 'alive' || member.state === 'suspect' }))
         .map((member) => [
           `${printable(member.name)}${member.self ? '*' : ''}`,
-          colourOf(terminal, member.state),
+          memberStateText(terminal, member.state),
           healthOf(terminal, member),
           printable(member.zone) || '-',
           member.isHere ? member.score.toFixed(2) : '-',
@@ -52,11 +46,6 @@ export function addMembersCommand(program: Command, context: CliContext): void {
         ]);
       return terminal.line(tableText(terminal, HEAD, rows, ['SCORE', 'RTT', 'MISSED', 'ERRORS']));
     });
-}
-
-function colourOf(terminal: Terminal, state: string): string {
-  const colour = STATE_COLOURS.get(state);
-  return colour === undefined ? printable(state) : terminal.colour(colour, state);
 }
 
 function compare(a: string, b: string): number {

@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { memberPath } from '../client.ts';
 import type { CliContext } from '../context.ts';
 import { CliError } from '../errors.ts';
+import { memberStateText } from '../member-state.ts';
 import { examples } from '../options.ts';
 import { openSession } from '../session.ts';
 import { ONE_RING_MEMBER, RING, type Ring, type RingMember, readShape } from '../shapes.ts';
@@ -10,7 +11,13 @@ import type { Terminal } from '../terminal.ts';
 import { plural, printable } from '../text.ts';
 
 const PATH = '/v1/ring';
-const HEAD = ['NAME', 'ZONE', 'RING', 'WEIGHT', 'SHARDS', 'OF FAIR SHARE', ''];
+const HEAD = ['NAME', 'STATE', 'ZONE', 'RING', 'WEIGHT', 'SHARDS', 'OF FAIR SHARE', ''];
+const COLUMNS = `
+Columns:
+  STATE          as this node sees it: alive, suspect, dead or left; moves no data
+  ZONE, WEIGHT   what counts: an operator's word (holdfast ring zone, weight), else the member's own
+  RING           in: owns data; out: owns none; an operator decides
+  SHARDS         shards that it owns, and how many that is of its share by weight`;
 const BAR_CHARACTERS = 24;
 const OWN = 'go back to what the member itself is configured with';
 
@@ -28,6 +35,7 @@ function addShow(ring: Command, context: CliContext): void {
   ring
     .command('show', { isDefault: true })
     .description('show how the shards are spread over the members')
+    .addHelpText('after', COLUMNS)
     .addHelpText('after', examples('holdfast ring', 'holdfast ring --json | jq .epoch'))
     .action(async (_options, command: Command) => {
       const { client, terminal, json } = openSession(command, context);
@@ -158,6 +166,7 @@ function ringText(terminal: Terminal, ring: Ring): string {
       const place = placeOf(member);
       return [
         printable(member.name),
+        memberStateText(terminal, member.state),
         printable(member.zone) || '-',
         place === 'in' ? 'in' : terminal.colour('dim', printable(place)),
         String(member.weight),

@@ -82,9 +82,9 @@ const RING = {
   shards: 256,
   replicas: 3,
   members: [
-    { name: 'b', peerId: 'B', in: true, weight: 2, zone: 'south', shards: 380 },
-    { name: 'a', peerId: 'A', in: true, weight: 1, zone: 'north', shards: 190 },
-    { name: 'c', peerId: 'C', in: true, weight: 1, zone: '', shards: 198 },
+    { name: 'b', peerId: 'B', state: 'dead', in: true, weight: 2, zone: 'south', shards: 380 },
+    { name: 'a', peerId: 'A', state: 'alive', in: true, weight: 1, zone: 'north', shards: 190 },
+    { name: 'c', peerId: 'C', state: null, in: true, weight: 1, zone: '', shards: 198 },
     { name: 'd', peerId: 'D', in: false, place: 'out', weight: 1, zone: '', shards: 0 },
     { name: 'e', peerId: 'E', in: false, place: 'removed', weight: 1, zone: '', shards: 0 },
   ],
@@ -196,11 +196,11 @@ describe('ring', () => {
     expect(out).toMatchInlineSnapshot(`
       "epoch 4, 256 shards, 3 replicas, 1 shard moving at this node, 40 done
 
-      NAME  ZONE   RING  WEIGHT  SHARDS  OF FAIR SHARE
-      a     north  in         1     190           99 %  ████████████
-      b     south  in         2     380           99 %  ████████████████████████
-      c     -      in         1     198          103 %  █████████████
-      d     -      out        1       0              -
+      NAME  STATE  ZONE   RING  WEIGHT  SHARDS  OF FAIR SHARE
+      a     alive  north  in         1     190           99 %  ████████████
+      b     dead   south  in         2     380           99 %  ████████████████████████
+      c     -      -      in         1     198          103 %  █████████████
+      d     -      -      out        1       0              -
 
       1 member removed for good (--json lists all)
       "

@@ -82,7 +82,16 @@ function stateOfOutage(nodes = 5): DemoState {
     epoch: 5,
     shards: 256,
     replicas: 3,
-    members: names.map((name) => ({ name, peerId: name, in: true, place: 'in', weight: 1, zone: '', shards: 150 })),
+    members: names.map((name) => ({
+      name,
+      peerId: name,
+      state: 'alive',
+      in: true,
+      place: 'in',
+      weight: 1,
+      zone: '',
+      shards: 150,
+    })),
     changing: null,
     placements: [],
   };

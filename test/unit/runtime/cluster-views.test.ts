@@ -10,7 +10,7 @@ function viewOf(members: readonly (readonly [id: string, name: string, place: st
   return {
     ringPlaces: members.map(([id, , place]) => ({ id, in: place === 'in', place, weight: 1, zone: '' })),
     ring: { shardsOf: () => [] },
-    member: (id: string) => ({ profile: { name: members.find(([each]) => each === id)?.[1] } }),
+    member: (id: string) => ({ state: 'alive', profile: { name: members.find(([each]) => each === id)?.[1] } }),
   } as unknown as Node;
 }
 
@@ -34,6 +34,7 @@ describe('a member of the ring by its name', () => {
     ]);
     expect(findRingMember(view, 'gateway').peerId).toBe('new');
     expect(findRingMember(view, 'old').place).toBe('removed');
+    expect(findRingMember(view, 'new').state).toBe('alive');
   });
 
   it('may also be one that is removed', () => {
