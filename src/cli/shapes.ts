@@ -31,6 +31,7 @@ export const MEMBERS = z.object({
       state: z.string(),
       health: z.string(),
       zone: z.string(),
+      ownZone: z.string().optional(),
       addresses: z.array(z.string()),
       score: count,
       rttMs: count.nullable(),

@@ -66,7 +66,10 @@ export interface MemberView {
   readonly state: MemberState;
   readonly health: 'healthy' | 'degraded';
   readonly incarnation: number;
+  /** The one that counts for placement: what an operator has set, else the member's own. */
   readonly zone: string;
+  /** What the member itself is configured with. */
+  readonly ownZone: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly addresses: readonly string[];
   readonly score: number;

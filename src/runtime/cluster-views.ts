@@ -19,7 +19,24 @@ import { shardNumberOf } from '../protocol/ring/shard.ts';
 
 /** The cluster's parts as interfaces show them. */
 
-export function memberView(member: Member, self: boolean, estimatedRttMs: number | null): MemberView {
+/** All members in the order of the membership. */
+export function memberViews(node: Node, self: NodeId): MemberView[] {
+  const zones = new Map(node.ringPlaces.map(({ id, zone }) => [id, zone]));
+  return node.members().map((member) => {
+    const { id, profile } = member;
+    const zone = zones.get(id) ?? profile.zone;
+    return memberView(member, { self: id === self, estimatedRttMs: node.estimatedRttMs(id), zone });
+  });
+}
+
+interface MemberAbout {
+  readonly self: boolean;
+  readonly estimatedRttMs: number | null;
+  /** The one that counts for placement. */
+  readonly zone: string;
+}
+
+function memberView(member: Member, { self, estimatedRttMs, zone }: MemberAbout): MemberView {
   const { profile } = member;
   const rttMs = self ? null : (member.rttMs ?? estimatedRttMs);
   return {
@@ -28,7 +45,8 @@ export function memberView(member: Member, self: boolean, estimatedRttMs: number
     state: member.state,
     health: member.health,
     incarnation: member.incarnation,
-    zone: profile.zone,
+    zone,
+    ownZone: profile.zone,
     labels: profile.labels,
     addresses: profile.addresses,
     score: Math.round(profile.score * 1000) / 1000,

@@ -28,7 +28,7 @@ import type { ClientReply, ClientRequest, ReplyOf } from '../protocol/replicatio
 import { WIRE_VERSION } from '../wire/message.ts';
 import { ChangeLog } from './change-log.ts';
 import { claimAuthority } from './claim-authority.ts';
-import { bucketView, clockView, findRingMember, locateView, memberView, nameOf, ringView } from './cluster-views.ts';
+import { bucketView, clockView, findRingMember, locateView, memberViews, nameOf, ringView } from './cluster-views.ts';
 import { DiskCare } from './disk-care.ts';
 import { Driver } from './driver.ts';
 import { EventLog } from './event-log.ts';
@@ -296,10 +296,7 @@ export class LocalNode implements NodeHandle {
   }
 
   members(): readonly MemberView[] {
-    const { self } = this.options.transport;
-    return this.node
-      .members()
-      .map((member) => memberView(member, member.id === self, this.node.estimatedRttMs(member.id)));
+    return memberViews(this.node, this.options.transport.self);
   }
 
   ring(): RingView {

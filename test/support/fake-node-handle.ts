@@ -161,6 +161,7 @@ export class FakeNodeHandle implements NodeHandle {
         health: 'healthy',
         incarnation: 1,
         zone: 'zone-1',
+        ownZone: 'zone-1',
         labels: {},
         addresses: ['/ip4/127.0.0.1/tcp/7400'],
         score: 1,

@@ -13,6 +13,7 @@ const COLUMNS = `
 Columns:
   STATE    alive; suspect: being checked; dead: held gone, tried again for ever; left: said goodbye
   HEALTH   degraded: alive, but misses probes, answers late or fails requests
+  ZONE     the one that counts: set with holdfast ring zone (in brackets what it is configured with), else its own
   SCORE    free processor, memory and storage, 0 to 1
   RTT      round-trip time, ~ where it is predicted and not measured
   MISSED   unanswered ones of the last 16 probes from this node
@@ -36,7 +37,7 @@ export function addMembersCommand(program: Command, context: CliContext): void {
           `${printable(member.name)}${member.self ? '*' : ''}`,
           memberStateText(terminal, member.state),
           healthOf(terminal, member),
-          printable(member.zone) || '-',
+          zoneText(member),
           member.isHere ? member.score.toFixed(2) : '-',
           member.isHere ? rttText(member) : '-',
           member.isHere && !member.self ? missedText(member.missedProbes) : '-',
@@ -46,6 +47,11 @@ export function addMembersCommand(program: Command, context: CliContext): void {
         ]);
       return terminal.line(tableText(terminal, HEAD, rows, ['SCORE', 'RTT', 'MISSED', 'ERRORS']));
     });
+}
+
+function zoneText({ zone, ownZone = zone }: { readonly zone: string; readonly ownZone?: string | undefined }): string {
+  const own = ownZone === zone ? '' : ` (own: ${printable(ownZone) || '-'})`;
+  return `${printable(zone) || '-'}${own}`;
 }
 
 function compare(a: string, b: string): number {

@@ -169,6 +169,24 @@ describe('members', () => {
     `);
   });
 
+  it('names the zone that counts, and its own where an operator has set another', async () => {
+    const [first] = MEMBERS.members;
+    const zones = [
+      ['hall-2', 'hall-1'],
+      ['', 'hall-1'],
+      ['hall-1', ''],
+      ['hall-1', 'hall-1'],
+    ];
+    const members = zones.map(([zone, ownZone], i) => ({ ...first, name: `n${i}`, zone, ownZone }));
+    const rows = (await show(['members'], { members })).out.split('\n').slice(1, -1);
+    expect(rows.map((row) => row.split(/ {2,}/)[3])).toEqual([
+      'hall-2 (own: hall-1)',
+      '- (own: hall-1)',
+      'hall-1 (own: -)',
+      'hall-1',
+    ]);
+  });
+
   it('has no time for a member that nothing was heard of since the start', async () => {
     const [gone] = MEMBERS.members;
     const { out } = await show(['members'], { members: [{ ...gone, since: null }] });

@@ -25,6 +25,7 @@ function member(name: string, state: MemberView['state']): MemberView {
     health: 'healthy',
     incarnation: 3,
     zone: '',
+    ownZone: '',
     labels: {},
     addresses: [],
     score: 0.5,

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import type { MemberView } from '../../../src/ports/node-handle.ts';
 import type { Member } from '../../../src/protocol/membership/member.ts';
 import { MemberTable } from '../../../src/protocol/membership/member-table.ts';
 import type { Node } from '../../../src/protocol/node/node.ts';
-import { findRingMember, memberView } from '../../../src/runtime/cluster-views.ts';
+import { findRingMember, memberViews } from '../../../src/runtime/cluster-views.ts';
 import { profileOf } from '../../support/membership-network.ts';
 
 /** A node's view of a ring with members of these names and places. */
@@ -15,14 +16,25 @@ function viewOf(members: readonly (readonly [id: string, name: string, place: st
 }
 
 describe('a member', () => {
-  const [known] = new MemberTable('self', [{ id: 'a', profile: profileOf('a') }]).all();
+  const [known] = new MemberTable('self', [{ id: 'a', profile: { ...profileOf('a'), zone: 'hall-1' } }]).all();
   const member = known?.member as Member;
 
+  function shown(change: Partial<Member> = {}, ringPlaces: readonly object[] = []): MemberView | undefined {
+    const members = (): Member[] => [{ ...member, ...change }];
+    const node = { members, ringPlaces, estimatedRttMs: () => null } as unknown as Node;
+    return memberViews(node, 'self')[0];
+  }
+
   it('has no time of its last change before one was seen, nor by a clock that was never set', () => {
-    expect(memberView(member, false, null).since).toBeNull();
-    expect(memberView({ ...member, sinceMs: 300_000 }, false, null).since).toBeNull();
-    const sinceMs = Date.parse('2026-03-01T12:00:00Z');
-    expect(memberView({ ...member, sinceMs }, false, null).since).toBe('2026-03-01T12:00:00.000Z');
+    expect(shown()?.since).toBeNull();
+    expect(shown({ sinceMs: 300_000 })?.since).toBeNull();
+    expect(shown({ sinceMs: Date.parse('2026-03-01T12:00:00Z') })?.since).toBe('2026-03-01T12:00:00.000Z');
+  });
+
+  it('is in the zone that counts for placement, beside its own', () => {
+    expect(shown()).toMatchObject({ zone: 'hall-1', ownZone: 'hall-1' });
+    expect(shown({}, [{ id: 'a', zone: 'hall-2' }])).toMatchObject({ zone: 'hall-2', ownZone: 'hall-1' });
+    expect(shown({}, [{ id: 'b', zone: 'hall-2' }])).toMatchObject({ zone: 'hall-1', ownZone: 'hall-1' });
   });
 });
 
