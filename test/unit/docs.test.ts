@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import packageJson from '../../package.json' with { type: 'json' };
+import { BATCH_CHECKED_BYTES_MAX, BATCH_OPERATIONS_MAX, TTL_SECONDS_MAX } from '../../src/api/http/limits.ts';
 import type { CommandTable } from '../../src/api/resp/command.ts';
 import { COMMANDS } from '../../src/api/resp/command-table.ts';
 import { failureReply } from '../../src/api/resp/errors.ts';
@@ -122,6 +123,13 @@ describe('the README', () => {
   it('has every command of the Redis protocol', () => {
     const documented = rowsOf('family').flatMap((row) => codeOf(row['commands']));
     expect(documented.sort()).toEqual(redisCommands(COMMANDS).sort());
+  });
+
+  it('has the limits of the API', () => {
+    const limits = Object.fromEntries(rowsOf('what').map((row) => [row['what'], row['limit']]));
+    expect(limits['time to live']).toContain(`1 to ${TTL_SECONDS_MAX.toLocaleString('en')} s`);
+    expect(limits['operations in a batch']).toBe(BATCH_OPERATIONS_MAX.toLocaleString('en'));
+    expect(readme).toContain(`\`Content-Length\` is ${BATCH_CHECKED_BYTES_MAX / 1024 / 1024} MiB or less`);
   });
 
   it('has every exit status', () => {
