@@ -35,6 +35,7 @@ import { EventLog } from './event-log.ts';
 import { GossipPubSub } from './gossip-pub-sub.ts';
 import { type MetricsSnapshot, nodeMetrics } from './node-metrics.ts';
 import type { NodeState } from './node-state.ts';
+import { ReplicaCounts, replicasCapability } from './replica-counts.ts';
 import { ringEventData } from './ring-events.ts';
 import { SpaceGuard } from './space-guard.ts';
 import { TransferProgress } from './transfer-progress.ts';
@@ -84,6 +85,7 @@ export class LocalNode implements NodeHandle {
   private readonly ringRequests = new Map<number, Waiter<RingOutcome>>();
   private readonly progress = new TransferProgress();
   private readonly degraded = new Set<NodeId>();
+  private readonly replicaCounts: ReplicaCounts;
   private readonly refusals = new Map<string, number>();
   private readonly startedMs: number;
   private phase: 'starting' | 'serving' | 'stopping' = 'starting';
@@ -99,6 +101,7 @@ export class LocalNode implements NodeHandle {
     const { tuning } = config;
     this.startedMs = clock.now().monoMs;
     this.events = new EventLog(run);
+    this.replicaCounts = new ReplicaCounts(tuning.replicas);
     this.pubSub = new GossipPubSub(transport, clock, log);
     this.changes = this.newChangeLog();
     this.node = this.newNode(options);
@@ -412,7 +415,7 @@ export class LocalNode implements NodeHandle {
       name: config.name,
       zone: config.zone,
       labels: config.labels,
-      capabilities: [],
+      capabilities: [replicasCapability(config.tuning.replicas)],
       addresses: [],
       versionMin: WIRE_VERSION,
       versionMax: WIRE_VERSION,
@@ -462,6 +465,7 @@ export class LocalNode implements NodeHandle {
         const { member, previous } = event;
         const { name, bootEpoch } = member.profile;
         this.recordHealth(member);
+        this.recordReplicas(member);
         if (member.state === previous) return;
         this.appendEvent(`member-${member.state}`, {
           name,
@@ -513,6 +517,18 @@ export class LocalNode implements NodeHandle {
           'this node was removed from the ring: it hands over the data it holds, and can then be stopped for good',
         );
     }
+  }
+
+  private recordReplicas(member: Member): void {
+    const other = this.replicaCounts.differenceOf(member);
+    if (other === null) return;
+    const own = this.options.config.tuning.replicas;
+    const data = { name: member.profile.name, peerId: member.id, own, other };
+    this.options.log.warn(
+      `tuning.replicas is ${own} here and ${other} at ${data.name}: each node goes by its own number, so that shards between them stay incomplete, and requests at level all fail; set the same on all nodes, and restart those that differ`,
+      { peerId: member.id, own, other },
+    );
+    this.appendEvent('replicas-differ', data);
   }
 
   private recordHealth(member: Member): void {

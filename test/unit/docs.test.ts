@@ -215,6 +215,7 @@ type EventName =
   | `member-${MemberState}`
   | 'member-degraded'
   | 'member-healthy'
+  | 'replicas-differ'
   | 'record-corrupt'
   | 'scrub-finished'
   | 'disk-full'
@@ -228,6 +229,7 @@ const EVENTS: Readonly<Record<EventName, true>> = {
   'member-left': true,
   'member-degraded': true,
   'member-healthy': true,
+  'replicas-differ': true,
   'ring-changed': true,
   'bucket-created': true,
   'bucket-conflict': true,
