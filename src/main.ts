@@ -2,23 +2,28 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, writeFileSync } from 'node:fs';
-import { mkdir, open, readFile, rm } from 'node:fs/promises';
+import { open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import packageJson from '../package.json' with { type: 'json' };
+import { makeDataDirectory } from './adapters/level/data-directory.ts';
 import { openLevelStorage } from './adapters/level/level-storage.ts';
+import { listenError } from './adapters/libp2p/host.ts';
 import { loadIdentity } from './adapters/libp2p/identity.ts';
 import { createSigner } from './adapters/libp2p/signer.ts';
 import { createLibp2pTransport } from './adapters/libp2p/transport.ts';
 import { prometheusRenderer } from './adapters/prometheus/metrics-renderer.ts';
 import { systemClock } from './adapters/system/clock.ts';
 import { createLog } from './adapters/system/log.ts';
+import { tryListen } from './adapters/system/port.ts';
 import { systemSampler } from './adapters/system/resource-sampler.ts';
 import { endpointText } from './api/endpoint.ts';
 import { startHttpApi } from './api/http/server.ts';
+import { listenErrorOf } from './api/listen-error.ts';
 import { startRespServer } from './api/resp/server.ts';
 import { processContext } from './cli/context.ts';
 import { runCli } from './cli/program.ts';
+import { listenEndpoint } from './config/address.ts';
 import type { NodeConfig } from './config/node-config.ts';
 import { Secret } from './config/secret.ts';
 import type { Log } from './ports/log.ts';
@@ -54,12 +59,9 @@ async function compose(
   closers: (() => Promise<void>)[],
   fail: (error: unknown) => void,
 ): Promise<void> {
-  await mkdir(config.dataDir, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(
-      `the data directory cannot be used (${reason}); name a folder that this user may write with --data-dir`,
-    );
-  });
+  // A used port must not leave a directory behind that no node has ever run on.
+  if (!existsSync(config.dataDir)) await checkPorts(config);
+  await makeDataDirectory(config.dataDir);
   const { storage, damage } = await openStore(config, log);
   closers.push(() => storage.close());
   const secret = await clusterSecret(config, log);
@@ -121,6 +123,23 @@ async function compose(
     clusterId,
     http: endpointText(http.address, http.port),
   });
+}
+
+/** Throws what opening the listeners would throw. */
+async function checkPorts({ http, resp, listen }: NodeConfig): Promise<void> {
+  const check = (host: string, port: number, explain: (error: unknown) => unknown): Promise<void> =>
+    tryListen(host, port).catch((error: unknown) => {
+      throw explain(error);
+    });
+  await check(http.host, http.port, (error) => listenErrorOf(error, 'HTTP API', '--http', http.host, http.port));
+  if (resp !== null) {
+    const { host, port } = resp;
+    await check(host, port, (error) => listenErrorOf(error, 'Redis listener', '--resp', host, port));
+  }
+  for (const address of listen) {
+    const endpoint = listenEndpoint(address);
+    if (endpoint !== undefined) await check(endpoint.host, endpoint.port, (error) => listenError(error, [address]));
+  }
 }
 
 async function openState(

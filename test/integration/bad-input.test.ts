@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { encodeFrame } from '../../src/adapters/libp2p/frame-reader.ts';
@@ -235,6 +235,7 @@ describe('a node among bad input', () => {
         expect({ lines, rest: stdout + stderr }).toMatchObject({ lines: [expect.stringMatching(`--${option}`)] });
         expect(stderr).not.toContain('    at ');
         expect(exit).toBe(1);
+        expect(existsSync(stranger.node(1).dataDir)).toBe(false);
       } finally {
         await stranger.close();
       }

@@ -91,7 +91,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
 }
 
 /** Turns libp2p's failure to listen into an error that names the address and the fix. */
-export function listenError(cause: unknown, listen: readonly Multiaddr[]): TransportError {
+export function listenError(cause: unknown, listen: readonly { toString(): string }[]): TransportError {
   const text = cause instanceof Error ? cause.message : String(cause);
   const addresses = listen.map((address) => address.toString()).join(', ');
   const inUse = /EADDRINUSE[^\n]*?address already in use ([^\s]+)/.exec(text);
