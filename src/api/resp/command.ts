@@ -34,6 +34,8 @@ export interface RespStats {
   rejectedConnections: number;
   commands: number;
   slowClients: number;
+  /** Reads and listings that asked too few owners: newer writes may be missing. No reply of Redis can say so. */
+  incompleteReads: number;
 }
 
 /** What all connections of a listener share. */

@@ -34,7 +34,9 @@ export class Connection {
 
   constructor(socket: Socket, shared: SharedServices, session: Session, handleClosed: (self: Connection) => void) {
     this.socket = socket;
-    const services = { ...shared, keyspace: new Keyspace(shared.node, session.writes) };
+    const { node, stats } = shared;
+    const keyspace = new Keyspace(node, session.writes, () => void stats.incompleteReads++);
+    const services = { ...shared, keyspace };
     this.services = services;
     this.session = session;
     this.pipeline = new Pipeline(services, session, this.writer, () => this.scheduleTurn());

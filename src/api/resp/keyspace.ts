@@ -22,14 +22,20 @@ export class Keyspace {
   private readonly node: NodeHandle;
   private readonly writes: WriteLog;
 
-  /** `writes` is told of every write. */
-  constructor(node: NodeHandle, writes: WriteLog) {
+  private readonly onIncomplete: () => void;
+
+  /** `writes` is told of every write; `onIncomplete` is called for every answer that is not complete. */
+  constructor(node: NodeHandle, writes: WriteLog, onIncomplete: () => void) {
     this.node = node;
     this.writes = writes;
+    this.onIncomplete = onIncomplete;
   }
 
   async read(key: string): Promise<Entries> {
-    return (await this.node.request({ type: 'get', bucket: BUCKET, key, level: 'quorum', session: null })).entries;
+    const request = { type: 'get', bucket: BUCKET, key, level: 'quorum', session: null } as const;
+    const { entries, complete } = await this.node.request(request);
+    if (!complete) this.onIncomplete();
+    return entries;
   }
 
   async mutate(key: string, mutation: Mutation): Promise<MutateReply> {
@@ -50,8 +56,11 @@ export class Keyspace {
   }
 
   /** One page of keys in byte order. */
-  list(prefix: string, after: string, limit: number): Promise<ListReply> {
-    return this.node.request({ type: 'list', bucket: BUCKET, prefix, after, limit, values: false, snapshot: false });
+  async list(prefix: string, after: string, limit: number): Promise<ListReply> {
+    const request = { type: 'list', bucket: BUCKET, prefix, after, limit, values: false, snapshot: false } as const;
+    const page = await this.node.request(request);
+    if (!page.complete) this.onIncomplete();
+    return page;
   }
 }
 

@@ -71,7 +71,7 @@ class RespListener implements RespServer {
       log: options.log,
       version: options.version,
       table: COMMANDS,
-      stats: { connections: 0, rejectedConnections: 0, commands: 0, slowClients: 0 },
+      stats: { connections: 0, rejectedConnections: 0, commands: 0, slowClients: 0, incompleteReads: 0 },
       startedAtMs: performance.now(),
       port: () => this.port,
       *sessions() {

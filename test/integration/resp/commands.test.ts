@@ -216,6 +216,24 @@ describe('what clients and tools ask for', () => {
     expect(two).toMatch(/^# Stats\r\n[^#]*\r\n\r\n# Replication\r\nrole:master\r\nconnected_slaves:0\r\n$/);
   });
 
+  test('INFO says of an island that it is one, and counts the answers that may lack newer writes', async () => {
+    await using fixture = await RespFixture.start();
+    const { client, node } = fixture;
+    const field = async (name: string): Promise<string | undefined> =>
+      new RegExp(`\r\n${name}:(.*)\r\n`).exec((await client.call('INFO', 'holdfast')) as string)?.[1];
+    await client.call('SET', 'k', 'v');
+    await client.call('GET', 'k');
+    expect([await field('service_level'), await field('incomplete_reads')]).toEqual(['connected', '0']);
+    node.complete = false;
+    expect(await client.call('GET', 'k')).toBe('v');
+    expect(await client.call('MGET', 'k', 'none')).toEqual(['v', null]);
+    expect(await client.call('KEYS', '*')).toEqual(['k']);
+    expect(await field('incomplete_reads')).toBe('4');
+    node.complete = true;
+    await client.call('GET', 'k');
+    expect(await field('incomplete_reads')).toBe('4');
+  });
+
   test('COMMAND lists every command once, with documentation', async () => {
     await using fixture = await RespFixture.start();
     const { client } = fixture;

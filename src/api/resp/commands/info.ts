@@ -101,12 +101,13 @@ function cpuFields(): Fields {
   ];
 }
 
-async function holdfastFields({ node }: RespServices): Promise<Fields> {
+async function holdfastFields({ node, stats }: RespServices): Promise<Fields> {
   const status = await node.status();
   return [
     ['node_name', status.name],
     ['peer_id', status.peerId],
     ['service_level', status.level],
+    ['incomplete_reads', stats.incompleteReads],
     ['ring_epoch', status.ringEpoch],
     ...Object.entries(status.members).map(([state, count]): [string, number] => [`members_${state}`, count]),
   ];
