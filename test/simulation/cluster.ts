@@ -11,7 +11,7 @@ import { testClaims } from '../support/test-claims.ts';
 import { CommitQueue } from './commit-queue.ts';
 import { addressOf, Network } from './network.ts';
 import { NodeClock } from './node-clock.ts';
-import type { SimObserver } from './observer.ts';
+import { Observers, type SimObserver } from './observer.ts';
 import type { Running, SimNode } from './sim-node.ts';
 import { VirtualClock } from './virtual-clock.ts';
 import { VirtualDisk } from './virtual-disk.ts';
@@ -54,7 +54,7 @@ export class SimCluster {
   readonly prng: Prng;
   readonly nodes: SimNode[] = [];
   readonly network: Network;
-  readonly observers: SimObserver[];
+  readonly observers = new Observers();
   readonly shards: number;
   private readonly zones: number;
   private lastRequest = 0;
@@ -63,7 +63,7 @@ export class SimCluster {
     this.prng = new Prng(options.seed);
     this.shards = options.shards ?? 16;
     this.zones = options.zones ?? 1;
-    this.observers = [...(options.observers ?? [])];
+    this.observers.push(...(options.observers ?? []));
     this.network = new Network(
       {
         clock: this.clock,
@@ -413,7 +413,7 @@ export class SimCluster {
     this.network.flush();
     running.commits.flush();
     this.arm(node, running);
-    for (const observer of this.observers) observer.turn?.(node);
+    for (const observer of this.observers.ofTurns) observer.turn(node);
   }
 
   private rearm(node: SimNode): void {
@@ -498,10 +498,10 @@ export class SimCluster {
         return use?.(effect.outcome);
       }
       case 'changed':
-        for (const observer of this.observers) observer.changed?.(node, effect);
+        for (const observer of this.observers.ofChanges) observer.changed(node, effect);
         break;
       case 'watch-coverage':
-        for (const observer of this.observers) observer.coverage?.(node);
+        for (const observer of this.observers.ofCoverage) observer.coverage(node);
         break;
       case 'bucket-reply': {
         const use = running.bucketReplies.get(effect.id);
@@ -511,7 +511,7 @@ export class SimCluster {
       case 'misbehaviour':
         return;
       case 'event':
-        for (const observer of this.observers) observer.event?.(node, effect.event);
+        for (const observer of this.observers.ofEvents) observer.event(node, effect.event);
     }
   }
 

@@ -30,6 +30,7 @@ export function partOf(entry: Entry): string | null {
 /** What must be in the sets and maps at the end, told by the replies of their clients alone. */
 export class CollectionHistory {
   private readonly parts = new Map<string, Part>();
+  private readonly byKey = new Map<string, Part[]>();
 
   all(): IterableIterator<Part> {
     return this.parts.values();
@@ -40,8 +41,8 @@ export class CollectionHistory {
   }
 
   /** Parts that clients know of. */
-  known(key: string): Part[] {
-    return [...this.parts.values()].filter((part) => part.key === key);
+  known(key: string): readonly Part[] {
+    return this.byKey.get(key) ?? [];
   }
 
   /** A change of these parts is on its way; the returned function takes its reply, and returns what undoes it. */
@@ -72,6 +73,9 @@ export class CollectionHistory {
     if (part === undefined) {
       part = { key, name, live: new Set(), gone: new Set(), values: new Set(), open: 0, isDoubtful: false };
       this.parts.set(id, part);
+      const known = this.byKey.get(key);
+      if (known === undefined) this.byKey.set(key, [part]);
+      else known.push(part);
     }
     return part;
   }

@@ -5,7 +5,7 @@ import type { DialFailure } from '../../src/protocol/membership/input.ts';
 import type { NodeInput } from '../../src/protocol/node/effect.ts';
 import type { PeerMessage } from '../../src/protocol/node/message.ts';
 import { decodeFrame, FrameWriter, laneOf } from '../../src/wire/message.ts';
-import type { SimObserver } from './observer.ts';
+import type { Observers } from './observer.ts';
 import type { Connection, Dial, Link, SimNode } from './sim-node.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 import type { Weather } from './weather.ts';
@@ -37,7 +37,7 @@ export interface NetworkOptions {
   readonly discovery: boolean;
   /** False: the transport dials only strangers; to find those again that it has met is left to membership. */
   readonly redial: boolean;
-  readonly observers: readonly SimObserver[];
+  readonly observers: Observers;
   /** Runs in the process that runs now, once it runs at all; not if it has died meanwhile. */
   readonly later: (node: SimNode, delayMs: number, run: () => void) => void;
   readonly input: (node: SimNode, input: NodeInput) => void;
@@ -118,7 +118,7 @@ export class Network {
     const frame = isLost || isStray ? this.scratch : link.frames[lane];
     const before = frame.length;
     frame.add(message);
-    for (const observer of observers) observer.message?.(from, to, message, frame.length - before);
+    for (const observer of observers.ofMessages) observer.message(from, to, message, frame.length - before);
     if (isLost) {
       this.scratch.take();
       return;

@@ -19,3 +19,31 @@ export interface SimObserver {
   /** After each turn of a core. */
   turn?(node: SimNode): void;
 }
+
+type Hook = keyof SimObserver;
+type Listening<H extends Hook> = SimObserver & Required<Pick<SimObserver, H>>;
+
+/** All that watch a run, by what they listen to: most are told of little, and turns and messages are many. */
+export class Observers {
+  readonly ofMessages: Listening<'message'>[] = [];
+  readonly ofEvents: Listening<'event'>[] = [];
+  readonly ofChanges: Listening<'changed'>[] = [];
+  readonly ofCoverage: Listening<'coverage'>[] = [];
+  readonly ofFaults: Listening<'fault'>[] = [];
+  readonly ofTurns: Listening<'turn'>[] = [];
+
+  push(...observers: readonly SimObserver[]): void {
+    for (const observer of observers) {
+      if (listensTo('message', observer)) this.ofMessages.push(observer);
+      if (listensTo('event', observer)) this.ofEvents.push(observer);
+      if (listensTo('changed', observer)) this.ofChanges.push(observer);
+      if (listensTo('coverage', observer)) this.ofCoverage.push(observer);
+      if (listensTo('fault', observer)) this.ofFaults.push(observer);
+      if (listensTo('turn', observer)) this.ofTurns.push(observer);
+    }
+  }
+}
+
+function listensTo<H extends Hook>(hook: H, observer: SimObserver): observer is Listening<H> {
+  return observer[hook] !== undefined;
+}

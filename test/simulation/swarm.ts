@@ -70,7 +70,7 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
   const begun = new Set<number>();
   const note = (text: string): void => {
     faults.push(`${(cluster.clock.nowMs / 1000).toFixed(1)} s  ${text}`);
-    for (const observer of cluster.observers) observer.fault?.(text);
+    for (const observer of cluster.observers.ofFaults) observer.fault(text);
   };
   const injector = new FaultInjector(cluster, ledger, note, (bucket) => {
     const index = PLACED_BUCKETS.indexOf(bucket);

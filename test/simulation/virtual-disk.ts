@@ -10,6 +10,7 @@ import type { KnownMember } from '../../src/protocol/membership/options.ts';
 import type {
   DotRow,
   ExpiryRow,
+  HintRecord,
   HintRow,
   ListingRow,
   LostRow,
@@ -158,9 +159,7 @@ export class VirtualDisk {
   }
 
   read(key: RecordRead, onCorrupt: OnCorrupt): ReadResult {
-    if (key.table === 'hint') {
-      return { table: 'hint', value: this.hints.get(`${key.shard}/${nameId(key.name)}`)?.hint ?? null };
-    }
+    if (key.table === 'hint') return { table: 'hint', value: this.hintOf(key.shard, key.name) ?? null };
     const record = this.objects.get(key.shard)?.get(nameId(key.name));
     if (record === undefined || this.isBad(key.shard, record, onCorrupt)) return { table: 'object', value: null };
     return { table: 'object', value: record.object };
@@ -171,6 +170,7 @@ export class VirtualDisk {
   }
 
   isDamaged(shard: number, name: ObjectName): boolean {
+    if (this.corrupt.size === 0) return false;
     const record = this.objects.get(shard)?.get(nameId(name));
     return record !== undefined && this.corrupt.has(record);
   }
@@ -203,17 +203,23 @@ export class VirtualDisk {
 
   /** Whether an event of a key is here, in the shard's replica or in a hint. */
   holds(shard: number, name: ObjectName, dot: Dot): boolean {
-    if (this.hints.get(`${shard}/${nameId(name)}`)?.hint.events.has(dot) === true) return true;
+    if (this.hintOf(shard, name)?.events.has(dot) === true) return true;
     return this.shards.get(shard)?.context.has(dot) === true && !this.isDamaged(shard, name);
+  }
+
+  private hintOf(shard: number, name: ObjectName): HintRecord | undefined {
+    return this.hints.size === 0 ? undefined : this.hints.get(`${shard}/${nameId(name)}`)?.hint;
   }
 
   /** The highest counter of this disk's own actor that is known with a key: of its object, its past, or a hint. */
   highestOf(shard: number, name: ObjectName): number {
     const object = this.objects.get(shard)?.get(nameId(name))?.object;
-    const own = (object?.entries ?? []).filter(({ dot }) => dot.actor === this.actor);
-    const hint = this.hints.get(`${shard}/${nameId(name)}`)?.hint;
-    const contexts = [object?.past, hint?.context].map((context) => context?.highest(this.actor) ?? 0);
-    return Math.max(...contexts, ...own.map(({ dot }) => dot.counter));
+    const past = object?.past?.highest(this.actor) ?? 0;
+    let highest = Math.max(past, this.hintOf(shard, name)?.context.highest(this.actor) ?? 0);
+    for (const { dot } of object?.entries ?? []) {
+      if (dot.actor === this.actor) highest = Math.max(highest, dot.counter);
+    }
+    return highest;
   }
 
   /** As readers take them. */
@@ -235,26 +241,8 @@ export class VirtualDisk {
           .map(({ name, object }): ObjectRow => ({ name, ...object }));
         return { table: 'object', ...cut(rows, scan.limit) };
       }
-      case 'listing': {
-        const held = scan.shards.flatMap((shard) => {
-          const records = [...tableOf(this.objects, shard).values()];
-          return this.corrupt.size === 0 ? records : records.filter((record) => !this.isBad(shard, record, onCorrupt));
-        });
-        const hinted = [...this.hints.values()].filter(({ shard }) => scan.hints.includes(shard));
-        const found = [
-          ...held.map(
-            ({ name, object }): ListingRow => ({ name, entries: object.past === null ? object.entries : [] }),
-          ),
-          ...hinted.map(({ name }): ListingRow => ({ name, entries: [] })),
-        ];
-        const rows = found
-          .filter(({ name }) => name.bucket === scan.bucket && name.key.startsWith(scan.prefix))
-          .filter(({ name }) => scan.after === '' || compareUtf8(name.key, scan.after) > 0)
-          .sort((a, b) => compareUtf8(a.name.key, b.name.key) || a.entries.length - b.entries.length)
-          // Of two rows of a key the hint's is first.
-          .filter(({ name }, i, sorted) => name.key !== sorted[i - 1]?.name.key);
-        return { table: 'listing', ...cut(rows, scan.limit) };
-      }
+      case 'listing':
+        return { table: 'listing', ...cut(this.listingRows(scan, onCorrupt), scan.limit) };
       case 'hint': {
         const rows = [...this.hints.values()]
           .filter((row) => row.shard === scan.shard)
@@ -269,6 +257,28 @@ export class VirtualDisk {
         return { table: 'expiry', ...cut(rows, scan.limit) };
       }
     }
+  }
+
+  private listingRows(scan: Extract<RecordScan, { table: 'listing' }>, onCorrupt: OnCorrupt): ListingRow[] {
+    const rows: ListingRow[] = [];
+    const isAsked = ({ bucket, key }: ObjectName): boolean =>
+      bucket === scan.bucket && key.startsWith(scan.prefix) && (scan.after === '' || compareUtf8(key, scan.after) > 0);
+    for (const shard of scan.shards) {
+      for (const record of tableOf(this.objects, shard).values()) {
+        if (this.corrupt.size > 0 && this.isBad(shard, record, onCorrupt)) continue;
+        const { name, object } = record;
+        if (isAsked(name)) rows.push({ name, entries: object.past === null ? object.entries : [] });
+      }
+    }
+    for (const { shard, name } of this.hints.values()) {
+      if (scan.hints.includes(shard) && isAsked(name)) rows.push({ name, entries: [] });
+    }
+    return (
+      rows
+        .sort((a, b) => compareUtf8(a.name.key, b.name.key) || a.entries.length - b.entries.length)
+        // Of two rows of a key the hint's is first.
+        .filter(({ name }, i, sorted) => name.key !== sorted[i - 1]?.name.key)
+    );
   }
 
   private dotRows({ shard, actor, from, to }: Extract<RecordScan, { table: 'dot' }>): DotRow[] {

@@ -63,23 +63,25 @@ const BOUNDS: readonly Bound[] = [
 /** Queues and maps stay bounded while things go wrong, and empty themselves once nothing does. */
 export function boundsChecker(truth: Truth, bounds: readonly Bound[] = BOUNDS): Checker {
   const problems = new Problems('bounds');
-  const gauges = new Map<string, Gauge>();
+  const gauges = new Map(bounds.map(({ path }) => [path, new Map<SimNode, Gauge>()]));
+  const fields = new Map(bounds.map(({ path }) => [path, path.split('.')]));
   let nextMs = 0;
 
-  const gaugeOf = ({ name, runs }: SimNode, path: string): Gauge => {
-    const id = `${name} ${path}`;
-    let gauge = gauges.get(id);
-    if (gauge === undefined || gauge.runs !== runs) {
-      gauge = { runs, emptyMs: truth.clock.nowMs };
-      gauges.set(id, gauge);
+  const gaugeOf = (node: SimNode, path: string): Gauge => {
+    const byNode = gauges.get(path) as Map<SimNode, Gauge>;
+    let gauge = byNode.get(node);
+    if (gauge === undefined || gauge.runs !== node.runs) {
+      gauge = { runs: node.runs, emptyMs: truth.clock.nowMs };
+      byNode.set(node, gauge);
     }
     return gauge;
   };
+  const sizeOf = (node: Node, path: string): number => sizeAt(node, path, fields.get(path) as readonly string[]);
   const look = (): void => {
     for (const node of truth.nodes) {
       if (node.running === null) continue;
       for (const { path, most, left } of bounds) {
-        const size = sizeAt(node.running.node, path);
+        const size = sizeOf(node.running.node, path);
         if (size > most) problems.add(`${path} of ${node.name} has grown beyond ${most}`);
         const gauge = gaugeOf(node, path);
         if (size <= left) gauge.emptyMs = truth.clock.nowMs;
@@ -100,7 +102,7 @@ export function boundsChecker(truth: Truth, bounds: readonly Bound[] = BOUNDS): 
         if (node.running === null) continue;
         for (const { path } of bounds) {
           if (truth.clock.nowMs - gaugeOf(node, path).emptyMs < STUCK_MS) continue;
-          problems.add(`${sizeAt(node.running.node, path)} are left in ${path} of ${node.name}`);
+          problems.add(`${sizeOf(node.running.node, path)} are left in ${path} of ${node.name}`);
         }
       }
       return problems.all();
@@ -109,9 +111,9 @@ export function boundsChecker(truth: Truth, bounds: readonly Bound[] = BOUNDS): 
 }
 
 /** The size of what private fields lead to; throws where a field was renamed, so that no bound is lost unnoticed. */
-function sizeAt(node: Node, path: string): number {
+function sizeAt(node: Node, path: string, fields: readonly string[]): number {
   let value: unknown = node;
-  for (const field of path.split('.')) {
+  for (const field of fields) {
     if (typeof value !== 'object' || value === null || !(field in value)) throw new Error(`a node has no ${path}`);
     value = (value as Readonly<Record<string, unknown>>)[field];
   }

@@ -25,6 +25,7 @@ export function checkConvergence(cluster: SimCluster): string[] {
     const replicas = cluster.nodes.filter(({ id }) => owners.includes(id));
     const first = replicas[0];
     if (first === undefined) continue;
+    const objects = objectsOf(first, shard);
     for (const other of replicas.slice(1)) {
       const a = first.disk.shards.get(shard)?.context;
       const b = other.disk.shards.get(shard)?.context;
@@ -34,7 +35,7 @@ export function checkConvergence(cluster: SimCluster): string[] {
           `shard ${shard}: the contexts of ${first.name} and ${other.name} differ: ${JSON.stringify(a?.ranges())} / ${JSON.stringify(b?.ranges())}`,
         );
       }
-      for (const problem of compareObjects(objectsOf(first, shard), objectsOf(other, shard))) {
+      for (const problem of compareObjects(objects, objectsOf(other, shard))) {
         problems.push(`shard ${shard}: ${first.name} and ${other.name} differ in ${problem}`);
       }
     }

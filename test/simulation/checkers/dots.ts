@@ -1,15 +1,17 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { CausalContext } from '../../../src/protocol/causal/context.ts';
-import { dotText } from '../../../src/protocol/causal/dot.ts';
+import { type ActorId, dotText } from '../../../src/protocol/causal/dot.ts';
 import type { Entry } from '../../../src/protocol/causal/entry.ts';
 import type { PeerMessage } from '../../../src/protocol/node/message.ts';
 import type { ObjectName } from '../../../src/protocol/replication/record.ts';
 import { shardOf } from '../../../src/protocol/ring/shard.ts';
 import type { SimCluster } from '../cluster.ts';
 import { type Checker, Problems } from './checker.ts';
+import { mapIn } from './map-in.ts';
 
 /** What a dot was first seen to stand for; `entry` is null while only its event was seen. */
 interface Meaning {
+  readonly bucket: string;
   readonly key: string;
   entry: Entry | null;
 }
@@ -57,52 +59,47 @@ class Meanings {
   readonly problems = new Problems('dots');
   /** Shards of the cluster, known from the first message on. */
   shards: number | undefined;
-  private readonly shardByKey = new Map<string, number>();
-  /** By shard and actor, then counter. */
-  private readonly seen = new Map<string, Map<number, Meaning>>();
+  /** By bucket, then key. */
+  private readonly shardByKey = new Map<string, Map<string, number>>();
+  /** By shard, actor and counter. */
+  private readonly seen = new Map<number, Map<ActorId, Map<number, Meaning>>>();
 
   noteEntries(name: ObjectName, entries: readonly Entry[]): void {
     for (const entry of entries) this.note(name, entry.dot.actor, entry.dot.counter, entry);
   }
 
-  note(name: ObjectName, actor: string, counter: number, entry: Entry | null): void {
+  note(name: ObjectName, actor: ActorId, counter: number, entry: Entry | null): void {
+    const { bucket, key } = name;
     const shard = this.shardOf(name);
-    const key = `${name.bucket}/${name.key}`;
-    const id = `${shard}/${actor}`;
-    let byCounter = this.seen.get(id);
-    if (byCounter === undefined) {
-      byCounter = new Map();
-      this.seen.set(id, byCounter);
-    }
+    const byCounter = mapIn(mapIn(this.seen, shard), actor);
     const before = byCounter.get(counter);
     if (before === undefined) {
-      byCounter.set(counter, { key, entry });
+      byCounter.set(counter, { bucket, key, entry });
       return;
     }
-    const dot = dotText({ actor, counter });
-    if (before.key !== key) {
-      this.problems.add(`${dot} of shard ${shard} names an event of ${before.key} and one of ${key}`);
+    const what = (): string => `${dotText({ actor, counter })} of shard ${shard} names`;
+    if (before.key !== key || before.bucket !== bucket) {
+      this.problems.add(`${what()} an event of ${before.bucket}/${before.key} and one of ${bucket}/${key}`);
     } else if (entry !== null && before.entry !== null && !isSame(before.entry, entry)) {
-      this.problems.add(`${dot} of shard ${shard} names two events of ${key}`);
+      this.problems.add(`${what()} two events of ${bucket}/${key}`);
     }
     before.entry ??= entry;
   }
 
   /** Frees the names that `isGone` says nobody knows. */
-  forget(actor: string, isGone: (shard: number, counter: number) => boolean): void {
-    for (const [id, byCounter] of this.seen) {
-      const [shard, by] = id.split('/');
-      if (by !== actor) continue;
-      for (const counter of byCounter.keys()) if (isGone(Number(shard), counter)) byCounter.delete(counter);
+  forget(actor: ActorId, isGone: (shard: number, counter: number) => boolean): void {
+    for (const [shard, byActor] of this.seen) {
+      const byCounter = byActor.get(actor);
+      for (const counter of byCounter?.keys() ?? []) if (isGone(shard, counter)) byCounter?.delete(counter);
     }
   }
 
   private shardOf({ bucket, key }: ObjectName): number {
-    const id = `${bucket}/${key}`;
-    let shard = this.shardByKey.get(id);
+    const byKey = mapIn(this.shardByKey, bucket);
+    let shard = byKey.get(key);
     if (shard === undefined) {
       shard = shardOf(bucket, key, this.shards ?? 1);
-      this.shardByKey.set(id, shard);
+      byKey.set(key, shard);
     }
     return shard;
   }

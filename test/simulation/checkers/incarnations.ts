@@ -10,6 +10,8 @@ interface Seen {
   incarnation: number;
   /** The incarnation at which it was last seen dead or left; -1: never. */
   goneAt: number;
+  /** As it was then; members are never altered. */
+  last: Member | null;
 }
 
 interface Announced {
@@ -35,6 +37,8 @@ export function incarnationsChecker(): Checker {
 
   const look = (observer: SimNode, member: Member): void => {
     const seen = seenBy(views, observer, member);
+    if (seen.last === member) return;
+    seen.last = member;
     const text = `${observer.name} sees ${member.profile.name} ${member.state} at ${member.incarnation}`;
     if (member.incarnation < seen.incarnation) problems.add(`${text} after ${seen.incarnation}`);
     const isGone = member.state === 'dead' || member.state === 'left';
@@ -78,7 +82,7 @@ function seenBy(views: Map<NodeId, View>, observer: SimNode, member: Member): Se
   }
   let seen = view.members.get(member.id);
   if (seen === undefined) {
-    seen = { incarnation: member.incarnation, goneAt: -1 };
+    seen = { incarnation: member.incarnation, goneAt: -1, last: null };
     view.members.set(member.id, seen);
   }
   return seen;

@@ -19,7 +19,10 @@ export function lifetimesChecker(cluster: SimCluster, histories: readonly Histor
   return {
     name: 'lifetimes',
     turn: () => {
-      if (!misled) misled = cluster.nodes.filter((node) => isWrong(cluster, node)).length > 1;
+      if (misled) return;
+      let wrong = 0;
+      for (const node of cluster.nodes) if (isWrong(cluster, node)) wrong++;
+      misled = wrong > 1;
     },
     check: () => {
       const problems = new Problems('lifetimes');

@@ -1,13 +1,9 @@
 import type { CausalContext } from '../../../src/protocol/causal/context.ts';
-import type { NodeId } from '../../../src/protocol/machine.ts';
-import type { PeerMessage } from '../../../src/protocol/node/message.ts';
 import type { ObjectName } from '../../../src/protocol/replication/record.ts';
 import { shardOf } from '../../../src/protocol/ring/shard.ts';
 import type { SimNode } from '../sim-node.ts';
 import { type Checker, Problems } from './checker.ts';
-
-/** Reads under way that are remembered, to know the key of their answers. */
-const READS_MAX = 10_000;
+import { Requests } from './requests.ts';
 
 /**
  * Persist before send: no message speaks of an event of its sender that the sender's disk does not hold yet. A crash
@@ -15,7 +11,7 @@ const READS_MAX = 10_000;
  */
 export function promisesChecker(): Checker {
   const problems = new Problems('promises');
-  const keys = new Map<string, ObjectName>();
+  const keys = new Requests<ObjectName>();
 
   const compare = (from: SimNode, type: string, shard: number, context: CausalContext, of?: ObjectName): void => {
     const { disk, name } = from;
@@ -31,7 +27,7 @@ export function promisesChecker(): Checker {
   return {
     name: 'promises',
     message: (from, to, message) => {
-      if (message.type === 'read') noteRead(keys, from.id, to, message);
+      if (message.type === 'read') keys.note(from.id, to, message.id, message);
       const shards = from.running?.node.ring.shards;
       if (shards === undefined) return;
       switch (message.type) {
@@ -49,7 +45,7 @@ export function promisesChecker(): Checker {
         case 'replicate':
           return compare(from, message.type, shardOf(message.bucket, message.key, shards), message.context);
         case 'read-reply': {
-          const of = keys.get(`${to} ${from.id} ${message.id}`);
+          const of = keys.find(to, from.id, message.id);
           if (of === undefined) break;
           compare(from, message.type, shardOf(of.bucket, of.key, shards), message.context, of);
           break;
@@ -59,14 +55,4 @@ export function promisesChecker(): Checker {
     },
     check: () => problems.all(),
   };
-}
-
-function noteRead(
-  keys: Map<string, ObjectName>,
-  from: NodeId,
-  to: NodeId,
-  message: PeerMessage & { type: 'read' },
-): void {
-  if (keys.size >= READS_MAX) keys.clear();
-  keys.set(`${from} ${to} ${message.id}`, { bucket: message.bucket, key: message.key });
 }

@@ -4,13 +4,12 @@ import type { NodeId } from '../../../src/protocol/machine.ts';
 import type { SimCluster } from '../cluster.ts';
 import type { SimNode } from '../sim-node.ts';
 import { type Checker, Problems } from './checker.ts';
+import { Requests } from './requests.ts';
 
 /** `maxClockDriftMs` in `SimCluster`, and as much as a message may take on its way. */
 const AHEAD_MAX_MS = 60_000 + 5000;
 /** A step of a clock; less is its drift. */
 const STEP_MS = 1000;
-/** Deltas that are remembered until they are acknowledged. */
-const OPEN_MAX = 10_000;
 
 /** The clock that a node works with. */
 interface Working {
@@ -22,7 +21,7 @@ interface Working {
 /** No replica takes a delta whose stamp is far ahead of the clock that it works with. */
 export function stampsChecker(cluster: Pick<SimCluster, 'nodes' | 'clock'>): Checker {
   const problems = new Problems('stamps');
-  const open = new Map<string, { readonly stampMs: number; readonly sentMs: number }>();
+  const open = new Requests<{ readonly stampMs: number; readonly sentMs: number }>();
   const working = new Map<SimNode, Working>();
   const find = (id: NodeId): SimNode | undefined => cluster.nodes.find((node) => node.id === id);
   const look = (node: SimNode): Working | null => {
@@ -48,10 +47,9 @@ export function stampsChecker(cluster: Pick<SimCluster, 'nodes' | 'clock'>): Che
         const clock = receiver === undefined ? null : look(receiver);
         const stampMs = Math.max(0, ...believed(message.entries).map(({ hlc }) => hlcWallMs(hlc)));
         if (clock === null || !isFarAhead(clock, stampMs)) return;
-        if (open.size >= OPEN_MAX) open.clear();
-        open.set(`${from.id} ${to} ${message.id}`, { stampMs, sentMs: cluster.clock.nowMs });
+        open.note(from.id, to, message.id, { stampMs, sentMs: cluster.clock.nowMs });
       } else if (message.type === 'replicate-ack' && message.status !== 'refused') {
-        const delta = open.get(`${to} ${from.id} ${message.id}`);
+        const delta = open.find(to, from.id, message.id);
         const clock = look(from);
         // A clock that was set meanwhile may have been right when the delta came.
         if (delta === undefined || clock === null || clock.setMs > delta.sentMs) return;

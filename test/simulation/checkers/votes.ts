@@ -3,9 +3,7 @@ import type { ObjectName } from '../../../src/protocol/replication/record.ts';
 import { shardOf } from '../../../src/protocol/ring/shard.ts';
 import type { SimNode } from '../sim-node.ts';
 import { type Checker, Problems } from './checker.ts';
-
-/** Requests under way that are remembered, to know the key of their answers. */
-const REQUESTS_MAX = 10_000;
+import { Requests } from './requests.ts';
 
 /**
  * Only a complete replica votes: whoever says that it has stored a write as an owner, or that its copy counts for a read,
@@ -13,7 +11,7 @@ const REQUESTS_MAX = 10_000;
  */
 export function votesChecker(): Checker {
   const problems = new Problems('votes');
-  const keys = new Map<string, ObjectName>();
+  const keys = new Requests<ObjectName>();
 
   const compare = (from: SimNode, { bucket, key }: ObjectName, what: string): void => {
     const { disk, name, running } = from;
@@ -30,17 +28,16 @@ export function votesChecker(): Checker {
       switch (message.type) {
         case 'replicate':
         case 'read':
-          if (keys.size >= REQUESTS_MAX) keys.clear();
-          keys.set(`${from.id} ${to} ${message.id}`, { bucket: message.bucket, key: message.key });
+          keys.note(from.id, to, message.id, message);
           return;
         case 'replicate-ack': {
-          const key = keys.get(`${to} ${from.id} ${message.id}`);
-          if (key !== undefined && message.status === 'stored') compare(from, key, 'has stored');
+          const key = message.status === 'stored' ? keys.find(to, from.id, message.id) : undefined;
+          if (key !== undefined) compare(from, key, 'has stored');
           return;
         }
         case 'read-reply': {
-          const key = keys.get(`${to} ${from.id} ${message.id}`);
-          if (key !== undefined && message.standing === 'stored') compare(from, key, 'counts for a read of');
+          const key = message.standing === 'stored' ? keys.find(to, from.id, message.id) : undefined;
+          if (key !== undefined) compare(from, key, 'counts for a read of');
           break;
         }
         default:
