@@ -9,6 +9,7 @@ import {
   type MutateReply,
   needed,
 } from '../../src/protocol/replication/request.ts';
+import type { Ring } from '../../src/protocol/ring/ring.ts';
 import { shardOf } from '../../src/protocol/ring/shard.ts';
 import type { SimCluster } from './cluster.ts';
 import { CollectionClients } from './collection-clients.ts';
@@ -296,7 +297,15 @@ function historyOf(bucket: SimBucket): History {
 
 function nothing(): void {}
 
+/** As it was last written out: it is asked for at every step, and seldom another. */
+const ringTexts = new WeakMap<Node, { readonly ring: Ring; readonly epoch: number; readonly text: string }>();
+
 /** A change that was taken back leaves the same ring at another epoch. */
-function ringText({ ring, ringEpoch }: Node): string {
-  return `${ringEpoch}/${ring.digest}`;
+function ringText(node: Node): string {
+  const { ring, ringEpoch: epoch } = node;
+  const known = ringTexts.get(node);
+  if (known?.ring === ring && known.epoch === epoch) return known.text;
+  const text = `${epoch}/${ring.digest}`;
+  ringTexts.set(node, { ring, epoch, text });
+  return text;
 }
