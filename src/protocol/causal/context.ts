@@ -265,7 +265,7 @@ function holdsRange(ranges: Ranges, from: number, to: number): boolean {
 }
 
 function insertRange(ranges: Ranges, from: number, to: number): void {
-  // Nearly always the last range goes on.
+  // Nearly always the last range goes on, or has it already.
   const last = ranges[ranges.length - 1] as number;
   if (from === last + 1) {
     ranges[ranges.length - 1] = to;
@@ -275,6 +275,7 @@ function insertRange(ranges: Ranges, from: number, to: number): void {
     ranges.push(from, to);
     return;
   }
+  if (to <= last && from >= (ranges[ranges.length - 2] as number)) return;
   // The first range that could touch [from, to]: its end reaches from - 1.
   let start = ranges.length;
   while (start >= 2 && (ranges[start - 1] as number) >= from - 1) start -= 2;

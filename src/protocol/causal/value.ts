@@ -88,14 +88,18 @@ export function liveEntries(stored: Entries, wallMs: number, conflict: ConflictP
 /** When entries go for good, Unix ms. The expiry of a set or map without members is due at once: nobody can see it. */
 export function expiriesOf(stored: Entries): ReadonlySet<number> {
   const entries = believed(stored);
-  const times = new Set<number>();
+  let times: Set<number> | null = null;
   for (const entry of entries) {
     const isOrphan = isHeader(entry) && !isInhabited(entries, familyOf(entry.payload));
     const atMs = isOrphan ? hlcWallMs(entry.hlc) : entry.expiresAtMs;
-    if (atMs !== 0) times.add(atMs);
+    if (atMs === 0) continue;
+    times ??= new Set();
+    times.add(atMs);
   }
-  return times;
+  return times ?? NEVER;
 }
+
+const NEVER: ReadonlySet<number> = new Set();
 
 /** The winning register entry, undefined when there is none. */
 export function readRegister(entries: Entries): RegisterEntry | undefined {

@@ -1,4 +1,5 @@
 import { unreachable } from '../../lib/assert.ts';
+import { earlier } from '../../lib/deadline-queue.ts';
 import type { Prng } from '../../lib/prng.ts';
 import type { Instant, Machine, NodeId } from '../machine.ts';
 import { Awareness } from './awareness.ts';
@@ -209,15 +210,12 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
 
   /** Not before now: a confirmation may move the end of a suspicion into the past, and that is no pause. */
   private earliestDeadline(nowMs: number): number | undefined {
-    const deadlines = [this.prober.nextDeadline()];
+    let next = this.prober.nextDeadline();
     if (!this.claim.leaving) {
-      deadlines.push(this.nextProbeMs, this.nextPushPullMs, this.suspicions.nextDeadline(this.table.aliveCount));
+      next = earlier(next, earlier(this.nextProbeMs, this.nextPushPullMs));
+      next = earlier(next, this.suspicions.nextDeadline(this.table.aliveCount));
     }
-    if (this.hasGossip()) deadlines.push(this.nextGossipMs);
-    let next: number | undefined;
-    for (const deadline of deadlines) {
-      if (deadline !== undefined && (next === undefined || deadline < next)) next = deadline;
-    }
+    if (this.hasGossip()) next = earlier(next, this.nextGossipMs);
     return next === undefined ? undefined : Math.max(next, nowMs);
   }
 

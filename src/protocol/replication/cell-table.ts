@@ -4,6 +4,8 @@ import { type HintRecord, nameId, type ObjectName, type ReadResult, type RecordR
 
 /** One key in memory: what the disk holds of it, plus changes that are on their way to the disk. */
 export interface Cell {
+  /** The text form of its name. */
+  readonly id: string;
   readonly shard: number;
   readonly name: ObjectName;
   /** The key in the shard replica; absent where this node does not hold the shard. */
@@ -47,7 +49,7 @@ export class CellTable {
   private readonly options: CellTableOptions;
   private readonly cells = new Map<string, Cell>();
   private readonly reads = new Map<number, Cell>();
-  private hand = this.cells.entries();
+  private hand = this.cells.values();
   private nextReadId = 1;
   private bytes = 0;
 
@@ -60,7 +62,7 @@ export class CellTable {
     const id = nameId(name);
     let cell = this.cells.get(id);
     if (cell === undefined) {
-      cell = this.load(shard, name);
+      cell = this.load(id, shard, name);
       this.cells.set(id, cell);
     }
     cell.touched = true;
@@ -83,7 +85,7 @@ export class CellTable {
     let cell = this.cells.get(id);
     if (cell !== undefined && cell.waiting === null) return false;
     if (cell === undefined) {
-      cell = this.create(shard, name);
+      cell = this.create(id, shard, name);
       this.cells.set(id, cell);
       if (this.options.tables(shard).hint) this.read(cell, { table: 'hint', shard, name });
     }
@@ -135,15 +137,15 @@ export class CellTable {
     while (this.bytes > this.options.cacheBytes && budget-- > 0) {
       const next = this.hand.next();
       if (next.done === true) {
-        this.hand = this.cells.entries();
+        this.hand = this.cells.values();
         continue;
       }
-      const [id, cell] = next.value;
+      const cell = next.value;
       const busy = cell.waiting !== null || !this.options.isDurable(cell.persistId);
       if (busy || cell.touched) {
         cell.touched = false;
       } else {
-        this.cells.delete(id);
+        this.cells.delete(cell.id);
         this.bytes -= cell.bytes;
       }
     }
@@ -153,16 +155,17 @@ export class CellTable {
     return { cells: this.cells.size, bytes: this.bytes };
   }
 
-  private load(shard: number, name: ObjectName): Cell {
-    const cell = this.create(shard, name);
+  private load(id: string, shard: number, name: ObjectName): Cell {
+    const cell = this.create(id, shard, name);
     const tables = this.options.tables(shard);
     if (tables.object) this.read(cell, { table: 'object', shard, name });
     if (tables.hint) this.read(cell, { table: 'hint', shard, name });
     return cell;
   }
 
-  private create(shard: number, name: ObjectName): Cell {
+  private create(id: string, shard: number, name: ObjectName): Cell {
     const cell: Cell = {
+      id,
       shard,
       name,
       object: ABSENT,

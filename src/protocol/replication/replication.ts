@@ -30,7 +30,7 @@ import type { ReplicationMessage } from './message.ts';
 import { type PeerOutcomes, PeerTally } from './peer-tally.ts';
 import type { Placement } from './placement.ts';
 import { ReadCoordinator, type ReadQuery, type ReadState } from './read-coordinator.ts';
-import type { HintRow, RecordClear, ScanResult } from './record.ts';
+import type { HintRow, RecordClear, RecordWrite, ScanResult } from './record.ts';
 import { Replica } from './replica.ts';
 import type { ClientRequest, Respond } from './request.ts';
 import { Restamper } from './restamper.ts';
@@ -276,13 +276,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private turn(now: Instant, body: () => void): ReplicationEffect[] {
     this.core.now = now;
     body();
-    this.journal.flush(
-      () => {
-        this.antiEntropy.advance();
-        this.core.shards.writeDirty();
-      },
-      (id, writes) => this.effects.push({ type: 'persist', id, writes }),
-    );
+    this.journal.flush(this.complete, this.persist);
     this.antiEntropy.flush();
     // After the turn's own batch: it holds this actor's counter, whose only other copy goes with the shard.
     for (const range of this.clears) this.effects.push({ type: 'clear', range });
@@ -292,6 +286,16 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.effects = [];
     return effects;
   }
+
+  /** What every batch takes along. */
+  private readonly complete = (): void => {
+    this.antiEntropy.advance();
+    this.core.shards.writeDirty();
+  };
+
+  private readonly persist = (id: number, writes: readonly RecordWrite[]): void => {
+    this.effects.push({ type: 'persist', id, writes });
+  };
 
   private dispatch(input: ReplicationInput): void {
     switch (input.type) {

@@ -205,6 +205,7 @@ export class ShardTable {
 
   /** Writes the records of all shards touched since the last call. */
   writeDirty(): void {
+    if (this.dirty.size === 0) return;
     for (const shard of this.dirty) {
       if (this.shards.get(shard.id) !== shard) continue;
       this.journal.write({ table: 'shard', shard: shard.id, value: shard });

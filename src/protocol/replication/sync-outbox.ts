@@ -48,6 +48,7 @@ export class SyncOutbox {
 
   /** To be called at the end of each turn. */
   flush(): void {
+    if (this.gathered.size === 0) return;
     for (const [to, gathered] of this.gathered) {
       if (gathered.acks.length > 0) this.core.send(to, { type: 'sync-ack', acks: gathered.acks });
       this.sendCovers(to, gathered);
