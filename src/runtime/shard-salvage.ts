@@ -1,5 +1,5 @@
 import type { Storage, StorageWrite } from '../ports/storage.ts';
-import type { CausalContext } from '../protocol/causal/context.ts';
+import { CausalContext } from '../protocol/causal/context.ts';
 import { expiriesOf } from '../protocol/causal/value.ts';
 import type { ShardRecord } from '../protocol/replication/record.ts';
 import { Salvage } from '../protocol/replication/salvage.ts';
@@ -26,8 +26,10 @@ export async function salvageShards(
     const salvage = new Salvage();
     await eachRow(storage, shardRange('object', shard), async (row) => {
       const object = decodeObject(row.value);
-      salvage.addObject(object);
       const { name } = decodeObjectRow(row);
+      for (const { actor, counter } of salvage.addObject(object)) {
+        await batch.add(storageWrite({ table: 'dot', shard, actor, counter, value: name }));
+      }
       // The schedule may have lost them; those that are left over are dropped when they are due.
       for (const atMs of expiriesOf(object.entries)) {
         await batch.add(storageWrite({ table: 'expiry', atMs, shard, name, value: true }));
@@ -35,11 +37,11 @@ export async function salvageShards(
     });
     await eachRow(storage, shardRange('dot', shard), async (row) => {
       const { actor, counter } = decodeDotRow(row);
-      if (salvage.addRow({ actor, counter })) return;
+      if (salvage.counts({ actor, counter })) return;
       await batch.add(storageWrite({ table: 'dot', shard, actor, counter, value: null }));
     });
     const record = salvage.record(shards.get(shard)?.sources ?? NOBODY);
-    const floor = salvage.floor();
+    const floor = new CausalContext();
     shards.set(shard, record);
     floors.set(shard, floor);
     await batch.add(storageWrite({ table: 'shard', shard, value: record }));

@@ -142,6 +142,25 @@ describe('records that are lost without a name', () => {
     for (const node of three) expect(dotsOn(node, where, key)).toEqual([written]);
   });
 
+  test('what only this disk has arrives at another as a whole, also if the disk is lost on the way', () => {
+    const { cluster, three, shard } = story();
+    const [first, second, third] = three;
+    cluster.partition([first, second], [third]);
+    cluster.run(DISCONNECT_MS);
+    const dot = dotText(dotOf(mutate(cluster, third, KEY, put('only here'), 'one')()));
+    cluster.run(1000);
+    damage(cluster, third, (disk) => disk.dots.clear());
+    cluster.heal();
+    cluster.start(third);
+    const isThere = (): boolean => [first, second].some((node) => dotsOn(node, shard, KEY).includes(dot));
+    expect(cluster.runUntil(isThere, 60_000, 0.5)).toBe(true);
+    cluster.crash(third);
+    cluster.replaceDisk(third);
+    cluster.start(third);
+    settle(cluster);
+    for (const node of three) expect(dotsOn(node, shard, KEY)).toContain(dot);
+  });
+
   test('a restart before all is back changes nothing', () => {
     const { cluster, three, shard } = story();
     const [first, second, third] = three;

@@ -1,6 +1,6 @@
 import { compareUtf8 } from '../../src/lib/utf8.ts';
 import type { CatalogState } from '../../src/protocol/catalog/record.ts';
-import type { CausalContext } from '../../src/protocol/causal/context.ts';
+import { CausalContext } from '../../src/protocol/causal/context.ts';
 import type { ActorId, Dot } from '../../src/protocol/causal/dot.ts';
 import type { Entries } from '../../src/protocol/causal/entry.ts';
 import { believed } from '../../src/protocol/causal/mark.ts';
@@ -89,12 +89,14 @@ export class VirtualDisk {
       for (const record of this.objects.get(shard)?.values() ?? []) {
         if (this.corrupt.has(record)) continue;
         const { name, object } = record;
-        salvage.addObject(object);
+        for (const { actor: by, counter } of salvage.addObject(object)) {
+          copy.apply({ table: 'dot', shard, actor: by, counter, value: name });
+        }
         for (const atMs of expiriesOf(object.entries)) copy.apply({ table: 'expiry', atMs, shard, name, value: true });
       }
-      for (const [id, row] of this.dots.get(shard) ?? []) if (!salvage.addRow(row)) copy.dots.get(shard)?.delete(id);
+      for (const [id, row] of this.dots.get(shard) ?? []) if (!salvage.counts(row)) copy.dots.get(shard)?.delete(id);
       copy.shards.set(shard, salvage.record(this.shards.get(shard)?.sources ?? new Set()));
-      copy.floors.set(shard, salvage.floor());
+      copy.floors.set(shard, new CausalContext());
     }
     return copy;
   }
