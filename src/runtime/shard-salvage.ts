@@ -27,9 +27,11 @@ export async function salvageShards(
     await eachRow(storage, shardRange('object', shard), async (row) => {
       const object = decodeObject(row.value);
       const { name } = decodeObjectRow(row);
-      for (const { actor, counter } of salvage.addObject(object)) {
+      const { counted, left } = salvage.addObject(object);
+      for (const { actor, counter } of counted) {
         await batch.add(storageWrite({ table: 'dot', shard, actor, counter, value: name }));
       }
+      if (left !== undefined) await batch.add(storageWrite({ table: 'object', shard, name, value: left }));
       // The schedule may have lost them; those that are left over are dropped when they are due.
       for (const atMs of expiriesOf(object.entries)) {
         await batch.add(storageWrite({ table: 'expiry', atMs, shard, name, value: true }));

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { CausalContext } from '../../src/protocol/causal/context.ts';
 import { dotText } from '../../src/protocol/causal/dot.ts';
 import { indexChecker } from '../simulation/checkers/index-rows.ts';
 import type { SimCluster, SimNode } from '../simulation/cluster.ts';
@@ -159,6 +160,22 @@ describe('records that are lost without a name', () => {
     cluster.start(third);
     settle(cluster);
     for (const node of three) expect(dotsOn(node, shard, KEY)).toContain(dot);
+  });
+
+  test('what a delete had replaced is forgotten with it', () => {
+    const { cluster, three, shard } = story();
+    const [first, , third] = three;
+    const name = { bucket: BUCKET, key: KEY };
+    cluster.crash(third);
+    const written = dotOf(mutate(cluster, first, KEY, put('newer'), 'quorum')());
+    cluster.run(1000);
+    damage(cluster, third, (disk) => {
+      // It had deleted what it has not got yet, and is the only one to know.
+      const object = { entries: [], past: CausalContext.fromDots([written]) };
+      disk.apply({ table: 'object', shard, name, value: object });
+    });
+    cluster.start(third);
+    expectShown(cluster, { three, shard, dots: [dotText(written)] });
   });
 
   test('a restart before all is back changes nothing', () => {

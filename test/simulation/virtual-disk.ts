@@ -89,9 +89,11 @@ export class VirtualDisk {
       for (const record of this.objects.get(shard)?.values() ?? []) {
         if (this.corrupt.has(record)) continue;
         const { name, object } = record;
-        for (const { actor: by, counter } of salvage.addObject(object)) {
+        const { counted, left } = salvage.addObject(object);
+        for (const { actor: by, counter } of counted) {
           copy.apply({ table: 'dot', shard, actor: by, counter, value: name });
         }
+        if (left !== undefined) copy.apply({ table: 'object', shard, name, value: left });
         for (const atMs of expiriesOf(object.entries)) copy.apply({ table: 'expiry', atMs, shard, name, value: true });
       }
       for (const [id, row] of this.dots.get(shard) ?? []) if (!salvage.counts(row)) copy.dots.get(shard)?.delete(id);

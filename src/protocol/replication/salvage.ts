@@ -7,6 +7,16 @@ import type { ShardRecord } from './record.ts';
 /** Ranges that a salvaged context may have: peers refuse to decode more than twice as many. */
 const RANGES_MAX = 32_768;
 
+export interface SalvagedObject {
+  /** The events that count, which the index is to name. */
+  readonly counted: readonly Dot[];
+  /**
+   * What is to stay of the object, null for nothing, undefined for all: which dots had been replaced is forgotten with
+   * the events that replaced them. Others, who do not know of it, would have them and this replica would not.
+   */
+  readonly left: CausalObject | null | undefined;
+}
+
 /**
  * What is left of a shard replica on a disk that has lost records which nobody can name. Its context and its floor may
  * speak of objects that are gone, or are back as they were: without them they read as deletes. So the replica counts
@@ -16,19 +26,24 @@ const RANGES_MAX = 32_768;
 export class Salvage {
   private readonly held = new CausalContext();
 
-  /** An object that is on the disk. Returns the events of it that count, which the index is to name. */
-  addObject({ entries, past }: CausalObject): Dot[] {
+  /** An object that is on the disk. All objects come before the first question. */
+  addObject({ entries, past }: CausalObject): SalvagedObject {
     const counted: Dot[] = [];
+    const waiting = new CausalContext();
     for (const { dot } of entries) {
       // What had come ahead of its event waits for it as before; of what is too much, others send the events.
-      if (past?.has(dot) === true || this.held.rangeCount >= RANGES_MAX) continue;
-      this.held.add(dot);
-      counted.push(dot);
+      if (past?.has(dot) === true) {
+        waiting.add(dot);
+      } else if (this.held.rangeCount < RANGES_MAX) {
+        this.held.add(dot);
+        counted.push(dot);
+      }
     }
-    return counted;
+    if (past === null || waiting.equals(past)) return { counted, left: undefined };
+    return { counted, left: entries.length === 0 ? null : { entries, past: waiting.isEmpty ? null : waiting } };
   }
 
-  /** To be asked after the last object: of other events the objects say nothing, or not all. */
+  /** Of other events the objects say nothing, or not all. */
   counts(dot: Dot): boolean {
     return this.held.has(dot);
   }
