@@ -163,7 +163,11 @@ export class ShardTable {
     const shard = this.shards.get(id);
     const highest = events.highest(this.actor);
     const isAhead = highest > this.lastCounter(id);
-    if (isAhead) this.saveCounter(id, highest);
+    if (isAhead) {
+      this.saveCounter(id, highest);
+      // Who knows of this one need not know the latest of its run: there is another gap before the next.
+      this.bases.delete(id);
+    }
     // Those of this run may be in hints alone.
     const missed = events.without(shard?.context ?? NOTHING).cappedAt(this.actor, this.firstOfRun(id) - 1);
     if (missed.isEmpty) return isAhead;
