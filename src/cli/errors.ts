@@ -1,33 +1,25 @@
 export const EXIT_DONE = 0;
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
-const EXIT_NOT_FOUND = 3;
-const EXIT_UNREACHABLE = 4;
 
 /** For the help; the README has the same table. */
 export const EXIT_STATUSES: readonly (readonly [status: number, meaning: string])[] = [
   [EXIT_DONE, 'done'],
-  [EXIT_FAILED, 'failed: the node, the cluster or this machine could not do it'],
+  [EXIT_FAILED, 'failed: not found, no node reached, or it could not do it; with --json the error has a code'],
   [EXIT_USAGE, 'bad usage: an option, an argument or the configuration'],
-  [EXIT_NOT_FOUND, 'not found: no such key, bucket or member'],
-  [EXIT_UNREACHABLE, 'unreachable: no Holdfast node answers at the address of --api'],
 ];
 
 /** Codes of the command line itself; others are those of the HTTP API. */
 type OwnCode = 'failed' | 'bad-usage' | 'bad-config' | 'unreachable' | 'internal';
 
-/** By the code of the error; what is not listed has failed. */
-const STATUS_OF: ReadonlyMap<string, number> = new Map([
-  ['bad-usage', EXIT_USAGE],
-  ['bad-config', EXIT_USAGE],
-  ['bad-request', EXIT_USAGE],
-  ['bad-key', EXIT_USAGE],
-  ['bad-bucket', EXIT_USAGE],
-  ['bad-context', EXIT_USAGE],
-  ['not-found', EXIT_NOT_FOUND],
-  ['bucket-not-found', EXIT_NOT_FOUND],
-  ['member-not-found', EXIT_NOT_FOUND],
-  ['unreachable', EXIT_UNREACHABLE],
+/** Codes of errors in how a command was used; all others say that it failed. */
+const BAD_USAGE: ReadonlySet<string> = new Set([
+  'bad-usage',
+  'bad-config',
+  'bad-request',
+  'bad-key',
+  'bad-bucket',
+  'bad-context',
 ]);
 
 /** A failure whose message is all that a user needs: `<cause> — <fix>`. */
@@ -47,7 +39,7 @@ export class CliError extends Error {
 
   /** The exit status. */
   get status(): number {
-    return STATUS_OF.get(this.code) ?? EXIT_FAILED;
+    return BAD_USAGE.has(this.code) ? EXIT_USAGE : EXIT_FAILED;
   }
 }
 

@@ -18,7 +18,7 @@ interface GetOptions {
 export function addGetCommand(program: Command, context: CliContext): void {
   program
     .command('get')
-    .description('print a value, byte for byte; exit status 3 when there is none')
+    .description('print a value, byte for byte; exit status 1 when there is none')
     .argument('<bucket>', 'name of the bucket')
     .argument('<key>', 'key')
     .addOption(levelOption('answer'))

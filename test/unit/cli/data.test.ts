@@ -41,7 +41,7 @@ describe('get', () => {
       problem(404, { title: 'Not found', detail: 'bucket default has no key "x"', code: 'not-found' }),
     );
     expect(await run(['get', 'default', 'x', '--api', api])).toMatchObject({
-      status: 3,
+      status: 1,
       out: '',
       err: 'holdfast: Not found: bucket default has no key "x" (not-found)\n',
     });

@@ -84,7 +84,7 @@ describe('with the HTTP API', () => {
       expect((await cli(['get', 'default', key])).bytes).toEqual(Buffer.from([0, 255, 10]));
       expect((await cli(['scan', 'default', '--prefix', key])).out).toBe(`${key}\n`);
       expect((await cli(['del', 'default', key])).out).toBe('deleted (1/1 replicas)\n');
-      expect(await cli(['get', 'default', key])).toMatchObject({ status: 3, out: '' });
+      expect(await cli(['get', 'default', key])).toMatchObject({ status: 1, out: '' });
     }
   });
 
@@ -100,19 +100,19 @@ describe('with the HTTP API', () => {
   it.each([
     [
       ['scan', 'nowhere'],
-      3,
+      1,
       'bucket-not-found',
       /there is no bucket "nowhere"; create it with `holdfast bucket create`/,
     ],
-    [['get', 'nowhere', 'k'], 3, 'bucket-not-found', /`holdfast bucket list`$/],
-    [['watch', 'nowhere'], 3, 'bucket-not-found', /`holdfast bucket create`/],
+    [['get', 'nowhere', 'k'], 1, 'bucket-not-found', /`holdfast bucket list`$/],
+    [['watch', 'nowhere'], 1, 'bucket-not-found', /`holdfast bucket create`/],
     [
       ['ring', 'in', 'nobody'],
-      3,
+      1,
       'member-not-found',
       /no member nobody; `holdfast ring --json` lists names and peer ids$/,
     ],
-    [['get', 'default', 'none'], 3, 'not-found', /none/],
+    [['get', 'default', 'none'], 1, 'not-found', /none/],
     [['get', 'default', 'k', '--context', '!'], 2, 'bad-context', /leave --context out$/],
     [['put', 'default', 'x'.repeat(1025), 'v'], 2, 'bad-key', /1024 bytes/],
     [['bucket', 'create', '-x'], 2, 'bad-usage', /unknown option/],

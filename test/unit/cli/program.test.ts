@@ -57,9 +57,7 @@ describe('usage', () => {
     expect(await run(['--version'])).toMatchObject({ status: 0, out: '1.2.3\n', err: '' });
     const { status, out } = await run(['--help']);
     expect(status).toBe(0);
-    expect(out).toMatch(
-      /Exit status:\n {2}0 {2}done\n {2}1 {2}failed: .*\n {2}2 {2}bad usage: .*\n {2}3 {2}not found: .*\n {2}4 {2}unreach/,
-    );
+    expect(out).toMatch(/Exit status:\n {2}0 {2}done\n {2}1 {2}failed: .*\n {2}2 {2}bad usage: /);
   });
 
   it('every command has help with an example', async () => {

@@ -347,7 +347,7 @@ describe('failures', () => {
       }),
     );
     expect(await run(['bucket', 'show', 'x', '--api', node.api])).toMatchObject({
-      status: 3,
+      status: 1,
       out: '',
       err: 'holdfast: Bucket not found: there is no bucket x; create it with `holdfast bucket create`, or see `holdfast bucket list` (bucket-not-found)\n',
     });
@@ -356,7 +356,7 @@ describe('failures', () => {
   it('of something that is no node name it', async () => {
     node = await fakeNode((_request, response) => response.writeHead(502).end('<html>'));
     const { status, err } = await run(['status', '--api', node.api]);
-    expect(status).toBe(4);
+    expect(status).toBe(1);
     expect(err).toBe(`holdfast: ${node.api} answered 502 Bad Gateway — check that --api names a Holdfast node\n`);
     await node.close();
     node = await fakeNode((_request, response) => response.end('<html>'));
@@ -377,7 +377,7 @@ describe('failures', () => {
       ['get', 'b', 'k', '--api', gone.api],
     ]) {
       expect(await run(args)).toMatchObject({
-        status: 4,
+        status: 1,
         out: '',
         err: `holdfast: nothing answers at ${gone.api} — start a node with \`holdfast start\`, or name another address with --api\n`,
       });
@@ -390,7 +390,7 @@ describe('failures', () => {
       setImmediate(() => response.destroy());
     });
     const { status, err } = await run(['status', '--api', node.api]);
-    expect(status).toBe(4);
+    expect(status).toBe(1);
     expect(err).toMatch(/^holdfast: cannot talk to http.* — check --api/);
   });
 
