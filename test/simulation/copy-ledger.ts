@@ -19,6 +19,8 @@ interface Acknowledged {
 export class CopyLedger {
   /** Disks and records lost up to now. */
   losses = 0;
+  /** Told of each loss. */
+  onLoss: () => void = () => undefined;
   private readonly nodes: readonly SimNode[];
   private readonly events = new Set<Acknowledged>();
 
@@ -44,6 +46,7 @@ export class CopyLedger {
       this.events.delete(event);
       event.onLost();
     }
+    this.onLoss();
   }
 
   /**

@@ -3,6 +3,7 @@ import type { CausalContext } from '../../src/protocol/causal/context.ts';
 import { type Dot, dotText } from '../../src/protocol/causal/dot.ts';
 import type { Mutation } from '../../src/protocol/causal/mutation.ts';
 import type { ClientReply, GetReply, Level, MutateReply } from '../../src/protocol/replication/request.ts';
+import { shardOf } from '../../src/protocol/ring/shard.ts';
 import type { SimCluster } from './cluster.ts';
 
 const BUCKET = 'default';
@@ -84,6 +85,25 @@ export class SessionClients {
     this.stopped = true;
   }
 
+  /**
+   * A disk is gone, or is an older one again. Where it alone had an event that a token speaks of, that session begins
+   * anew: the replicas may give the event's name to another, since nobody is left who could tell them of it.
+   */
+  handleLoss(): void {
+    for (const { known } of this.sessions) {
+      for (const [key, { token }] of known) if (token !== null && !this.isKnown(key, token)) known.delete(key);
+    }
+  }
+
+  private isKnown(key: string, token: CausalContext): boolean {
+    const { nodes, shards } = this.cluster;
+    const shard = shardOf(BUCKET, key, shards);
+    return [...token.actorIds()].every((actor) => {
+      const latest = { actor, counter: token.highest(actor) };
+      return nodes.some(({ disk }) => disk.covers(shard, latest));
+    });
+  }
+
   private step(): void {
     const session = this.prng.pick(this.sessions);
     if (session === undefined || session.busy) return;
@@ -157,6 +177,8 @@ export class SessionClients {
 
   private check(session: Session, key: string, known: Known, { entries, context }: GetReply): void {
     session.refusals = 0;
+    // Asked with a token that counts no more.
+    if (session.known.get(key) !== known) return;
     const shown = new Set(entries.map(({ dot }) => dotText(dot)));
     const fault = (what: string): void => {
       const time = (this.cluster.clock.nowMs / 1000).toFixed(1);

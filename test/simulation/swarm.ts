@@ -63,6 +63,7 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
   const placed = placedWorkloads(cluster, ledger, schedule.seed);
   const histories = [history, ...placed.map((each) => each.history)];
   const sessions = new SessionClients(cluster, new Prng(prng.uint32()), history.sent);
+  ledger.onLoss = () => sessions.handleLoss();
   const watch = new WatchClient(cluster, new Prng(prng.uint32()));
   const checkers = allCheckers(cluster, { histories, sessions: sessions.history, watch });
   cluster.observers.push(watch, ...checkers, ...(options.observers ?? []));

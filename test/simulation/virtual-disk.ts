@@ -211,6 +211,12 @@ export class VirtualDisk {
     return this.shards.get(shard)?.context.has(dot) === true && !this.isDamaged(shard, name);
   }
 
+  /** Whether an event of some key of the shard is here. */
+  covers(shard: number, dot: Dot): boolean {
+    if (this.shards.get(shard)?.context.has(dot) === true) return true;
+    return [...this.hints.values()].some((row) => row.shard === shard && row.hint.events.has(dot));
+  }
+
   private hintOf(shard: number, name: ObjectName): HintRecord | undefined {
     return this.hints.size === 0 ? undefined : this.hints.get(`${shard}/${nameId(name)}`)?.hint;
   }
