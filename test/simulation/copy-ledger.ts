@@ -63,7 +63,18 @@ export class CopyLedger {
 
   private holdersOf(shard: number, name: ObjectName, dot: Dot): Set<VirtualDisk> {
     const holders = new Set<VirtualDisk>();
-    for (const { disk } of this.nodes) if (disk.holds(shard, name, dot)) holders.add(disk);
+    for (const node of this.nodes) if (holds(node, shard, name, dot)) holders.add(node.disk);
     return holders;
   }
+}
+
+/** A replica that was handed over and dropped is gone, also while a slow disk still has it. */
+function holds({ disk, running }: SimNode, shard: number, name: ObjectName, dot: Dot): boolean {
+  const inside = running?.node as unknown as Inside | undefined;
+  return inside?.replication.clearing.has(shard) ? disk.hasHinted(shard, name, dot) : disk.holds(shard, name, dot);
+}
+
+/** The part of a node's private state that knows. */
+interface Inside {
+  readonly replication: { readonly clearing: ReadonlySet<number> };
 }

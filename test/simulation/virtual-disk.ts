@@ -207,7 +207,7 @@ export class VirtualDisk {
 
   /** Whether an event of a key is here, in the shard's replica or in a hint. */
   holds(shard: number, name: ObjectName, dot: Dot): boolean {
-    if (this.hintOf(shard, name)?.events.has(dot) === true) return true;
+    if (this.hasHinted(shard, name, dot)) return true;
     return this.shards.get(shard)?.context.has(dot) === true && !this.isDamaged(shard, name);
   }
 
@@ -215,6 +215,10 @@ export class VirtualDisk {
   covers(shard: number, dot: Dot): boolean {
     if (this.shards.get(shard)?.context.has(dot) === true) return true;
     return [...this.hints.values()].some((row) => row.shard === shard && row.hint.events.has(dot));
+  }
+
+  hasHinted(shard: number, name: ObjectName, dot: Dot): boolean {
+    return this.hintOf(shard, name)?.events.has(dot) === true;
   }
 
   private hintOf(shard: number, name: ObjectName): HintRecord | undefined {
