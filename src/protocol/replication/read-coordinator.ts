@@ -356,7 +356,8 @@ function appliedBy(copies: Iterable<Pick<Copy, 'entries' | 'context' | 'past'>>)
   const applied = new CausalContext();
   for (const { context, past, entries } of copies) {
     applied.union(past === null ? context : context.without(past));
-    for (const { dot } of entries) applied.add(dot);
+    // What is shown ahead of its event, or on a damaged disk, may have replaced more than the copy says.
+    for (const { dot } of entries) if (past?.has(dot) !== true) applied.add(dot);
   }
   return applied;
 }
