@@ -105,12 +105,12 @@ export class AntiEntropy {
     this.parts.handlePeerDown(peer);
   }
 
-  /** The shard is no longer held. */
   /** True while the shard is to be compared with another holder, or is being sent what one has. */
   isAwaiting(shard: Shard): boolean {
     return this.inquiries.isAwaiting(shard);
   }
 
+  /** The shard is no longer held. */
   handleDropped(shard: Shard): void {
     this.inquiries.handleDropped(shard);
     this.sender.handleDropped(shard);
