@@ -137,7 +137,7 @@ export class Forwarder {
  * seen says nothing of those that this node can reach.
  */
 function isWorthRerouting({ code, stateChanged }: Failure): boolean {
-  return code === 'not-ready' || code === 'session-unavailable' || (code === 'disk-full' && stateChanged === 'no');
+  return stateChanged === 'no' && (code === 'not-ready' || code === 'session-unavailable' || code === 'disk-full');
 }
 
 /**
