@@ -1,7 +1,14 @@
 import { describe, expect, test } from 'vitest';
+import { CausalContext } from '../../src/protocol/causal/context.ts';
 import type { Mutation } from '../../src/protocol/causal/mutation.ts';
+import type { NodeInput } from '../../src/protocol/node/effect.ts';
 import type { SimNode } from '../simulation/cluster.ts';
-import { BUCKET, DISCONNECT_MS, formed, mutate, put, ringOf } from '../support/sim-story.ts';
+import { BUCKET, DISCONNECT_MS, formed, mutate, put, ringOf, SETTLE_MS } from '../support/sim-story.ts';
+
+/** What the cluster gives to a node's core. */
+interface Inputs {
+  readonly inputs: (node: SimNode, inputs: readonly NodeInput[]) => void;
+}
 
 const PUT_IF_PRESENT: Mutation = {
   type: 'put',
@@ -35,6 +42,27 @@ describe('what too few owners could be asked for', () => {
       applied: false,
       quorum: 'strict',
     });
+  });
+
+  test('is not counted by who is no owner any more, and would keep it for the coordinator alone', () => {
+    const cluster = formed(2);
+    const [owner, former] = cluster.nodes as [SimNode, SimNode];
+    expect(cluster.changeRing(owner, former, { place: 'out' })).toBe(true);
+    expect(cluster.runUntil(() => former.disk.shards.size === 0, SETTLE_MS)).toBe(true);
+    // The owner has not heard of the change, so to say.
+    const dot = { actor: owner.disk.actor, counter: 1 };
+    const events = CausalContext.fromDots([dot]);
+    const message = { type: 'replicate', id: 1, bucket: 'default', key: 'k', entries: [], events } as const;
+    const input = { type: 'message', from: owner.id, message: { ...message, context: events, hintFor: [] } } as const;
+    const statuses: string[] = [];
+    cluster.observers.push({
+      message: (from, _to, sent) =>
+        void (from === former && sent.type === 'replicate-ack' && statuses.push(sent.status)),
+    });
+    (cluster as unknown as Inputs).inputs(former, [input]);
+    cluster.run(100);
+    expect(statuses).toEqual(['refused']);
+    expect(former.running?.node.replicationStats().hints.records).toBe(0);
   });
 
   test('is counted in owners where all of them were asked for', () => {

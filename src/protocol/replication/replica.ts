@@ -18,6 +18,7 @@ import type { Comparison, LostKey, Shard } from './shard-table.ts';
 const NOTHING = new CausalContext();
 /** Who owns its keys is not known here: to keep it for anybody would be to keep it for the wrong ones. */
 const NOT_KNOWN_YET = failure('not-ready', 'the node has not heard of the bucket yet; it does in a moment, retry');
+const OTHER_RING = failure('not-ready', 'the node is no owner of the key any more; this is known in a moment, retry');
 /** What peers have sent and the disk has not synced: more is refused, or a disk that hangs would fill the memory. */
 const PEER_UNSYNCED_BYTES_MAX = 4 * 1024 * 1024;
 /** The same with what clients of this node write: these wait for their answers, and are bounded by that too. */
@@ -319,9 +320,14 @@ export class Replica {
 
   private hold(from: NodeId, cell: Cell, message: ReplicateMessage): void {
     const { self } = this.core.options;
-    const owners = this.core.ring.owners(cell.shard);
     const named = message.hintFor.filter((node) => node !== self);
-    const targets = named.length > 0 ? named : owners.filter((node) => node !== self);
+    // Who sent it takes this node for an owner, and has it itself: a hint for nobody else would not be a second copy.
+    const others = this.core.ring.owners(cell.shard).filter((node) => node !== self && node !== from);
+    const targets = named.length > 0 ? named : others;
+    if (targets.length === 0) {
+      this.acknowledge(from, message.id, 'refused', OTHER_RING);
+      return;
+    }
     const { entries, events, context } = message;
     const stored = this.hints().store(cell, { entries, events, context, targets });
     if (!stored) {
