@@ -8,7 +8,7 @@ import type { Running, SimNode } from './sim-node.ts';
 
 const BUCKET = 'default';
 const PAGE_KEYS = 64;
-/** As in `src/api/http/watch-stream.ts`. */
+/** As in `src/api/http/bucket-snapshot.ts`. */
 const SETTLE_MS = 1000;
 const POLL_MS = 50;
 const LOOK_MS = 1000;
@@ -29,8 +29,8 @@ export interface WatchState {
 }
 
 /**
- * A client that watches a bucket with snapshots, at one node after another. It mirrors what `watch-stream.ts` does with
- * promises and a socket.
+ * A client that watches a bucket with snapshots, at one node after another. It mirrors what `bucket-snapshot.ts` does
+ * with promises and a socket, which ends with the process at its other end.
  */
 export class WatchClient implements SimObserver, WatchState {
   readonly faults: string[] = [];
@@ -70,7 +70,7 @@ export class WatchClient implements SimObserver, WatchState {
 
   changed(node: SimNode, { bucket, key, entries }: { bucket: string; key: string; entries: Entries }): void {
     // What is told before the first page is asked for is part of the state.
-    if (node !== this.node || node.running !== this.running || bucket !== BUCKET || this.base === null) return;
+    if (node !== this.node || !this.isConnected || bucket !== BUCKET || this.base === null) return;
     this.fresh.add(key);
     this.show(key, entries);
   }
@@ -96,8 +96,13 @@ export class WatchClient implements SimObserver, WatchState {
   }
 
   private check(): void {
-    if (this.node === null || this.node.running === null || this.node.running !== this.running) return this.attach();
+    if (this.running === null || !this.isConnected) return this.attach();
     if (this.base !== null && this.running.node.isWatchStale(BUCKET, this.base)) this.restart();
+  }
+
+  /** False when the process that it is a client of is gone, whatever has been started since. */
+  private get isConnected(): boolean {
+    return this.running !== null && this.node?.running === this.running;
   }
 
   private attach(): void {
@@ -119,7 +124,7 @@ export class WatchClient implements SimObserver, WatchState {
     const endMs = this.cluster.clock.nowMs + SETTLE_MS;
     const settle = (): void => {
       const { running } = this;
-      if (round !== this.round || running === null || this.node?.running !== running) return;
+      if (round !== this.round || running === null || !this.isConnected) return;
       if (running.node.isWatchSettling(BUCKET) && this.cluster.clock.nowMs < endMs) {
         this.cluster.clock.after(POLL_MS, settle);
         return;
@@ -133,7 +138,7 @@ export class WatchClient implements SimObserver, WatchState {
   /** `answered`: what of the coverage has answered every page up to now. */
   private page(round: number, after: string, answered: Coverage): void {
     const { node } = this;
-    if (round !== this.round || node === null) return;
+    if (round !== this.round || node === null || !this.isConnected) return;
     this.fresh = new Set();
     const about = { bucket: BUCKET, prefix: '', after, limit: PAGE_KEYS, values: true, snapshot: true } as const;
     this.cluster.request(node, { type: 'list', ...about }, (reply) => {
