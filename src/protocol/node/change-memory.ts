@@ -1,24 +1,11 @@
 import { compareUtf8 } from '../../lib/utf8.ts';
-import { CausalContext } from '../causal/context.ts';
-import { type Entries, sizeOf } from '../causal/entry.ts';
-import { joinEntries } from '../causal/join.ts';
+import type { CausalContext } from '../causal/context.ts';
+import type { Entries } from '../causal/entry.ts';
+import { bytesOf, idOf, joinStates, type KeyState } from './key-state.ts';
 
 /** Keys whose last announced state is remembered, by number and by bytes. */
 const KEYS_MAX = 16_384;
 const BYTES_MAX = 8 * 1024 * 1024;
-const OVERHEAD_BYTES = 400;
-
-/** A key's state as one replica knows it. */
-export interface KeyState {
-  readonly bucket: string;
-  readonly key: string;
-  readonly shard: number;
-  readonly entries: Entries;
-  /** The events whose effects the entries show. */
-  readonly context: CausalContext;
-  /** Further dots of the key that are known to be superseded; null: none. */
-  readonly past: CausalContext | null;
-}
 
 /** A piece of a snapshot. */
 export interface SnapshotBounds {
@@ -31,11 +18,7 @@ export interface SnapshotBounds {
   readonly contexts: ReadonlyMap<number, CausalContext>;
 }
 
-interface Remembered {
-  readonly shard: number;
-  readonly entries: Entries;
-  readonly context: CausalContext;
-  readonly past: CausalContext | null;
+interface Remembered extends KeyState {
   readonly bytes: number;
 }
 
@@ -132,25 +115,16 @@ export class ChangeMemory {
   }
 
   private join(state: KeyState, known: Remembered): Entries | 'known' {
-    const { entries, changed } = joinEntries(
-      known.entries,
-      (dot) => known.context.has(dot) || known.past?.has(dot) === true,
-      state.entries,
-      (dot) => state.context.has(dot) || state.past?.has(dot) === true,
-    );
-    const context = known.context.clone();
-    context.union(state.context);
-    this.remember({ ...state, entries, context, past: joinPasts(known.past, state.past, context) });
-    return changed ? entries : 'known';
+    const { joined, changed } = joinStates(known, state);
+    this.remember(joined);
+    return changed ? joined.entries : 'known';
   }
 
   private remember(state: KeyState): void {
-    const { shard, entries, context, past } = state;
     const id = idOf(state);
     this.forget(id);
-    const bytes =
-      OVERHEAD_BYTES + id.length * 2 + sizeOf(entries) + (context.rangeCount + (past?.rangeCount ?? 0)) * 16;
-    this.keys.set(id, { shard, entries, context, past, bytes });
+    const bytes = bytesOf(state);
+    this.keys.set(id, { ...state, bytes });
     this.bytes += bytes;
     for (const [oldest, { shard: place, context: told }] of this.keys) {
       if (this.keys.size <= KEYS_MAX && this.bytes <= BYTES_MAX) break;
@@ -169,17 +143,4 @@ export class ChangeMemory {
     if (floor === undefined) this.floors.set(shard, context.clone());
     else if (!floor.covers(context)) floor.union(context);
   }
-}
-
-function joinPasts(a: CausalContext | null, b: CausalContext | null, context: CausalContext): CausalContext | null {
-  if (a === null && b === null) return null;
-  const past = new CausalContext();
-  if (a !== null) past.union(a);
-  if (b !== null) past.union(b);
-  const left = past.without(context);
-  return left.isEmpty ? null : left;
-}
-
-function idOf({ bucket, key }: { readonly bucket: string; readonly key: string }): string {
-  return `${bucket}\0${key}`;
 }

@@ -3,15 +3,15 @@ import { CausalContext } from '../causal/context.ts';
 import type { Entries } from '../causal/entry.ts';
 import type { NodeId } from '../machine.ts';
 import type { ListItem, ListReply, ListRequest } from '../replication/request.ts';
-import { ChangeMemory, type KeyState } from './change-memory.ts';
+import { ChangeMemory } from './change-memory.ts';
+import type { KeyState } from './key-state.ts';
 import type { ChangeMessage, WatchExchange, WatchingMessage, WatchMessage } from './message.ts';
+import { UnsureKeys } from './unsure-keys.ts';
 
 /** Buckets one node may watch. */
 const WATCHED_BUCKETS_MAX = 1024;
 /** Registrations are repeated that often: the answers show what was lost on the way. */
 const REFRESH_MS = 5000;
-/** Keys that are read at once because their announcement may be old. */
-const READS_MAX = 4096;
 
 const NOTHING = new CausalContext();
 
@@ -93,11 +93,8 @@ export class WatchRelay {
   /** Buckets named in the requests that are not confirmed yet, by node. */
   private readonly asked = new Map<NodeId, { readonly id: number; readonly buckets: readonly string[] }>();
   private readonly watchers = new Map<NodeId, Watcher>();
-  /** Keys that are being read, and what the answer is to cover that came since: one read a key at a time. */
-  private readonly reading = new Map<string, KeyState | null>();
+  private readonly unsure = new UnsureKeys();
   private lastId = 0;
-  /** How often everything told was forgotten. */
-  private epoch = 0;
   private refreshMs: number | undefined;
 
   constructor(parts: WatchRelayParts) {
@@ -128,6 +125,8 @@ export class WatchRelay {
     this.wanted = new Set(buckets.slice(0, WATCHED_BUCKETS_MAX));
     // Who has begun to watch meanwhile has been told of what came before this, and is told no less afterwards.
     if (this.wanted.size === 0) this.memory.forgetKeys();
+    this.unsure.giveUp((bucket) => !this.wanted.has(bucket));
+    this.readUnsure();
     for (const { registrations } of this.tellers.values()) {
       for (const bucket of registrations.keys()) if (!this.wanted.has(bucket)) registrations.delete(bucket);
     }
@@ -279,12 +278,8 @@ export class WatchRelay {
 
   /** Forgets what was told; everybody reads everything again. */
   private startAnew(): void {
-    this.epoch++;
     this.memory.discard();
-    for (const { registrations } of this.tellers.values()) {
-      for (const bucket of registrations.keys()) registrations.set(bucket, ++this.lastId);
-    }
-    this.parts.onCoverage();
+    this.renew(() => true);
   }
 
   private handleChange(from: NodeId, message: ChangeMessage): void {
@@ -301,58 +296,51 @@ export class WatchRelay {
   }
 
   private take(change: Change): void {
-    const { bucket, key } = change;
-    if (!this.wanted.has(bucket)) return;
-    const state = this.stateOf(change);
-    const entries = this.memory.take(state);
-    if (entries === 'unsure') this.readState(state);
-    else if (entries !== 'known') this.parts.tell(bucket, key, entries);
+    if (!this.wanted.has(change.bucket)) return;
+    this.takeState(this.stateOf(change), false);
   }
 
-  /** An announcement that may be older than what was told of the key and forgotten: the key is read instead. */
+  /** `isBest`: whatever was forgotten, there is nothing newer. */
+  private takeState(state: KeyState, isBest: boolean): void {
+    // Owners that each lack something may together have all that was told.
+    const joined = this.unsure.joined(state);
+    const entries = isBest ? this.memory.force(joined) : this.memory.take(joined);
+    if (entries === 'unsure') {
+      this.unsure.keep(joined);
+      if (this.unsure.isFull) this.renew((bucket) => bucket === state.bucket);
+    } else {
+      this.unsure.remove(state);
+      if (entries !== 'known') this.parts.tell(state.bucket, state.key, entries);
+    }
+    this.readUnsure();
+  }
+
+  /** Keys whose announcements may be older than what was told of them and forgotten are read. */
+  private readUnsure(): void {
+    for (let state = this.unsure.next(); state !== undefined; state = this.unsure.next()) this.readState(state);
+  }
+
   private readState(state: KeyState): void {
     const { bucket, key, shard } = state;
-    const id = `${bucket}\0${key}`;
-    const waiting = this.reading.get(id);
-    if (waiting !== undefined) {
-      // The answer may be from before this announcement.
-      const context = state.context.clone();
-      if (waiting !== null) context.union(waiting.context);
-      this.reading.set(id, { ...state, context });
-      return;
-    }
-    if (this.reading.size >= READS_MAX) return this.renew(bucket);
-    this.reading.set(id, null);
     const session = state.context.clone();
     const floor = this.memory.floorOf(shard);
     if (floor !== null) session.union(floor);
-    const { epoch } = this;
-    let next: KeyState | null = null;
-    /** False when what was told has been forgotten since: everybody reads again, and the answer may be older than that. */
-    const end = (): boolean => {
-      next = this.reading.get(id) ?? null;
-      this.reading.delete(id);
-      return epoch === this.epoch && this.wanted.has(bucket);
+    this.unsure.begin(state, session);
+    const end = (use: () => void): void => {
+      // Else the key has been told of meanwhile, or everybody reads it anew and the answer may be older than that.
+      if (this.unsure.end(state, session)) use();
     };
     const use = (read: Change): void => {
-      if (!end()) return;
       const now = this.stateOf(read);
       // A snapshot may have told of the key meanwhile.
-      if (!this.memory.isSafe(now, session)) return this.readState(next ?? now);
-      const entries = this.memory.force(now);
-      if (entries !== 'known') this.parts.tell(bucket, key, entries);
-      if (next !== null) this.readState(next);
+      this.takeState(now, this.memory.isSafe(now, session));
     };
     this.parts.read(bucket, key, session, (read) => {
-      if (read !== null) return use(read);
-      if (floor !== null) {
-        // What was told is out of reach, and counts no more.
-        if (end()) this.startAnew();
-        return;
-      }
+      if (read !== null) return end(() => use(read));
+      // What was told is out of reach, and counts no more.
+      if (floor !== null) return end(() => this.startAnew());
       this.parts.read(bucket, key, null, (present) => {
-        if (present !== null) use(present);
-        else if (end()) this.renew(bucket);
+        end(() => (present === null ? this.renew((other) => other === bucket) : use(present)));
       });
     });
   }
@@ -362,12 +350,14 @@ export class WatchRelay {
     this.startAnew();
   }
 
-  /** A change of the bucket was not passed on: who relies on being told of all has to read it again. */
-  private renew(bucket: string): void {
+  /** Changes of these buckets were not passed on: who relies on being told of all has to read them again. */
+  private renew(isConcerned: (bucket: string) => boolean): void {
+    this.unsure.giveUp(isConcerned);
     for (const { registrations } of this.tellers.values()) {
-      if (registrations.has(bucket)) registrations.set(bucket, ++this.lastId);
+      for (const bucket of registrations.keys()) if (isConcerned(bucket)) registrations.set(bucket, ++this.lastId);
     }
     this.parts.onCoverage();
+    this.readUnsure();
   }
 
   private stateOf({ bucket, key, entries, context, past }: Change): KeyState {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { CausalContext } from '../../../../src/protocol/causal/context.ts';
 import type { Entries } from '../../../../src/protocol/causal/entry.ts';
-import { ChangeMemory, type KeyState } from '../../../../src/protocol/node/change-memory.ts';
+import { ChangeMemory } from '../../../../src/protocol/node/change-memory.ts';
+import type { KeyState } from '../../../../src/protocol/node/key-state.ts';
 
 const ACTOR = 'a'.repeat(16);
 const KEYS_MAX = 16_384;

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { CausalContext } from '../../../../src/protocol/causal/context.ts';
-import type { WatchExchange } from '../../../../src/protocol/node/message.ts';
+import type { ChangeMessage, WatchExchange } from '../../../../src/protocol/node/message.ts';
 import { type Change, WatchRelay } from '../../../../src/protocol/node/watch-relay.ts';
 
 const ACTOR = 'a'.repeat(16);
+const OTHER = 'b'.repeat(16);
 
 function setup(owners: readonly (readonly string[])[] = [['p', 'q']]) {
   const sent: { to: string; message: WatchExchange }[] = [];
@@ -43,7 +44,14 @@ function change(counter: number, covered = counter): Change {
   return { bucket: 'b', key: 'k', entries, context, past: null };
 }
 
-function announced(seq: number, counter: number): WatchExchange {
+/** The key as a node has it that has only heard of one event. */
+function eventOf(actor: string, counter: number): Change {
+  const { entries, ...rest } = change(counter);
+  const dot = { actor, counter };
+  return { ...rest, entries: entries.map((entry) => ({ ...entry, dot })), context: CausalContext.fromDots([dot]) };
+}
+
+function announced(seq: number, counter: number): ChangeMessage {
   return { type: 'change', seq, ...change(counter) };
 }
 
@@ -216,19 +224,89 @@ describe('watch relay', () => {
     expect(told).toEqual(['k:7']);
   });
 
-  it('reads a key once at a time, whatever is announced meanwhile, and again for that', () => {
+  it('reads a key once, whatever is announced meanwhile', () => {
     const { relay, told, reads } = setup();
     relay.handleConnected('p');
     relay.handleWanted(['b'], 0);
     showSnapshot(relay, 5);
     for (const seq of [1, 2, 3]) relay.handleMessage('p', announced(seq, 4));
-    expect(reads).toHaveLength(1);
     reads[0]?.use(change(6));
-    expect(reads).toHaveLength(2);
-    expect(reads[1]?.session?.covers(change(5).context)).toBe(true);
-    reads[1]?.use(change(6));
-    expect(reads).toHaveLength(2);
+    expect(reads).toHaveLength(1);
     expect(told).toEqual(['k:6']);
+  });
+
+  it('joins what is announced of a key while it is being read to the answer', () => {
+    const { relay, told, reads } = setup();
+    relay.handleConnected('p');
+    relay.handleWanted(['b'], 0);
+    showSnapshot(relay, 5);
+    relay.handleMessage('p', announced(1, 4));
+    relay.handleMessage('p', { type: 'change', seq: 2, ...eventOf(OTHER, 9) });
+    reads[0]?.use(change(6));
+    expect(reads).toHaveLength(1);
+    expect(told).toEqual(['k:6,9']);
+  });
+
+  it('needs no read where the owners together have all that was told, and no answer any more', () => {
+    const { relay, told, reads } = setup();
+    for (const peer of ['p', 'q']) relay.handleConnected(peer);
+    relay.handleWanted(['b'], 0);
+    showSnapshot(relay, 5);
+    relay.handleMessage('p', { type: 'change', seq: 1, ...eventOf(OTHER, 9) });
+    expect([told, reads.length]).toEqual([[], 1]);
+    relay.handleMessage('q', announced(1, 5));
+    expect(told).toEqual(['k:5,9']);
+    reads[0]?.use(change(5));
+    expect(told).toEqual(['k:5,9']);
+  });
+
+  it('reads few keys at once, and the others when these are answered', () => {
+    const { relay, reads } = setup();
+    relay.handleConnected('p');
+    relay.handleWanted(['b'], 0);
+    showSnapshot(relay, 5);
+    const keys = Array.from({ length: 1000 }, (_, i) => `k${i}`);
+    keys.forEach((key, i) => {
+      relay.handleMessage('p', { ...announced(i + 1, 4), key });
+    });
+    expect(reads).toHaveLength(32);
+    for (let i = 0; i < 1000; i++) reads[i]?.use({ ...change(6), key: keys[i] as string });
+    expect(reads.map(({ key }) => key)).toEqual(keys);
+  });
+
+  it('reads on when the bucket of the keys that are being read is watched no more', () => {
+    const { relay, reads } = setup();
+    relay.handleConnected('p');
+    relay.handleWanted(['b', 'c'], 0);
+    showSnapshot(relay, 5);
+    for (let seq = 1; seq <= 40; seq++) relay.handleMessage('p', { ...announced(seq, 4), key: `k${seq}` });
+    relay.handleMessage('p', { ...announced(41, 4), bucket: 'c', key: 'last' });
+    relay.handleWanted(['c'], 0);
+    expect(reads).toHaveLength(33);
+    expect(reads.at(-1)?.key).toBe('last');
+  });
+
+  it.each([
+    ['what was told is out of reach', true],
+    ['nobody knows what was told', false],
+  ])('begins anew once for all reads that fail where %s', (_name, isRemembered) => {
+    const { relay, told, reads, confirm, changes } = setup([['p']]);
+    relay.handleConnected('p');
+    relay.handleWanted(['b'], 0);
+    confirm('p');
+    showSnapshot(relay, 5);
+    if (!isRemembered) relay.handleClockSet();
+    const keys = ['k', 'l', 'm'];
+    keys.forEach((key, i) => {
+      relay.handleMessage('p', { ...announced(i + 1, 4), key });
+    });
+    const coverage = relay.coverage('b');
+    const before = changes();
+    for (let i = 0; i < reads.length; i++) reads[i]?.use(i === 1 ? { ...change(4), key: 'l' } : null);
+    expect(changes()).toBe(before + 1);
+    expect(relay.isStale('b', coverage)).toBe(true);
+    // What was read before that is part of the state, or older.
+    expect(told).toEqual(isRemembered ? [] : ['l:4']);
   });
 
   it('asks again now and then, and no more once nobody watches', () => {
