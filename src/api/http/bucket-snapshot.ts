@@ -30,6 +30,8 @@ export class BucketSnapshot implements StateReader<ChangeEvent> {
   /** Numbers the attempts: what belongs to an earlier one is void. */
   private round = 0;
   private reading = false;
+  /** The state under way counts no more, and the next one is not begun yet. */
+  private isVoid = false;
   /** What the client relies on: at first all who tell, then those who have shown it everything. */
   private base: Coverage | null = null;
   private keptAs = 0;
@@ -48,7 +50,10 @@ export class BucketSnapshot implements StateReader<ChangeEvent> {
     this.prefix = parts.prefix;
     this.client = parts.client;
     this.show = parts.show;
-    this.endCoverage = this.feed.onCoverage(() => this.client.onStale());
+    this.endCoverage = this.feed.onCoverage(() => {
+      this.isVoid = this.isStale();
+      this.client.onStale();
+    });
   }
 
   get mark(): string | null {
@@ -92,6 +97,7 @@ export class BucketSnapshot implements StateReader<ChangeEvent> {
     const round = ++this.round;
     const isCurrent = (): boolean => round === this.round;
     this.reading = true;
+    this.isVoid = false;
     this.base = null;
     await this.settled(isCurrent);
     if (!isCurrent()) return;
@@ -152,20 +158,22 @@ export class BucketSnapshot implements StateReader<ChangeEvent> {
           snapshot: true,
         } as const;
         const page = await this.node.request(request);
-        if (isCurrent()) return page;
+        if (!isCurrent()) return null;
+        // More may have been told than the page shows.
+        if (!this.isVoid) return page;
       } catch (error) {
         if (!(error instanceof HoldfastError)) throw error;
-        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
       }
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
     return null;
   }
 
-  /** False when the page was not sent whole: the client is gone, or too much has changed meanwhile. */
+  /** False when the page was not sent whole: the client is gone, the state is void, or too much has changed meanwhile. */
   private async send(items: readonly ListItem[], isCurrent: () => boolean): Promise<boolean> {
     for (const item of items) {
       await this.client.writable();
-      if (!isCurrent() || this.fresh.size > FRESH_KEYS_MAX) return false;
+      if (!isCurrent() || this.isVoid || this.fresh.size > FRESH_KEYS_MAX) return false;
       if (!this.fresh.has(item.key)) this.show(item);
     }
     return true;

@@ -186,6 +186,18 @@ describe('watch', () => {
     expect(await missed.next()).toMatchObject({ event: 'reset', data: { reason: 'missed' } });
   });
 
+  it('shows nothing more of a state that counts no more, while it waits to send the next', async () => {
+    const h = await startHarness();
+    await h.put('/v1/kv/default/a', '1');
+    let isFirst = true;
+    h.node.before = (request) => {
+      if (request.type === 'list' && isFirst) queueMicrotask(() => h.node.changes.lose());
+      isFirst &&= request.type !== 'list';
+    };
+    const reader = await open(h, '/v1/watch/default?snapshot=true');
+    expect((await reader.take(4)).map(({ event }) => event)).toEqual(['reset', 'reset', 'put', 'synced']);
+  });
+
   it('reads a page again that the node could not give', async () => {
     const h = await startHarness();
     await h.put('/v1/kv/default/a', '1');
