@@ -118,3 +118,50 @@ test.each(['at once', 'after another start'])(
     expect(noticed).toBe(true);
   },
 );
+
+test('an answer that a slow disk held back until the next run says nothing of what was forgotten since', () => {
+  const cluster = formed(3);
+  const [restored, slow, third] = cluster.nodes as [SimNode, SimNode, SimNode];
+  const shard = ringOf(restored).shardOf(BUCKET, 'counter');
+  const increment = (level: Level): ClientReply =>
+    mutate(cluster, restored, 'counter', { type: 'increment', by: 1 }, level)();
+  let questions = 0;
+  let answers = 0;
+  cluster.observers.push({
+    message: (from, to, { type }) => {
+      if (type === 'counter-check' && from === restored && to === slow.id) questions++;
+      if (type === 'counter-report' && from === slow && to === restored.id) answers++;
+    },
+  });
+  increment('all');
+  cluster.run(5000);
+  cluster.crash(restored);
+  cluster.run(5000);
+  slow.troubles.syncMaxMs.push(60_000);
+  mutate(cluster, third, 'other', put('to sync'), 'one')();
+  cluster.run(500);
+  cluster.start(restored);
+  // The second question is answered one sync after the first, which confirms that nothing was forgotten so far.
+  for (const asked of [1, 2]) {
+    expect(cluster.runUntil(() => questions >= asked, 20_000, 1)).toBe(true);
+    cluster.run(10);
+    mutate(cluster, third, 'other', put(`after question ${asked}`), 'one')();
+  }
+  expect(cluster.runUntil(() => answers > 0, 60_000, 1)).toBe(true);
+  cluster.run(10);
+  const copy = restored.disk.clone();
+  cluster.block(restored, third);
+  const forgotten = dotText(dotOf(increment('one')));
+  cluster.run(10);
+  cluster.crash(restored);
+  cluster.replaceDisk(restored, copy);
+  cluster.heal();
+  cluster.start(restored);
+  answers = 0;
+  cluster.runUntil(() => answers > 0, 60_000, 1);
+  cluster.run(3);
+  slow.troubles.syncMaxMs.length = 0;
+  expect(dotText(dotOf(increment('one')))).not.toBe(forgotten);
+  settle(cluster);
+  for (const node of cluster.nodes) expect(readCounter(onDisk(node, shard, 'counter'))).toBe(3);
+});

@@ -82,6 +82,8 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private readonly badRecords: BadRecords;
   private readonly lostObjects: LostObjects;
   private readonly up = new Set<NodeId>();
+  /** How often each peer has gone away. */
+  private readonly partings = new Map<NodeId, number>();
   /** Dropped shards that are still on disk. */
   private readonly clearing = new Set<number>();
   private readonly scans = new Map<number, (result: ScanResult) => void>();
@@ -184,7 +186,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       writable: true,
       emit: (effect) => this.effects.push(effect),
       send: (to, message) => this.effects.push({ type: 'send', to, message }),
-      sendDurable: (to, message) => journal.afterTurn(() => this.effects.push({ type: 'send', to, message })),
+      sendDurable: (to, message) => this.sendDurable(to, message),
       isUp: (peer) => this.up.has(peer),
       formers: this.formers,
       shardOf: (bucket, key) => ring.shardOf(bucket, key),
@@ -433,6 +435,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
 
   private handlePeerDown(peer: NodeId): void {
     if (!this.up.delete(peer)) return;
+    this.partings.set(peer, (this.partings.get(peer) ?? 0) + 1);
     this.handoff.handlePeerDown(peer);
     this.antiEntropy.handlePeerDown(peer);
     this.writer.handlePeerDown(peer);
@@ -474,6 +477,17 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.antiEntropy.handleDropped(shard);
     this.clear(shard.id);
     this.effects.push({ type: 'notify', event: { type: 'shard-dropped', shard: shard.id } });
+  }
+
+  /**
+   * Not to a peer that has gone away before all is synced: when it is back, its disk may be an older one, of which what it
+   * asked before says nothing.
+   */
+  private sendDurable(to: NodeId, message: ReplicationMessage): void {
+    const partings = this.partings.get(to);
+    this.journal.afterTurn(() => {
+      if (this.partings.get(to) === partings) this.effects.push({ type: 'send', to, message });
+    });
   }
 
   /** Takes a shard off the disk that is no longer held. */
