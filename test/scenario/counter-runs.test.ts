@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { readCounter } from '../../src/protocol/causal/value.ts';
 import type { Level } from '../../src/protocol/replication/request.ts';
 import type { SimNode } from '../simulation/cluster.ts';
-import { BUCKET, DISCONNECT_MS, formed, mutate, onDisk, ringOf, settle } from '../support/sim-story.ts';
+import { BUCKET, DISCONNECT_MS, formed, mutate, onDisk, ringOf, SETTLE_MS, settle } from '../support/sim-story.ts';
 
 /**
  * While any member of the ring is away, a node cannot know whether its disk has forgotten events of its own: its first
@@ -63,4 +63,43 @@ test('totals that were made one count once, where only a disk that lost its inde
   cluster.start(first);
   settle(cluster);
   for (const node of cluster.nodes) expect(readCounter(onDisk(node, shard, 'counter'))).toBe(3);
+});
+
+test('a hint from before a node was an owner for a while is not continued: it lacks what was counted then', () => {
+  const cluster = formed(5);
+  const ring = ringOf(cluster.nodes[0] as SimNode);
+  const shard = ring.shardOf(BUCKET, 'counter');
+  const preference = ring.preference(shard).map((id) => cluster.nodes.find((node) => node.id === id));
+  const [first, second, away, counting] = preference as [SimNode, SimNode, SimNode, SimNode];
+  const others = cluster.nodes.filter((node) => node !== counting);
+  const isOwner = (): boolean => ringOf(counting).isOwner(shard, counting.id);
+  const increment = (): void => {
+    const reply = mutate(cluster, counting, 'counter', { type: 'increment', by: 1 }, 'one')();
+    expect(reply).toMatchObject({ applied: true });
+    cluster.run(1000);
+  };
+  cluster.crash(away);
+  cluster.partition([counting], others);
+  cluster.run(DISCONNECT_MS);
+  increment();
+  cluster.heal();
+  cluster.run(DISCONNECT_MS);
+  expect(cluster.changeRing(first, second, { place: 'out' })).toBe(true);
+  cluster.run(DISCONNECT_MS);
+  expect(isOwner()).toBe(true);
+  increment();
+  increment();
+  expect(cluster.changeRing(first, second, { place: 'in' })).toBe(true);
+  cluster.run(DISCONNECT_MS);
+  expect(isOwner()).toBe(false);
+  cluster.start(away);
+  // The last of its owners has what is in the replica, and is not asked yet what it has of the hint.
+  expect(cluster.runUntil(() => counting.disk.shards.get(shard) === undefined, SETTLE_MS, 1)).toBe(true);
+  expect(counting.disk.hints.size).toBe(1);
+  cluster.partition([counting], others);
+  cluster.run(DISCONNECT_MS);
+  increment();
+  cluster.heal();
+  settle(cluster);
+  for (const node of [first, second, away]) expect(readCounter(onDisk(node, shard, 'counter'))).toBe(4);
 });

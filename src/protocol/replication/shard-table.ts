@@ -90,7 +90,7 @@ export class ShardTable {
   private readonly counters: Map<number, number>;
   private readonly dirty = new Set<Shard>();
   private readonly first: FirstCounters;
-  /** In the shards where this run has looked for one: beyond which its counters begin. */
+  /** In the shards where this run has looked for one: beyond which its counters begin, since the last drop. */
   private readonly bases = new Map<number, number>();
   /** Events of this actor that others know, and this replica did not when they told so. */
   private readonly missed = new Map<number, CausalContext>();
@@ -148,7 +148,7 @@ export class ShardTable {
     return Math.max(last, base) + 1;
   }
 
-  /** The first counter that this run uses in a shard. */
+  /** The first counter that this run uses in a shard, or has used since it dropped its replica. */
   firstOfRun(id: number): number {
     return (this.bases.get(id) ?? this.lastCounter(id)) + 1;
   }
@@ -332,6 +332,9 @@ export class ShardTable {
   drop(shard: Shard): void {
     const last = shard.context.highest(this.actor);
     if (last > 0) this.saveCounter(shard.id, Math.max(last, this.counters.get(shard.id) ?? 0));
+    // A hint of the time before has not all that this run has counted since: the rest went with the replica.
+    const base = this.bases.get(shard.id);
+    if (base !== undefined) this.bases.set(shard.id, Math.max(base, this.lastCounter(shard.id)));
     this.shards.delete(shard.id);
     this.dirty.delete(shard);
   }
