@@ -107,6 +107,26 @@ test('hints wait until it is known again for whom', () => {
   expect(holder.disk.hints.size).toBe(0);
 });
 
+test('hints for a member that has been taken out meanwhile go to those who own their keys now', () => {
+  const cluster = formed(5);
+  const ring = ringOf(cluster.nodes[0] as SimNode);
+  const shard = ring.shardOf(BUCKET, KEY);
+  const holder = cluster.nodes.find(({ id }) => !ring.isOwner(shard, id)) as SimNode;
+  const [first, , gone] = ring.owners(shard).map((id) => cluster.nodes.find((node) => node.id === id)) as SimNode[];
+  const others = cluster.nodes.filter((node) => node !== holder);
+  cluster.partition([holder], others);
+  cluster.run(20_000);
+  mutate(cluster, holder, KEY, put('kept'), 'one')();
+  cluster.run(1000);
+  cluster.crash(gone as SimNode);
+  expect(cluster.changeRing(first as SimNode, gone as SimNode, { place: 'out' })).toBe(true);
+  cluster.run(20_000);
+  forget(cluster, holder);
+  cluster.run(10_000);
+  cluster.heal();
+  expect(cluster.runUntil(() => holder.disk.hints.size === 0, SETTLE_MS)).toBe(true);
+});
+
 test('a node that has always been alone goes on alone', () => {
   const cluster = formed(1);
   const [only] = cluster.nodes as [SimNode];

@@ -115,8 +115,8 @@ export class HintHandoff {
   }
 
   /** The ring changed: what is kept for members that own the key no more is for those who do now. */
-  handleRing(members: Iterable<NodeId>): void {
-    for (const member of new Set(members)) this.handOverTo(member);
+  handleRing(): void {
+    for (const target of this.parts.hints.targets()) this.handOverTo(target);
   }
 
   /** A node that keeps hints for this one wants to know which are needed. */

@@ -43,6 +43,11 @@ export class HintStore {
     return this.perShard.has(shard);
   }
 
+  /** For whom hints may be here. */
+  targets(): NodeId[] {
+    return [...this.perTarget.keys()];
+  }
+
   /** Shards of which hints for the target may be here. */
   shardsFor(target: NodeId): number[] {
     return [...(this.perTarget.get(target)?.keys() ?? [])];

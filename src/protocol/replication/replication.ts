@@ -208,7 +208,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       const peers = new Set(this.up);
       peers.delete(this.core.options.self);
       this.antiEntropy.handleRing(peers);
-      this.handoff.handleRing([...before.preference(0), ...ring.preference(0)]);
+      this.handoff.handleRing();
     });
   }
 
