@@ -105,6 +105,35 @@ describe('a replica that misses what has no index row any more', () => {
     for (let i = 0; i < 40; i++) expect(dotsOn(third, ringOf(third).shardOf(BUCKET, `k${i}`), `k${i}`)).toHaveLength(1);
   });
 
+  test('keeps and passes on what it got of it where its source is lost before the last key', () => {
+    const { cluster, three: nodes } = three();
+    const [first, second, third] = nodes;
+    const keys = Array.from({ length: 300 }, (_, i) => `k${i}`);
+    for (const key of keys) mutate(cluster, first, key, put('value'), 'all')();
+    compact(cluster);
+    // One disk after the other: the last one that has the keys goes while it sends them.
+    for (const node of [second, third]) {
+      cluster.crash(node);
+      cluster.replaceDisk(node);
+    }
+    cluster.start(third);
+    const got = (): string[] => keys.filter((key) => dotsOn(third, ringOf(third).shardOf(BUCKET, key), key).length > 0);
+    expect(cluster.runUntil(() => got().length > 0, 60_000, 1)).toBe(true);
+    cluster.crash(first);
+    cluster.replaceDisk(first);
+    const saved = got();
+    expect(saved.length).toBeLessThan(keys.length);
+    for (const node of [first, second]) cluster.start(node);
+    compact(cluster);
+    for (const node of nodes) {
+      const ring = ringOf(node);
+      for (const key of saved)
+        if (ring.isOwner(ring.shardOf(BUCKET, key), node.id)) {
+          expect(dotsOn(node, ring.shardOf(BUCKET, key), key)).toHaveLength(1);
+        }
+    }
+  });
+
   test('drops what was deleted meanwhile: a disk restored from an older copy', () => {
     const { cluster, three: nodes, shard } = three();
     const [first, second, third] = nodes;

@@ -239,7 +239,7 @@ export class Replica {
   }
 
   /** Covers events of the key that the shard does not cover yet, with their index entries. */
-  private cover(shard: Shard, cell: Cell, events: readonly Dot[]): void {
+  cover(shard: Shard, cell: Cell, events: readonly Dot[]): void {
     if (events.length === 0) return;
     for (const { actor, counter } of events) {
       shard.context.add({ actor, counter });

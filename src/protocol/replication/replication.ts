@@ -27,6 +27,7 @@ import { Journal } from './journal.ts';
 import { Lister } from './lister.ts';
 import { LostObjects } from './lost-objects.ts';
 import type { ReplicationMessage } from './message.ts';
+import { Orphans } from './orphans.ts';
 import { type PeerOutcomes, PeerTally } from './peer-tally.ts';
 import type { Placement } from './placement.ts';
 import { ReadCoordinator, type ReadQuery, type ReadState } from './read-coordinator.ts';
@@ -78,6 +79,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private readonly restamper: Restamper;
   private readonly antiEntropy: AntiEntropy;
   private readonly stripper: IndexStripper;
+  private readonly orphans: Orphans;
   private readonly sweeper: Sweeper;
   private readonly badRecords: BadRecords;
   private readonly lostObjects: LostObjects;
@@ -135,6 +137,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       isAwaiting: (shard) => this.antiEntropy.isAwaiting(shard),
     });
     this.stripper = new IndexStripper(this.core);
+    this.orphans = new Orphans(this.core, this.replica);
     const isClearing = (shard: number): boolean => this.clearing.has(shard);
     this.badRecords = new BadRecords(this.core, this.hints, isClearing);
     this.lostObjects = new LostObjects(this.core, isClearing, {
@@ -464,6 +467,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
 
   private becomeComplete(shard: Shard): void {
     this.core.shards.becomeComplete(shard);
+    this.orphans.adopt(shard);
     this.effects.push({ type: 'notify', event: { type: 'shard-complete', shard: shard.id } });
   }
 

@@ -42,6 +42,8 @@ export interface Shard {
   readonly floor: CausalContext;
   /** A comparison by keys that another holder conducts with this replica. */
   comparison: Comparison | null;
+  /** A comparison may have ended before its last key, since all keys were last looked at. */
+  mayHaveOrphans: boolean;
   /** This actor's last counter here that is synced. */
   durableCounter: number;
 }
@@ -120,6 +122,7 @@ export class ShardTable {
         losing: 0,
         floor: restored.floors.get(id) ?? new CausalContext(),
         comparison: null,
+        mayHaveOrphans: !record.complete,
         durableCounter: record.context.highest(actor),
       });
     }
@@ -358,6 +361,7 @@ export class ShardTable {
       losing: 0,
       floor: new CausalContext(),
       comparison: null,
+      mayHaveOrphans: false,
       // Own events in hints may not be synced yet.
       durableCounter: 0,
     };

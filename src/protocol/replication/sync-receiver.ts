@@ -210,6 +210,7 @@ export class SyncReceiver {
     if (isTaken || message.floor === null || shard.losing > 0) return null;
     const { comparison: id, floor } = message;
     shard.comparison = { from, id, floor, leaves: new Set(), atMs: nowMs };
+    shard.mayHaveOrphans = true;
     // What is missing here every owner covered once: this disk is not what it was, if that is not known yet.
     if (shard.owned && !shard.salvaged) this.core.shards.becomeIncomplete(shard, this.core.ring.owners(shard.id));
     return shard.comparison;
