@@ -44,6 +44,22 @@ function errorMs(cluster: SimCluster, { running, clock }: SimNode): number {
   return (running?.node.wallMs(clock.now()) ?? 0) - WALL_START_MS - cluster.clock.nowMs;
 }
 
+test('a value lives by the clock of the node that has set its expiry, not of the one that was forwarded the write', () => {
+  const { cluster, nodes } = three();
+  const [wrong] = nodes;
+  isolate(cluster, wrong);
+  wrong.clock.jump(YEAR_MS);
+  cluster.run(10_000);
+  const expiresAtMs = WALL_START_MS + cluster.clock.nowMs + DAY_MS;
+  mutate(cluster, wrong, 'k', putFor('value', expiresAtMs), 'one')();
+  cluster.run(10_000);
+  wrong.clock.jump(-YEAR_MS);
+  cluster.heal();
+  settle(cluster);
+  cluster.run(10_000);
+  for (const node of nodes) expect(textOn(node, 'k')).toBe('value');
+});
+
 function stampsOf(nodes: readonly SimNode[]): number[] {
   return nodes.flatMap(({ disk }) =>
     [...disk.objects.values()].flatMap((rows) =>

@@ -23,7 +23,8 @@ export function expiresUnset({ hlc, expiresAtMs }: Entry, wallMs: number): boole
 /**
  * The entries as readers are to take them: without marks, and with what they say. A stamp that is later than a mark
  * allows gives way to one that is earlier than all true ones (`hlcUndated`), and a time to live that went with it begins
- * at the mark, since nobody knows how much of it had passed.
+ * at the mark, since nobody knows how much of it had passed. An expiry from before the stamp did not go with it: another
+ * node, which had forwarded the write, has set it by its own clock.
  */
 export function believed(entries: Entries): Entries {
   if (!entries.some(isMark)) return entries;
@@ -63,7 +64,8 @@ function apply(entry: Entry, mark: Mark | undefined): Entry {
   if (mark === undefined) return entry;
   const { dot, hlc, expiresAtMs, payload } = entry;
   const stamp = (made: Hlc): Hlc => (made > mark.latest ? hlcUndated(made) : made);
-  const isExpiryWrong = expiresAtMs !== 0 && (hlc > mark.latest || expiresUnset(entry, mark.atMs));
+  const livesByStamp = expiresAtMs > hlcWallMs(hlc);
+  const isExpiryWrong = (hlc > mark.latest && livesByStamp) || expiresUnset(entry, mark.atMs);
   return {
     dot,
     hlc: stamp(hlc),

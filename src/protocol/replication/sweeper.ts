@@ -1,4 +1,4 @@
-import { hlcAt } from '../../lib/hlc.ts';
+import { hlcAt, hlcWallMs } from '../../lib/hlc.ts';
 import { CausalContext } from '../causal/context.ts';
 import type { Entry } from '../causal/entry.ts';
 import { believed, expiresUnset } from '../causal/mark.ts';
@@ -94,10 +94,12 @@ export class Sweeper {
 
   /**
    * Removal is for good, so it takes a clock that others confirm. A clock in doubt still measures the lives of values
-   * that it has stamped itself: if it is a year ahead, so is their expiry.
+   * that it has stamped itself: if it is a year ahead, so is their expiry. An expiry from before the stamp was set by
+   * the clock of another node, which had forwarded the write.
    */
-  private hasOutlived({ hlc }: Entry): boolean {
+  private hasOutlived({ hlc, expiresAtMs }: Entry): boolean {
     const { clockDoubtfulSinceMs } = this.core;
-    return clockDoubtfulSinceMs === null || hlc >= hlcAt(clockDoubtfulSinceMs);
+    if (clockDoubtfulSinceMs === null) return true;
+    return hlc >= hlcAt(clockDoubtfulSinceMs) && expiresAtMs > hlcWallMs(hlc);
   }
 }
