@@ -11,6 +11,8 @@ const PAGE_KEYS = 64;
 /** As in `src/api/http/bucket-snapshot.ts`. */
 const SETTLE_MS = 1000;
 const POLL_MS = 50;
+/** As in `src/api/http/event-stream.ts`. */
+const RESTART_INTERVAL_MS = 1000;
 const LOOK_MS = 1000;
 const RETRY_MS = 500;
 /** On average, between two moves to another node. */
@@ -47,6 +49,7 @@ export class WatchClient implements SimObserver, WatchState {
   private base: Coverage | null = null;
   /** Numbers the snapshots: what belongs to an earlier one is void. */
   private round = 0;
+  private begunMs = 0;
   private stays = false;
 
   constructor(cluster: SimCluster, prng: Prng) {
@@ -71,6 +74,8 @@ export class WatchClient implements SimObserver, WatchState {
   changed(node: SimNode, { bucket, key, entries }: { bucket: string; key: string; entries: Entries }): void {
     // What is told before the first page is asked for is part of the state.
     if (node !== this.node || !this.isConnected || bucket !== BUCKET || this.base === null) return;
+    // Held back, as what was read counts no more: the next state will have it.
+    if (this.isStale) return;
     this.fresh.add(key);
     this.show(key, entries);
   }
@@ -97,7 +102,11 @@ export class WatchClient implements SimObserver, WatchState {
 
   private check(): void {
     if (this.running === null || !this.isConnected) return this.attach();
-    if (this.base !== null && this.running.node.isWatchStale(BUCKET, this.base)) this.restart();
+    if (this.isStale) this.restart();
+  }
+
+  private get isStale(): boolean {
+    return this.base !== null && this.running?.node.isWatchStale(BUCKET, this.base) === true;
   }
 
   /** False when the process that it is a client of is gone, whatever has been started since. */
@@ -112,15 +121,27 @@ export class WatchClient implements SimObserver, WatchState {
     this.running = node?.running ?? null;
     if (node === null) return;
     this.cluster.watch(node, [BUCKET]);
-    this.restart();
+    this.begin(this.forgetState());
   }
 
+  /** Reads everything again, at most once in a while: until then nothing counts that it is told. */
   private restart(): void {
+    const round = this.forgetState();
+    const waitMs = this.begunMs + RESTART_INTERVAL_MS - this.cluster.clock.nowMs;
+    if (waitMs <= 0) this.begin(round);
+    else this.cluster.clock.after(waitMs, () => round === this.round && this.begin(round));
+  }
+
+  private forgetState(): number {
     this.synced = false;
     this.base = null;
-    this.snapshots++;
-    const round = ++this.round;
     this.shown.clear();
+    return ++this.round;
+  }
+
+  private begin(round: number): void {
+    this.begunMs = this.cluster.clock.nowMs;
+    this.snapshots++;
     const endMs = this.cluster.clock.nowMs + SETTLE_MS;
     const settle = (): void => {
       const { running } = this;

@@ -239,8 +239,8 @@ const CLOCKS: readonly Mutation[] = [
   {
     name: 'the sweep trusts a clock in doubt',
     file: 'protocol/replication/sweeper.ts',
-    find: 'return clockDoubtfulSinceMs === null || hlc >= hlcAt(clockDoubtfulSinceMs);',
-    replace: 'return clockDoubtfulSinceMs === null || hlc >= 0;',
+    find: 'return hlc >= hlcAt(clockDoubtfulSinceMs) && expiresAtMs > hlcWallMs(hlc);',
+    replace: 'return true;',
     caughtBy: 'lifetimes',
     seed: 1,
     schedule: AHEAD_ALONE,
@@ -426,11 +426,11 @@ const REPLICATION: readonly Mutation[] = [
     find: 'if (context === undefined || known.entries.length === 0) continue;',
     replace: 'if (context === undefined || known.entries.length >= 0) continue;',
     caughtBy: 'watches',
-    seed: 241,
+    seed: 38,
   },
   {
     name: 'a watch takes the state of a slower owner for news',
-    file: 'protocol/node/change-memory.ts',
+    file: 'protocol/node/key-state.ts',
     find: '(dot) => known.context.has(dot) || known.past?.has(dot) === true,',
     replace:
       '(dot) => known.entries.some((entry) => entry.dot.counter === dot.counter && entry.dot.actor === dot.actor),',
