@@ -1,5 +1,5 @@
 import type { Dot } from '../../src/protocol/causal/dot.ts';
-import type { ObjectName } from '../../src/protocol/replication/record.ts';
+import { nameId, type ObjectName } from '../../src/protocol/replication/record.ts';
 import type { SimNode } from './sim-node.ts';
 import type { VirtualDisk } from './virtual-disk.ts';
 
@@ -68,13 +68,22 @@ export class CopyLedger {
   }
 }
 
-/** A replica that was handed over and dropped is gone, also while a slow disk still has it. */
+/** A replica or hint that was handed over and let go of is gone, also while a slow disk still has it. */
 function holds({ disk, running }: SimNode, shard: number, name: ObjectName, dot: Dot): boolean {
-  const inside = running?.node as unknown as Inside | undefined;
-  return inside?.replication.clearing.has(shard) ? disk.hasHinted(shard, name, dot) : disk.holds(shard, name, dot);
+  if (running === null) return disk.holds(shard, name, dot);
+  const { clearing, core } = (running.node as unknown as Inside).replication;
+  const cell = core.cells.cells.get(nameId(name));
+  const isLetGo = cell !== undefined && cell.waiting === null && cell.hint === null;
+  if (!isLetGo && disk.hasHinted(shard, name, dot)) return true;
+  return !clearing.has(shard) && disk.hasReplicated(shard, name, dot);
 }
 
 /** The part of a node's private state that knows. */
 interface Inside {
-  readonly replication: { readonly clearing: ReadonlySet<number> };
+  readonly replication: {
+    readonly clearing: ReadonlySet<number>;
+    readonly core: {
+      readonly cells: { readonly cells: ReadonlyMap<string, { readonly waiting: unknown; readonly hint: unknown }> };
+    };
+  };
 }

@@ -207,7 +207,10 @@ export class VirtualDisk {
 
   /** Whether an event of a key is here, in the shard's replica or in a hint. */
   holds(shard: number, name: ObjectName, dot: Dot): boolean {
-    if (this.hasHinted(shard, name, dot)) return true;
+    return this.hasHinted(shard, name, dot) || this.hasReplicated(shard, name, dot);
+  }
+
+  hasReplicated(shard: number, name: ObjectName, dot: Dot): boolean {
     return this.shards.get(shard)?.context.has(dot) === true && !this.isDamaged(shard, name);
   }
 
