@@ -252,9 +252,11 @@ export class Workload {
 
   /**
    * True for a node that has had the ring itself, now or before its present one. Rings that were changed on two sides
-   * of a partition have no quorums in common until they meet.
+   * of a partition have no quorums in common until they meet. And a new disk that was stopped before it had the ring knows
+   * of nobody again.
    */
   private hasHeld(node: SimNode, ring: string | null): boolean {
+    if (node.running?.node.ring.memberCount === 1 && node.disk.catalog.members.length <= 1) return false;
     return ring !== null && this.rings.get(node.disk)?.has(ring) === true;
   }
 
