@@ -97,7 +97,8 @@ export class ClusterClock {
 
   handleRing(members: number, now: Instant): void {
     this.needed = Math.min(Math.floor(members / 2) + 1, CONFIRMERS_MAX);
-    if (this.needed === 1) this.confirm(Math.max(1, this.confirmers));
+    // The only member needs nobody's word; but others that are connected, and were taken out, have a say.
+    if (this.needed === 1 && this.asked.size === 0) this.confirm(Math.max(1, this.confirmers));
     if (this.confirmers < this.needed) this.judge(now);
     if (this.confirmers < this.needed && this.doubtfulSinceMs === null) this.doubt(now);
   }

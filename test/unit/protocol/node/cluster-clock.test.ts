@@ -97,6 +97,20 @@ describe('ClusterClock', () => {
     expect(new Rig(0, { a: 0, b: 0, c: 0, d: 0 }, 1000).clock.state.doubtfulSinceMs).toBeNull();
   });
 
+  it('is not confirmed by being the only member left while others contradict, or have yet to answer', () => {
+    for (const answers of [true, false]) {
+      const rig = new Rig(0, { a: 0, b: 0 });
+      if (!answers) rig.silence('a', 'b');
+      rig.ownMs = YEAR_MS;
+      rig.turn(10);
+      rig.turn(10_000);
+      rig.clock.handleRing(1, rig.now());
+      const { doubtfulSinceMs } = rig.clock.state;
+      if (answers) expect(rig.errorMs).toBe(0);
+      else expect(doubtfulSinceMs).not.toBeNull();
+    }
+  });
+
   it('goes on with the time it had when its clock jumps, until the others have spoken', () => {
     const rig = new Rig(0, { a: 0, b: 0 });
     rig.silence('a', 'b');
