@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { CausalContext } from '../../src/protocol/causal/context.ts';
 import { dotText } from '../../src/protocol/causal/dot.ts';
+import type { Coverage } from '../../src/protocol/node/watch-relay.ts';
 import { indexChecker } from '../simulation/checkers/index-rows.ts';
 import type { SimCluster, SimNode } from '../simulation/cluster.ts';
 import type { VirtualDisk } from '../simulation/virtual-disk.ts';
@@ -11,6 +12,7 @@ import {
   dotOf,
   dotsOn,
   formed,
+  keyWhere,
   mutate,
   put,
   ringOf,
@@ -194,5 +196,42 @@ describe('records that are lost without a name', () => {
     cluster.run(5000);
     cluster.start(first);
     expectShown(cluster, { three, shard, dots: [dot] });
+  });
+
+  test('who watches it reads everything again once it is complete: a delete meanwhile was not told as one', () => {
+    const cluster = formed(4);
+    const [watching, ...others] = cluster.nodes as unknown as readonly [SimNode, ...SimNode[]];
+    const ring = ringOf(watching);
+    const key = keyWhere(ring, (id) => !ring.owners(id).includes(watching.id));
+    const shard = ring.shardOf(BUCKET, key);
+    const [first, second, third] = others as unknown as Three;
+    // One other owner alone does not make it complete.
+    cluster.partition([second], [first, third, watching]);
+    damage(cluster, third, () => undefined);
+    cluster.start(third);
+    cluster.run(DISCONNECT_MS);
+    const told: number[] = [];
+    cluster.observers.push({
+      changed: (_, change) => void (change.key === key && told.push(change.entries.length)),
+    });
+    cluster.watch(watching, [BUCKET]);
+    const coverage = (): Coverage => watching.running?.node.watchCoverage(BUCKET) ?? new Map();
+    expect(cluster.runUntil(() => coverage().has(third.id), 10_000)).toBe(true);
+    mutate(cluster, first, key, put('value'), 'one')();
+    expect(cluster.runUntil(() => told.length > 0 && dotsOn(third, shard, key).length > 0, 10_000)).toBe(true);
+    const relied = coverage();
+    const isStale = (): boolean => watching.running?.node.isWatchStale(BUCKET, relied) === true;
+
+    cluster.block(first, watching);
+    cluster.run(DISCONNECT_MS);
+    mutate(cluster, first, key, { type: 'delete' }, 'one')();
+    expect(cluster.runUntil(() => dotsOn(third, shard, key).length === 0, 10_000)).toBe(true);
+    cluster.run(1000);
+    expect([told, isStale()]).toEqual([[1], false]);
+    for (const link of [third.links.get(second.id), second.links.get(third.id)])
+      if (link !== undefined) link.blocks = 0;
+    cluster.run(60_000);
+    expect([...coverage().keys()].sort()).toEqual([third.id, watching.id].sort());
+    expect([told, isStale()]).toEqual([[1], true]);
   });
 });

@@ -470,9 +470,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   }
 
   private newWatches(run: number): WatchRelay {
-    const { self } = this.options;
     return new WatchRelay({
-      self,
+      self: this.options.self,
       run,
       rollbacks: () => this.rollbacks,
       shardOf: (bucket, key) => this.placement.shardOf(bucket, key),
@@ -557,6 +556,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       switch (effect.type) {
         case 'notify':
           if (effect.event.type === 'disk-rolled-back') this.rollbacks++;
+          if (effect.event.type === 'shard-complete') this.watches.handleComplete();
           this.effects.push({ type: 'event', event: this.shownEvent(effect.event) });
           break;
         case 'changed':

@@ -80,7 +80,9 @@ interface Watcher {
  * A registration is confirmed once all that the teller had applied by then is synced: what a listing asked for after
  * that does not show, is told. Tellers number what they say, so that a loss is noticed with the next announcement or
  * confirmation; the registration then counts as a new one. A client that has read everything an owner held, and has
- * been told by it without a gap since, has all that the owner has, and in the end what all have (`isStale`).
+ * been told by it without a gap since, has all that the owner has, and in the end what all have (`isStale`). Before an
+ * owner is complete it may not know of all that is gone, and there is no further change of those keys to be told: when it
+ * becomes complete, that counts as a gap.
  */
 export class WatchRelay {
   private readonly parts: WatchRelayParts;
@@ -155,6 +157,16 @@ export class WatchRelay {
       this.parts.send(peer, { type: 'change', seq: ++watcher.seq, bucket, key, entries, context, past });
     }
     this.take(change);
+  }
+
+  /** A replica of this node has become complete: whoever relies on what it told and showed before is to read it again. */
+  handleComplete(): void {
+    // As if an announcement had been lost.
+    for (const watcher of this.watchers.values()) watcher.seq++;
+    const own = this.tellers.get(this.parts.self);
+    if (own === undefined) return;
+    this.registerAnew(own);
+    this.parts.onCoverage();
   }
 
   handleMessage(from: NodeId, message: WatchExchange): void {
@@ -288,7 +300,7 @@ export class WatchRelay {
       const isGap = message.seq !== teller.lastSeq + 1;
       teller.lastSeq = message.seq;
       if (isGap) {
-        for (const bucket of teller.registrations.keys()) teller.registrations.set(bucket, ++this.lastId);
+        this.registerAnew(teller);
         this.parts.onCoverage();
       }
     }
@@ -353,11 +365,13 @@ export class WatchRelay {
   /** Changes of these buckets were not passed on: who relies on being told of all has to read them again. */
   private renew(isConcerned: (bucket: string) => boolean): void {
     this.unsure.giveUp(isConcerned);
-    for (const { registrations } of this.tellers.values()) {
-      for (const bucket of registrations.keys()) if (isConcerned(bucket)) registrations.set(bucket, ++this.lastId);
-    }
+    for (const teller of this.tellers.values()) this.registerAnew(teller, isConcerned);
     this.parts.onCoverage();
     this.readUnsure();
+  }
+
+  private registerAnew({ registrations }: Teller, isConcerned: (bucket: string) => boolean = () => true): void {
+    for (const bucket of registrations.keys()) if (isConcerned(bucket)) registrations.set(bucket, ++this.lastId);
   }
 
   private stateOf({ bucket, key, entries, context, past }: Change): KeyState {

@@ -105,6 +105,23 @@ describe('watch relay', () => {
     expect(told).toEqual(['k:1', 'k:2']);
   });
 
+  it('has everything read again that a replica which was not complete has shown', () => {
+    const { relay, sent, sync, confirm } = setup([['self', 'p']]);
+    relay.handleConnected('p');
+    relay.handleWanted(['b'], 0);
+    sync();
+    confirm('p', 0);
+    const coverage = relay.coverage('b');
+    const ownOnly = new Map([...coverage].filter(([node]) => node === 'self'));
+    relay.handleMessage('p', { type: 'watch', id: 5, buckets: ['b'] });
+    relay.handleComplete();
+    // Here at once, at others with the next that they hear.
+    expect(relay.isStale('b', ownOnly)).toBe(true);
+    expect(relay.isStale('b', coverage)).toBe(false);
+    relay.handleLocal(change(1));
+    expect(sent.at(-1)?.message).toMatchObject({ type: 'change', seq: 2 });
+  });
+
   it('is settled when all that are connected have confirmed, itself included', () => {
     const { relay, sync, confirm } = setup();
     relay.handleConnected('p');
