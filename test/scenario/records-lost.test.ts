@@ -234,4 +234,22 @@ describe('records that are lost without a name', () => {
     expect([...coverage().keys()].sort()).toEqual([third.id, watching.id].sort());
     expect([told, isStale()]).toEqual([[1], true]);
   });
+
+  test('it is complete, and says so, when those that it waits for are removed from the cluster', () => {
+    const cluster = formed(2);
+    const [first, second] = cluster.nodes as unknown as readonly [SimNode, SimNode];
+    cluster.crash(first);
+    damage(cluster, second, () => undefined);
+    cluster.start(second);
+    cluster.run(DISCONNECT_MS);
+    const complete: number[] = [];
+    cluster.observers.push({
+      event: (_, event) => void (event.type === 'shard-complete' && complete.push(event.shard)),
+    });
+    expect(cluster.changeRing(second, first, { place: 'removed' })).toBe(true);
+    cluster.run(DISCONNECT_MS);
+    const { shards } = second.disk;
+    expect([...shards.values()].every((shard) => shard.complete)).toBe(true);
+    expect(complete.sort((a, b) => a - b)).toEqual([...shards.keys()].sort((a, b) => a - b));
+  });
 });

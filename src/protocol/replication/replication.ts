@@ -149,7 +149,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.handoff.restore(restored.hints);
     if (restored.hasExpiries) this.sweeper.wake();
     for (const shard of restored.orphans) this.clear(shard);
-    this.core.shards.handleRing(ring, null, () => true);
+    for (const shard of this.core.shards.handleRing(ring, null, () => true)) this.becomeComplete(shard);
   }
 
   /** What the parts share. */
@@ -207,7 +207,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       const before = this.core.ring;
       this.core.ring = ring;
       this.formers.handleRing(before, ring);
-      this.core.shards.handleRing(ring, before, isKept);
+      for (const shard of this.core.shards.handleRing(ring, before, isKept)) this.becomeComplete(shard);
       const peers = new Set(this.up);
       peers.delete(this.core.options.self);
       this.antiEntropy.handleRing(peers);

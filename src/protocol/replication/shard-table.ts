@@ -223,9 +223,11 @@ export class ShardTable {
   /**
    * Takes over a new ring. `isKept`: this node's copy of the shard is the cluster's own and missed nothing, so that a
    * shard which it owned before stays complete. Otherwise (another ring in between, which was not seen, or a smaller ring
-   * that merges into a larger one) it must sync with the other owners first.
+   * that merges into a larger one) it must sync with the other owners first. Returns those that were not complete and
+   * have nobody left to sync with.
    */
-  handleRing(ring: Placement, before: Placement | null, isKept: (shard: number) => boolean): void {
+  handleRing(ring: Placement, before: Placement | null, isKept: (shard: number) => boolean): Shard[] {
+    const alone: Shard[] = [];
     for (const id of ring.shardIds()) {
       const owners = ring.owners(id);
       const owned = owners.includes(this.self);
@@ -250,9 +252,10 @@ export class ShardTable {
         shard.synced.clear();
       for (const node of sources) if (!shard.synced.has(node)) shard.sources.add(node);
       for (const node of shard.sources) if (ring.isGone(node)) shard.sources.delete(node);
-      if (shard.sources.size === 0) this.becomeComplete(shard);
+      if (shard.sources.size === 0) alone.push(shard);
       this.touch(shard);
     }
+    return alone;
   }
 
   /** No owner any more: should it become one again, the copy is of the past. */
