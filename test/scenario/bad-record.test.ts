@@ -13,6 +13,7 @@ import {
   dotOf,
   dotsOn,
   formed,
+  keyWhere,
   mutate,
   put,
   ringOf,
@@ -267,4 +268,44 @@ describe('a bad record', () => {
     expect(cluster.runUntil(() => owners.every((node) => covers(node, shard, acknowledged)), SETTLE_MS)).toBe(true);
     settle(cluster);
   });
+});
+
+test('a page of a replica that lacks a lost key does not tell those who watch that it is deleted', () => {
+  const cluster = formed(4);
+  const [watching, ...others] = cluster.nodes as unknown as readonly [SimNode, ...SimNode[]];
+  const ring = ringOf(watching);
+  const key = keyWhere(ring, (id) => !ring.owners(id).includes(watching.id));
+  const shard = ring.shardOf(BUCKET, key);
+  const [first, second, third] = others as unknown as Three;
+  const told: number[] = [];
+  cluster.observers.push({
+    changed: (_, change) => void (change.key === key && told.push(change.entries.length)),
+  });
+  cluster.watch(watching, [BUCKET]);
+  cluster.run(10_000);
+  mutate(cluster, first, key, put('value'), 'all')();
+  for (let i = 0; i < MANY; i++) mutate(cluster, first, `other/${i}`, put('other'), 'all')();
+  expect(cluster.runUntil(() => isStripped(third, shard), 60_000)).toBe(true);
+  expect(told).toEqual([1]);
+  cluster.partition([first, second], [third, watching]);
+  cluster.run(DISCONNECT_MS);
+  const name = { bucket: BUCKET, key };
+  third.disk.damage(shard, name);
+  cluster.reportLost(third, shard, name);
+  cluster.run(5000);
+  expect(dotsOn(third, shard, key)).toEqual([]);
+  const page = {
+    type: 'list',
+    bucket: BUCKET,
+    prefix: '',
+    after: '',
+    limit: 64,
+    values: true,
+    snapshot: true,
+  } as const;
+  ask(cluster, watching, page)();
+  expect(told).toEqual([1]);
+  cluster.heal();
+  settle(cluster);
+  expect(told).toEqual([1]);
 });

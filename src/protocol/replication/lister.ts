@@ -177,10 +177,13 @@ export class Lister {
     });
   }
 
+  /** Of shards whose context says what is true of all keys: of a lost one it may still count events on the floor. */
   private contextsOf(shards: readonly number[]): ShardContext[] {
     return shards.flatMap((shard) => {
       const found = this.core.shards.find(shard);
-      return found === undefined || found.salvaged ? [] : [{ shard, context: found.context.clone() }];
+      return found === undefined || found.salvaged || found.lost.size > 0
+        ? []
+        : [{ shard, context: found.context.clone() }];
     });
   }
 
