@@ -235,7 +235,7 @@ export class Replica {
     const { entries } = cell.object;
     if (joined.changed) this.store(shard, cell, joined.object);
     // Who was told by another replica of something that these events had replaced has to hear of it from this one too.
-    if (joined.applied.length > 0 && cell.object.entries === entries) this.announce(shard, cell, cell.object);
+    if (joined.applied.length > 0 && cell.object.entries === entries) this.announce(shard, cell, cell.object, entries);
   }
 
   /** Covers events of the key that the shard does not cover yet, with their index entries. */
@@ -264,17 +264,18 @@ export class Replica {
     if (past !== null && shard.open.size < OPEN_KEYS_MAX) shard.open.set(nameId(cell.name), cell.name);
     if (entries === before.entries) return;
     this.writeExpiries(cell, before.entries, entries);
-    this.announce(shard, cell, object);
+    this.announce(shard, cell, object, before.entries);
   }
 
   /** Tells those who watch the bucket once the change is synced. The context is taken now: a later one covers more. */
-  private announce(shard: Shard, cell: Cell, object: CausalObject): void {
+  private announce(shard: Shard, cell: Cell, object: CausalObject, before: Entries): void {
     const { bucket, key } = cell.name;
     if (!this.core.isWatched(bucket)) return;
     const { entries, past } = object;
-    // Without the open past: what that had replaced may still be here.
+    // Without the open past: what that had replaced may still be here. A replica that is not sure of what it has still
+    // knows what this change has replaced.
     const context = isUnsure(shard, cell)
-      ? CausalContext.fromDots(entries.map(({ dot }) => dot))
+      ? CausalContext.fromDots([...before, ...entries].map(({ dot }) => dot))
       : shard.context.clone();
     this.core.journal.afterTurn(() => this.core.emit({ type: 'changed', bucket, key, entries, context, past }));
   }
