@@ -252,6 +252,9 @@ export class CausalContext {
   }
 }
 
+/** Covers no dot. Shared: not to be modified. */
+export const NOTHING = new CausalContext();
+
 /** Nearly always there is one range; the context of a delta that takes much out of a large set has thousands. */
 function holdsRange(ranges: Ranges, from: number, to: number): boolean {
   let low = 0;

@@ -1,5 +1,5 @@
 import { compareUtf8 } from '../../lib/utf8.ts';
-import { CausalContext } from '../causal/context.ts';
+import { type CausalContext, NOTHING } from '../causal/context.ts';
 import type { Entries } from '../causal/entry.ts';
 import type { NodeId } from '../machine.ts';
 import type { ListItem, ListReply, ListRequest } from '../replication/request.ts';
@@ -12,8 +12,6 @@ import { UnsureKeys } from './unsure-keys.ts';
 const WATCHED_BUCKETS_MAX = 1024;
 /** Registrations are repeated that often: the answers show what was lost on the way. */
 const REFRESH_MS = 5000;
-
-const NOTHING = new CausalContext();
 
 /** Which announcements a client relies on: of each node that tells, the number of its registration. */
 export type Coverage = ReadonlyMap<NodeId, number>;

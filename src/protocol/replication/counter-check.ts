@@ -1,4 +1,4 @@
-import { CausalContext } from '../causal/context.ts';
+import { type CausalContext, NOTHING } from '../causal/context.ts';
 import type { NodeId } from '../machine.ts';
 import type { ReplicationCore } from './core.ts';
 import type { CounterCheckMessage, CounterReportMessage } from './message.ts';
@@ -85,8 +85,6 @@ export class CounterCheck {
     this.onRolledBack();
   }
 }
-
-const NOTHING = new CausalContext();
 
 function unite(byShard: Map<number, CausalContext>, shard: number, events: CausalContext): void {
   const before = byShard.get(shard);

@@ -1,5 +1,5 @@
 import { earlier } from '../../lib/deadline-queue.ts';
-import { CausalContext } from '../causal/context.ts';
+import { type CausalContext, NOTHING } from '../causal/context.ts';
 import type { NodeId } from '../machine.ts';
 import type { Cell } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
@@ -28,7 +28,6 @@ const RANGES_MAX = 16_384;
 
 interface Delivery {
   readonly round: Round;
-  readonly target: NodeId;
   readonly shard: number;
   readonly name: ObjectName;
   readonly events: CausalContext;
@@ -105,8 +104,9 @@ export class HintHandoff {
     this.rounds.delete(peer);
     this.due.delete(peer);
     this.waits.delete(peer);
-    for (const [id, { target }] of this.deliveries) if (target === peer) this.deliveries.delete(id);
-    for (const [id, { round }] of this.questions) if (round.target === peer) this.questions.delete(id);
+    for (const open of [this.deliveries, this.questions]) {
+      for (const [id, { round }] of open) if (round.target === peer) open.delete(id);
+    }
   }
 
   /** Hints for these were stored: those that can be reached are handed over at once. */
@@ -154,7 +154,7 @@ export class HintHandoff {
   /** True when the acknowledgement was for a delivery of this store. */
   handleAck(from: NodeId, message: ReplicateAckMessage): boolean {
     const delivery = this.deliveries.get(message.id);
-    if (delivery === undefined || delivery.target !== from) return false;
+    if (delivery === undefined || delivery.round.target !== from) return false;
     this.deliveries.delete(message.id);
     if (message.status === 'stored' || message.status === 'partial') this.confirm(delivery);
     else this.finishOne(delivery.round);
@@ -280,7 +280,7 @@ export class HintHandoff {
     if (this.rounds.get(round.target) !== round) return;
     round.inFlight++;
     if (covered.covers(hint.events)) {
-      this.confirm({ round, target: round.target, shard, name, events: hint.events });
+      this.confirm({ round, shard, name, events: hint.events });
     } else {
       // The row may be stale by now: what counts is the cell.
       this.core.cells.open(shard, name, (cell) => this.handOver(round, cell));
@@ -318,7 +318,6 @@ export class HintHandoff {
     const { target } = round;
     this.deliveries.set(id, {
       round,
-      target,
       shard: cell.shard,
       name: cell.name,
       events: hint.events,
@@ -332,17 +331,15 @@ export class HintHandoff {
     });
   }
 
-  private confirm({ round, target, shard, name, events }: Omit<Delivery, 'expiresAtMs'>): void {
+  private confirm({ round, shard, name, events }: Omit<Delivery, 'expiresAtMs'>): void {
     this.core.cells.open(shard, name, (cell) => {
       const { hint } = cell;
       // With events that joined it meanwhile and have not been delivered it is kept for the next round.
       if (hint !== null && events.covers(hint.events)) {
         this.core.counters.hintsDelivered++;
-        this.parts.hints.removeTarget(cell, target);
+        this.parts.hints.removeTarget(cell, round.target);
       }
       this.finishOne(round);
     });
   }
 }
-
-const NOTHING = new CausalContext();

@@ -1,6 +1,6 @@
 import { type Failure, failure } from '../../lib/failure.ts';
 import { hlcWallMs, isAhead } from '../../lib/hlc.ts';
-import { CausalContext } from '../causal/context.ts';
+import { CausalContext, NOTHING } from '../causal/context.ts';
 import type { Dot } from '../causal/dot.ts';
 import { type Entries, sizeOf, stampOf } from '../causal/entry.ts';
 import { joinEntries } from '../causal/join.ts';
@@ -15,7 +15,6 @@ import type { AckStatus, ReadMessage, ReplicateMessage, Standing } from './messa
 import { type HintRecord, nameId } from './record.ts';
 import type { Comparison, LostKey, Shard } from './shard-table.ts';
 
-const NOTHING = new CausalContext();
 /** Who owns its keys is not known here: to keep it for anybody would be to keep it for the wrong ones. */
 const NOT_KNOWN_YET = failure('not-ready', 'the node has not heard of the bucket yet; it does in a moment, retry');
 const OTHER_RING = failure('not-ready', 'the node is no owner of the key any more; this is known in a moment, retry');

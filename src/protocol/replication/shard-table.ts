@@ -1,4 +1,4 @@
-import { CausalContext } from '../causal/context.ts';
+import { CausalContext, NOTHING } from '../causal/context.ts';
 import type { ActorId, Dot } from '../causal/dot.ts';
 import type { NodeId } from '../machine.ts';
 import type { Journal } from './journal.ts';
@@ -390,8 +390,6 @@ export class ShardTable {
     return [...sources];
   }
 }
-
-const NOTHING = new CausalContext();
 
 /**
  * What other holders are told that an owner covers, so that they send the rest. Not to be modified. Who only holds a

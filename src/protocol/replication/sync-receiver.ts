@@ -1,4 +1,4 @@
-import { CausalContext } from '../causal/context.ts';
+import { CausalContext, NOTHING } from '../causal/context.ts';
 import { differing, FingerprintTree, leafBelow, leafOf } from '../causal/fingerprint-tree.ts';
 import type { NodeId } from '../machine.ts';
 import type { ReplicationCore } from './core.ts';
@@ -101,7 +101,7 @@ export class SyncReceiver {
     this.core.cells.open(shard.id, { bucket: item.bucket, key: item.key }, (cell) => {
       // Dropped while the key was read: not acknowledged, and the sender gives up.
       if (this.core.shards.find(shard.id) !== shard) return;
-      const [events = NONE, ...others] = groups;
+      const [events = NOTHING, ...others] = groups;
       let past = pastHere(shard, item, context);
       for (const later of others) past = unionOf(past, later);
       this.replica.join(shard, cell, { entries: item.entries, seen: seenBy(context, past), events, past });
@@ -274,7 +274,12 @@ export class SyncReceiver {
       if (shard.comparison !== comparison) return;
       const past = pastHere(shard, item, context);
       const { entries } = item;
-      this.replica.joinCompared(shard, cell, { entries, seen: seenBy(context, past), events: NONE, past }, comparison);
+      this.replica.joinCompared(
+        shard,
+        cell,
+        { entries, seen: seenBy(context, past), events: NOTHING, past },
+        comparison,
+      );
       done();
     });
   }
@@ -291,8 +296,6 @@ export class SyncReceiver {
     this.core.journal.afterTurn(() => this.hooks.onHeard(to, shard));
   }
 }
-
-const NONE = new CausalContext();
 
 /** What a holder says after the last key. */
 type End = Pick<SyncDoneMessage, 'sequence' | 'context'>;
