@@ -73,7 +73,7 @@ const shardRecord: Codec<ShardRecord> = record<ShardRecord>({
     (sources: ReadonlySet<NodeId>) => [...sources],
     (sources) => new Set(sources),
   ),
-  salvaged: boolean,
+  bare: causalContext,
 });
 
 const causalObject: Codec<CausalObject> = record<CausalObject>({ entries, past: nullable(causalContext) });

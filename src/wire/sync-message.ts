@@ -54,19 +54,22 @@ const WANTS = 1;
 const REPLY = 2;
 const COMPLETE = 4;
 const FORMER = 8;
+const WITHHOLDS = 16;
+const HINTED = 32;
 
 const cover: Codec<ShardCover> = {
   encode: (writer, value) => {
     nextShard.codec.encode(writer, value.shard);
     const standing = (value.complete ? COMPLETE : 0) | (value.former ? FORMER : 0);
-    writer.byte((value.wants ? WANTS : 0) | (value.reply ? REPLY : 0) | standing);
+    const keeps = (value.withholds ? WITHHOLDS : 0) | (value.hinted ? HINTED : 0);
+    writer.byte((value.wants ? WANTS : 0) | (value.reply ? REPLY : 0) | standing | keeps);
     within.causalContext.encode(writer, value.context);
     if (!value.complete) waitsFor.encode(writer, value.waitsFor);
   },
   decode: (reader) => {
     const id = nextShard.codec.decode(reader);
     const flags = reader.byte();
-    if (flags > (WANTS | REPLY | COMPLETE | FORMER)) throw new DecodeError('an unknown flag');
+    if (flags > (WANTS | REPLY | COMPLETE | FORMER | WITHHOLDS | HINTED)) throw new DecodeError('an unknown flag');
     const complete = (flags & COMPLETE) !== 0;
     return {
       shard: id,
@@ -74,6 +77,8 @@ const cover: Codec<ShardCover> = {
       reply: (flags & REPLY) !== 0,
       complete,
       former: (flags & FORMER) !== 0,
+      withholds: (flags & WITHHOLDS) !== 0,
+      hinted: (flags & HINTED) !== 0,
       context: within.causalContext.decode(reader),
       waitsFor: complete ? [] : waitsFor.decode(reader),
     };

@@ -364,9 +364,9 @@ describe('records on disk', () => {
         context,
         fc.boolean(),
         fc.array(fc.string({ maxLength: 30 })),
-        fc.boolean(),
-        (at, covered, complete, ids, salvaged) => {
-          const value = { context: covered, complete, sources: new Set(ids), salvaged };
+        context,
+        (at, covered, complete, ids, bare) => {
+          const value = { context: covered, complete, sources: new Set(ids), bare };
           expect(decodeShardRow(rowOf({ table: 'shard', shard: at, value }))).toEqual({ shard: at, record: value });
         },
       ),

@@ -72,7 +72,9 @@ class Leaver {
       PLACEMENT,
       () => 'lww',
       {
-        shards: new Map([[0, { context: COVERED.clone(), complete: true, sources: new Set(), salvaged: false }]]),
+        shards: new Map([
+          [0, { context: COVERED.clone(), complete: true, sources: new Set(), bare: new CausalContext() }],
+        ]),
         floors: new Map(),
         lost: [],
         orphans: [],
@@ -102,7 +104,19 @@ class Leaver {
       message: {
         type: 'sync-context',
         ring: 1,
-        covers: [{ shard: 0, context, wants, reply: false, complete: true, former: false, waitsFor: [] }],
+        covers: [
+          {
+            shard: 0,
+            context,
+            wants,
+            reply: false,
+            complete: true,
+            former: false,
+            withholds: false,
+            hinted: false,
+            waitsFor: [],
+          },
+        ],
       },
     });
   }

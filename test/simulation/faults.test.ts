@@ -120,7 +120,9 @@ describe('faults', () => {
     expect(left.length).toBeLessThan(after.length);
     expect(left.filter((dot) => before.includes(dot)).length).toBeGreaterThan(0);
     expect(left.filter((dot) => after.includes(dot)).length).toBeGreaterThan(0);
-    expect([...nodes[0].disk.shards.values()].every(({ salvaged, complete }) => salvaged && !complete)).toBe(true);
+    expect(
+      [...nodes[0].disk.shards.values()].every(({ bare, context, complete }) => bare.equals(context) && !complete),
+    ).toBe(true);
     cluster.run(30_000);
     expect(dots(nodes[0]).sort()).toEqual(after.sort());
   });

@@ -309,6 +309,8 @@ const FIELDS: {
           reply: fc.boolean(),
           complete: fc.boolean(),
           former: fc.boolean(),
+          withholds: fc.boolean(),
+          hinted: fc.boolean(),
           waitsFor: few(nodeId),
         })
         .map((cover) => (cover.complete ? { ...cover, waitsFor: [] } : cover)),

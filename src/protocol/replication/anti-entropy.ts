@@ -2,6 +2,7 @@ import { unreachable } from '../../lib/assert.ts';
 import { earlier } from '../../lib/deadline-queue.ts';
 import { CausalContext } from '../causal/context.ts';
 import type { NodeId } from '../machine.ts';
+import { BareEvents } from './bare-events.ts';
 import type { ReplicationCore } from './core.ts';
 import { DigestExchange } from './digest-exchange.ts';
 import { Inquiries } from './inquiries.ts';
@@ -31,6 +32,8 @@ export interface AntiEntropyHooks {
   readonly onRound: () => void;
   /** A holder was heard to cover more of the shard. */
   readonly onKnown: (shard: Shard) => void;
+  /** True when this node may keep hints of the shard. */
+  readonly mayHaveHints: (shard: number) => boolean;
 }
 
 /**
@@ -47,6 +50,7 @@ export class AntiEntropy {
   private readonly sender: SyncSender;
   private readonly receiver: SyncReceiver;
   private readonly fetcher: LostKeyFetcher;
+  private readonly bareEvents: BareEvents;
   private readonly parts = new PartGatherer();
   private nextRoundMs: number | undefined;
 
@@ -71,14 +75,12 @@ export class AntiEntropy {
       parts: this.parts,
       onRestored: (shard) => this.completeIfMet(shard),
     });
+    this.bareEvents = new BareEvents(core, (peer, shard) => this.ask(peer, shard));
     this.receiver = new SyncReceiver(
       core,
       { replica, outbox: this.outbox, parts: this.parts },
       {
-        onSynced: (from, shard) => {
-          if (shard.salvaged) shard.compared.add(from);
-          this.askSource(from, shard);
-        },
+        onSynced: (from, shard) => this.askSource(from, shard),
         onKnown: hooks.onKnown,
         onHeard: (from, shard) => this.inquiries.note(from, shard),
         onEnd: (from, shard) => this.inquiries.end(from, shard, true),
@@ -96,7 +98,6 @@ export class AntiEntropy {
     for (const shard of this.core.shards.all()) {
       shard.known.delete(peer);
       shard.completeOwners.delete(peer);
-      shard.compared.delete(peer);
     }
     this.digests.handlePeerDown(peer);
     this.inquiries.handlePeerDown(peer);
@@ -165,6 +166,8 @@ export class AntiEntropy {
         context: new CausalContext(),
         complete: false,
         former: false,
+        withholds: false,
+        hinted: this.hooks.mayHaveHints(cover.shard),
         waitsFor: [],
       };
       if (cover.wants || reply) this.outbox.tell(from, { ...nothing, wants: false, reply: false });
@@ -174,16 +177,16 @@ export class AntiEntropy {
     if (cover.complete) shard.completeOwners.add(from);
     else shard.completeOwners.delete(from);
     const told = toldContext(shard);
-    const sends = cover.wants && !context.covers(told);
+    const sends = cover.wants && shard.bare.isEmpty && !context.covers(told);
     if (sends) this.sender.enqueue(from, shard, context);
-    const isCovered = (shard.compared.has(from) ? shard.context : told).covers(context);
+    const isCovered = cover.withholds || told.covers(context);
     const misses = this.wants(shard) && !isCovered;
     if (!misses) this.inquiries.end(from, shard, false);
     const wants = misses && this.inquiries.begin(from, shard);
     // Whoever is sent objects learns from the last of them what is covered here.
     if (wants || (!sends && (cover.wants || reply))) this.tell(from, shard, { wants, reply: false });
     // Under another ring the holder may go on to vote for others behind this replica's back.
-    if (isCovered && sameRing) this.noteSynced(from, shard, cover);
+    if ((isCovered || !shard.owned) && sameRing) this.noteSynced(from, shard, cover);
     this.hooks.onKnown(shard);
   }
 
@@ -236,10 +239,8 @@ export class AntiEntropy {
     for (const shard of this.core.shards.all()) {
       for (const source of shard.sources) this.ask(source, shard);
       if (shard.lost.size > 0) this.fetcher.fetch(shard);
-      if (shard.owned) {
-        this.completeIfMet(shard);
-        continue;
-      }
+      if (shard.owned || !shard.bare.isEmpty) this.completeIfMet(shard);
+      if (shard.owned) continue;
       for (const owner of this.core.ring.owners(shard.id)) {
         if (!isHandedOver(shard, owner)) this.ask(owner, shard);
       }
@@ -302,6 +303,8 @@ export class AntiEntropy {
       ...asks,
       complete: isComplete(shard),
       former: shard.former && shard.lost.size === 0 && shard.losing === 0,
+      withholds: shard.owned && !shard.bare.isEmpty,
+      hinted: this.hooks.mayHaveHints(shard.id),
       waitsFor: isComplete(shard) ? [] : [...shard.sources].slice(0, WAITS_FOR_MAX),
     });
   }
@@ -322,8 +325,10 @@ export class AntiEntropy {
     if (shard.sources.has(from) && this.core.isUp(from)) this.tell(from, shard, { wants: false, reply: true });
   }
 
-  private noteSynced(from: NodeId, shard: Shard, { complete, former, waitsFor }: ShardCover): void {
-    if (!shard.owned || shard.complete) return;
+  private noteSynced(from: NodeId, shard: Shard, { complete, former, hinted, waitsFor }: ShardCover): void {
+    if (shard.complete || (!shard.owned && shard.bare.isEmpty)) return;
+    // It is asked again once it has handed them over.
+    if (shard.bareStep === 'hints' && hinted) return;
     const isNew = shard.sources.delete(from);
     if (!isNew && !shard.synced.has(from)) return;
     shard.synced.set(from, complete || former);
@@ -341,15 +346,16 @@ export class AntiEntropy {
    * Complete: synced with every source, or, where the others are away, with so many owners, present or former, that every
    * write quorum has one of them.
    */
-  private completeIfMet(shard: Shard): void {
-    if (!shard.owned || shard.complete || shard.lost.size > 0) return;
+  completeIfMet(shard: Shard): void {
+    if (shard.complete || shard.lost.size > 0) return;
     const { ring } = this.core;
     let met = 0;
     for (const votes of shard.synced.values()) if (votes) met++;
-    // Of n owners a write has n / 2 + 1, and this one's vote has not counted.
-    const isMet = met > 0 && met >= Math.ceil(ring.owners(shard.id).length / 2);
+    // Of n owners a write has n / 2 + 1, and this one's vote has not counted. Of bare events any of them may know.
+    const isMet = shard.bare.isEmpty && met > 0 && met >= Math.ceil(ring.owners(shard.id).length / 2);
     for (const source of shard.sources) if (this.core.isUp(source) || (!isMet && !ring.isGone(source))) return;
-    this.hooks.onComplete(shard);
+    if (!this.bareEvents.settle(shard)) return;
+    if (shard.owned) this.hooks.onComplete(shard);
   }
 }
 

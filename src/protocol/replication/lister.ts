@@ -181,7 +181,7 @@ export class Lister {
   private contextsOf(shards: readonly number[]): ShardContext[] {
     return shards.flatMap((shard) => {
       const found = this.core.shards.find(shard);
-      return found === undefined || found.salvaged || found.lost.size > 0
+      return found === undefined || !found.bare.isEmpty || found.lost.size > 0
         ? []
         : [{ shard, context: found.context.clone() }];
     });

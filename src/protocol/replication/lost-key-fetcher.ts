@@ -70,7 +70,9 @@ export class LostKeyFetcher {
 
   handleFetch(from: NodeId, message: SyncFetchMessage): void {
     const shard = this.core.shards.find(message.shard);
-    const lost = message.names.filter((name) => shard === undefined || shard.salvaged || shard.lost.has(nameId(name)));
+    const lost = message.names.filter(
+      (name) => shard === undefined || !shard.bare.isEmpty || shard.lost.has(nameId(name)),
+    );
     if (lost.length > 0) {
       const items = lost.map(
         (name): SyncItem => ({ ...name, entries: [], past: null, events: new CausalContext(), part: WHOLE }),

@@ -187,6 +187,10 @@ export interface ShardCover {
   readonly complete: boolean;
   /** It owned the shard in the ring before this one, and nothing of that time is missing there. */
   readonly former: boolean;
+  /** The sender cannot send what it covers before it knows more of it. */
+  readonly withholds: boolean;
+  /** The sender keeps hints of the shard. */
+  readonly hinted: boolean;
   /** Whom the sender has still to sync with before it is complete, at most WAITS_FOR_MAX. */
   readonly waitsFor: readonly NodeId[];
 }

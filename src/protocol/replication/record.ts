@@ -42,8 +42,8 @@ export interface ShardRecord {
   readonly complete: boolean;
   /** While it is not complete: whom it has still to sync with. */
   readonly sources: ReadonlySet<NodeId>;
-  /** The context was made of what a damaged disk still held (`salvage.ts`), and the replica has not been complete since. */
-  readonly salvaged: boolean;
+  /** Of a replica that was made of what a damaged disk still held (`salvage.ts`): see `Shard.bare`. */
+  readonly bare: CausalContext;
 }
 
 /** A key whose object was bad on this disk: what its owners have of it is yet to come. */

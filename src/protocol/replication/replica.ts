@@ -196,6 +196,7 @@ export class Replica {
 
   /** Joins a remote copy into the shard replica, and writes what changed. */
   join(shard: Shard, cell: Cell, remote: RemoteObject): void {
+    this.core.shards.confirm(shard, remote.events);
     const { comparison } = shard;
     this.joinHere(shard, cell, comparison === null ? remote : beyondFloor(remote, comparison.floor));
   }
@@ -375,8 +376,8 @@ function beyondFloor(remote: RemoteObject, floor: CausalContext): RemoteObject {
 }
 
 /** What the shard's context counts of the key is not all here, or what that has replaced is not known. */
-function isUnsure({ salvaged, lost }: Shard, { name }: Cell): boolean {
-  return salvaged || (lost.size > 0 && lost.has(nameId(name)));
+function isUnsure({ bare, lost }: Shard, { name }: Cell): boolean {
+  return !bare.isEmpty || (lost.size > 0 && lost.has(nameId(name)));
 }
 
 function standingOf({ owned, complete, former }: Shard): Standing {

@@ -129,6 +129,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
         this.dropIfCovered(shard);
         this.stripper.note(shard);
       },
+      mayHaveHints: (shard) => hints.mayHold(shard),
     });
     this.handoff = new HintHandoff(this.core, {
       hints,
@@ -149,7 +150,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.handoff.restore(restored.hints);
     if (restored.hasExpiries) this.sweeper.wake();
     for (const shard of restored.orphans) this.clear(shard);
-    for (const shard of this.core.shards.handleRing(ring, null, () => true)) this.becomeComplete(shard);
+    for (const shard of this.core.shards.handleRing(ring, null, () => true)) this.handleAlone(shard);
   }
 
   /** What the parts share. */
@@ -207,7 +208,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       const before = this.core.ring;
       this.core.ring = ring;
       this.formers.handleRing(before, ring);
-      for (const shard of this.core.shards.handleRing(ring, before, isKept)) this.becomeComplete(shard);
+      for (const shard of this.core.shards.handleRing(ring, before, isKept)) this.handleAlone(shard);
       const peers = new Set(this.up);
       peers.delete(this.core.options.self);
       this.antiEntropy.handleRing(peers);
@@ -463,6 +464,12 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     for (const shard of this.core.shards.all()) {
       if (shard.owned && this.core.ring.owners(shard.id).length === 1) this.stripper.note(shard);
     }
+  }
+
+  /** There is nobody to sync with. */
+  private handleAlone(shard: Shard): void {
+    if (shard.bare.isEmpty) this.becomeComplete(shard);
+    else this.antiEntropy.completeIfMet(shard);
   }
 
   private becomeComplete(shard: Shard): void {

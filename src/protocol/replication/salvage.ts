@@ -50,6 +50,6 @@ export class Salvage {
 
   /** `sources`: with whom the replica had still to sync before. */
   record(sources: ReadonlySet<NodeId>): ShardRecord {
-    return { context: this.held.clone(), complete: false, sources, salvaged: true };
+    return { context: this.held.clone(), complete: false, sources, bare: this.held.clone() };
   }
 }

@@ -30,12 +30,13 @@ export interface Shard {
   /** Keys whose record was lost, until another owner's copy of them is here. */
   readonly lost: Map<string, LostKey>;
   /**
-   * Until the sources have sent all that they have, the context counts events of which nobody here knows what they had
-   * replaced: passed on like that, what they had replaced would stay at others, and equal contexts would hide it.
+   * Events that the context counts, from a damaged disk, of which nobody here knows what they had replaced: passed on
+   * like that, what they had replaced would stay at others, and equal contexts would hide it. Until another node has sent
+   * them, or none can have them (`bare-events.ts`), the replica is not complete and sends nothing.
    */
-  salvaged: boolean;
-  /** Who has sent all that it has to this salvaged shard. */
-  readonly compared: Set<NodeId>;
+  bare: CausalContext;
+  /** Who is asked for them now. */
+  bareStep: BareStep;
   /** Records found bad of which the context still says, or the disk does not say yet, what is true. */
   losing: number;
   /** Events that every owner covered once: their index rows are gone. */
@@ -47,6 +48,9 @@ export interface Shard {
   /** This actor's last counter here that is synced. */
   durableCounter: number;
 }
+
+/** First those with whom the replica has to sync anyway, then whoever may keep hints, then the owners, who got them. */
+export type BareStep = 'sources' | 'hints' | 'owners';
 
 export interface LostKey extends LostRecord {
   readonly name: ObjectName;
@@ -117,8 +121,8 @@ export class ShardTable {
         repairedMs: new Map(),
         open: new Map(),
         lost: new Map(),
-        salvaged: record.salvaged,
-        compared: new Set(),
+        bare: record.bare,
+        bareStep: 'sources',
         losing: 0,
         floor: restored.floors.get(id) ?? new CausalContext(),
         comparison: null,
@@ -236,6 +240,7 @@ export class ShardTable {
       if (shard === undefined) continue;
       const wasOwned = shard.owned;
       shard.owned = owned;
+      shard.bareStep = 'sources';
       if (!owned) {
         this.becomeHolder(shard, wasOwned);
         const isSame = before !== null && sameNodes(before.owners(id), owners);
@@ -267,10 +272,16 @@ export class ShardTable {
     this.touch(shard);
   }
 
+  /** Another node has sent these events, with what they had replaced. */
+  confirm(shard: Shard, events: CausalContext): void {
+    if (shard.bare.isEmpty || shard.bare.intersection(events).isEmpty) return;
+    shard.bare = shard.bare.without(events);
+    this.touch(shard);
+  }
+
   becomeComplete(shard: Shard): void {
     shard.complete = true;
-    shard.salvaged = false;
-    shard.compared.clear();
+    shard.bare = NOTHING;
     shard.synced.clear();
     shard.sources.clear();
     this.touch(shard);
@@ -359,8 +370,8 @@ export class ShardTable {
       repairedMs: new Map(),
       open: new Map(),
       lost: new Map(),
-      salvaged: false,
-      compared: new Set(),
+      bare: NOTHING,
+      bareStep: 'sources',
       losing: 0,
       floor: new CausalContext(),
       comparison: null,
@@ -392,11 +403,11 @@ export class ShardTable {
 }
 
 /**
- * What other holders are told that an owner covers, so that they send the rest. Not to be modified. Who only holds a
- * salvaged shard for its owners hands over what it has, as well as it knows it: nobody sends it anything.
+ * What other holders are told that an owner covers, so that they send the rest. Not to be modified. Nobody sends anything
+ * to who only holds a shard for its owners: these are to wait until it can send them all that it has.
  */
-export function toldContext({ owned, salvaged, context }: Shard): CausalContext {
-  return owned && salvaged ? NOTHING : context;
+export function toldContext({ owned, bare, context }: Shard): CausalContext {
+  return owned && !bare.isEmpty ? context.without(bare) : context;
 }
 
 /**

@@ -13,7 +13,7 @@ import {
 } from './message.ts';
 import { compareNames, nameId, type ObjectName } from './record.ts';
 import type { Replica } from './replica.ts';
-import type { Comparison, Shard } from './shard-table.ts';
+import { type Comparison, type Shard, toldContext } from './shard-table.ts';
 import type { SyncOutbox } from './sync-outbox.ts';
 import { eventGroups, type PartGatherer } from './sync-parts.ts';
 import { ANSWER_TIMEOUT_MS } from './sync-session.ts';
@@ -180,7 +180,7 @@ export class SyncReceiver {
   /** The holder has sent all that this replica missed of `context`. */
   private finish(from: NodeId, shard: Shard, { sequence, context }: End): void {
     shard.known.set(from, context);
-    const isCovered = shard.context.covers(context);
+    const isCovered = toldContext(shard).covers(context);
     // Unacknowledged, the sender knows that something is missing here, and does not let go of its copy.
     if (isCovered) this.acknowledge(from, shard, sequence);
     this.core.journal.afterTurn(() => this.hooks.onEnd(from, shard));
@@ -194,6 +194,7 @@ export class SyncReceiver {
     shard.comparison = null;
     for (const range of floor.minus(shard.context)) shard.floor.addRange(range);
     shard.context.union(floor);
+    this.core.shards.confirm(shard, floor);
     this.core.shards.noteReturned(shard);
     this.core.shards.saveFloor(shard);
     this.core.shards.touch(shard);
@@ -212,7 +213,7 @@ export class SyncReceiver {
     shard.comparison = { from, id, floor, leaves: new Set(), atMs: nowMs };
     shard.mayHaveOrphans = true;
     // What is missing here every owner covered once: this disk is not what it was, if that is not known yet.
-    if (shard.owned && !shard.salvaged) this.core.shards.becomeIncomplete(shard, this.core.ring.owners(shard.id));
+    if (shard.owned && shard.bare.isEmpty) this.core.shards.becomeIncomplete(shard, this.core.ring.owners(shard.id));
     return shard.comparison;
   }
 

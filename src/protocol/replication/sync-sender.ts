@@ -14,7 +14,7 @@ import {
   UNNAMED_MAX,
 } from './message.ts';
 import { nameId, type ObjectName } from './record.ts';
-import { type Shard, toldContext } from './shard-table.ts';
+import type { Shard } from './shard-table.ts';
 import { messagesOf } from './sync-parts.ts';
 import {
   ANSWER_TIMEOUT_MS,
@@ -198,7 +198,7 @@ export class SyncSender {
   private start(peer: NodeId, shard: Shard, context: CausalContext): void {
     // A copy that waits for lost keys of its own, or is about to, would pass for their absence.
     if (this.core.shards.find(shard.id) !== shard || shard.lost.size > 0 || shard.losing > 0) return;
-    if (toldContext(shard) !== shard.context) return;
+    if (!shard.bare.isEmpty) return;
     const session = newSession(peer, shard, context);
     this.sessions.set(sessionId(peer, shard.id), session);
     if (session.floor !== null) this.core.counters.comparisons++;

@@ -92,7 +92,13 @@ describe('group commit', () => {
     for (let counter = 1; counter <= 3; counter++) {
       context.add({ actor, counter });
       commits.add(
-        [{ table: 'shard', shard: SHARD, value: { context, complete: true, sources: new Set(), salvaged: false } }],
+        [
+          {
+            table: 'shard',
+            shard: SHARD,
+            value: { context, complete: true, sources: new Set(), bare: new CausalContext() },
+          },
+        ],
         () => {},
       );
     }

@@ -14,11 +14,15 @@ it('finds what is left of shards that are not held, of any class', async () => {
   const name = { bucket: 'b', key: 'k' };
   const context = new CausalContext();
   await storage.commit([
-    storageWrite({ table: 'shard', shard: 1, value: { context, complete: true, sources: new Set(), salvaged: false } }),
+    storageWrite({
+      table: 'shard',
+      shard: 1,
+      value: { context, complete: true, sources: new Set(), bare: new CausalContext() },
+    }),
     storageWrite({
       table: 'shard',
       shard: FAR - 1,
-      value: { context, complete: true, sources: new Set(), salvaged: false },
+      value: { context, complete: true, sources: new Set(), bare: new CausalContext() },
     }),
     ...[1, 2, FAR - 1, FAR].flatMap((shard) => [
       storageWrite({ table: 'object', shard, name, value: { entries: [], past: null } }),
@@ -40,7 +44,11 @@ it('counts, after records were lost that cannot be named, what is on the disk an
   const all = CausalContext.fromRanges([{ actor, from: 1, to: 9 }]);
   const sources = new Set(['peer']);
   await storage.commit([
-    storageWrite({ table: 'shard', shard: 1, value: { context: all, complete: true, sources, salvaged: false } }),
+    storageWrite({
+      table: 'shard',
+      shard: 1,
+      value: { context: all, complete: true, sources, bare: new CausalContext() },
+    }),
     storageWrite({ table: 'floor', shard: 1, value: CausalContext.fromDots([{ actor, counter: 1 }]) }),
     storageWrite({ table: 'object', shard: 1, name, value: { entries: [entry(2), entry(4)], past: null } }),
     // The event of 6 has not come yet.
@@ -57,11 +65,12 @@ it('counts, after records were lost that cannot be named, what is on the disk an
   ]);
   const { actor: own, replication } = await openNodeState(storage, { ...EXPECTED, renewActor: true });
   expect(own).toBe('00000000000000a1');
-  const rebuilt = { complete: false, salvaged: true };
+  const first = CausalContext.fromDots([2, 4].map((counter) => ({ actor, counter })));
+  const second = CausalContext.fromDots([{ actor, counter: 8 }]);
   expect(replication.shards).toEqual(
     new Map([
-      [1, { ...rebuilt, sources, context: CausalContext.fromDots([2, 4].map((counter) => ({ actor, counter }))) }],
-      [2, { ...rebuilt, sources: new Set(), context: CausalContext.fromDots([{ actor, counter: 8 }]) }],
+      [1, { complete: false, sources, context: first, bare: first }],
+      [2, { complete: false, sources: new Set(), context: second, bare: second }],
     ]),
   );
   expect(replication.floors).toEqual(
@@ -88,7 +97,11 @@ it('starts with records that cannot be decoded, and reports them as bad', async 
   const context = new CausalContext();
   const { key: hintKey } = storageWrite({ table: 'hint', shard: 1, name, value: null });
   await storage.commit([
-    storageWrite({ table: 'shard', shard: 1, value: { context, complete: true, sources: new Set(), salvaged: false } }),
+    storageWrite({
+      table: 'shard',
+      shard: 1,
+      value: { context, complete: true, sources: new Set(), bare: new CausalContext() },
+    }),
     { key: hintKey, value: Uint8Array.of(9) },
   ]);
   const { replication } = await openNodeState(storage, { ...EXPECTED, corrupt });

@@ -39,6 +39,7 @@ function started(shardCount = 1): Bench {
     floor: new CausalContext(),
     lost: new Map(),
     losing: 0,
+    bare: new CausalContext(),
     known: new Map(),
   })) as unknown as Shard[];
   const cell = { name: NAME, object: { entries: [entry(1)], past: null } };

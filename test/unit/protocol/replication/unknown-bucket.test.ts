@@ -75,7 +75,9 @@ describe('a bucket whose placement has not been heard of', () => {
       placements([]),
       (bucket) => (buckets.has(bucket) ? 'lww' : undefined),
       {
-        shards: new Map([[held, { context: EVENTS.clone(), complete: true, sources: new Set(), salvaged: false }]]),
+        shards: new Map([
+          [held, { context: EVENTS.clone(), complete: true, sources: new Set(), bare: new CausalContext() }],
+        ]),
         floors: new Map(),
         lost: [],
         orphans: [],
@@ -110,7 +112,16 @@ describe('a bucket whose placement has not been heard of', () => {
 
   it('keeps what is on the disk, whoever covers it', () => {
     const context = EVENTS.clone();
-    const cover = { shard: held, context, wants: false, complete: true, former: false, waitsFor: [] };
+    const cover = {
+      shard: held,
+      context,
+      wants: false,
+      complete: true,
+      former: false,
+      withholds: false,
+      hinted: false,
+      waitsFor: [],
+    };
     tell({ type: 'sync-context', ring: 0, covers: [{ ...cover, reply: false }] });
     expect(effects.some(({ type }) => type === 'clear')).toBe(false);
     run(replication.handleRing(placements([CLASS]), () => true, NOW));
