@@ -98,6 +98,8 @@ export class ShardTable {
   private readonly first: FirstCounters;
   /** In the shards where this run has looked for one: beyond which its counters begin, since the last drop. */
   private readonly bases = new Map<number, number>();
+  /** The last of them that this run may have used. */
+  private readonly peeked = new Map<number, number>();
   /** Events of this actor that others know, and this replica did not when they told so. */
   private readonly missed = new Map<number, CausalContext>();
 
@@ -148,11 +150,14 @@ export class ShardTable {
   peekCounter(id: number): number {
     const last = this.lastCounter(id);
     let base = this.bases.get(id);
-    if (base === undefined) {
+    // Beyond what this run has used is what another did that this disk has forgotten, and not all of it may be here.
+    if (base === undefined || last > (this.peeked.get(id) ?? base)) {
       base = this.first.isConfirmed() ? last : last + this.first.gap;
       this.bases.set(id, base);
     }
-    return Math.max(last, base) + 1;
+    const next = Math.max(last, base) + 1;
+    this.peeked.set(id, next);
+    return next;
   }
 
   /** The first counter that this run uses in a shard, or has used since it dropped its replica. */

@@ -7,10 +7,25 @@ const ACTOR = 'a'.repeat(16);
 const SHARD = 1;
 const GAP = 16;
 
+const FIRST = { isConfirmed: () => false, gap: GAP };
+
+it('leaves a gap after an event that the disk has forgotten and that came back before anybody told of it', () => {
+  const context = CausalContext.fromDots([{ actor: ACTOR, counter: 3 }]);
+  const record = { context, complete: true, sources: new Set<string>(), bare: new CausalContext() };
+  const restored = { shards: new Map([[SHARD, record]]), floors: new Map(), lost: [], counters: new Map() };
+  const table = new ShardTable('self', ACTOR, new Journal(), restored, FIRST);
+  expect(table.peekCounter(SHARD)).toBe(3 + GAP + 1);
+  context.add({ actor: ACTOR, counter: 3 + GAP + 1 });
+  // Another owner has sent it. That run had begun behind a wider gap, and may have come further.
+  context.add({ actor: ACTOR, counter: 100 });
+  expect(table.peekCounter(SHARD)).toBe(100 + GAP + 1);
+  context.add({ actor: ACTOR, counter: 100 + GAP + 1 });
+  expect(table.peekCounter(SHARD)).toBe(100 + GAP + 2);
+});
+
 it('leaves a gap after an event that the disk has forgotten: who tells of it need not know the latest', () => {
   const restored = { shards: new Map(), floors: new Map(), lost: [], counters: new Map([[SHARD, 3]]) };
-  const first = { isConfirmed: () => false, gap: GAP };
-  const table = new ShardTable('self', ACTOR, new Journal(), restored, first);
+  const table = new ShardTable('self', ACTOR, new Journal(), restored, FIRST);
   const forgotten = CausalContext.fromDots([{ actor: ACTOR, counter: 100 }]);
   expect(table.peekCounter(SHARD)).toBe(3 + GAP + 1);
   // That run had begun behind a wider gap.
