@@ -238,6 +238,28 @@ describe('a bad record', () => {
     },
   );
 
+  test('of a key that new owners have not got yet is fetched from a former one that is away', () => {
+    const cluster = formed(5);
+    const ring = ringOf(cluster.nodes[0] as SimNode);
+    const shard = ring.shardOf(BUCKET, KEY);
+    const nodes = ring.preference(shard).map((id) => cluster.nodes.find((node) => node.id === id) as SimNode);
+    const [damaged, second, third, ...further] = nodes as [SimNode, SimNode, SimNode, SimNode, SimNode];
+    const dot = dotText(dotOf(mutate(cluster, damaged, KEY, put('value'), 'all')()));
+    const isFloor = (): boolean => [damaged, second, third].every((node) => isStripped(node, shard));
+    expect(cluster.runUntil(isFloor, 300_000)).toBe(true);
+    for (const node of [damaged, second, third]) cluster.crash(node);
+    damaged.disk.damage(shard, NAME);
+    cluster.start(damaged);
+    cluster.run(DISCONNECT_MS);
+    for (const gone of [second, third]) {
+      expect(cluster.changeRing(damaged, gone, { place: 'out' })).toBe(true);
+    }
+    cluster.run(60_000);
+    for (const node of [second, third]) cluster.start(node);
+    settle(cluster);
+    for (const node of [damaged, ...further]) expect(dotsOn(node, shard, KEY)).toEqual([dot]);
+  });
+
   test('does not make a hint of its key forgotten that is on the disk', () => {
     const cluster = formed(4);
     const ring = ringOf(cluster.nodes[0] as SimNode);

@@ -53,10 +53,11 @@ export class LostKeyFetcher {
     for (const holder of this.holders(shard)) this.ask(holder, shard);
   }
 
-  /** The other owners, and those up who hold the shard for them. */
+  /** The other owners, and those who may hold the shard for them, also while they are away. */
   private holders(shard: Shard): NodeId[] {
-    const owners = this.core.ring.owners(shard.id).filter((owner) => owner !== this.core.options.self);
-    const sources = [...shard.sources].filter((source) => this.core.isUp(source));
+    const { ring, options } = this.core;
+    const owners = ring.owners(shard.id).filter((owner) => owner !== options.self);
+    const sources = [...shard.sources, ...shard.synced.keys()].filter((source) => !ring.isGone(source));
     return [...new Set([...owners, ...sources])];
   }
 
@@ -145,7 +146,10 @@ export class LostKeyFetcher {
     this.uses.replica.restore(shard, cell, { ...known, events: new CausalContext() }, lost);
   }
 
-  /** What all holders together know of a lost key, once it is heard from each that its copy is not whole: there is no more. */
+  /**
+   * What all holders together know of a lost key, once it is heard from each that its copy is not whole, and none names
+   * another for whom it waits: there is no more.
+   */
   private allKnown(from: NodeId, shard: Shard, item: SyncItem, seen: CausalContext): Known | null {
     const id = nameId(item);
     const ofShard = this.partial.get(shard) ?? new Map<string, Known>();
@@ -164,6 +168,7 @@ export class LostKeyFetcher {
     known.seen.union(seen);
     ofShard.set(id, known);
     known.holders.add(from);
-    return this.holders(shard).every((holder) => known.holders.has(holder)) ? known : null;
+    const isEveryone = [...shard.sources].every((source) => this.core.ring.isGone(source));
+    return isEveryone && this.holders(shard).every((holder) => known.holders.has(holder)) ? known : null;
   }
 }
