@@ -294,7 +294,9 @@ export class WatchRelay {
 
   private handleChange(from: NodeId, message: ChangeMessage): void {
     const teller = this.tellers.get(from);
-    if (teller !== undefined && message.seq > teller.lastSeq) {
+    // Nobody relies on it yet, and should its disk be lost before it has said which run it is, nobody would notice.
+    if (teller === undefined) return;
+    if (message.seq > teller.lastSeq) {
       const isGap = message.seq !== teller.lastSeq + 1;
       teller.lastSeq = message.seq;
       if (isGap) {

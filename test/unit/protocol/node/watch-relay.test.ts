@@ -93,16 +93,27 @@ describe('watch relay', () => {
   });
 
   it('passes on what is new, from whoever tells it first', () => {
-    const { relay, told } = setup();
+    const { relay, told, confirm } = setup();
     relay.handleConnected('p');
     relay.handleConnected('q');
     relay.handleWanted(['b'], 0);
+    for (const peer of ['p', 'q']) confirm(peer);
     relay.handleMessage('p', announced(1, 1));
     relay.handleMessage('q', announced(1, 1));
     relay.handleMessage('q', announced(2, 2));
     relay.handleMessage('p', announced(2, 2));
     relay.handleLocal(change(1));
     expect(told).toEqual(['k:1', 'k:2']);
+  });
+
+  it('is told nothing by a node that has not said which run it is: nobody would notice that its disk is lost', () => {
+    const { relay, told, confirm } = setup();
+    relay.handleConnected('p');
+    relay.handleWanted(['b'], 0);
+    relay.handleMessage('p', announced(1, 2));
+    confirm('p', 1);
+    relay.handleMessage('p', announced(2, 1));
+    expect(told).toEqual(['k:1']);
   });
 
   it('has everything read again that a replica which was not complete has shown', () => {
@@ -193,9 +204,10 @@ describe('watch relay', () => {
   });
 
   it('reads a key whose announcement may be older than what was told and forgotten', () => {
-    const { relay, told, reads } = setup();
+    const { relay, told, reads, confirm } = setup();
     relay.handleConnected('p');
     relay.handleWanted(['b'], 0);
+    confirm('p');
     showSnapshot(relay, 5);
     relay.handleMessage('p', announced(1, 4));
     expect(told).toEqual([]);
@@ -205,9 +217,10 @@ describe('watch relay', () => {
   });
 
   it('tells nothing older to who has begun to watch before the end of the last watch has been heard of', () => {
-    const { relay, told, reads } = setup();
+    const { relay, told, reads, confirm } = setup();
     relay.handleConnected('p');
     relay.handleWanted(['b'], 0);
+    confirm('p');
     relay.handleMessage('p', announced(1, 5));
     relay.handleWanted([], 0);
     relay.handleWanted(['b'], 0);
@@ -218,9 +231,10 @@ describe('watch relay', () => {
   });
 
   it('also where the replicas that were listed could not say what the snapshot is the state of', () => {
-    const { relay, told, reads } = setup();
+    const { relay, told, reads, confirm } = setup();
     relay.handleConnected('p');
     relay.handleWanted(['b'], 0);
+    confirm('p');
     showSnapshot(relay, 5, null);
     relay.handleMessage('p', announced(1, 4));
     expect(told).toEqual([]);
@@ -228,9 +242,10 @@ describe('watch relay', () => {
   });
 
   it('reads once more what a snapshot has told of while it was being read', () => {
-    const { relay, told, reads } = setup();
+    const { relay, told, reads, confirm } = setup();
     relay.handleConnected('p');
     relay.handleWanted(['b'], 0);
+    confirm('p');
     showSnapshot(relay, 5);
     relay.handleMessage('p', announced(1, 4));
     showSnapshot(relay, 7);
@@ -242,9 +257,10 @@ describe('watch relay', () => {
   });
 
   it('reads a key once, whatever is announced meanwhile', () => {
-    const { relay, told, reads } = setup();
+    const { relay, told, reads, confirm } = setup();
     relay.handleConnected('p');
     relay.handleWanted(['b'], 0);
+    confirm('p');
     showSnapshot(relay, 5);
     for (const seq of [1, 2, 3]) relay.handleMessage('p', announced(seq, 4));
     reads[0]?.use(change(6));
@@ -253,9 +269,10 @@ describe('watch relay', () => {
   });
 
   it('joins what is announced of a key while it is being read to the answer', () => {
-    const { relay, told, reads } = setup();
+    const { relay, told, reads, confirm } = setup();
     relay.handleConnected('p');
     relay.handleWanted(['b'], 0);
+    confirm('p');
     showSnapshot(relay, 5);
     relay.handleMessage('p', announced(1, 4));
     relay.handleMessage('p', { type: 'change', seq: 2, ...eventOf(OTHER, 9) });
@@ -265,9 +282,10 @@ describe('watch relay', () => {
   });
 
   it('needs no read where the owners together have all that was told, and no answer any more', () => {
-    const { relay, told, reads } = setup();
+    const { relay, told, reads, confirm } = setup();
     for (const peer of ['p', 'q']) relay.handleConnected(peer);
     relay.handleWanted(['b'], 0);
+    for (const peer of ['p', 'q']) confirm(peer);
     showSnapshot(relay, 5);
     relay.handleMessage('p', { type: 'change', seq: 1, ...eventOf(OTHER, 9) });
     expect([told, reads.length]).toEqual([[], 1]);
@@ -278,9 +296,10 @@ describe('watch relay', () => {
   });
 
   it('reads few keys at once, and the others when these are answered', () => {
-    const { relay, reads } = setup();
+    const { relay, reads, confirm } = setup();
     relay.handleConnected('p');
     relay.handleWanted(['b'], 0);
+    confirm('p');
     showSnapshot(relay, 5);
     const keys = Array.from({ length: 1000 }, (_, i) => `k${i}`);
     keys.forEach((key, i) => {
@@ -292,9 +311,10 @@ describe('watch relay', () => {
   });
 
   it('reads on when the bucket of the keys that are being read is watched no more', () => {
-    const { relay, reads } = setup();
+    const { relay, reads, confirm } = setup();
     relay.handleConnected('p');
     relay.handleWanted(['b', 'c'], 0);
+    confirm('p');
     showSnapshot(relay, 5);
     for (let seq = 1; seq <= 40; seq++) relay.handleMessage('p', { ...announced(seq, 4), key: `k${seq}` });
     relay.handleMessage('p', { ...announced(41, 4), bucket: 'c', key: 'last' });
