@@ -247,6 +247,14 @@ const TUNING_ROWS: readonly TuningRow[] = [
     'Time between two comparisons of shards with their other owners.',
   ],
   [
+    'syncBytesPerSecond',
+    'bytes',
+    '16MiB',
+    0,
+    GIB,
+    'How fast a node sends others the objects that they miss, after a change of the ring or an absence; 0B is as fast as it goes.',
+  ],
+  [
     'hintBytesMax',
     'bytes',
     '64MiB',

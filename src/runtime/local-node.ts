@@ -168,6 +168,7 @@ export class LocalNode implements NodeHandle {
           requestTimeoutMs: tuning.requestTimeoutMs,
           replicaTimeoutMs: tuning.replicaTimeoutMs,
           antiEntropyIntervalMs: tuning.antiEntropyIntervalMs,
+          syncBytesPerSecond: tuning.syncBytesPerSecond,
           hintBytesMax: tuning.hintBytesMax,
           cacheBytes: tuning.cacheBytes,
           maxClockDriftMs: tuning.maxClockDriftMs,

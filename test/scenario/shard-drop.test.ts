@@ -64,6 +64,7 @@ class Leaver {
         requestTimeoutMs: 5000,
         replicaTimeoutMs: 750,
         antiEntropyIntervalMs: 10_000,
+        syncBytesPerSecond: 0,
         hintBytesMax: 1024 * 1024,
         cacheBytes: 1024 * 1024,
         maxClockDriftMs: 60_000,

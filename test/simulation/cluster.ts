@@ -28,6 +28,8 @@ export interface ClusterOptions {
   readonly discovery?: boolean;
   /** The transport dials lost peers again by itself. Default true. */
   readonly redial?: boolean;
+  /** How fast the first node sends others what they miss; 0, the default: as fast as it goes. */
+  readonly firstSyncBytesPerSecond?: number;
   readonly observers?: readonly SimObserver[];
 }
 
@@ -57,12 +59,14 @@ export class SimCluster {
   readonly observers = new Observers();
   readonly shards: number;
   private readonly zones: number;
+  private readonly firstSyncBytesPerSecond: number;
   private lastRequest = 0;
 
   constructor(options: ClusterOptions) {
     this.prng = new Prng(options.seed);
     this.shards = options.shards ?? 16;
     this.zones = options.zones ?? 1;
+    this.firstSyncBytesPerSecond = options.firstSyncBytesPerSecond ?? 0;
     this.observers.push(...(options.observers ?? []));
     this.network = new Network(
       {
@@ -351,6 +355,7 @@ export class SimCluster {
           requestTimeoutMs: 5000,
           replicaTimeoutMs: 750,
           antiEntropyIntervalMs: 10_000,
+          syncBytesPerSecond: node.index === 0 ? this.firstSyncBytesPerSecond : 0,
           hintBytesMax: 1024 * 1024,
           // Small, so that keys leave the cache and are read from disk again.
           cacheBytes: 16 * 1024,

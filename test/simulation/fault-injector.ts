@@ -19,6 +19,9 @@ type FaultOf<T extends Fault['type']> = Extract<Fault, { readonly type: T }>;
 type LinkFault = FaultOf<'partition' | 'cut' | 'chain' | 'one-way' | 'flap' | 'storm'>;
 type NodeFault = Exclude<Fault, LinkFault | FaultOf<'mass-restart'>>;
 
+/** After the last fault: by then everybody has heard of what anybody knows. */
+const BUCKET_CHECK_MS = 10_000;
+
 /** Does to a cluster what a schedule says, and takes it back in time. */
 export class FaultInjector {
   private readonly cluster: SimCluster;
@@ -31,6 +34,8 @@ export class FaultInjector {
   /** Nodes with a new disk that may not have everything yet. */
   private readonly wiped = new Set<SimNode>();
   private readonly moves = new Map<SimNode, number>();
+  /** Those that have been created. */
+  private readonly buckets = new Set<SimBucket>();
 
   /** `onBucket`: clients may use the bucket from now on. */
   constructor(
@@ -60,6 +65,19 @@ export class FaultInjector {
       cluster.start(node);
     }
     for (const node of cluster.nodes) node.disk.scrub((shard, name) => cluster.reportLost(node, shard, name));
+    cluster.clock.after(BUCKET_CHECK_MS, () => this.createLostBuckets());
+  }
+
+  /** The only disk that knew of a bucket may have lost it: the data are there, and come back when it is created again. */
+  private createLostBuckets(): void {
+    const { nodes } = this.cluster;
+    for (const bucket of this.buckets) {
+      const isKnown = nodes.some(({ running }) => {
+        const placements = running?.node.placements;
+        return placements?.knowsShard(placements.shardOf(bucket.dataName, '')) === true;
+      });
+      if (!isKnown) this.cluster.putBucket(nodes[0] as SimNode, bucket.name, configOf(bucket));
+    }
   }
 
   /** False when the fault makes no sense now. */
@@ -137,6 +155,7 @@ export class FaultInjector {
       case 'create-bucket': {
         const bucket = PLACED_BUCKETS[fault.bucket] as SimBucket;
         if (!cluster.putBucket(node, bucket.name, configOf(bucket))) return false;
+        this.buckets.add(bucket);
         this.onBucket(bucket);
         return true;
       }

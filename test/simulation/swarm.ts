@@ -17,6 +17,8 @@ const LIVENESS_MS = 120_000;
 /** Then nothing happens for so long: views become equal, and the checkers see what an idle cluster does. */
 const QUIET_MS = 40_487;
 const HOT_KEYS = 8;
+/** So slow that other owners wait for it. */
+const SYNC_BYTES_PER_SECOND = 4096;
 /** How much more seldom clients use buckets with a placement of their own. */
 const PLACED_INTERVALS = 3;
 const PLACED_SEED = 0x706c6163;
@@ -50,7 +52,14 @@ export function runSwarm(seed: number, safetyMs = 60_000, nodes?: number): Swarm
 export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): SwarmReport {
   const prng = new Prng(schedule.seed);
   const { nodes, zones, discovery, redial } = schedule;
-  const cluster = new SimCluster({ seed: prng.uint32(), nodes, zones, discovery, redial });
+  const cluster = new SimCluster({
+    seed: prng.uint32(),
+    nodes,
+    zones,
+    discovery,
+    redial,
+    firstSyncBytesPerSecond: SYNC_BYTES_PER_SECOND,
+  });
   const ledger = new CopyLedger(cluster.nodes);
   const workload = new Workload(cluster, {
     bucket: DEFAULT_BUCKET,

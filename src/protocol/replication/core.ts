@@ -23,6 +23,8 @@ export interface ReplicationOptions {
   readonly replicaTimeoutMs: number;
   /** Interval of anti-entropy with one random holder of common shards. */
   readonly antiEntropyIntervalMs: number;
+  /** How fast objects are sent that others miss; 0: as fast as it goes. */
+  readonly syncBytesPerSecond: number;
   /** Hints beyond this many bytes are dropped, counted, and left to anti-entropy. */
   readonly hintBytesMax: number;
   /** Memory for cached objects. */

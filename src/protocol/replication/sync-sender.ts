@@ -15,6 +15,7 @@ import {
 } from './message.ts';
 import { nameId, type ObjectName } from './record.ts';
 import type { Shard } from './shard-table.ts';
+import { SyncPace } from './sync-pace.ts';
 import { messagesOf } from './sync-parts.ts';
 import {
   ANSWER_TIMEOUT_MS,
@@ -22,8 +23,8 @@ import {
   chunkBytes,
   fitting,
   itemOf,
+  itemsBytes,
   newSession,
-  SESSIONS_PER_PEER,
   type Session,
   sessionId,
 } from './sync-session.ts';
@@ -59,18 +60,22 @@ export class SyncSender {
   private readonly sessions = new Map<string, Session>();
   private readonly queued = new Map<NodeId, { shard: Shard; context: CausalContext }[]>();
   private readonly gathered = new Map<NodeId, Gathered>();
+  private readonly pace: SyncPace;
+  /** Those that have something to send and may not yet, the longest waiting first. */
+  private readonly stalled = new Set<Session>();
   private lastSequence: number;
 
   constructor(core: ReplicationCore, hooks: SyncSenderHooks) {
     this.core = core;
     this.hooks = hooks;
+    this.pace = new SyncPace(core.options.syncBytesPerSecond);
     this.lastSequence = firstId(core.options.prng);
   }
 
   handlePeerDown(peer: NodeId): void {
     this.queued.delete(peer);
     this.gathered.delete(peer);
-    for (const [id, session] of this.sessions) if (session.peer === peer) this.sessions.delete(id);
+    for (const [id, session] of this.sessions) if (session.peer === peer) this.forget(id, session);
   }
 
   /** The shard is no longer held: what was being sent of it ends. */
@@ -99,8 +104,10 @@ export class SyncSender {
     if (this.sessions.has(sessionId(peer, shard.id))) return;
     const queue = this.queued.get(peer);
     const entry = { shard, context };
+    const at = queue?.findIndex((other) => other.shard === shard) ?? -1;
     if (queue === undefined) this.queued.set(peer, [entry]);
-    else if (!queue.some((other) => other.shard === shard)) queue.push(entry);
+    else if (at < 0) queue.push(entry);
+    else queue[at] = entry;
     this.startQueued(peer);
   }
 
@@ -155,6 +162,11 @@ export class SyncSender {
       this.hooks.ask(session.peer, session.shard);
     }
     for (const [peer, { dueMs }] of this.gathered) if (dueMs <= nowMs) this.release(peer);
+    for (const session of this.stalled) {
+      if (this.pace.readyAtMs > nowMs) break;
+      this.stalled.delete(session);
+      if (this.isCurrent(session)) this.advance(session);
+    }
   }
 
   nextDeadline(): number | undefined {
@@ -163,7 +175,7 @@ export class SyncSender {
       if (session.awaiting !== 0) next = earlier(next, session.expiresAtMs);
     }
     for (const { dueMs } of this.gathered.values()) next = earlier(next, dueMs);
-    return next;
+    return this.stalled.size === 0 ? next : earlier(next, this.pace.readyAtMs);
   }
 
   private answered(from: NodeId, { shard, sequence }: { shard: number; sequence: number }): Session | undefined {
@@ -176,9 +188,14 @@ export class SyncSender {
   }
 
   private end(session: Session): void {
-    this.sessions.delete(sessionId(session.peer, session.shard.id));
+    this.forget(sessionId(session.peer, session.shard.id), session);
     this.startQueued(session.peer);
     this.releaseIfIdle(session.peer);
+  }
+
+  private forget(id: string, session: Session): void {
+    this.sessions.delete(id);
+    this.stalled.delete(session);
   }
 
   private startQueued(peer: NodeId): void {
@@ -186,7 +203,7 @@ export class SyncSender {
     if (queue === undefined) return;
     let running = 0;
     for (const session of this.sessions.values()) if (session.peer === peer) running++;
-    while (running < SESSIONS_PER_PEER) {
+    while (running < this.pace.sessionsMax) {
       const next = queue.shift();
       if (next === undefined) break;
       running++;
@@ -210,9 +227,15 @@ export class SyncSender {
 
   /** Takes the next step: send a chunk, begin the next pass, compare keys, or finish. */
   private advance(session: Session): void {
-    const next = session.rest.shift();
+    const [next] = session.rest;
     if (next !== undefined) {
-      next();
+      if (this.pace.take(next.bytes, this.core.now.monoMs)) {
+        session.rest.shift();
+        next.send();
+      } else {
+        this.stalled.add(session);
+        this.releaseIfIdle(session.peer);
+      }
     } else if (session.ready.size > 0) {
       this.openChunk(session);
     } else if (session.pass + 1 < session.passes) {
@@ -291,11 +314,14 @@ export class SyncSender {
     }
     const messages = messagesOf(items.slice(0, count));
     const isEnd = session.ready.size === 0 && session.pass + 1 >= session.passes && session.floor === null;
-    session.rest = messages.map((sent, index) => () => {
-      this.core.counters.syncObjectsSent += sent.length;
-      session.finishing = isEnd && index === messages.length - 1;
-      this.sendChunk(session, context, sent);
-    });
+    session.rest = messages.map((sent, index) => ({
+      bytes: itemsBytes(sent),
+      send: () => {
+        this.core.counters.syncObjectsSent += sent.length;
+        session.finishing = isEnd && index === messages.length - 1;
+        this.sendChunk(session, context, sent);
+      },
+    }));
     this.advance(session);
   }
 
@@ -325,7 +351,9 @@ export class SyncSender {
   /** Sends what has been gathered once no session with the peer is about to add to it. */
   private releaseIfIdle(peer: NodeId): void {
     if (!this.gathered.has(peer)) return;
-    for (const session of this.sessions.values()) if (session.peer === peer && session.awaiting === 0) return;
+    for (const session of this.sessions.values()) {
+      if (session.peer === peer && session.awaiting === 0 && !this.stalled.has(session)) return;
+    }
     this.release(peer);
   }
 
@@ -428,14 +456,17 @@ export class SyncSender {
   ): void {
     const { shard, comparison } = session;
     const messages = messagesOf(items);
-    session.rest = messages.map((copies, index) => () => {
-      this.core.counters.syncObjectsSent += copies.length;
-      this.await(session, ++this.lastSequence);
-      const ids = { shard: shard.id, comparison: comparison.id, sequence: session.awaiting };
-      const isLast = index === messages.length - 1;
-      const message = { type: 'sync-copies', ...ids, context, items: copies } as const;
-      this.core.sendDurable(session.peer, { ...message, interval: isLast ? interval : null });
-    });
+    session.rest = messages.map((copies, index) => ({
+      bytes: itemsBytes(copies),
+      send: () => {
+        this.core.counters.syncObjectsSent += copies.length;
+        this.await(session, ++this.lastSequence);
+        const ids = { shard: shard.id, comparison: comparison.id, sequence: session.awaiting };
+        const isLast = index === messages.length - 1;
+        const message = { type: 'sync-copies', ...ids, context, items: copies } as const;
+        this.core.sendDurable(session.peer, { ...message, interval: isLast ? interval : null });
+      },
+    }));
     this.advance(session);
   }
 

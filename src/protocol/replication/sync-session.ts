@@ -37,7 +37,7 @@ export interface Session {
   readonly ready: Map<string, { readonly name: ObjectName; readonly events: CausalContext }>;
   readonly comparison: Comparison;
   /** What sends the messages that belong to the one before: the rest of a key that needs several. */
-  rest: (() => void)[];
+  rest: { readonly bytes: number; readonly send: () => void }[];
   /** The sequence number whose answer is due; 0: none. */
   awaiting: number;
   expiresAtMs: number;
@@ -150,7 +150,11 @@ export function fitting(items: readonly SyncItem[]): number {
 
 /** What the chunk takes on the wire, about. */
 export function chunkBytes({ items, context }: SyncChunk): number {
-  return items.reduce((sum, item) => sum + itemBytes(item), context.rangeCount * RANGE_BYTES);
+  return itemsBytes(items) + context.rangeCount * RANGE_BYTES;
+}
+
+export function itemsBytes(items: readonly SyncItem[]): number {
+  return items.reduce((sum, item) => sum + itemBytes(item), 0);
 }
 
 function itemBytes({ entries, key, past, events }: SyncItem): number {

@@ -16,8 +16,8 @@ function dot(counter: number): Dot {
   return { actor: ACTOR, counter };
 }
 
-function entry(counter: number): Entry {
-  const payload = { kind: 'register', value: new Uint8Array(), contentType: '' } as const;
+function entry(counter: number, bytes = 0): Entry {
+  const payload = { kind: 'register', value: new Uint8Array(bytes), contentType: '' } as const;
   return { dot: dot(counter), hlc: counter, expiresAtMs: 0, payload };
 }
 
@@ -32,7 +32,7 @@ interface Bench {
 }
 
 /** A sender of shards that each have one key with one event. */
-function started(shardCount = 1): Bench {
+function started(shardCount = 1, syncBytesPerSecond = 0): Bench {
   const shards = Array.from({ length: shardCount }, (_, id) => ({
     id,
     context: CausalContext.fromDots([dot(1)]),
@@ -46,7 +46,7 @@ function started(shardCount = 1): Bench {
   const sent: Bench['sent'] = [];
   const scans: (() => void)[] = [];
   const core = {
-    options: { prng: new Prng(1) },
+    options: { prng: new Prng(1), syncBytesPerSecond },
     now: { monoMs: 0, wallMs: 0 },
     counters: { syncObjectsSent: 0 },
     shards: { find: (id: number) => shards[id] },
@@ -102,6 +102,33 @@ describe('SyncSender', () => {
     expect(sent.map(({ chunks }) => chunks.map(({ shard }) => shard))).toEqual([[0]]);
     answer();
     expect(sent.map(({ chunks }) => chunks.map(({ shard }) => shard))).toEqual([[0], [1]]);
+  });
+
+  it('sends no faster than it may', () => {
+    const { sender, shards, cell, sent, core, answer } = started(3, 70_000);
+    cell.object = { entries: [entry(1, 80_000)], past: null };
+    for (const shard of shards) sender.enqueue('peer', shard, new CausalContext());
+    // Two at a time, and each key is larger than what may go in a second.
+    for (const _ of shards) answer();
+    const ids = (): number[] => sent.flatMap(({ chunks }) => chunks.map(({ shard }) => shard));
+    expect(ids()).toEqual([0]);
+    core.now = { monoMs: sender.nextDeadline() as number };
+    expect(core.now.monoMs).toBeLessThan(1000);
+    sender.handleTimeout();
+    expect(ids()).toEqual([0, 1]);
+  });
+
+  it('forgets what waits for its turn when the peer is gone', () => {
+    const { sender, shards, cell, sent, core, answer } = started(2, 70_000);
+    cell.object = { entries: [entry(1, 80_000)], past: null };
+    for (const shard of shards) sender.enqueue('peer', shard, new CausalContext());
+    answer();
+    answer();
+    sender.handlePeerDown('peer');
+    expect(sender.nextDeadline()).toBe(undefined);
+    core.now = { monoMs: 60_000 };
+    sender.handleTimeout();
+    expect(sent.flatMap(({ chunks }) => chunks)).toHaveLength(1);
   });
 
   it('does not send what it has gathered of a shard that has lost events since', () => {

@@ -67,6 +67,7 @@ describe('a bucket whose placement has not been heard of', () => {
         requestTimeoutMs: 5000,
         replicaTimeoutMs: 750,
         antiEntropyIntervalMs: 10_000,
+        syncBytesPerSecond: 0,
         hintBytesMax: 1024 * 1024,
         cacheBytes: 1024 * 1024,
         maxClockDriftMs: 60_000,
