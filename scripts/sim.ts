@@ -4,6 +4,14 @@
  */
 import { optionsOf, SimUsageError, USAGE } from './sim/options.ts';
 
+/** What a shell says of a program that SIGPIPE has ended: of a run that nobody has read to its end, it is not told how it went. */
+const EXIT_PIPE_CLOSED = 141;
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(EXIT_PIPE_CLOSED);
+});
+
 try {
   const options = optionsOf(process.argv.slice(2));
   if (options.mode === 'help') process.stdout.write(`${USAGE}\n`);
