@@ -84,7 +84,9 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private readonly badRecords: BadRecords;
   private readonly lostObjects: LostObjects;
   private readonly up = new Set<NodeId>();
-  /** How often each peer has gone away. */
+  /** Counts the peers that have gone away. */
+  private lastParting = 0;
+  /** The last time that each of them did, until all is synced that might have been said to it before. */
   private readonly partings = new Map<NodeId, number>();
   /** Dropped shards that are still on disk. */
   private readonly clearing = new Set<number>();
@@ -439,7 +441,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
 
   private handlePeerDown(peer: NodeId): void {
     if (!this.up.delete(peer)) return;
-    this.partings.set(peer, (this.partings.get(peer) ?? 0) + 1);
+    this.noteParting(peer);
     this.handoff.handlePeerDown(peer);
     this.antiEntropy.handlePeerDown(peer);
     this.writer.handlePeerDown(peer);
@@ -495,9 +497,18 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
    * asked before says nothing.
    */
   private sendDurable(to: NodeId, message: ReplicationMessage): void {
-    const partings = this.partings.get(to);
+    const { lastParting } = this;
     this.journal.afterTurn(() => {
-      if (this.partings.get(to) === partings) this.effects.push({ type: 'send', to, message });
+      if ((this.partings.get(to) ?? 0) <= lastParting) this.effects.push({ type: 'send', to, message });
+    });
+  }
+
+  /** What is held back comes to its turn in the order in which it was said: by then nothing from before is left. */
+  private noteParting(peer: NodeId): void {
+    const parting = ++this.lastParting;
+    this.partings.set(peer, parting);
+    this.journal.afterTurn(() => {
+      if (this.partings.get(peer) === parting) this.partings.delete(peer);
     });
   }
 

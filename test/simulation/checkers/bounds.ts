@@ -31,6 +31,7 @@ const BOUNDS: readonly Bound[] = [
   { path: 'replication.admissions.inFlight', most: 1000, left: 0 },
   { path: 'replication.scans', most: 1000, left: 0 },
   { path: 'replication.clearing', most: 256, left: 0 },
+  { path: 'replication.partings', most: 64, left: 0 },
   { path: 'replication.journal.waiting', most: 2000, left: 0 },
   { path: 'replication.core.cells.reads', most: 1000, left: 0 },
   { path: 'replication.writer.writes', most: 1000, left: 0 },
