@@ -1,6 +1,17 @@
 import { describe, expect, test } from 'vitest';
+import type { Shard } from '../../src/protocol/replication/shard-table.ts';
 import type { SimCluster, SimNode } from '../simulation/cluster.ts';
-import { BUCKET, DISCONNECT_MS, formed, mutate, put, ringOf, SETTLE_MS, settle } from '../support/sim-story.ts';
+import {
+  BUCKET,
+  DISCONNECT_MS,
+  formed,
+  keyWhere,
+  mutate,
+  put,
+  ringOf,
+  SETTLE_MS,
+  settle,
+} from '../support/sim-story.ts';
 
 const KEYS = Array.from({ length: 30 }, (_, i) => `k${i}`);
 /** More than a round of questions takes whose answers say nothing. */
@@ -65,6 +76,35 @@ describe('a hint', () => {
     cluster.run(5000);
     expect(hintsIn(cluster)).toBeGreaterThan(0);
     expect(cluster.runUntil(() => hintsIn(cluster) === 0, PATIENCE_MS)).toBe(true);
+    settle(cluster);
+  });
+
+  test('is handed over all the same while the owner asks for those of another shard again and again', () => {
+    const cluster = formed(4);
+    const [owner] = cluster.nodes as [SimNode];
+    const writer = cluster.nodes.at(-1) as SimNode;
+    const ring = ringOf(writer);
+    const stuck = keyWhere(ring, (shard) => ring.isOwner(shard, owner.id));
+    const shard = ring.shardOf(BUCKET, stuck);
+    const holder = ring.preference(shard).at(-1);
+    const refused = keyWhere(ring, (other) => other !== shard && ring.preference(other).at(-1) === holder);
+    mutate(cluster, writer, stuck, put('value'), 'all')();
+    cluster.crash(owner);
+    cluster.run(DISCONNECT_MS);
+    mutate(cluster, writer, stuck, { type: 'delete' }, 'quorum')();
+    mutate(cluster, writer, refused, put('value'), 'quorum')();
+    cluster.run(1000);
+    cluster.start(owner);
+    cluster.setWritable(owner, false);
+    const { node } = owner.running as unknown as { node: { replication: { handoff: { parts: object } } } };
+    Object.assign(node.replication.handoff.parts, { isAwaiting: ({ id }: Shard) => id === shard });
+    const keys = (): string[] =>
+      cluster.nodes.flatMap(({ disk }) => [...disk.hints.values()].map(({ name }) => name.key));
+    cluster.run(5000);
+    expect(keys().sort()).toEqual([refused, stuck].sort());
+    expect(cluster.runUntil(() => !keys().includes(stuck), PATIENCE_MS)).toBe(true);
+    expect(keys()).toEqual([refused]);
+    cluster.setWritable(owner, true);
     settle(cluster);
   });
 });

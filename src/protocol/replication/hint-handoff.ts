@@ -21,7 +21,7 @@ const GRACE_MS = 1000;
 const RETRY_MS = 2000;
 /** The same, where the owner was still being sent what others have. */
 const BUSY_MS = 1000;
-/** Questions after which it is not waited for any more, if none of the shards got any further. */
+/** Questions after which it is not waited for any more with a shard. */
 const BUSY_MAX = 10;
 /** Ranges of contexts in one answer. */
 const RANGES_MAX = 16_384;
@@ -78,8 +78,8 @@ export class HintHandoff {
   private readonly questions = new Map<number, Question>();
   /** When the next round to an owner is due; at most one an owner. */
   private readonly due = new Map<NodeId, number>();
-  /** Questions in a row after which an owner was still waiting for others with every shard. */
-  private readonly waits = new Map<NodeId, number>();
+  /** By owner the shards with which it was still waiting for others, and after how many questions in a row. */
+  private readonly waits = new Map<NodeId, Map<number, number>>();
 
   constructor(core: ReplicationCore, parts: HintHandoffParts) {
     this.core = core;
@@ -144,11 +144,20 @@ export class HintHandoff {
     this.questions.delete(id);
     const { round, shards } = question;
     const told = covers.filter(({ shard }) => shards.has(shard));
-    if (told.length > 0) this.waits.delete(from);
-    else this.waits.set(from, (this.waits.get(from) ?? 0) + 1);
+    this.noteWaits(from, shards, new Set(told.map(({ shard }) => shard)));
     round.shards.push(...told);
     round.busy = told.length < shards.size;
     this.finishOne(round);
+  }
+
+  private noteWaits(target: NodeId, asked: ReadonlySet<number>, told: ReadonlySet<number>): void {
+    const waits = this.waits.get(target) ?? new Map<number, number>();
+    for (const shard of asked) {
+      if (told.has(shard)) waits.delete(shard);
+      else waits.set(shard, (waits.get(shard) ?? 0) + 1);
+    }
+    if (waits.size > 0) this.waits.set(target, waits);
+    else this.waits.delete(target);
   }
 
   /** True when the acknowledgement was for a delivery of this store. */
@@ -203,16 +212,20 @@ export class HintHandoff {
   private startRound(target: NodeId): void {
     const asked = new Set<number>();
     const shards: ShardContext[] = [];
-    const isOutright = (this.waits.get(target) ?? 0) >= BUSY_MAX;
+    const waits = this.waits.get(target);
     for (const shard of this.parts.hints.shardsFor(target)) {
       // Whose it is will be known when the bucket is.
       if (!this.core.ring.knowsShard(shard)) continue;
       const isOther = target !== this.core.options.self && this.core.ring.isOwner(shard, target);
       if (isOther && !this.core.isUp(target)) continue;
-      if (isOther && !isOutright) asked.add(shard);
-      else shards.push({ shard, context: NOTHING });
+      if (isOther && (waits?.get(shard) ?? 0) < BUSY_MAX) {
+        asked.add(shard);
+      } else {
+        shards.push({ shard, context: NOTHING });
+        waits?.delete(shard);
+      }
     }
-    if (isOutright || asked.size === 0) this.waits.delete(target);
+    if (asked.size === 0 || waits?.size === 0) this.waits.delete(target);
     if (asked.size === 0 && shards.length === 0) return;
     const round: Round = {
       target,
