@@ -2,7 +2,10 @@ import { expect, test } from 'vitest';
 import { readCounter } from '../../src/protocol/causal/value.ts';
 import type { Level } from '../../src/protocol/replication/request.ts';
 import type { SimNode } from '../simulation/cluster.ts';
-import { BUCKET, DISCONNECT_MS, formed, mutate, onDisk, ringOf, SETTLE_MS, settle } from '../support/sim-story.ts';
+import { BUCKET, DISCONNECT_MS, formed, mutate, onDisk, put, ringOf, SETTLE_MS, settle } from '../support/sim-story.ts';
+
+/** More keys than a node keeps in memory. */
+const MANY = 80;
 
 /**
  * While any member of the ring is away, a node cannot know whether its disk has forgotten events of its own: its first
@@ -102,4 +105,47 @@ test('a hint from before a node was an owner for a while is not continued: it la
   cluster.heal();
   settle(cluster);
   for (const node of [first, second, away]) expect(readCounter(onDisk(node, shard, 'counter'))).toBe(4);
+});
+
+test('a hint from before a node was an owner is not continued once the record of the key went bad', () => {
+  const cluster = formed(5);
+  const ring = ringOf(cluster.nodes[0] as SimNode);
+  const shard = ring.shardOf(BUCKET, 'counter');
+  const preference = ring.preference(shard).map((id) => cluster.nodes.find((node) => node.id === id));
+  const [first, second, away, counting] = preference as [SimNode, SimNode, SimNode, SimNode];
+  const others = cluster.nodes.filter((node) => node !== counting);
+  const increment = (): void => {
+    const reply = mutate(cluster, counting, 'counter', { type: 'increment', by: 1 }, 'one')();
+    expect(reply).toMatchObject({ applied: true });
+    cluster.run(1000);
+  };
+  cluster.crash(away);
+  cluster.partition([counting], others);
+  cluster.run(DISCONNECT_MS);
+  increment();
+  cluster.heal();
+  cluster.run(DISCONNECT_MS);
+  expect(cluster.changeRing(first, second, { place: 'out' })).toBe(true);
+  cluster.run(DISCONNECT_MS);
+  expect(ringOf(counting).isOwner(shard, counting.id)).toBe(true);
+  increment();
+  increment();
+  expect(counting.disk.hints.size).toBe(1);
+  cluster.partition([counting], others);
+  cluster.run(DISCONNECT_MS);
+  // So that it is in nobody's memory.
+  for (let i = 0; i < MANY; i++) mutate(cluster, counting, `other/${i}`, put('other'), 'one')();
+  const name = { bucket: BUCKET, key: 'counter' };
+  counting.disk.damage(shard, name);
+  cluster.reportLost(counting, shard, name);
+  cluster.run(1000);
+  expect(onDisk(counting, shard, 'counter')).toEqual([]);
+  increment();
+  cluster.heal();
+  cluster.start(away);
+  settle(cluster);
+  for (const id of ringOf(first).owners(shard)) {
+    const owner = cluster.nodes.find((node) => node.id === id) as SimNode;
+    expect(readCounter(onDisk(owner, shard, 'counter'))).toBe(4);
+  }
 });

@@ -160,7 +160,7 @@ export class ShardTable {
     return next;
   }
 
-  /** The first counter that this run uses in a shard, or has used since it dropped its replica. */
+  /** The first counter that this run uses in a shard, or has used since its replica was dropped or has lost a key. */
   firstOfRun(id: number): number {
     return (this.bases.get(id) ?? this.lastCounter(id)) + 1;
   }
@@ -308,6 +308,7 @@ export class ShardTable {
   forget(shard: Shard, name: ObjectName, dots: readonly Dot[], owners: readonly NodeId[]): void {
     const last = this.lastCounter(shard.id);
     if (last > (this.counters.get(shard.id) ?? 0)) this.saveCounter(shard.id, last);
+    this.beginAgain(shard.id);
     for (const { actor, counter } of dots) {
       shard.context.remove({ actor, counter });
       this.journal.write({ table: 'dot', shard: shard.id, actor, counter, value: null });
@@ -354,11 +355,15 @@ export class ShardTable {
   drop(shard: Shard): void {
     const last = shard.context.highest(this.actor);
     if (last > 0) this.saveCounter(shard.id, Math.max(last, this.counters.get(shard.id) ?? 0));
-    // A hint of the time before has not all that this run has counted since: the rest went with the replica.
-    const base = this.bases.get(shard.id);
-    if (base !== undefined) this.bases.set(shard.id, Math.max(base, this.lastCounter(shard.id)));
+    this.beginAgain(shard.id);
     this.shards.delete(shard.id);
     this.dirty.delete(shard);
+  }
+
+  /** A hint of the time before has not all that this run has counted since: the rest went with the replica. */
+  private beginAgain(id: number): void {
+    const base = this.bases.get(id);
+    if (base !== undefined) this.bases.set(id, Math.max(base, this.lastCounter(id)));
   }
 
   private create(id: number, complete: boolean): Shard {
