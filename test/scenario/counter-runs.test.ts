@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { readCounter } from '../../src/protocol/causal/value.ts';
+import type { HintRow } from '../../src/protocol/replication/record.ts';
 import type { Level } from '../../src/protocol/replication/request.ts';
 import type { SimNode } from '../simulation/cluster.ts';
 import { BUCKET, DISCONNECT_MS, formed, mutate, onDisk, put, ringOf, SETTLE_MS, settle } from '../support/sim-story.ts';
@@ -148,4 +149,43 @@ test('a hint from before a node was an owner is not continued once the record of
     const owner = cluster.nodes.find((node) => node.id === id) as SimNode;
     expect(readCounter(onDisk(owner, shard, 'counter'))).toBe(4);
   }
+});
+
+test('a total does not go on over increments of this run that went with a bad hint, and that another still has', () => {
+  const cluster = formed(5);
+  const ring = ringOf(cluster.nodes[0] as SimNode);
+  const shard = ring.shardOf(BUCKET, 'counter');
+  const preference = ring.preference(shard).map((id) => cluster.nodes.find((node) => node.id === id));
+  const [first, second, third, counting, fallback] = preference as [SimNode, SimNode, SimNode, SimNode, SimNode];
+  const owners = [first, second, third];
+  const increment = (level: Level): void => {
+    const reply = mutate(cluster, counting, 'counter', { type: 'increment', by: 1 }, level)();
+    expect(reply).toMatchObject({ applied: true });
+    cluster.run(1000);
+  };
+  cluster.partition([counting], [...owners, fallback]);
+  cluster.run(DISCONNECT_MS);
+  increment('one');
+  cluster.heal();
+  settle(cluster);
+  cluster.partition([counting, fallback], owners);
+  cluster.run(DISCONNECT_MS);
+  increment('quorum');
+  cluster.crash(fallback);
+  expect([counting, fallback].map(({ disk }) => disk.hints.size)).toEqual([1, 1]);
+  // So that it is in nobody's memory.
+  for (let i = 0; i < MANY; i++) mutate(cluster, counting, `other/${i}`, put('other'), 'one')();
+  const [[id, { name }]] = [...counting.disk.hints].filter(([, row]) => row.name.key === 'counter') as [
+    [string, HintRow],
+  ];
+  counting.disk.hints.delete(id);
+  cluster.reportBad(counting, { table: 'hint', shard, name, counted: true });
+  cluster.heal();
+  cluster.run(DISCONNECT_MS);
+  expect(cluster.changeRing(first, second, { place: 'out' })).toBe(true);
+  expect(cluster.runUntil(() => counting.disk.shards.get(shard)?.complete === true, SETTLE_MS)).toBe(true);
+  increment('quorum');
+  cluster.start(fallback);
+  settle(cluster);
+  for (const node of [first, third, counting]) expect(readCounter(onDisk(node, shard, 'counter'))).toBe(3);
 });

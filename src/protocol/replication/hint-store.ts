@@ -77,6 +77,7 @@ export class HintStore {
   /** A hint went bad on the disk: what it held is left to anti-entropy. */
   handleLost(cell: Cell, counted: boolean): void {
     this.refuse(cell);
+    this.core.shards.noteHintLost(cell.shard);
     if (!counted || !this.mayHold(cell.shard)) return;
     addTo(this.perShard, cell.shard, -1);
     this.records--;

@@ -102,6 +102,8 @@ export class ShardTable {
   private readonly peeked = new Map<number, number>();
   /** Events of this actor that others know, and this replica did not when they told so. */
   private readonly missed = new Map<number, CausalContext>();
+  /** Shards with a hint that went bad in this run: events of this actor may be at others alone, and nobody tells of them. */
+  private readonly unsure = new Set<number>();
 
   constructor(self: NodeId, actor: ActorId, journal: Journal, restored: RestoredShards, first: FirstCounters) {
     this.first = first;
@@ -167,7 +169,7 @@ export class ShardTable {
 
   /** True when no member knows an event of this actor that a complete replica does not. */
   hasAllOwn({ id, context }: Shard): boolean {
-    return this.first.isConfirmed() && context.covers(this.missed.get(id) ?? NOTHING);
+    return !this.unsure.has(id) && this.first.isConfirmed() && context.covers(this.missed.get(id) ?? NOTHING);
   }
 
   /** Another node knows these events of this actor. True when this disk has forgotten some: it was rolled back. */
@@ -217,6 +219,11 @@ export class ShardTable {
     this.journal.afterTurn(() => {
       shard.durableCounter = Math.max(shard.durableCounter, counter);
     });
+  }
+
+  /** What this actor had written in the hint is not here any more. */
+  noteHintLost(id: number): void {
+    this.unsure.add(id);
   }
 
   /** Writes the records of all shards touched since the last call. */
