@@ -373,6 +373,7 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
     record({
       actor: actorId,
       known: list(shardContext, SHARDS_MAX),
+      named: list(shardContext, SHARDS_MAX),
     }),
   ],
   'sync-digest': [30, syncDigest],

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { dotText } from '../../src/protocol/causal/dot.ts';
 import { readCounter } from '../../src/protocol/causal/value.ts';
 import type { ClientReply, Level } from '../../src/protocol/replication/request.ts';
@@ -164,4 +164,45 @@ test('an answer that a slow disk held back until the next run says nothing of wh
   expect(dotText(dotOf(increment('one')))).not.toBe(forgotten);
   settle(cluster);
   for (const node of cluster.nodes) expect(readCounter(onDisk(node, shard, 'counter'))).toBe(3);
+});
+
+/** Whoever had a forgotten event has lost its disk since; what had replaced the event is elsewhere, and names it. */
+describe('a dot is not used again of an event that is lost', () => {
+  function expectNew(cluster: SimCluster, restored: SimNode, { shard, lost }: { shard: number; lost: string }): void {
+    const written = dotText(dotOf(mutate(cluster, restored, KEY, put('acknowledged'), 'quorum')()));
+    expect(written).not.toBe(lost);
+    settle(cluster);
+    for (const id of ringOf(restored).owners(shard)) {
+      const owner = cluster.nodes.find((node) => node.id === id) as SimNode;
+      expect(dotsOn(owner, shard, KEY)).toEqual([written]);
+    }
+  }
+
+  test('and that a hint is known to have replaced', () => {
+    const cluster = formed(5);
+    const ring = ringOf(cluster.nodes[0] as SimNode);
+    const shard = ring.shardOf(BUCKET, KEY);
+    const preference = ring.preference(shard).map((id) => cluster.nodes.find((node) => node.id === id));
+    const [restored, other, away, ...fallbacks] = preference as [SimNode, SimNode, SimNode, SimNode, SimNode];
+    mutate(cluster, restored, KEY, put('before'), 'all')();
+    cluster.run(5000);
+    const copy = restored.disk.clone();
+    cluster.crash(away);
+    cluster.partition([restored, other], fallbacks);
+    cluster.run(DISCONNECT_MS);
+    const lost = dotText(dotOf(mutate(cluster, restored, KEY, put('lost'), 'quorum')()));
+    cluster.run(1000);
+    cluster.crash(restored);
+    cluster.heal();
+    cluster.run(DISCONNECT_MS);
+    mutate(cluster, other, KEY, put('replaced'), 'quorum')();
+    cluster.run(1000);
+    expect(fallbacks.every(({ disk }) => disk.hints.size === 1)).toBe(true);
+    cluster.crash(other);
+    cluster.replaceDisk(other);
+    cluster.replaceDisk(restored, copy);
+    for (const node of [other, away, restored]) cluster.start(node);
+    cluster.run(DISCONNECT_MS);
+    expectNew(cluster, restored, { shard, lost });
+  });
 });

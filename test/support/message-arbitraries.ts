@@ -292,7 +292,11 @@ const FIELDS: {
     contexts: few(fc.record({ shard, context })),
   }),
   'counter-check': fc.record({ actor }),
-  'counter-report': fc.record({ actor, known: few(fc.record({ shard, context })) }),
+  'counter-report': fc.record({
+    actor,
+    known: few(fc.record({ shard, context })),
+    named: few(fc.record({ shard, context })),
+  }),
   'sync-digest': fc.record({ exchange: count, shards: shardSet, events: count, combined: uint32 }),
   'sync-digests': fc.record({ exchange: count, digests }),
   'hint-ask': fc.record({ id: count, shards: shardSet }),

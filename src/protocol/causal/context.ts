@@ -96,6 +96,18 @@ export class CausalContext {
     }
   }
 
+  /** Keeps of each actor of `other` one dot: the highest of both. True when it is another one. */
+  raiseTo(other: CausalContext): boolean {
+    let changed = false;
+    for (const actor of other.actors.keys()) {
+      const counter = other.highest(actor);
+      if (counter <= this.highest(actor)) continue;
+      this.setRanges(actor, [counter, counter]);
+      changed = true;
+    }
+    return changed;
+  }
+
   /** True when every dot of `other` is covered here. */
   covers(other: CausalContext): boolean {
     for (const [actor, ranges] of other.actors) {

@@ -1,13 +1,21 @@
 import { type CausalContext, NOTHING } from '../causal/context.ts';
+import type { ActorId } from '../causal/dot.ts';
 import type { NodeId } from '../machine.ts';
 import type { ReplicationCore } from './core.ts';
 import type { CounterCheckMessage, CounterReportMessage } from './message.ts';
 import type { HintRow } from './record.ts';
+import type { ShardContext } from './request.ts';
 
 /** What this node's actor has left on the disk. */
 interface Restored {
   readonly isNew: boolean;
   readonly hints: readonly HintRow[];
+}
+
+export interface CounterCheckUses {
+  /** The highest dots of an actor that hints here name, by shard. */
+  readonly namedInHints: (actor: ActorId) => readonly ShardContext[];
+  readonly onRolledBack: () => void;
 }
 
 /**
@@ -21,6 +29,7 @@ export class CounterCheck {
   private readonly core: ReplicationCore;
   /** This is the first run of the actor. */
   private readonly isNew: boolean;
+  private readonly namedInHints: (actor: ActorId) => readonly ShardContext[];
   private readonly onRolledBack: () => void;
   private readonly confirmed = new Set<NodeId>();
   /** By shard the events that have come in deltas or are in hints, on the disk yet or not. */
@@ -29,10 +38,11 @@ export class CounterCheck {
   private readonly hinted = new Map<number, CausalContext>();
   private rolledBack = false;
 
-  constructor(core: ReplicationCore, { isNew, hints }: Restored, onRolledBack: () => void) {
+  constructor(core: ReplicationCore, { isNew, hints }: Restored, uses: CounterCheckUses) {
     this.core = core;
     this.isNew = isNew;
-    this.onRolledBack = onRolledBack;
+    this.namedInHints = uses.namedInHints;
+    this.onRolledBack = uses.onRolledBack;
     for (const { shard, hint } of hints) {
       this.note(shard, hint.events);
       unite(this.hinted, shard, hint.events.ofActor(core.options.actor));
@@ -68,17 +78,22 @@ export class CounterCheck {
     const known = new Map<number, CausalContext>();
     for (const [shard, events] of this.heard) unite(known, shard, events.ofActor(actor));
     for (const { id, context } of this.core.shards.all()) unite(known, id, context.ofActor(actor));
-    const rows = [...known].map(([shard, context]) => ({ shard, context })).filter(({ context }) => !context.isEmpty);
-    this.core.sendDurable(from, { type: 'counter-report', actor, known: rows });
+    const rows = [...known].map(([shard, context]) => ({ shard, context }));
+    const isTold = ({ context }: ShardContext): boolean => !context.isEmpty;
+    const named = this.namedInHints(actor).filter(isTold);
+    this.core.sendDurable(from, { type: 'counter-report', actor, known: rows.filter(isTold), named });
   }
 
-  handleReport(from: NodeId, { actor, known }: CounterReportMessage): void {
+  handleReport(from: NodeId, { actor, known, named }: CounterReportMessage): void {
     if (actor !== this.core.options.actor) return;
     this.confirmed.add(from);
     let isBehind = false;
     for (const { shard, context } of known) {
       const events = context.ofActor(actor).without(this.hinted.get(shard) ?? NOTHING);
       if (this.core.shards.noteOwnEvents(shard, events)) isBehind = true;
+    }
+    for (const { shard, context } of named) {
+      if (this.core.shards.noteOwnCounter(shard, context.highest(actor))) isBehind = true;
     }
     if (!isBehind || this.rolledBack) return;
     this.rolledBack = true;

@@ -1,10 +1,13 @@
 import { assert } from '../../lib/assert.ts';
+import { CausalContext } from '../causal/context.ts';
+import type { ActorId } from '../causal/dot.ts';
 import { joinEntries } from '../causal/join.ts';
 import type { NodeId } from '../machine.ts';
 import type { Cell } from './cell-table.ts';
 import { entriesBytes } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
 import type { HintRecord, HintRow } from './record.ts';
+import type { ShardContext } from './request.ts';
 
 /** Ranges a hint's context may grow to. */
 const HINT_RANGES_MAX = 16_384;
@@ -24,6 +27,8 @@ export class HintStore {
   /** A hint for these nodes is here now. */
   private readonly onStored: (targets: readonly NodeId[]) => void;
   private readonly perShard = new Map<number, number>();
+  /** By shard the highest dots that hints have named since the start, as replaced ones too. */
+  private readonly named = new Map<number, CausalContext>();
   /** How many records of each shard are for each target; of records that went bad it is not known for whom they were. */
   private readonly perTarget = new Map<NodeId, Map<number, number>>();
   private records = 0;
@@ -53,9 +58,17 @@ export class HintStore {
     return [...(this.perTarget.get(target)?.keys() ?? [])];
   }
 
+  /** Dots of the actor that must not be used again, by shard. */
+  namedOf(actor: ActorId): ShardContext[] {
+    return [...this.named].map(([shard, dots]) => ({ shard, context: dots.ofActor(actor) }));
+  }
+
   /** Counts what an earlier run left on disk. */
   restore(rows: readonly HintRow[]): void {
-    for (const { shard, hint } of rows) this.account(shard, null, hint);
+    for (const { shard, hint } of rows) {
+      this.account(shard, null, hint);
+      this.noteNamed(shard, hint.context);
+    }
   }
 
   /** Joins a delta into the key's hint; false when the store is full. */
@@ -69,6 +82,7 @@ export class HintStore {
       return this.refuse(cell);
     }
     this.core.counters.hintsStored++;
+    this.noteNamed(cell.shard, delta.context);
     this.replace(cell, hint);
     this.onStored(hint.targets);
     return true;
@@ -105,6 +119,11 @@ export class HintStore {
     cell.hint = hint;
     this.core.journal.write({ table: 'hint', shard: cell.shard, name: cell.name, value: hint });
     this.core.cells.noteChanged(cell, this.core.journal.turnId);
+  }
+
+  private noteNamed(shard: number, dots: CausalContext): void {
+    const named = this.named.get(shard) ?? new CausalContext();
+    if (named.raiseTo(dots)) this.named.set(shard, named);
   }
 
   private refuse(cell: Cell): false {

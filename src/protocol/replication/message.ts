@@ -129,11 +129,14 @@ export interface CounterCheckMessage {
   readonly actor: ActorId;
 }
 
-/** The actor's events that the sender knows, of shards where it knows any. */
+/** What the sender knows of the actor, of shards where it knows anything. */
 export interface CounterReportMessage {
   readonly type: 'counter-report';
   readonly actor: ActorId;
+  /** Its events. */
   readonly known: readonly ShardContext[];
+  /** Dots that something names as replaced: whether the events are anywhere is not said, but their dots are used up. */
+  readonly named: readonly ShardContext[];
 }
 
 /** Opens anti-entropy: one digest over the contexts of all named shards, which are in ascending order. */

@@ -115,7 +115,10 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.reader = new ReadCoordinator(this.core, { replica, nextId, repairWith });
     this.writer = new WriteCoordinator(this.core, { replica, hints, reader: this.reader, nextId, repairWith });
     this.restamper = new Restamper(this.core, { replica, hints, nextId });
-    this.counterCheck = new CounterCheck(this.core, restored, () => this.becomeRolledBack());
+    this.counterCheck = new CounterCheck(this.core, restored, {
+      namedInHints: (actor) => hints.namedOf(actor),
+      onRolledBack: () => this.becomeRolledBack(),
+    });
     this.lister = new Lister(this.core, this.reader, hints, nextId);
     this.forwarder = new Forwarder(this.core, nextId, {
       execute: (request, respond) => this.execute(request, respond),

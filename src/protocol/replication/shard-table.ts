@@ -175,19 +175,22 @@ export class ShardTable {
   /** Another node knows these events of this actor. True when this disk has forgotten some: it was rolled back. */
   noteOwnEvents(id: number, events: CausalContext): boolean {
     const shard = this.shards.get(id);
-    const highest = events.highest(this.actor);
-    const isAhead = highest > this.lastCounter(id);
-    if (isAhead) {
-      this.saveCounter(id, highest);
-      // Who knows of this one need not know the latest of its run: there is another gap before the next.
-      this.bases.delete(id);
-    }
+    const isAhead = this.noteOwnCounter(id, events.highest(this.actor));
     // Those of this run may be in hints alone.
     const missed = events.without(shard?.context ?? NOTHING).cappedAt(this.actor, this.firstOfRun(id) - 1);
     if (missed.isEmpty) return isAhead;
     missed.union(this.missed.get(id) ?? NOTHING);
     this.missed.set(id, missed);
     return isAhead || shard?.complete === true;
+  }
+
+  /** Another node knows that this counter has been used. True when this disk has forgotten it: it was rolled back. */
+  noteOwnCounter(id: number, counter: number): boolean {
+    if (counter <= this.lastCounter(id)) return false;
+    this.saveCounter(id, counter);
+    // Who knows of this one need not know the latest of its run: there is another gap before the next.
+    this.bases.delete(id);
+    return true;
   }
 
   /**
