@@ -221,7 +221,7 @@ async function openReplication(
 async function rebuildShard(storage: Storage, shard: number, floor: CausalContext | undefined): Promise<ShardRecord> {
   const context = await indexedEvents(storage, shard);
   if (floor !== undefined) context.union(floor);
-  return { context, complete: false, sources: new Set(), bare: new CausalContext() };
+  return { context, complete: false, sources: new Set(), bare: new CausalContext(), named: new CausalContext() };
 }
 
 async function indexedEvents(storage: Storage, shard: number): Promise<CausalContext> {

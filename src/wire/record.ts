@@ -74,6 +74,7 @@ const shardRecord: Codec<ShardRecord> = record<ShardRecord>({
     (sources) => new Set(sources),
   ),
   bare: causalContext,
+  named: causalContext,
 });
 
 const causalObject: Codec<CausalObject> = record<CausalObject>({ entries, past: nullable(causalContext) });

@@ -40,6 +40,7 @@ test('a table file that is gone does not leave a complete replica without its ob
       complete: true,
       sources: new Set<string>(),
       bare: new CausalContext(),
+      named: new CausalContext(),
     };
     await storage.commit([storageWrite({ table: 'shard', shard: 3, value: record })]);
     await storage.close();

@@ -365,8 +365,9 @@ describe('records on disk', () => {
         fc.boolean(),
         fc.array(fc.string({ maxLength: 30 })),
         context,
-        (at, covered, complete, ids, bare) => {
-          const value = { context: covered, complete, sources: new Set(ids), bare };
+        context,
+        (at, covered, complete, ids, bare, named) => {
+          const value = { context: covered, complete, sources: new Set(ids), bare, named };
           expect(decodeShardRow(rowOf({ table: 'shard', shard: at, value }))).toEqual({ shard: at, record: value });
         },
       ),

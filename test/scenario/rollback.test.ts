@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { dotText } from '../../src/protocol/causal/dot.ts';
 import { readCounter } from '../../src/protocol/causal/value.ts';
+import { nameId } from '../../src/protocol/replication/record.ts';
 import type { ClientReply, Level } from '../../src/protocol/replication/request.ts';
+import type { Ring } from '../../src/protocol/ring/ring.ts';
 import type { SimCluster, SimNode } from '../simulation/cluster.ts';
 import {
   BUCKET,
@@ -205,4 +207,79 @@ describe('a dot is not used again of an event that is lost', () => {
     cluster.run(DISCONNECT_MS);
     expectNew(cluster, restored, { shard, lost });
   });
+
+  test.each([false, true])('and that an owner knows to be replaced (restarted since: %s)', (isRestarted) => {
+    const cluster = formed(3);
+    const [restored, other, owner] = cluster.nodes as [SimNode, SimNode, SimNode];
+    const shard = ringOf(restored).shardOf(BUCKET, KEY);
+    mutate(cluster, restored, KEY, put('before'), 'all')();
+    cluster.run(5000);
+    const copy = restored.disk.clone();
+    cluster.block(restored, owner);
+    const lost = dotText(dotOf(mutate(cluster, restored, KEY, put('lost'), 'quorum')()));
+    cluster.crash(restored);
+    mutate(cluster, other, KEY, put('replaced'), 'quorum')();
+    cluster.crash(other);
+    cluster.run(1000);
+    const row = owner.disk.objects.get(shard)?.get(nameId({ bucket: BUCKET, key: KEY }));
+    expect(row?.object.past?.ranges().map(({ actor, to }) => dotText({ actor, counter: to }))).toEqual([lost]);
+    if (isRestarted) {
+      cluster.crash(owner);
+      cluster.start(owner);
+      cluster.run(1000);
+    }
+    cluster.replaceDisk(other);
+    cluster.replaceDisk(restored, copy);
+    cluster.heal();
+    for (const node of [other, restored]) cluster.start(node);
+    cluster.run(DISCONNECT_MS);
+    expectNew(cluster, restored, { shard, lost });
+  });
+
+  test('and that a comparison of keys has brought', () => {
+    const cluster = formed(3);
+    const [restored, source, owner] = cluster.nodes as [SimNode, SimNode, SimNode];
+    cluster.run(5000);
+    const copy = restored.disk.clone();
+    const keys = Array.from({ length: 300 }, (_, i) => `k${i}`);
+    for (const key of keys) mutate(cluster, restored, key, put('lost'), 'all')();
+    const shards = [...source.disk.shards.keys()];
+    const isStripped = (shard: number): boolean => source.disk.dots.get(shard)?.size === 0;
+    expect(cluster.runUntil(() => shards.every(isStripped), 60_000)).toBe(true);
+    for (const node of cluster.nodes) cluster.crash(node);
+    cluster.replaceDisk(restored, copy);
+    cluster.replaceDisk(owner);
+    for (const node of [source, owner]) cluster.start(node);
+    const lost = new Map<number, Set<string>>();
+    const look = (): boolean => {
+      for (const key of keys) {
+        const shard = ringOf(owner).shardOf(BUCKET, key);
+        for (const dot of dotsOn(owner, shard, key)) lost.set(shard, (lost.get(shard) ?? new Set()).add(dot));
+      }
+      return lost.size > 0;
+    };
+    expect(cluster.runUntil(look, 60_000, 1)).toBe(true);
+    cluster.crash(source);
+    cluster.replaceDisk(source);
+    const told = new Set<SimNode>();
+    cluster.observers.push({
+      message: (from, to, { type }) => void (type === 'counter-report' && to === restored.id && told.add(from)),
+    });
+    for (const node of [source, restored]) cluster.start(node);
+    expect(cluster.runUntil(() => told.has(source) && told.has(owner), 60_000, 1)).toBe(true);
+    cluster.run(2);
+    for (const [shard, dots] of lost) {
+      const others = keysOf(ringOf(restored), shard, 2 * dots.size);
+      for (const key of others)
+        expect(dots).not.toContain(dotText(dotOf(mutate(cluster, restored, key, put('new'), 'one')())));
+    }
+    settle(cluster);
+  });
 });
+
+/** Keys of the shard that nothing was written to. */
+function keysOf(ring: Ring, shard: number, count: number): string[] {
+  const keys: string[] = [];
+  for (let i = 0; keys.length < count; i++) if (ring.shardOf(BUCKET, `new/${i}`) === shard) keys.push(`new/${i}`);
+  return keys;
+}

@@ -74,7 +74,16 @@ class Leaver {
       () => 'lww',
       {
         shards: new Map([
-          [0, { context: COVERED.clone(), complete: true, sources: new Set(), bare: new CausalContext() }],
+          [
+            0,
+            {
+              context: COVERED.clone(),
+              complete: true,
+              sources: new Set(),
+              bare: new CausalContext(),
+              named: new CausalContext(),
+            },
+          ],
         ]),
         floors: new Map(),
         lost: [],

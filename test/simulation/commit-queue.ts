@@ -154,11 +154,11 @@ export class CommitQueue {
 
 /** Takes the shard records as they are now. */
 function closeShards(batch: Batch): void {
-  for (const [shard, { context, complete, sources, bare }] of batch.shards) {
+  for (const [shard, { context, complete, sources, bare, named }] of batch.shards) {
     batch.writes.push({
       table: 'shard',
       shard,
-      value: { context: context.clone(), complete, sources: new Set(sources), bare },
+      value: { context: context.clone(), complete, sources: new Set(sources), bare, named: named.clone() },
     });
   }
   batch.shards.clear();

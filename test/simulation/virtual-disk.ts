@@ -339,8 +339,8 @@ function copyInto<K, V>(to: Map<K, V>, from: ReadonlyMap<K, V>): void {
 }
 
 function copyShard(record: ShardRecord): ShardRecord {
-  const { context, complete, sources, bare } = record;
-  return { context: context.clone(), complete, sources: new Set(sources), bare };
+  const { context, complete, sources, bare, named } = record;
+  return { context: context.clone(), complete, sources: new Set(sources), bare, named: named.clone() };
 }
 
 export function tableOf<T>(tables: Map<number, Map<string, T>>, shard: number): Map<string, T> {

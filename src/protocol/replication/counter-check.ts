@@ -80,7 +80,10 @@ export class CounterCheck {
     for (const { id, context } of this.core.shards.all()) unite(known, id, context.ofActor(actor));
     const rows = [...known].map(([shard, context]) => ({ shard, context }));
     const isTold = ({ context }: ShardContext): boolean => !context.isEmpty;
-    const named = this.namedInHints(actor).filter(isTold);
+    const dots = new Map<number, CausalContext>();
+    for (const { shard, context } of this.namedInHints(actor)) unite(dots, shard, context);
+    for (const { id, named } of this.core.shards.all()) unite(dots, id, named.ofActor(actor));
+    const named = [...dots].map(([shard, context]) => ({ shard, context })).filter(isTold);
     this.core.sendDurable(from, { type: 'counter-report', actor, known: rows.filter(isTold), named });
   }
 

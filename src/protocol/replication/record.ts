@@ -44,6 +44,8 @@ export interface ShardRecord {
   readonly sources: ReadonlySet<NodeId>;
   /** Of a replica that was made of what a damaged disk still held (`salvage.ts`): see `Shard.bare`. */
   readonly bare: CausalContext;
+  /** The highest dots that objects name beyond the context, as replaced or ahead of their events: they are used up. */
+  readonly named: CausalContext;
 }
 
 /** A key whose object was bad on this disk: what its owners have of it is yet to come. */

@@ -261,7 +261,10 @@ export class Replica {
     const value = entries.length === 0 && past === null ? null : object;
     journal.write({ table: 'object', shard: cell.shard, name: cell.name, value });
     this.core.cells.noteChanged(cell, journal.turnId);
-    if (past !== null && shard.open.size < OPEN_KEYS_MAX) shard.open.set(nameId(cell.name), cell.name);
+    if (past !== null) {
+      this.core.shards.noteNamed(shard, past);
+      if (shard.open.size < OPEN_KEYS_MAX) shard.open.set(nameId(cell.name), cell.name);
+    }
     if (entries === before.entries) return;
     this.writeExpiries(cell, before.entries, entries);
     this.announce(shard, cell, object, before.entries);

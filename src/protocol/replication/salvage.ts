@@ -25,6 +25,7 @@ export interface SalvagedObject {
  */
 export class Salvage {
   private readonly held = new CausalContext();
+  private readonly named = new CausalContext();
 
   /** An object that is on the disk. All objects come before the first question. */
   addObject({ entries, past }: CausalObject): SalvagedObject {
@@ -34,6 +35,7 @@ export class Salvage {
       // What had come ahead of its event waits for it as before; of what is too much, others send the events.
       if (past?.has(dot) === true) {
         waiting.add(dot);
+        this.named.add(dot);
       } else if (this.held.rangeCount < RANGES_MAX) {
         this.held.add(dot);
         counted.push(dot);
@@ -50,6 +52,6 @@ export class Salvage {
 
   /** `sources`: with whom the replica had still to sync before. */
   record(sources: ReadonlySet<NodeId>): ShardRecord {
-    return { context: this.held.clone(), complete: false, sources, bare: this.held.clone() };
+    return { context: this.held.clone(), complete: false, sources, bare: this.held.clone(), named: this.named };
   }
 }

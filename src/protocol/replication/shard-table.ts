@@ -37,6 +37,8 @@ export interface Shard {
   bare: CausalContext;
   /** Who is asked for them now. */
   bareStep: BareStep;
+  /** The highest dots of each actor that are named here, as replaced or ahead of their events, and beyond the context. */
+  readonly named: CausalContext;
   /** Records found bad of which the context still says, or the disk does not say yet, what is true. */
   losing: number;
   /** Events that every owner covered once: their index rows are gone. */
@@ -127,6 +129,7 @@ export class ShardTable {
         lost: new Map(),
         bare: record.bare,
         bareStep: 'sources',
+        named: record.named,
         losing: 0,
         floor: restored.floors.get(id) ?? new CausalContext(),
         comparison: null,
@@ -215,6 +218,11 @@ export class ShardTable {
     this.dirty.add(shard);
   }
 
+  /** Something in the shard names these dots, whose events may not be here. */
+  noteNamed(shard: Shard, dots: CausalContext): void {
+    if (shard.named.raiseTo(dots)) this.touch(shard);
+  }
+
   /** Events of this actor that a rolled back disk had forgotten are back: once synced, others may be told of them. */
   noteReturned(shard: Shard): void {
     const counter = shard.context.highest(this.actor);
@@ -234,6 +242,7 @@ export class ShardTable {
     if (this.dirty.size === 0) return;
     for (const shard of this.dirty) {
       if (this.shards.get(shard.id) !== shard) continue;
+      trim(shard.named, shard.context);
       this.journal.write({ table: 'shard', shard: shard.id, value: shard });
     }
     this.dirty.clear();
@@ -319,6 +328,8 @@ export class ShardTable {
     const last = this.lastCounter(shard.id);
     if (last > (this.counters.get(shard.id) ?? 0)) this.saveCounter(shard.id, last);
     this.beginAgain(shard.id);
+    const events = CausalContext.fromDots(dots);
+    shard.named.raiseTo(events);
     for (const { actor, counter } of dots) {
       shard.context.remove({ actor, counter });
       this.journal.write({ table: 'dot', shard: shard.id, actor, counter, value: null });
@@ -327,7 +338,6 @@ export class ShardTable {
     // Alone, there is nobody who could have it.
     if (shard.sources.size === 0) return;
     const before = shard.lost.get(nameId(name));
-    const events = CausalContext.fromDots(dots);
     if (before !== undefined) events.union(before.events);
     this.saveLost(shard, name, { events, replaced: before?.replaced ?? new CausalContext() });
   }
@@ -392,6 +402,7 @@ export class ShardTable {
       lost: new Map(),
       bare: NOTHING,
       bareStep: 'sources',
+      named: new CausalContext(),
       losing: 0,
       floor: new CausalContext(),
       comparison: null,
@@ -436,6 +447,14 @@ export function toldContext({ owned, bare, context }: Shard): CausalContext {
  */
 function isCompleteAtBirth(ring: Placement, before: Placement | null, id: number): boolean {
   return before !== null && !before.knowsShard(id) && ring.isNewborn(id);
+}
+
+/** Whoever knows of a later event of the actor tells of that. */
+function trim(named: CausalContext, context: CausalContext): void {
+  if (named.isEmpty) return;
+  for (const dot of named.ranges().map(({ actor, to }) => ({ actor, counter: to }))) {
+    if (context.highest(dot.actor) >= dot.counter) named.remove(dot);
+  }
 }
 
 function sameNodes(a: readonly NodeId[], b: readonly NodeId[]): boolean {

@@ -212,6 +212,7 @@ export class SyncReceiver {
     const { comparison: id, floor } = message;
     shard.comparison = { from, id, floor, leaves: new Set(), atMs: nowMs };
     shard.mayHaveOrphans = true;
+    this.core.shards.noteNamed(shard, floor);
     // What is missing here every owner covered once: this disk is not what it was, if that is not known yet.
     if (shard.owned && shard.bare.isEmpty) this.core.shards.becomeIncomplete(shard, this.core.ring.owners(shard.id));
     return shard.comparison;

@@ -96,7 +96,13 @@ describe('group commit', () => {
           {
             table: 'shard',
             shard: SHARD,
-            value: { context, complete: true, sources: new Set(), bare: new CausalContext() },
+            value: {
+              context,
+              complete: true,
+              sources: new Set(),
+              bare: new CausalContext(),
+              named: new CausalContext(),
+            },
           },
         ],
         () => {},

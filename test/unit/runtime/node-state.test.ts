@@ -17,12 +17,12 @@ it('finds what is left of shards that are not held, of any class', async () => {
     storageWrite({
       table: 'shard',
       shard: 1,
-      value: { context, complete: true, sources: new Set(), bare: new CausalContext() },
+      value: { context, complete: true, sources: new Set(), bare: new CausalContext(), named: new CausalContext() },
     }),
     storageWrite({
       table: 'shard',
       shard: FAR - 1,
-      value: { context, complete: true, sources: new Set(), bare: new CausalContext() },
+      value: { context, complete: true, sources: new Set(), bare: new CausalContext(), named: new CausalContext() },
     }),
     ...[1, 2, FAR - 1, FAR].flatMap((shard) => [
       storageWrite({ table: 'object', shard, name, value: { entries: [], past: null } }),
@@ -47,7 +47,7 @@ it('counts, after records were lost that cannot be named, what is on the disk an
     storageWrite({
       table: 'shard',
       shard: 1,
-      value: { context: all, complete: true, sources, bare: new CausalContext() },
+      value: { context: all, complete: true, sources, bare: new CausalContext(), named: new CausalContext() },
     }),
     storageWrite({ table: 'floor', shard: 1, value: CausalContext.fromDots([{ actor, counter: 1 }]) }),
     storageWrite({ table: 'object', shard: 1, name, value: { entries: [entry(2), entry(4)], past: null } }),
@@ -69,8 +69,17 @@ it('counts, after records were lost that cannot be named, what is on the disk an
   const second = CausalContext.fromDots([{ actor, counter: 8 }]);
   expect(replication.shards).toEqual(
     new Map([
-      [1, { complete: false, sources, context: first, bare: first }],
-      [2, { complete: false, sources: new Set(), context: second, bare: second }],
+      [
+        1,
+        {
+          complete: false,
+          sources,
+          context: first,
+          bare: first,
+          named: CausalContext.fromDots([{ actor, counter: 6 }]),
+        },
+      ],
+      [2, { complete: false, sources: new Set(), context: second, bare: second, named: new CausalContext() }],
     ]),
   );
   expect(replication.floors).toEqual(
@@ -100,7 +109,7 @@ it('starts with records that cannot be decoded, and reports them as bad', async 
     storageWrite({
       table: 'shard',
       shard: 1,
-      value: { context, complete: true, sources: new Set(), bare: new CausalContext() },
+      value: { context, complete: true, sources: new Set(), bare: new CausalContext(), named: new CausalContext() },
     }),
     { key: hintKey, value: Uint8Array.of(9) },
   ]);

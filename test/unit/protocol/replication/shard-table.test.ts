@@ -11,7 +11,8 @@ const FIRST = { isConfirmed: () => false, gap: GAP };
 
 it('leaves a gap after an event that the disk has forgotten and that came back before anybody told of it', () => {
   const context = CausalContext.fromDots([{ actor: ACTOR, counter: 3 }]);
-  const record = { context, complete: true, sources: new Set<string>(), bare: new CausalContext() };
+  const none = new CausalContext();
+  const record = { context, complete: true, sources: new Set<string>(), bare: none, named: new CausalContext() };
   const restored = { shards: new Map([[SHARD, record]]), floors: new Map(), lost: [], counters: new Map() };
   const table = new ShardTable('self', ACTOR, new Journal(), restored, FIRST);
   expect(table.peekCounter(SHARD)).toBe(3 + GAP + 1);
@@ -34,4 +35,29 @@ it('leaves a gap after an event that the disk has forgotten: who tells of it nee
   expect(table.noteOwnEvents(SHARD, forgotten)).toBe(false);
   table.takeCounter(SHARD, 100 + GAP + 1);
   expect(table.peekCounter(SHARD)).toBe(100 + GAP + 2);
+});
+
+it('names dots as used that are not covered, up to the highest of each actor, until a later event is', () => {
+  const other = 'b'.repeat(16);
+  const dots = (...counters: number[]) =>
+    CausalContext.fromDots(counters.map((counter) => ({ actor: other, counter })));
+  const record = { context: dots(1, 2, 5), complete: true, sources: new Set<string>(), bare: dots(), named: dots() };
+  const restored = { shards: new Map([[SHARD, record]]), floors: new Map(), lost: [], counters: new Map() };
+  const journal = new Journal();
+  const table = new ShardTable('self', ACTOR, journal, restored, { isConfirmed: () => true, gap: GAP });
+  const shard = table.find(SHARD) ?? expect.unreachable();
+  table.noteNamed(shard, dots(3, 4));
+  table.writeDirty();
+  expect(shard.named).toEqual(dots());
+  table.forget(shard, { bucket: 'b', key: 'k' }, [{ actor: other, counter: 5 }], ['peer']);
+  table.noteNamed(shard, dots(4));
+  table.writeDirty();
+  expect(shard.named).toEqual(dots(5));
+  table.noteNamed(shard, dots(8));
+  table.writeDirty();
+  expect(shard.named).toEqual(dots(8));
+  shard.context.addRange({ actor: other, from: 9, to: 9 });
+  table.touch(shard);
+  table.writeDirty();
+  expect(shard.named).toEqual(dots());
 });

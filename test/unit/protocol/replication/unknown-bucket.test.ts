@@ -77,7 +77,16 @@ describe('a bucket whose placement has not been heard of', () => {
       (bucket) => (buckets.has(bucket) ? 'lww' : undefined),
       {
         shards: new Map([
-          [held, { context: EVENTS.clone(), complete: true, sources: new Set(), bare: new CausalContext() }],
+          [
+            held,
+            {
+              context: EVENTS.clone(),
+              complete: true,
+              sources: new Set(),
+              bare: new CausalContext(),
+              named: new CausalContext(),
+            },
+          ],
         ]),
         floors: new Map(),
         lost: [],
