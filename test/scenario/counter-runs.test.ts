@@ -189,3 +189,30 @@ test('a total does not go on over increments of this run that went with a bad hi
   settle(cluster);
   for (const node of [first, third, counting]) expect(readCounter(onDisk(node, shard, 'counter'))).toBe(3);
 });
+
+/** Alone it may be a disk of a time before it met others, who may know a later total of any of its runs. */
+test('totals that a cluster of one has made over its restarts become one when it has met another member', () => {
+  const cluster = formed(2, 1);
+  const [first, second] = cluster.nodes as [SimNode, SimNode];
+  const shard = ringOf(first).shardOf(BUCKET, 'counter');
+  const increment = (): unknown => mutate(cluster, first, 'counter', { type: 'increment', by: 1 }, 'one')();
+  increment();
+  const restarts = 5;
+  for (let run = 0; run < restarts; run++) {
+    cluster.crash(first);
+    cluster.start(first);
+    cluster.run(2000);
+    increment();
+    increment();
+    cluster.run(100);
+  }
+  expect(onDisk(first, shard, 'counter')).toHaveLength(1 + restarts);
+  cluster.start(second);
+  settle(cluster);
+  increment();
+  settle(cluster);
+  for (const node of cluster.nodes) {
+    expect(onDisk(node, shard, 'counter')).toHaveLength(1);
+    expect(readCounter(onDisk(node, shard, 'counter'))).toBe(2 + 2 * restarts);
+  }
+});
