@@ -216,3 +216,35 @@ test('totals that a cluster of one has made over its restarts become one when it
     expect(readCounter(onDisk(node, shard, 'counter'))).toBe(2 + 2 * restarts);
   }
 });
+
+test.each(['owner', 'fallback'])(
+  'events of several dots leave no gaps between them after the one of the run (%s)',
+  (role) => {
+    const cluster = formed(5);
+    const ring = ringOf(cluster.nodes[0] as SimNode);
+    const shard = ring.shardOf(BUCKET, 'set');
+    const preference = ring.preference(shard).map((id) => cluster.nodes.find((node) => node.id === id) as SimNode);
+    const [writing, away] = (role === 'owner' ? preference : preference.toReversed()) as [SimNode, SimNode];
+    cluster.crash(away);
+    cluster.run(DISCONNECT_MS);
+    cluster.crash(writing);
+    cluster.start(writing);
+    cluster.run(5000);
+    // So that it does not hand its writes to an owner.
+    cluster.partition(
+      [writing],
+      cluster.nodes.filter((node) => node !== writing),
+    );
+    cluster.run(DISCONNECT_MS);
+    const writes = 5;
+    for (let i = 0; i < writes; i++) {
+      const members = [`a${i}`, `b${i}`].map((text) => new TextEncoder().encode(text));
+      expect(mutate(cluster, writing, 'set', { type: 'add', members }, 'one')()).toMatchObject({ applied: true });
+    }
+    cluster.run(1000);
+    const { shards, hints } = writing.disk;
+    const events = role === 'owner' ? shards.get(shard)?.context : [...hints.values()][0]?.hint.events;
+    const [range, ...others] = events?.ranges() ?? [];
+    expect([range?.to, others]).toEqual([(range?.from ?? 0) + 2 * writes - 1, []]);
+  },
+);

@@ -165,6 +165,11 @@ export class ShardTable {
     return next;
   }
 
+  /** An event takes all counters up to this one. */
+  noteUsed(id: number, counter: number): void {
+    this.peeked.set(id, Math.max(counter, this.peeked.get(id) ?? 0));
+  }
+
   /** The first counter that this run uses in a shard, or has used since its replica was dropped or has lost a key. */
   firstOfRun(id: number): number {
     return (this.bases.get(id) ?? this.lastCounter(id)) + 1;

@@ -296,6 +296,7 @@ export class WriteCoordinator {
       respond({ type: 'failed', failure: problem });
       return;
     }
+    this.core.shards.noteUsed(cell.shard, last);
     if (owner !== undefined) {
       if (cell.hint !== null) this.replica.applyHint(cell, cell.hint);
       this.replica.join(owner, cell, { entries: outcome.added, seen: context, events, past: context });
