@@ -135,6 +135,7 @@ export class AntiEntropy {
 
   /** The ring changed: sync with everyone who shares a shard, those in transfer first. */
   handleRing(peers: Iterable<NodeId>): void {
+    this.sender.handleRing();
     for (const peer of peers) this.open(peer);
     this.schedule();
   }

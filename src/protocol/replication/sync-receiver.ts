@@ -112,13 +112,16 @@ export class SyncReceiver {
 
   /** Says where the keys here differ from those of the sender. */
   handleCompare(from: NodeId, message: SyncCompareMessage): void {
-    const shard = this.core.shards.find(message.shard);
-    if (shard === undefined) return;
-    this.hooks.onHeard(from, shard);
-    const { sequence } = message;
+    const { shard: id, sequence } = message;
     const answer = (positions: readonly number[] | null): void => {
-      this.core.sendDurable(from, { type: 'sync-differ', shard: shard.id, sequence, differing: positions });
+      this.core.sendDurable(from, { type: 'sync-differ', shard: id, sequence, differing: positions });
     };
+    const shard = this.core.shards.find(id);
+    if (shard === undefined) {
+      answer(null);
+      return;
+    }
+    this.hooks.onHeard(from, shard);
     if (message.children === null) {
       const comparison = this.begin(from, shard, message);
       if (comparison === null) {

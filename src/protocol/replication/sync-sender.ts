@@ -17,6 +17,7 @@ import { nameId, type ObjectName } from './record.ts';
 import type { Shard } from './shard-table.ts';
 import { SyncPace } from './sync-pace.ts';
 import { messagesOf } from './sync-parts.ts';
+import { SyncQueue } from './sync-queue.ts';
 import {
   ANSWER_TIMEOUT_MS,
   CHUNK_BYTES,
@@ -58,7 +59,7 @@ export class SyncSender {
   private readonly core: ReplicationCore;
   private readonly hooks: SyncSenderHooks;
   private readonly sessions = new Map<string, Session>();
-  private readonly queued = new Map<NodeId, { shard: Shard; context: CausalContext }[]>();
+  private readonly queue = new SyncQueue();
   private readonly gathered = new Map<NodeId, Gathered>();
   private readonly pace: SyncPace;
   /** Those that have something to send and may not yet, the longest waiting first. */
@@ -73,17 +74,23 @@ export class SyncSender {
   }
 
   handlePeerDown(peer: NodeId): void {
-    this.queued.delete(peer);
+    this.queue.forgetPeer(peer);
     this.gathered.delete(peer);
     for (const [id, session] of this.sessions) if (session.peer === peer) this.forget(id, session);
   }
 
+  /** The ring changed: who owns a shard no more is about to let go of it, and answers no more. */
+  handleRing(): void {
+    const { ring } = this.core;
+    this.queue.forgetWhere((peer, shard) => !ring.isOwner(shard.id, peer));
+    for (const session of this.sessions.values()) {
+      if (!ring.isOwner(session.shard.id, session.peer)) this.end(session);
+    }
+  }
+
   /** The shard is no longer held: what was being sent of it ends. */
   handleDropped(shard: Shard): void {
-    for (const queue of this.queued.values()) {
-      const at = queue.findIndex((entry) => entry.shard === shard);
-      if (at >= 0) queue.splice(at, 1);
-    }
+    this.queue.forgetWhere((_peer, wanted) => wanted === shard);
     this.endSessions(shard);
   }
 
@@ -102,12 +109,7 @@ export class SyncSender {
   /** The peer covers `context` of the shard, and wants what it misses. */
   enqueue(peer: NodeId, shard: Shard, context: CausalContext): void {
     if (this.sessions.has(sessionId(peer, shard.id))) return;
-    const queue = this.queued.get(peer);
-    const entry = { shard, context };
-    const at = queue?.findIndex((other) => other.shard === shard) ?? -1;
-    if (queue === undefined) this.queued.set(peer, [entry]);
-    else if (at < 0) queue.push(entry);
-    else queue[at] = entry;
+    this.queue.add(peer, { shard, context });
     this.startQueued(peer);
   }
 
@@ -199,17 +201,15 @@ export class SyncSender {
   }
 
   private startQueued(peer: NodeId): void {
-    const queue = this.queued.get(peer);
-    if (queue === undefined) return;
+    if (!this.queue.has(peer)) return;
     let running = 0;
     for (const session of this.sessions.values()) if (session.peer === peer) running++;
     while (running < this.pace.sessionsMax) {
-      const next = queue.shift();
+      const next = this.queue.take(peer);
       if (next === undefined) break;
       running++;
       this.start(peer, next.shard, next.context);
     }
-    if (queue.length === 0) this.queued.delete(peer);
   }
 
   private start(peer: NodeId, shard: Shard, context: CausalContext): void {

@@ -46,7 +46,7 @@ const BOUNDS: readonly Bound[] = [
   { path: 'replication.handoff.deliveries', most: 1000, left: 0 },
   { path: 'replication.handoff.questions', most: 64, left: 0 },
   { path: 'replication.antiEntropy.sender.sessions', most: 512, left: 0 },
-  { path: 'replication.antiEntropy.sender.queued', most: 64, left: 0 },
+  { path: 'replication.antiEntropy.sender.queue.wanted', most: 64, left: 0 },
   { path: 'replication.antiEntropy.sender.gathered', most: 64, left: 0 },
   { path: 'replication.antiEntropy.outbox.gathered', most: 64, left: 0 },
   { path: 'replication.antiEntropy.inquiries.open', most: 256, left: 0 },

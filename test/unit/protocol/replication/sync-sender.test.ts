@@ -48,6 +48,7 @@ function started(shardCount = 1, syncBytesPerSecond = 0): Bench {
   const core = {
     options: { prng: new Prng(1), syncBytesPerSecond },
     now: { monoMs: 0, wallMs: 0 },
+    ring: { isOwner: (shard: number) => shard === 1 },
     counters: { syncObjectsSent: 0 },
     shards: { find: (id: number) => shards[id] },
     journal: { afterTurn: (run: () => void) => run() },
@@ -116,6 +117,18 @@ describe('SyncSender', () => {
     expect(core.now.monoMs).toBeLessThan(1000);
     sender.handleTimeout();
     expect(ids()).toEqual([0, 1]);
+  });
+
+  it('leaves who owns a shard no more to let go of it, and goes on with the next', () => {
+    const { sender, shards, sent, answer } = started(3, 30_000);
+    for (const shard of shards) sender.enqueue('peer', shard, new CausalContext());
+    // The first is under way, and the others wait until it has been acknowledged.
+    answer();
+    sender.handleRing();
+    answer();
+    expect(sent.flatMap(({ chunks }) => chunks.map(({ shard }) => shard))).toEqual([0, 1]);
+    sender.handlePeerDown('peer');
+    expect(sender.nextDeadline()).toBe(undefined);
   });
 
   it('forgets what waits for its turn when the peer is gone', () => {
