@@ -406,7 +406,7 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
   ],
   watching: [62, record({ id, run: uint32, rollbacks: integer(), seq: integer() })],
   'clock-ask': [70, record({ id: seq })],
-  'clock-tell': [71, record({ id: seq, wallMs: integer() })],
+  'clock-tell': [71, record({ id: seq, wallMs: nullable(integer()) })],
 });
 
 /** Probes never wait behind data, data never behind transfers. */

@@ -18,7 +18,7 @@ const LIVENESS_MS = 120_000;
 const QUIET_MS = 40_487;
 const HOT_KEYS = 8;
 /** So slow that other owners wait for it. */
-const SYNC_BYTES_PER_SECOND = 4096;
+const SYNC_BYTES_PER_SECOND = 16 * 1024;
 /** How much more seldom clients use buckets with a placement of their own. */
 const PLACED_INTERVALS = 3;
 const PLACED_SEED = 0x706c6163;

@@ -348,7 +348,7 @@ const FIELDS: {
   change: fc.record({ seq: count, bucket, key, entries, context, past: fc.option(context) }),
   watching: fc.record({ id: count, run: uint32, rollbacks: count, seq: count }),
   'clock-ask': fc.record({ id: uint32 }),
-  'clock-tell': fc.record({ id: uint32, wallMs: count }),
+  'clock-tell': fc.record({ id: uint32, wallMs: fc.option(count) }),
 };
 
 export const MESSAGE_TYPES = Object.keys(FIELDS) as PeerMessage['type'][];

@@ -47,7 +47,8 @@ export type ClockSend = (to: NodeId, message: ClockExchange) => void;
  * Which time it is, by the clocks of the cluster (Cristian, "Probabilistic clock synchronization", 1989, for the
  * reading of one; Marzullo's idea of the interval on which most agree for all of them). Where a strict majority of
  * the known clocks, the own one included, agree with each other and the own one is not among them, the node works
- * with their time. Clocks that were never set have no say where others were.
+ * with their time. Clocks that were never set have no say where others were, nor has one that its own node does not go
+ * by: two that have been wrong one after the other must not add up to a majority.
  */
 export class ClusterClock {
   private readonly maxDriftMs: number;
@@ -121,12 +122,18 @@ export class ClusterClock {
 
   handleMessage(from: NodeId, message: ClockExchange, now: Instant, send: ClockSend): void {
     if (message.type === 'clock-ask') {
-      send(from, { type: 'clock-tell', id: message.id, wallMs: Math.max(0, Math.floor(now.wallMs)) });
+      const isTrusted = this.base === null && this.heldUntilMs === null;
+      const wallMs = isTrusted ? Math.max(0, Math.floor(now.wallMs)) : null;
+      send(from, { type: 'clock-tell', id: message.id, wallMs });
       return;
     }
     const asked = this.asked.get(from);
     if (asked === undefined || asked.id !== message.id) return;
     const tookMs = now.monoMs - asked.atMs;
+    if (message.wallMs === null) {
+      this.samples.delete(from);
+      return;
+    }
     if (tookMs > Math.min(ROUND_TRIP_MAX_MS, this.maxDriftMs / 2)) return;
     if (!this.samples.has(from) && this.samples.size >= SAMPLES_MAX) return;
     this.samples.set(from, { base: message.wallMs - (asked.atMs + tookMs / 2), atMs: now.monoMs, fresh: true });

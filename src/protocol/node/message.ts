@@ -56,12 +56,12 @@ export interface ClockAskMessage {
   readonly id: number;
 }
 
-/** The sender's own wall clock, right or wrong. */
+/** The sender's own wall clock, right or wrong as far as it knows. */
 export interface ClockTellMessage {
   readonly type: 'clock-tell';
   readonly id: number;
-  /** Unix ms. */
-  readonly wallMs: number;
+  /** Unix ms; null where the sender itself does not go by its clock, or has yet to find out. */
+  readonly wallMs: number | null;
 }
 
 export type ClockExchange = ClockAskMessage | ClockTellMessage;

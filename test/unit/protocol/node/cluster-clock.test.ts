@@ -188,10 +188,34 @@ describe('ClusterClock', () => {
     expect(many.asks).toBe(32);
   });
 
-  it('tells its own clock, not the corrected one', () => {
-    const rig = new Rig(YEAR_MS, { a: 0, b: 0 });
-    const told: ClockExchange[] = [];
-    rig.clock.handleMessage('a', { type: 'clock-ask', id: 7 }, rig.now(), (_, message) => told.push(message));
-    expect(told).toEqual([{ type: 'clock-tell', id: 7, wallMs: TRUE_MS + rig.monoMs + YEAR_MS }]);
+  it('tells its own clock, and none where it does not go by it or has yet to find out', () => {
+    const told = (rig: Rig): ClockExchange[] => {
+      const answers: ClockExchange[] = [];
+      rig.clock.handleMessage('a', { type: 'clock-ask', id: 7 }, rig.now(), (_, message) => answers.push(message));
+      return answers;
+    };
+    const rig = new Rig(700, { a: 0, b: 0 });
+    expect(told(rig)).toEqual([{ type: 'clock-tell', id: 7, wallMs: TRUE_MS + rig.monoMs + 700 }]);
+    expect(told(new Rig(YEAR_MS, { a: 0, b: 0 }))).toEqual([{ type: 'clock-tell', id: 7, wallMs: null }]);
+    rig.silence('a', 'b');
+    rig.ownMs = YEAR_MS;
+    rig.turn();
+    expect(rig.clock.state.pending).toBe(true);
+    expect(told(rig)).toEqual([{ type: 'clock-tell', id: 7, wallMs: null }]);
+  });
+
+  it('does not add up two clocks that have been wrong one after the other', () => {
+    const rig = new Rig(0, { a: YEAR_MS, b: 0 });
+    expect(rig.errorMs).toBe(0);
+    // That of a is right by now, which is not known here yet.
+    rig.offsets.a = 0;
+    rig.silence('b');
+    const id = rig.asks + 1;
+    rig.monoMs += 11_000;
+    rig.clock.handleProbe('b', rig.now(), rig.send);
+    rig.clock.handleMessage('b', { type: 'clock-tell', id, wallMs: null }, rig.now(), rig.send);
+    rig.turn(3000);
+    expect(rig.errorMs).toBe(0);
+    expect(rig.clock.state.doubtfulSinceMs).toBeNull();
   });
 });
