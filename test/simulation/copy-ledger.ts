@@ -51,12 +51,15 @@ export class CopyLedger {
 
   /**
    * True when the disk alone holds some event that others had at its acknowledgement: a fallback has handed its copy
-   * over to it, say, and let go of its own. To lose that disk as well would be one loss too many.
+   * over to it, say, and let go of its own. To lose that disk as well would be one loss too many. What an owner has
+   * stored fallbacks are about to let go of: its word may be on its way to them.
    */
   isLastHolder(disk: VirtualDisk): boolean {
     for (const { shard, name, dot, holders } of this.events) {
       if (holders.size === 0 || (holders.size === 1 && holders.has(disk)) || !disk.holds(shard, name, dot)) continue;
-      if (this.holdersOf(shard, name, dot).size === 1) return true;
+      const others = this.nodes.filter((node) => node.disk !== disk && holds(node, shard, name, dot));
+      const isStored = disk.hasReplicated(shard, name, dot);
+      if (others.every((node) => isStored && !node.disk.hasReplicated(shard, name, dot))) return true;
     }
     return false;
   }
