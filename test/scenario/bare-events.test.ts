@@ -57,6 +57,32 @@ describe('an entry of a damaged disk', () => {
     expect(isComplete(damaged, shard)).toBe(true);
   });
 
+  test('is not passed on while a hint of its own knows more of it', () => {
+    const cluster = formed(4);
+    const ring = ringOf(cluster.nodes[0] as SimNode);
+    const shard = ring.shardOf(BUCKET, KEY);
+    const nodes = ring.preference(shard).map((id) => cluster.nodes.find((node) => node.id === id) as SimNode);
+    const [writer, second, third, damaged] = nodes as [SimNode, SimNode, SimNode, SimNode];
+    mutate(cluster, writer, KEY, put('old'), 'all')();
+    cluster.run(5000);
+    cluster.partition([writer, damaged], [second, third]);
+    cluster.run(DISCONNECT_MS);
+    const dot = dotText(dotOf(mutate(cluster, writer, KEY, put('new'), 'quorum')()));
+    // It takes the shard over, and keeps what it has for the other owners.
+    expect(cluster.changeRing(writer, writer, { place: 'out' })).toBe(true);
+    cluster.run(20_000);
+    expect(dotsOn(damaged, shard, KEY)).toEqual([dot]);
+    cluster.crash(writer);
+    cluster.replaceDisk(writer);
+    cluster.start(writer);
+    cluster.crash(damaged);
+    cluster.replaceDisk(damaged, damaged.disk.salvaged(NEW_ACTOR));
+    cluster.start(damaged);
+    cluster.heal();
+    settle(cluster);
+    for (const node of [second, third, damaged]) expect(dotsOn(node, shard, KEY)).toEqual([dot]);
+  });
+
   test('is passed on once nobody can know more of it', () => {
     const { cluster, owners, keeper, shard, dot } = story();
     const [damaged] = owners;

@@ -75,7 +75,10 @@ export class AntiEntropy {
       parts: this.parts,
       onRestored: (shard) => this.completeIfMet(shard),
     });
-    this.bareEvents = new BareEvents(core, (peer, shard) => this.ask(peer, shard));
+    this.bareEvents = new BareEvents(core, {
+      ask: (peer, shard) => this.ask(peer, shard),
+      mayHaveHints: hooks.mayHaveHints,
+    });
     this.receiver = new SyncReceiver(
       core,
       { replica, outbox: this.outbox, parts: this.parts },
@@ -355,7 +358,10 @@ export class AntiEntropy {
     // Of n owners a write has n / 2 + 1, and this one's vote has not counted. Of bare events any of them may know.
     const isMet = shard.bare.isEmpty && met > 0 && met >= Math.ceil(ring.owners(shard.id).length / 2);
     for (const source of shard.sources) if (this.core.isUp(source) || (!isMet && !ring.isGone(source))) return;
-    if (!this.bareEvents.settle(shard)) return;
+    if (!this.bareEvents.settle(shard)) {
+      this.schedule();
+      return;
+    }
     if (shard.owned) this.hooks.onComplete(shard);
   }
 }
