@@ -2,6 +2,7 @@ import type { CausalContext } from '../protocol/causal/context.ts';
 import { FANOUT, LEAVES } from '../protocol/causal/fingerprint-tree.ts';
 import { MEMBERSHIP_LIMITS } from '../protocol/membership/message.ts';
 import {
+  type HintCover,
   type ReplicationMessage,
   type ShardCover,
   type SyncAck,
@@ -11,9 +12,8 @@ import {
   UNNAMED_MAX,
   WAITS_FOR_MAX,
 } from '../protocol/replication/message.ts';
-import type { ShardContext } from '../protocol/replication/request.ts';
 import { SHARD_ID_MAX } from '../protocol/ring/shard.ts';
-import { type Codec, DecodeError, integer, list, mapped, nullable, record, text, uint32 } from './codec.ts';
+import { boolean, type Codec, DecodeError, integer, list, mapped, nullable, record, text, uint32 } from './codec.ts';
 import { DIFFERENCE_MAX, differences, recurring, scoped } from './recurring.ts';
 import { SHARDS_MAX, shardSet } from './shard-set.ts';
 import {
@@ -139,7 +139,10 @@ export const hintAsk: Fields<'hint-ask'> = record({ id: integer(), shards: shard
 export const hintTell: Fields<'hint-tell'> = scoped(
   record({
     id: integer(),
-    covers: list(record<ShardContext>({ shard: nextShard.codec, context: within.causalContext }), SHARDS_MAX),
+    covers: list(
+      record<HintCover>({ shard: nextShard.codec, context: within.causalContext, withholds: boolean }),
+      SHARDS_MAX,
+    ),
   }),
   memories,
 );

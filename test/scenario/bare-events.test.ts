@@ -1,7 +1,18 @@
 import { describe, expect, test } from 'vitest';
 import { dotText } from '../../src/protocol/causal/dot.ts';
 import type { SimCluster, SimNode } from '../simulation/cluster.ts';
-import { BUCKET, DISCONNECT_MS, dotOf, dotsOn, formed, mutate, put, ringOf, settle } from '../support/sim-story.ts';
+import {
+  BUCKET,
+  DISCONNECT_MS,
+  dotOf,
+  dotsOn,
+  formed,
+  keyWhere,
+  mutate,
+  put,
+  ringOf,
+  settle,
+} from '../support/sim-story.ts';
 
 /** A damaged disk still has an entry, and does not know any more what that had replaced. */
 
@@ -81,6 +92,36 @@ describe('an entry of a damaged disk', () => {
     cluster.heal();
     settle(cluster);
     for (const node of [second, third, damaged]) expect(dotsOn(node, shard, KEY)).toEqual([dot]);
+  });
+
+  test('is not passed on while another damaged disk alone was told more of it', () => {
+    const cluster = formed(4);
+    const ring = ringOf(cluster.nodes[0] as SimNode);
+    const shard = ring.shardOf(BUCKET, KEY);
+    const nodes = ring.preference(shard).map((id) => cluster.nodes.find((node) => node.id === id) as SimNode);
+    const [first, second, third, keeper] = nodes as [SimNode, SimNode, SimNode, SimNode];
+    mutate(cluster, first, KEY, put('old'), 'all')();
+    cluster.run(5000);
+    cluster.partition([first, third, keeper], [second]);
+    cluster.run(DISCONNECT_MS);
+    const other = keyWhere(ring, (id) => id === shard);
+    mutate(cluster, second, other, put('only here'), 'one')();
+    // It counts as up and gets nothing: there is a hint for the second one only.
+    cluster.block(first, third);
+    const dot = dotText(dotOf(mutate(cluster, first, KEY, put('new'), 'one')()));
+    cluster.run(200);
+    for (const [i, node] of [first, second].entries()) {
+      cluster.crash(node);
+      cluster.replaceDisk(node, node.disk.salvaged(`00000000000000b${i}`));
+    }
+    cluster.heal();
+    cluster.block(second, third);
+    cluster.start(first);
+    cluster.start(second);
+    cluster.run(40_000);
+    cluster.heal();
+    settle(cluster);
+    for (const node of [first, second, third]) expect(dotsOn(node, shard, KEY)).toEqual([dot]);
   });
 
   test('is passed on once nobody can know more of it', () => {

@@ -300,7 +300,7 @@ const FIELDS: {
   'sync-digest': fc.record({ exchange: count, shards: shardSet, events: count, combined: uint32 }),
   'sync-digests': fc.record({ exchange: count, digests }),
   'hint-ask': fc.record({ id: count, shards: shardSet }),
-  'hint-tell': fc.record({ id: count, covers: few(fc.record({ shard, context })) }),
+  'hint-tell': fc.record({ id: count, covers: few(fc.record({ shard, context, withholds: fc.boolean() })) }),
   'sync-equal': fc.record({ exchange: count, shards: shardSet }),
   'sync-context': fc.record({
     ring: uint32,

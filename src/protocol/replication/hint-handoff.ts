@@ -4,9 +4,8 @@ import type { NodeId } from '../machine.ts';
 import type { Cell } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
 import type { HintStore } from './hint-store.ts';
-import type { HintAskMessage, HintTellMessage, ReplicateAckMessage } from './message.ts';
+import type { HintAskMessage, HintCover, HintTellMessage, ReplicateAckMessage } from './message.ts';
 import type { HintRecord, HintRow, ObjectName } from './record.ts';
-import type { ShardContext } from './request.ts';
 import { type Shard, toldContext } from './shard-table.ts';
 
 /** Deliveries to one returning owner that await its acknowledgement. */
@@ -44,7 +43,7 @@ interface Question {
 interface Round {
   readonly target: NodeId;
   /** To be gone through, with what the target covers of each. */
-  readonly shards: ShardContext[];
+  readonly shards: HintCover[];
   /** The last key of the first of them that was read. */
   after: ObjectName | null;
   /** Rows on their way, and the question that is not answered yet. */
@@ -121,7 +120,7 @@ export class HintHandoff {
 
   /** A node that keeps hints for this one wants to know which are needed. */
   handleAsk(from: NodeId, { id, shards }: HintAskMessage): void {
-    const covers: ShardContext[] = [];
+    const covers: HintCover[] = [];
     let ranges = 0;
     for (const shard of shards) {
       const held = this.core.shards.find(shard);
@@ -133,7 +132,7 @@ export class HintHandoff {
         context = toldContext(held).clone();
       }
       ranges += context.rangeCount;
-      covers.push({ shard, context });
+      covers.push({ shard, context, withholds: held?.bare.isEmpty === false });
     }
     this.core.sendDurable(from, { type: 'hint-tell', id, covers });
   }
@@ -211,7 +210,7 @@ export class HintHandoff {
 
   private startRound(target: NodeId): void {
     const asked = new Set<number>();
-    const shards: ShardContext[] = [];
+    const shards: HintCover[] = [];
     const waits = this.waits.get(target);
     for (const shard of this.parts.hints.shardsFor(target)) {
       // Whose it is will be known when the bucket is.
@@ -221,7 +220,8 @@ export class HintHandoff {
       if (isOther && (waits?.get(shard) ?? 0) < BUSY_MAX) {
         asked.add(shard);
       } else {
-        shards.push({ shard, context: NOTHING });
+        // Whether it withholds the shard it has not said.
+        shards.push({ shard, context: NOTHING, withholds: isOther });
         waits?.delete(shard);
       }
     }
@@ -270,7 +270,7 @@ export class HintHandoff {
         round.shards.shift();
         round.after = null;
       }
-      for (const row of result.rows) if (row.hint.targets.includes(round.target)) this.take(round, row, next.context);
+      for (const row of result.rows) if (row.hint.targets.includes(round.target)) this.take(round, row, next);
       // Only now: a delivery that ends at once must not end the round before its last row.
       round.scanning = false;
       this.continue(round);
@@ -289,18 +289,18 @@ export class HintHandoff {
     return this.core.isUp(target) && this.parts.hints.shardsFor(target).length > 0;
   }
 
-  private take(round: Round, { shard, name, hint }: HintRow, covered: CausalContext): void {
+  private take(round: Round, { shard, name, hint }: HintRow, { context, withholds }: HintCover): void {
     if (this.rounds.get(round.target) !== round) return;
     round.inFlight++;
-    if (covered.covers(hint.events)) {
+    if (context.covers(hint.events)) {
       this.confirm({ round, shard, name, events: hint.events });
     } else {
       // The row may be stale by now: what counts is the cell.
-      this.core.cells.open(shard, name, (cell) => this.handOver(round, cell));
+      this.core.cells.open(shard, name, (cell) => this.handOver(round, cell, withholds));
     }
   }
 
-  private handOver(round: Round, cell: Cell): void {
+  private handOver(round: Round, cell: Cell, withholds: boolean): void {
     if (this.rounds.get(round.target) !== round) return;
     this.core.restamp(cell);
     const hint = cell.hint;
@@ -322,8 +322,21 @@ export class HintHandoff {
       this.parts.applyHere(cell, hint);
       this.finishOne(round);
     } else {
+      if (withholds) this.keepForAll(round, cell, hint);
       this.sendTo(round, cell, hint);
     }
+  }
+
+  /**
+   * The target passes on nothing for now, and another owner may have the same event and be about to pass it on without
+   * what it had replaced: all are to hear of it from here.
+   */
+  private keepForAll({ target }: Round, cell: Cell, hint: HintRecord): void {
+    const owners = this.core.ring.owners(cell.shard);
+    const targets = [...new Set([...hint.targets, ...owners])];
+    if (targets.length === hint.targets.length) return;
+    this.parts.hints.retarget(cell, hint, targets);
+    for (const owner of owners) if (owner !== target) this.handOverTo(owner);
   }
 
   private sendTo(round: Round, cell: Cell, hint: HintRecord): void {

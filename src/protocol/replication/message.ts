@@ -151,7 +151,12 @@ export interface HintAskMessage {
 export interface HintTellMessage {
   readonly type: 'hint-tell';
   readonly id: number;
-  readonly covers: readonly ShardContext[];
+  readonly covers: readonly HintCover[];
+}
+
+export interface HintCover extends ShardContext {
+  /** The sender passes on nothing of the shard for now. */
+  readonly withholds: boolean;
 }
 
 export interface SyncDigestMessage {
