@@ -260,6 +260,22 @@ describe('a bad record', () => {
     for (const node of [damaged, ...further]) expect(dotsOn(node, shard, KEY)).toEqual([dot]);
   });
 
+  test('is made up for by a damaged disk where nobody else has the key', () => {
+    const { cluster, three, shard, dot } = written('all');
+    const [first, second, third] = three;
+    expect(cluster.runUntil(() => three.every((node) => isStripped(node, shard)), 60_000)).toBe(true);
+    cluster.run(5000);
+    for (const node of three) cluster.crash(node);
+    first.disk.damage(shard, NAME);
+    cluster.replaceDisk(second, second.disk.salvaged('00000000000000bb'));
+    cluster.replaceDisk(third);
+    for (const node of three) cluster.start(node);
+    cluster.run(1000);
+    scrub(cluster, first);
+    settle(cluster);
+    for (const node of three) expect(dotsOn(node, shard, KEY)).toEqual([dot]);
+  });
+
   test('does not make a hint of its key forgotten that is on the disk', () => {
     const cluster = formed(4);
     const ring = ringOf(cluster.nodes[0] as SimNode);

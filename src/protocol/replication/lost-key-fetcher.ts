@@ -1,6 +1,7 @@
 import { CausalContext } from '../causal/context.ts';
 import type { Entries } from '../causal/entry.ts';
 import { joinEntries } from '../causal/join.ts';
+import type { CausalObject } from '../causal/object.ts';
 import type { NodeId } from '../machine.ts';
 import type { Cell } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
@@ -71,9 +72,7 @@ export class LostKeyFetcher {
 
   handleFetch(from: NodeId, message: SyncFetchMessage): void {
     const shard = this.core.shards.find(message.shard);
-    const lost = message.names.filter(
-      (name) => shard === undefined || !shard.bare.isEmpty || shard.lost.has(nameId(name)),
-    );
+    const lost = message.names.filter((name) => shard === undefined || shard.lost.has(nameId(name)));
     if (lost.length > 0) {
       const items = lost.map(
         (name): SyncItem => ({ ...name, entries: [], past: null, events: new CausalContext(), part: WHOLE }),
@@ -83,14 +82,16 @@ export class LostKeyFetcher {
     }
     const held = message.names.filter((name) => !lost.includes(name));
     if (shard === undefined || held.length === 0) return;
-    const context = shard.context.clone();
+    const { bare } = shard;
+    const context = shard.context.without(bare);
     const items: SyncItem[] = [];
     let isWhole = true;
     for (const name of held) {
       this.core.cells.open(shard.id, name, (cell) => {
         this.core.restamp(cell);
-        const { object } = cell;
-        items.push({ ...name, entries: object.entries, past: object.past, events: new CausalContext(), part: WHOLE });
+        const { entries } = cell.object;
+        const past = withBare(cell.object, bare);
+        items.push({ ...name, entries, past, events: new CausalContext(), part: WHOLE });
         // One of them may be absent for being bad here too, and the context is from before: the peer asks again.
         if (shard.losing > 0) isWhole = false;
         if (items.length < held.length || !isWhole) return;
@@ -171,4 +172,13 @@ export class LostKeyFetcher {
     const isEveryone = [...shard.sources].every((source) => this.core.ring.isGone(source));
     return isEveryone && this.holders(shard).every((holder) => known.holders.has(holder)) ? known : null;
   }
+}
+
+/** The object's past, and those of its entries of which nobody here knows what they had replaced. */
+function withBare({ entries, past }: CausalObject, bare: CausalContext): CausalContext | null {
+  const dots = entries.map(({ dot }) => dot).filter((dot) => bare.has(dot));
+  if (dots.length === 0) return past;
+  const seen = CausalContext.fromDots(dots);
+  if (past !== null) seen.union(past);
+  return seen;
 }
