@@ -124,6 +124,30 @@ describe('an entry of a damaged disk', () => {
     for (const node of [first, second, third]) expect(dotsOn(node, shard, KEY)).toEqual([dot]);
   });
 
+  test('is not asked for any more once it was sent', () => {
+    const cluster = formed(5);
+    const ring = ringOf(cluster.nodes[0] as SimNode);
+    const shard = ring.shardOf(BUCKET, KEY);
+    const nodes = ring.preference(shard).map((id) => cluster.nodes.find((node) => node.id === id) as SimNode);
+    const [damaged, second, third, ...keepers] = nodes as [SimNode, SimNode, SimNode, SimNode, SimNode];
+    cluster.partition([damaged, ...keepers], [second, third]);
+    cluster.run(DISCONNECT_MS);
+    mutate(cluster, damaged, KEY, put('new'), 'quorum')();
+    cluster.run(1000);
+    for (const node of [damaged, ...keepers]) cluster.crash(node);
+    cluster.replaceDisk(damaged, damaged.disk.salvaged(NEW_ACTOR));
+    cluster.heal();
+    for (const node of [damaged, ...keepers]) cluster.start(node);
+    // All have been asked for hints by then. One is handed over; the other stays, as its owner goes away.
+    cluster.run(500);
+    cluster.crash(second);
+    cluster.run(60_000);
+    expect(keepers.reduce((sum, { disk }) => sum + disk.hints.size, 0)).toBe(1);
+    expect(isComplete(damaged, shard)).toBe(true);
+    cluster.start(second);
+    settle(cluster);
+  });
+
   test('is passed on once nobody can know more of it', () => {
     const { cluster, owners, keeper, shard, dot } = story();
     const [damaged] = owners;

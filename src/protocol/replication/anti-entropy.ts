@@ -332,7 +332,7 @@ export class AntiEntropy {
   private noteSynced(from: NodeId, shard: Shard, { complete, former, hinted, waitsFor }: ShardCover): void {
     if (shard.complete || (!shard.owned && shard.bare.isEmpty)) return;
     // It is asked again once it has handed them over.
-    if (shard.bareStep === 'hints' && hinted) return;
+    if (!shard.bare.isEmpty && shard.bareStep === 'hints' && hinted) return;
     const isNew = shard.sources.delete(from);
     if (!isNew && !shard.synced.has(from)) return;
     shard.synced.set(from, complete || former);
