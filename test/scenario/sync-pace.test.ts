@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { SimCluster, type SimNode } from '../simulation/cluster.ts';
-import { ask, BUCKET, hasRing, mutate, put, settle } from '../support/sim-story.ts';
+import { ask, BUCKET, dotsOn, hasRing, mutate, put, ringOf, settle } from '../support/sim-story.ts';
 
 /** A link that is to be spared. */
 
@@ -38,4 +38,35 @@ test('a new disk is filled no faster than that, each object is sent once, and wr
   expect(sent).toBeLessThan(1.1 * KEYS * VALUE_BYTES);
   const reply = ask(cluster, second, { type: 'get', bucket: BUCKET, key: 'k0', level: 'all', session: null })();
   expect(reply).toMatchObject({ type: 'get', complete: true });
+});
+
+test('shards that cannot be sent now do not hold up the others', () => {
+  const cluster = new SimCluster({ seed: 1, nodes: 3, firstSyncBytesPerSecond: BYTES_PER_SECOND });
+  const [first, second, third] = cluster.nodes as [SimNode, SimNode, SimNode];
+  for (const node of cluster.nodes) cluster.start(node);
+  expect(cluster.runUntil(() => hasRing(cluster, 3), 60_000)).toBe(true);
+  const keys = Array.from({ length: KEYS }, (_, i) => `k${i}`);
+  for (const key of keys) mutate(cluster, first, key, put('small'), 'all')();
+  const ring = ringOf(first);
+  const shardOf = (key: string): number => ring.shardOf(BUCKET, key);
+  cluster.crash(third);
+  cluster.run(5000);
+  cluster.crash(first);
+  cluster.crash(second);
+  cluster.replaceDisk(second);
+  const bad = keys.slice(0, 3);
+  for (const key of bad) first.disk.damage(shardOf(key), { bucket: BUCKET, key });
+  cluster.start(first);
+  cluster.run(2000);
+  // The third one may have what the first one lost.
+  first.disk.scrub((shard, name) => cluster.reportLost(first, shard, name));
+  cluster.run(1000);
+  cluster.start(second);
+  const badShards = new Set(bad.map(shardOf));
+  const others = keys.filter((key) => !badShards.has(shardOf(key)));
+  const areSent = (): boolean => others.every((key) => dotsOn(second, shardOf(key), key).length === 1);
+  expect(cluster.runUntil(areSent, 2000)).toBe(true);
+  cluster.start(third);
+  settle(cluster);
+  for (const key of bad) expect(dotsOn(second, shardOf(key), key)).toHaveLength(1);
 });

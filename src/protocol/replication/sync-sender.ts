@@ -207,15 +207,15 @@ export class SyncSender {
     while (running < this.pace.sessionsMax) {
       const next = this.queue.take(peer);
       if (next === undefined) break;
-      running++;
-      this.start(peer, next.shard, next.context);
+      if (this.start(peer, next.shard, next.context)) running++;
     }
   }
 
-  private start(peer: NodeId, shard: Shard, context: CausalContext): void {
+  /** False where nothing may be sent of the shard now. */
+  private start(peer: NodeId, shard: Shard, context: CausalContext): boolean {
     // A copy that waits for lost keys of its own, or is about to, would pass for their absence.
-    if (this.core.shards.find(shard.id) !== shard || shard.lost.size > 0 || shard.losing > 0) return;
-    if (!shard.bare.isEmpty) return;
+    if (this.core.shards.find(shard.id) !== shard || shard.lost.size > 0 || shard.losing > 0) return false;
+    if (!shard.bare.isEmpty) return false;
     const session = newSession(peer, shard, context);
     this.sessions.set(sessionId(peer, shard.id), session);
     if (session.floor !== null) this.core.counters.comparisons++;
@@ -223,6 +223,7 @@ export class SyncSender {
     this.core.journal.afterTurn(() => {
       if (this.isCurrent(session)) this.readIndex(session);
     });
+    return true;
   }
 
   /** Takes the next step: send a chunk, begin the next pass, compare keys, or finish. */
