@@ -108,6 +108,31 @@ test('a hint from before a node was an owner for a while is not continued: it la
   for (const node of [first, second, away]) expect(readCounter(onDisk(node, shard, 'counter'))).toBe(4);
 });
 
+test('a total counts what its node wrote as a fallback and handed over since it is an owner', () => {
+  const cluster = formed(2);
+  const [owner, node] = cluster.nodes as [SimNode, SimNode];
+  const shard = ringOf(owner).shardOf(BUCKET, 'counter');
+  const increment = (): unknown => mutate(cluster, node, 'counter', { type: 'increment', by: 1 }, 'one')();
+  increment();
+  expect(cluster.changeRing(owner, node, { place: 'out' })).toBe(true);
+  cluster.run(SETTLE_MS);
+  cluster.partition([owner], [node]);
+  cluster.run(DISCONNECT_MS);
+  increment();
+  increment();
+  expect(node.disk.hints.size).toBe(1);
+  cluster.heal();
+  const isConnected = (): boolean => node.running?.peers.has(owner.id) === true;
+  expect(cluster.runUntil(isConnected, 60_000, 1)).toBe(true);
+  expect(cluster.changeRing(owner, node, { place: 'in' })).toBe(true);
+  const isHandedOver = (): boolean => node.disk.hints.size === 0;
+  expect(cluster.runUntil(isHandedOver, 60_000, 0.5)).toBe(true);
+  expect(node.disk.shards.get(shard)?.complete).toBe(true);
+  increment();
+  settle(cluster);
+  for (const each of cluster.nodes) expect(readCounter(onDisk(each, shard, 'counter'))).toBe(4);
+});
+
 test('a hint from before a node was an owner is not continued once the record of the key went bad', () => {
   const cluster = formed(5);
   const ring = ringOf(cluster.nodes[0] as SimNode);

@@ -363,6 +363,8 @@ export class HintHandoff {
       // With events that joined it meanwhile and have not been delivered it is kept for the next round.
       if (hint !== null && events.covers(hint.events)) {
         this.core.counters.hintsDelivered++;
+        // This node may have become an owner itself since: its next running total counts on what it has written itself.
+        if (this.core.shards.find(shard)?.context.covers(hint.events) === false) this.parts.applyHere(cell, hint);
         this.parts.hints.removeTarget(cell, round.target);
       }
       this.finishOne(round);
