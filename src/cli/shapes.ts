@@ -16,7 +16,7 @@ export const STATUS = z.object({
   members: z.record(z.string(), count),
   ringEpoch: count,
   ringPlace: z.string().optional(),
-  shards: z.object({ owned: count, complete: count, transferring: count }),
+  shards: z.object({ owned: count, complete: count, transferring: count, behind: count.optional() }),
   disk: z.object({ usedBytes: count, freeBytes: count, readOnly: z.boolean() }),
   scrub: z.object({ running: z.boolean(), lastFinishedAt: z.string().nullable(), corruptRecords: count }).optional(),
   hints: z.object({ records: count, bytes: count, dropped: count }).optional(),

@@ -41,7 +41,13 @@ export interface NodeStatus {
   readonly ringEpoch: number;
   /** This node's own place in the ring. */
   readonly ringPlace: Place;
-  readonly shards: { readonly owned: number; readonly complete: number; readonly transferring: number };
+  /** `behind`: owned ones of which another owner that is up has, or may have, more. */
+  readonly shards: {
+    readonly owned: number;
+    readonly complete: number;
+    readonly transferring: number;
+    readonly behind: number;
+  };
   readonly disk: { readonly usedBytes: number; readonly freeBytes: number; readonly readOnly: boolean };
   /** The pass under way, or the last one, over all records; and the bad ones found since the start, by it or by reads. */
   readonly scrub: {

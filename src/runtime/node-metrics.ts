@@ -106,6 +106,7 @@ function replicationMetrics({ shards, hints, counters, inFlight }: ReplicationSt
     gauge('holdfast_shards_owned', 'Shards of which this node is an owner.', shards.owned),
     gauge('holdfast_shards_complete', 'Owned shards whose replica here is complete.', shards.complete),
     gauge('holdfast_shards_transferring', 'Shards on their way in or out.', shards.transferring),
+    gauge('holdfast_shards_behind', 'Owned shards of which another owner has, or may have, more.', shards.behind),
     gauge('holdfast_hint_records', 'Writes kept here for owners that are away.', hints.records),
     gauge('holdfast_hint_bytes', 'Size of those writes.', hints.bytes),
     counter('holdfast_hints_dropped_total', 'Hints that did not fit; anti-entropy covers them.', hints.dropped),

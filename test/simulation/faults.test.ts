@@ -312,7 +312,12 @@ describe('commands of operators', () => {
     cluster.run(500);
     expect(mutate(cluster, first, 'k0', put('other'), 'quorum')()).toMatchObject({ type: 'mutate', quorum: 'strict' });
     cluster.run(30_000);
-    expect(first.running?.node.replicationStats().shards).toEqual({ owned: 0, complete: 0, transferring: 0 });
+    expect(first.running?.node.replicationStats().shards).toEqual({
+      owned: 0,
+      complete: 0,
+      transferring: 0,
+      behind: 0,
+    });
     expect(first.disk.objects.size).toBe(0);
     expect(second.running?.node.replicationStats().shards.transferring).toBe(0);
   });

@@ -4,6 +4,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { NodeStatus } from '../../src/ports/node-handle.ts';
 import { HttpClient } from './http-client.ts';
 import { NetnsCluster } from './netns-cluster.ts';
 import { until } from './until.ts';
@@ -24,7 +25,7 @@ export interface NodeStatusJson {
   readonly bootEpoch: number;
   readonly level: string;
   readonly members: { readonly alive: number; readonly suspect: number; readonly dead: number; readonly left: number };
-  readonly shards: { readonly owned: number; readonly complete: number; readonly transferring: number };
+  readonly shards: NodeStatus['shards'];
   readonly hints: { readonly records: number; readonly bytes: number; readonly dropped: number };
 }
 

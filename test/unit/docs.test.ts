@@ -254,7 +254,7 @@ const EMPTY_SNAPSHOT: Parameters<typeof nodeMetrics>[0] = {
   ringEpoch: 0,
   clock: { correctionMs: 0, pending: false, doubtfulSinceMs: null },
   replication: {
-    shards: { owned: 0, complete: 0, transferring: 0 },
+    shards: { owned: 0, complete: 0, transferring: 0, behind: 0 },
     hints: { records: 0, bytes: 0, dropped: 0 },
     cache: { cells: 0, bytes: 0 },
     inFlight: 0,

@@ -150,7 +150,12 @@ export const STATUS_SCHEMA = object({
   members: object({ alive: integer(), suspect: integer(), dead: integer(), left: integer() }),
   ringEpoch: integer(),
   ringPlace: { type: 'string', enum: ['in', 'out', 'removed'], description: "This node's own place in the ring." },
-  shards: object({ owned: integer(), complete: integer(), transferring: integer() }),
+  shards: object({
+    owned: integer(),
+    complete: integer(),
+    transferring: integer(),
+    behind: { type: 'integer', description: 'Owned ones of which another owner that is up has, or may have, more.' },
+  }),
   disk: object({ usedBytes: integer(), freeBytes: integer(), readOnly: { type: 'boolean' } }),
   scrub: object({
     running: { type: 'boolean' },

@@ -26,6 +26,8 @@ function statusText(terminal: Terminal, status: z.infer<typeof STATUS>): string 
   const level = { connected: 'green', degraded: 'yellow', island: 'red' }[status.level] as 'green' | undefined;
   const members = Object.entries(status.members).map(([state, number]) => `${number} ${printable(state)}`);
   const transferring = shards.transferring > 0 ? `, ${shards.transferring} in transfer` : '';
+  const { behind: lacking = 0 } = shards;
+  const behind = lacking > 0 ? `, ${lacking} behind other owners` : '';
   const readOnly = disk.readOnly ? terminal.colour('red', ', full: writes are refused') : '';
   const fields: [string, string][] = [
     ['node', `${printable(status.name)} (${printable(status.peerId)})`],
@@ -34,7 +36,7 @@ function statusText(terminal: Terminal, status: z.infer<typeof STATUS>): string 
     ['level', level === undefined ? printable(status.level) : terminal.colour(level, status.level)],
     ['members', members.join(', ')],
     ['ring', `epoch ${status.ringEpoch}${placeText(terminal, status.ringPlace)}`],
-    ['shards', `${shards.owned} owned, ${shards.complete} complete${transferring}`],
+    ['shards', `${shards.owned} owned, ${shards.complete} complete${transferring}${behind}`],
     ['disk', `${sizeText(disk.usedBytes)} used, ${sizeText(disk.freeBytes)} free${readOnly}`],
   ];
   if (status.scrub !== undefined) fields.push(['scrub', scrubText(terminal, status.scrub)]);

@@ -114,6 +114,18 @@ export class AntiEntropy {
     return this.inquiries.isAwaiting(shard);
   }
 
+  /** True while an owner that is up has more of an owned shard, or may have. */
+  isBehind(shard: Shard): boolean {
+    if (!shard.owned) return false;
+    const { ring, options } = this.core;
+    const told = toldContext(shard);
+    return ring.owners(shard.id).some((owner) => {
+      if (owner === options.self || !this.core.isUp(owner)) return false;
+      const known = shard.known.get(owner);
+      return known === undefined || !told.covers(known);
+    });
+  }
+
   /** The shard is no longer held. */
   handleDropped(shard: Shard): void {
     this.inquiries.handleDropped(shard);

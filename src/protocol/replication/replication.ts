@@ -52,8 +52,17 @@ export interface RestoredReplication extends RestoredShards {
   readonly isNew: boolean;
 }
 
+export interface ShardCounts {
+  readonly owned: number;
+  readonly complete: number;
+  /** On their way in or out. */
+  readonly transferring: number;
+  /** Owned ones of which another owner that is up has events that are not here, or has not been compared with yet. */
+  readonly behind: number;
+}
+
 export interface ReplicationStats {
-  readonly shards: { readonly owned: number; readonly complete: number; readonly transferring: number };
+  readonly shards: ShardCounts;
   readonly hints: { readonly records: number; readonly bytes: number; readonly dropped: number };
   readonly cache: { readonly cells: number; readonly bytes: number };
   readonly inFlight: number;
@@ -269,14 +278,16 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     let owned = 0;
     let complete = 0;
     let transferring = 0;
+    let behind = 0;
     for (const shard of this.core.shards.all()) {
       if (!shard.owned) transferring++;
       else if (shard.complete) complete++;
       else transferring++;
       if (shard.owned) owned++;
+      if (this.antiEntropy.isBehind(shard)) behind++;
     }
     return {
-      shards: { owned, complete, transferring },
+      shards: { owned, complete, transferring, behind },
       hints: { ...this.hints.stats, dropped: this.core.counters.hintsDropped },
       cache: this.core.cells.stats,
       inFlight: this.admissions.count,

@@ -18,7 +18,7 @@ const STATUS = {
   level: 'degraded',
   members: { alive: 4, suspect: 0, dead: 1, left: 0 },
   ringEpoch: 4,
-  shards: { owned: 153, complete: 150, transferring: 3 },
+  shards: { owned: 153, complete: 150, transferring: 3, behind: 7 },
   disk: { usedBytes: 1_300_000, freeBytes: 37_000_000_000, readOnly: false },
   scrub: { running: true, lastFinishedAt: null, corruptRecords: 0 },
   hints: { records: 12, bytes: 4096, dropped: 0 },
@@ -108,7 +108,7 @@ describe('status', () => {
       level    degraded
       members  4 alive, 0 suspect, 1 dead, 0 left
       ring     epoch 4
-      shards   153 owned, 150 complete, 3 in transfer
+      shards   153 owned, 150 complete, 3 in transfer, 7 behind other owners
       disk     1.2 MiB used, 34.5 GiB free
       scrub    no pass finished yet, one under way
       hints    12 writes waiting (4.0 KiB)
