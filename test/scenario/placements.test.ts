@@ -174,6 +174,33 @@ describe('a bucket with a placement of its own', () => {
     expect(wasComplete).toBe(false);
   });
 
+  test('of one copy is not complete on a new owner that has lost its disk while the former one is away', () => {
+    const cluster = formed(3);
+    const nodes = nodesOf(cluster);
+    created(cluster, SINGLE);
+    const placements = placementsOf(nodes[0]);
+    const key = keyOf(placements, SINGLE, (owners) => owners.includes(nodes[0].id));
+    const shard = placements.shardOf(SINGLE.dataName, key);
+    const [former, owner, third] = placements.preference(shard).map((id) => nodes.find((node) => node.id === id)) as [
+      SimNode,
+      SimNode,
+      SimNode,
+    ];
+    expect(write(cluster, former, SINGLE, key, 'v')).toMatchObject({ quorum: 'strict' });
+    cluster.crash(owner);
+    cluster.run(DISCONNECT_MS);
+    expect(cluster.changeRing(third, former, { place: 'out' })).toBe(true);
+    cluster.run(1000);
+    cluster.crash(former);
+    cluster.replaceDisk(owner, new VirtualDisk('00000000000000aa'));
+    cluster.start(owner);
+    cluster.run(60_000);
+    expect(isComplete(owner, SINGLE, key)).toBe(false);
+    cluster.start(former);
+    settle(cluster);
+    expect(holders(cluster, SINGLE, key)).toEqual([owner.name]);
+  });
+
   test('tells those who watch it, by its own name', () => {
     const cluster = formed(3);
     created(cluster, SINGLE);

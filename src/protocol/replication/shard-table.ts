@@ -434,6 +434,10 @@ export class ShardTable {
     const without = ring.preference(id).filter((node) => node !== this.self);
     const sources = new Set(without.slice(0, ring.replicasOf(id)));
     for (const owner of before?.owners(id) ?? []) if (owner !== this.self) sources.add(owner);
+    // Of a single copy no other owner knows who had it before; and this node does not if it has lost its disk.
+    const isKnown = before !== null && before.memberCount > 1 && before.knowsShard(id);
+    if (ring.replicasOf(id) === 1 && !isKnown) for (const node of ring.remaining) sources.add(node);
+    sources.delete(this.self);
     return [...sources];
   }
 }
