@@ -185,7 +185,8 @@ export class ClusterClock {
     this.base = null;
     this.heldUntilMs = null;
     this.judgedBase = this.ownBase;
-    if (this.needed > 1) this.doubt(now);
+    // Once in doubt, each time that it is set is another one.
+    if (this.needed > 1 || this.doubtfulSinceMs !== null) this.doubt(now);
   }
 
   /** Compares the clocks that are known. Without a majority everything stays as it is. */

@@ -204,6 +204,18 @@ describe('ClusterClock', () => {
     expect(told(rig)).toEqual([{ type: 'clock-tell', id: 7, wallMs: null }]);
   });
 
+  it('is in doubt since it was last set, also where it is the only member of a ring for now', () => {
+    const rig = new Rig(0, { a: 0, b: 0 });
+    rig.silence('a', 'b');
+    const restarted = new ClusterClock(DRIFT_MS, 3, rig.now());
+    restarted.handleConnected('a', rig.now(), rig.send);
+    restarted.handleRing(1, rig.now());
+    expect(restarted.state.doubtfulSinceMs).toBe(rig.now().wallMs);
+    rig.ownMs = YEAR_MS;
+    restarted.observe(rig.now(), rig.send);
+    expect(restarted.state.doubtfulSinceMs).toBe(rig.now().wallMs);
+  });
+
   it('does not add up two clocks that have been wrong one after the other', () => {
     const rig = new Rig(0, { a: YEAR_MS, b: 0 });
     expect(rig.errorMs).toBe(0);
