@@ -217,3 +217,29 @@ describe('stamps that a wrong clock has made', () => {
     expect(liveEntries(a.stored, NOW_MS + 60_000, 'lww')).toEqual([]);
   });
 });
+
+describe('a mark', () => {
+  it('is enough, whichever clocks have set the stamp and the expiry', () => {
+    const ms = fc.oneof(
+      fc.integer({ min: 0, max: 100 * 86_400_000 }),
+      fc.integer({ min: NOW_MS - YEAR_MS, max: NOW_MS + 2 * YEAR_MS }),
+    );
+    fc.assert(
+      fc.property(
+        ms,
+        fc.oneof(fc.constant(0), ms),
+        fc.integer({ min: 0, max: YEAR_MS }),
+        (madeMs, expiresAtMs, laterMs) => {
+          const dot = { actor: '0'.repeat(16), counter: 1 };
+          const payload = { kind: 'register', value: new Uint8Array(), contentType: '' } as const;
+          const entries = [{ dot, hlc: hlcNext(0, madeMs), expiresAtMs, payload }];
+          const mark = markFor(entries, NOW_MS, DRIFT_MS);
+          if (mark === null) return;
+          const marked = [...entries, { ...mark, dot: { ...dot, counter: 2 } }];
+          expect(markFor(marked, NOW_MS, DRIFT_MS)).toBeNull();
+          expect(markFor(marked, NOW_MS + laterMs, DRIFT_MS)).toBeNull();
+        },
+      ),
+    );
+  });
+});

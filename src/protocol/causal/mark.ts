@@ -64,12 +64,16 @@ function apply(entry: Entry, mark: Mark | undefined): Entry {
   if (mark === undefined) return entry;
   const { dot, hlc, expiresAtMs, payload } = entry;
   const stamp = (made: Hlc): Hlc => (made > mark.latest ? hlcUndated(made) : made);
-  const livesByStamp = expiresAtMs > hlcWallMs(hlc);
-  const isExpiryWrong = (hlc > mark.latest && livesByStamp) || expiresUnset(entry, mark.atMs);
+  const madeMs = hlcWallMs(hlc);
+  const livesByStamp = expiresAtMs > madeMs;
+  const dated = { ...entry, hlc: stamp(hlc) };
+  const isExpiryWrong = (hlc > mark.latest && livesByStamp) || expiresUnset(dated, mark.atMs);
+  // An expiry in 1970 beside a stamp far ahead: by the clock of a forwarding node, which had begun at 0 and was not set.
+  const lifeMs = isPlausible(madeMs) && !isPlausible(expiresAtMs) ? expiresAtMs : Math.max(0, expiresAtMs - madeMs);
   return {
     dot,
-    hlc: stamp(hlc),
-    expiresAtMs: isExpiryWrong ? mark.atMs + Math.max(0, expiresAtMs - hlcWallMs(hlc)) : expiresAtMs,
+    hlc: dated.hlc,
+    expiresAtMs: isExpiryWrong ? mark.atMs + lifeMs : expiresAtMs,
     payload: 'hlc' in payload ? { ...payload, hlc: stamp(payload.hlc) } : payload,
   };
 }
