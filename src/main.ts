@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import packageJson from '../package.json' with { type: 'json' };
 import { makeDataDirectory } from './adapters/level/data-directory.ts';
 import { openLevelStorage } from './adapters/level/level-storage.ts';
+import { runTrialTask } from './adapters/level/trial.ts';
 import { listenError } from './adapters/libp2p/host.ts';
 import { loadIdentity } from './adapters/libp2p/identity.ts';
 import { createSigner } from './adapters/libp2p/signer.ts';
@@ -37,6 +38,8 @@ const { version } = packageJson;
 const SECRET_FILE = 'cluster.secret';
 const WRITE_BUFFER_BYTES_MAX = 16 * 1024 * 1024;
 const RECORDS_LOST_FILE = 'records-lost';
+/** First word of a command line that only this program itself uses. */
+const STORE_TRIAL = '--store-trial';
 
 /** Runs a node until SIGINT or SIGTERM, or until it fails. */
 async function startNode(config: NodeConfig): Promise<void> {
@@ -68,7 +71,7 @@ async function compose(
   const clusterId = clusterIdOf(secret);
   const identity = await loadIdentity(config.dataDir);
   const { shards } = config.tuning;
-  const state = await openState(storage, damage, { clusterId, shards });
+  const { state, lost } = await openState(storage, damage, { clusterId, shards });
   damage.onLost = (reason) => fail(recordsLost(reason));
   const transport = await createLibp2pTransport({
     identity,
@@ -109,6 +112,7 @@ async function compose(
   };
   damage.onCorrupt = (record) => node.handleCorruptRecord(record);
   for (const record of damage.corrupt) node.handleCorruptRecord(record);
+  if (lost !== null) node.handleRecordsLost(lost);
   // Listeners first: a used port must not cost the cluster a join and a leave.
   const http = await startHttpApi({ node, ...config.http, log, version });
   closers.push(() => http.close());
@@ -146,8 +150,9 @@ async function openState(
   storage: Storage,
   damage: Damage,
   cluster: Pick<ExpectedState, 'clusterId' | 'shards'>,
-): Promise<NodeState> {
+): Promise<{ state: NodeState; lost: string | null }> {
   const lostMeanwhile: string[] = [];
+  const lostBefore = await readFile(damage.lostFile, 'utf8').catch(() => null);
   damage.onLost = (reason) => void lostMeanwhile.push(reason);
   const state = await openNodeState(storage, {
     ...cluster,
@@ -159,7 +164,7 @@ async function openState(
   const [lost] = lostMeanwhile;
   if (lost !== undefined) throw recordsLost(lost);
   await rm(damage.lostFile, { force: true });
-  return state;
+  return { state, lost: lostBefore?.trim() ?? null };
 }
 
 function recordsLost(reason: string): Error {
@@ -204,6 +209,7 @@ async function openStore(config: NodeConfig, log: Log): Promise<{ storage: Stora
       log.error('the disk lost records; the next start takes a new actor id, and fetches what is missing', { reason });
       damage.onLost(reason);
     },
+    trialCommand: trialCommand(),
     cacheBytes: config.tuning.blockCacheBytes,
     // The node refuses writes at the headroom itself; the rest of it is for deletes and for what is under way.
     headroomBytes: Math.floor(config.tuning.diskHeadroomBytes / 4),
@@ -251,16 +257,28 @@ function stopSignal(): { promise: Promise<void>; fail: (error: unknown) => void 
   return { promise, fail: reject };
 }
 
-process.exitCode = await runCli(
-  process.argv.slice(2),
-  processContext({
-    version,
-    startNode,
-    runDemo: async (options) => {
-      // Loaded on demand: a node has no use for it.
-      const { runDemo } = await import('./demo/demo.ts');
-      const sampler = systemSampler(tmpdir());
-      await runDemo(options, { sample: () => sampler.sample() });
-    },
-  }),
-);
+/** This program once more, for a damaged store; without what attaches a debugger to the first. */
+function trialCommand(): string[] {
+  const options = process.execArgv.filter((option) => !option.startsWith('--inspect'));
+  return [process.execPath, ...options, process.argv[1] as string, STORE_TRIAL];
+}
+
+async function runHoldfast(args: readonly string[]): Promise<number> {
+  const [word, task, directory] = args;
+  if (word === STORE_TRIAL) return await runTrialTask(task, directory);
+  return await runCli(
+    args,
+    processContext({
+      version,
+      startNode,
+      runDemo: async (options) => {
+        // Loaded on demand: a node has no use for it.
+        const { runDemo } = await import('./demo/demo.ts');
+        const sampler = systemSampler(tmpdir());
+        await runDemo(options, { sample: () => sampler.sample() });
+      },
+    }),
+  );
+}
+
+process.exitCode = await runHoldfast(process.argv.slice(2));

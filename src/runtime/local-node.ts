@@ -375,6 +375,11 @@ export class LocalNode implements NodeHandle {
     this.care.handleCorrupt(record);
   }
 
+  /** The disk lost records before this run, which it cannot name. */
+  handleRecordsLost(reason: string): void {
+    this.appendEvent('records-lost', { reason });
+  }
+
   private refusal(): Failure | null {
     switch (this.phase) {
       case 'starting':

@@ -217,6 +217,7 @@ type EventName =
   | 'member-healthy'
   | 'replicas-differ'
   | 'record-corrupt'
+  | 'records-lost'
   | 'scrub-finished'
   | 'disk-full'
   | 'disk-writable';
@@ -240,6 +241,7 @@ const EVENTS: Readonly<Record<EventName, true>> = {
   'clock-wrong': true,
   'clock-right': true,
   'record-corrupt': true,
+  'records-lost': true,
   'scrub-finished': true,
   'disk-full': true,
   'disk-writable': true,

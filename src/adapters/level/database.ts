@@ -1,15 +1,27 @@
-import { mkdir, open as openFile, readdir, realpath } from 'node:fs/promises';
+import { mkdir, readdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { assert } from '../../lib/assert.ts';
 import type { Log } from '../../ports/log.ts';
+import {
+  droppedLogBytes,
+  endsCompacting,
+  hasTablesWithoutIndex,
+  setStoreAside,
+  storesSetAside,
+} from './database-files.ts';
 import { inUseError, isCorruption, isLocked, isMissingFile, storageError } from './errors.ts';
+import { RunMarker } from './run-marker.ts';
+import { cleanStore, damagedFiles, LOST_FOLDER } from './store-check.ts';
+import { type TrialOutcome, type TrialTask, tryElsewhere } from './trial.ts';
 
 export interface DatabaseOptions {
   readonly directory: string;
   readonly log: Log;
   readonly cacheBytes: number;
   readonly writeBufferBytes: number;
+  /** Program and arguments of a process that calls `runTrialTask`; without it nothing is tried elsewhere first. */
+  readonly trialCommand: readonly string[] | undefined;
   /** Records were lost that cannot be named; the sentence says why. */
   readonly onRecordsLost: (reason: string) => void;
 }
@@ -20,8 +32,9 @@ export interface DatabaseOptions {
  */
 const OPEN_FILES_MAX = 256;
 
-/** How much of LevelDB's own log is read for what recovery dropped; it is new at each start. */
-const RECOVERY_LOG_BYTES_MAX = 256 * 1024;
+/** A run that dies before has the next one check its store. */
+const YOUNG_MS = 60_000;
+const DONE: TrialOutcome = { type: 'done' };
 
 /**
  * Directories open in this process. LevelDB's LOCK file keeps other processes out, but not this one: it
@@ -48,13 +61,22 @@ export function releaseDirectory(real: string): void {
   openDirectories.delete(real);
 }
 
-/** A LevelDB handle that opens, repairs where its files make no sense, and reports what that cost. */
+/**
+ * A LevelDB handle that opens, repairs where its files make no sense, and reports what that cost.
+ *
+ * LevelDB believes what is in its files: over a damaged key or number it aborts the process, when it repairs, opens or
+ * compacts. Hence a repair gets to see sound parts only, is done by another process, and a store that a run left behind
+ * in the midst of such a thing is looked at first. What still cannot be opened is set aside.
+ */
 export class Database {
   readonly #options: DatabaseOptions;
+  readonly #marker: RunMarker;
   #handle: ClassicLevel<Uint8Array, Uint8Array> | undefined;
+  #settling: NodeJS.Timeout | undefined;
 
   constructor(options: DatabaseOptions) {
     this.#options = options;
+    this.#marker = new RunMarker(options.directory);
   }
 
   get handle(): ClassicLevel<Uint8Array, Uint8Array> {
@@ -64,8 +86,13 @@ export class Database {
 
   async open(): Promise<void> {
     const { directory, cacheBytes, writeBufferBytes } = this.#options;
+    const last = await this.#marker.read();
     try {
-      if (await hasTablesWithoutIndex(directory)) await this.#repair('its CURRENT file is missing');
+      await this.#remindOfDamaged();
+      const diedCompacting = last !== null && (await endsCompacting(directory));
+      await this.#marker.write('opening');
+      if (await hasTablesWithoutIndex(directory)) await this.#mend('its CURRENT file is missing');
+      else if (last === 'opening' || last === 'young' || diedCompacting) await this.#examine(last === 'opening');
       // Only now: the constructor starts to open by itself.
       this.#handle = new ClassicLevel<Uint8Array, Uint8Array>(directory, {
         keyEncoding: 'view',
@@ -75,11 +102,21 @@ export class Database {
         writeBufferSize: writeBufferBytes,
         maxOpenFiles: OPEN_FILES_MAX,
       });
-      await this.#openOrRepair();
+      await this.#openOrMend();
       await this.#reportDroppedLog();
+      await this.#marker.write('young');
+      this.#settling = setTimeout(() => void this.#marker.write('settled'), YOUNG_MS).unref();
     } catch (error) {
+      // Nothing died: the next run finds it as this one did. It may also be another process that has the store.
+      await this.#marker.write(last);
       throw storageError(directory, 'opening the store', error);
     }
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.#settling);
+    await this.handle.close();
+    await this.#marker.write(null);
   }
 
   /** Closes, repairs and opens again: for damage that LevelDB meets while it runs. */
@@ -87,8 +124,8 @@ export class Database {
     const { directory } = this.#options;
     try {
       await this.handle.close();
-      await this.#repair(reason);
-      await this.handle.open();
+      await this.#mend(reason);
+      await this.#openOrSetAside();
     } catch (error) {
       throw storageError(directory, 'repairing the store', error);
     }
@@ -98,40 +135,108 @@ export class Database {
   async reopen(): Promise<void> {
     try {
       await this.handle.close();
-      await this.#openOrRepair();
+      await this.#openOrMend();
     } catch (error) {
       throw storageError(this.#options.directory, 'reopening the store', error);
     }
   }
 
-  async #openOrRepair(): Promise<void> {
+  async #openOrMend(): Promise<void> {
     try {
       await this.handle.open();
     } catch (error) {
-      if (isLocked(error)) throw error;
-      if (!isCorruption(error) && !isMissingFile(error)) throw error;
-      await this.#repair(error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error));
+      if (!isDamage(error)) throw error;
+      await this.#mend(reasonOf(error));
+      await this.#openOrSetAside();
+    }
+  }
+
+  async #openOrSetAside(): Promise<void> {
+    try {
+      await this.handle.open();
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      await this.#setAside(reasonOf(error));
       await this.handle.open();
     }
   }
 
-  async #repair(reason: string): Promise<void> {
+  /** The last run died, and it may have been LevelDB that ended it. A power cut costs no more than some time here. */
+  async #examine(diedOpening: boolean): Promise<void> {
+    const { directory, log } = this.#options;
+    log.warn('the last run died while it opened or compacted its store, or soon after; checking the store for damage', {
+      directory,
+    });
+    const damaged = await damagedFiles(directory);
+    if (damaged.length > 0) return await this.#mend(`${damaged.length} of its files are damaged`);
+    const outcome = diedOpening ? await this.#elsewhere('open') : DONE;
+    if (outcome.type === 'died') await this.#mend(`a process that opens it is ended by ${outcome.how}`);
+  }
+
+  /** Makes a store that is closed one that can be opened, of what is sound in it; at worst an empty one. */
+  async #mend(reason: string): Promise<void> {
     const { directory, log, onRecordsLost } = this.#options;
+    // A repair does not ask whether another process has the store open.
+    await assertNotLocked(directory);
     log.error('the store is damaged; repairing it', { directory, reason });
-    await ClassicLevel.repair(directory);
-    const archived = await readdir(join(directory, 'lost')).catch(() => []);
+    // Before it: a crash must not make the loss forgotten.
+    onRecordsLost(`the store was damaged (${reason}) and has been repaired`);
+    const replaced = await cleanStore(directory);
+    let outcome = await this.#repair();
+    if (outcome.type === 'done') outcome = await this.#elsewhere('open');
+    if (outcome.type !== 'done') {
+      await this.#setAside(outcome.type === 'died' ? outcome.how : reasonOf(outcome.error));
+      return;
+    }
+    const archived = await readdir(join(directory, LOST_FOLDER)).catch(() => []);
     log.error('the store was repaired; some records may be lost, peers still hold them', {
       directory,
       reason,
+      damagedFiles: replaced.length,
       damagedFilesKept: archived.length,
     });
-    onRecordsLost(`the store was damaged (${reason}) and has been repaired`);
+  }
+
+  async #repair(): Promise<TrialOutcome> {
+    if (this.#options.trialCommand !== undefined) return await this.#elsewhere('repair');
+    return await ClassicLevel.repair(this.#options.directory).then(() => DONE, failedOrThrow);
+  }
+
+  /** Without a command for it nothing is tried. Throws what is no damage: a full disk, no permission, another process. */
+  async #elsewhere(task: TrialTask): Promise<TrialOutcome> {
+    const { directory, trialCommand } = this.#options;
+    if (trialCommand === undefined) return DONE;
+    if (task === 'open' && !(await readdir(directory)).includes('CURRENT')) return DONE;
+    const outcome = await tryElsewhere(trialCommand, task, directory);
+    return outcome.type === 'failed' ? failedOrThrow(outcome.error) : outcome;
+  }
+
+  /** The last resort. An empty store is filled by the other owners, as that of a new disk is. */
+  async #setAside(reason: string): Promise<void> {
+    const { directory, log, onRecordsLost } = this.#options;
+    onRecordsLost(`the store could not be repaired (${reason}) and was set aside; this node began an empty one`);
+    const kept = await setStoreAside(directory);
+    await this.#marker.write('opening');
+    log.error(
+      'the store could not be repaired and was set aside; the node goes on with an empty one, which the other owners fill; delete the old one when nobody wants to look into it',
+      { directory, kept, reason },
+    );
+  }
+
+  async #remindOfDamaged(): Promise<void> {
+    const { directory, log } = this.#options;
+    const kept = await storesSetAside(directory);
+    if (kept.length === 0) return;
+    log.warn('damaged stores are kept and take space; delete them when nobody wants to look into them', {
+      folders: kept.length,
+      newest: kept.at(-1),
+    });
   }
 
   /** LevelDB skips unreadable parts of its write-ahead log and says so only in a file. */
   async #reportDroppedLog(): Promise<void> {
     const { directory, log, onRecordsLost } = this.#options;
-    const dropped = droppedLogBytes(await readStart(join(directory, 'LOG'), RECOVERY_LOG_BYTES_MAX));
+    const dropped = await droppedLogBytes(directory);
     if (dropped === 0) return;
     log.warn('part of the write-ahead log was unreadable; the newest records before the last stop may be lost', {
       directory,
@@ -141,26 +246,26 @@ export class Database {
   }
 }
 
-/** Sums LevelDB's `…/000003.log: dropping 123 bytes; Corruption: checksum mismatch` lines. */
-export function droppedLogBytes(text: string): number {
-  let bytes = 0;
-  for (const match of text.matchAll(/\.log: dropping (\d+) bytes;/g)) bytes += Number(match[1]);
-  return bytes;
-}
-
-/** Without CURRENT LevelDB would start an empty database and delete the files of the old one. */
-async function hasTablesWithoutIndex(directory: string): Promise<boolean> {
-  const names = await readdir(directory);
-  return !names.includes('CURRENT') && names.some((name) => /^\d+\.(ldb|sst|log)$/.test(name));
-}
-
-async function readStart(path: string, bytesMax: number): Promise<string> {
-  const file = await openFile(path, 'r').catch(() => undefined);
-  if (file === undefined) return '';
+/** Where LevelDB is to open only what is not there, it takes the lock, looks, and leaves all as it is. */
+async function assertNotLocked(directory: string): Promise<void> {
+  const handle = new ClassicLevel(directory, { createIfMissing: false, errorIfExists: true });
   try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(bytesMax), 0, bytesMax, 0);
-    return buffer.toString('latin1', 0, bytesRead);
-  } finally {
-    await file.close();
+    await handle.open();
+    await handle.close();
+  } catch (error) {
+    if (isLocked(error)) throw error;
   }
+}
+
+function failedOrThrow(error: unknown): TrialOutcome {
+  if (!isDamage(error) || !(error instanceof Error)) throw error;
+  return { type: 'failed', error };
+}
+
+function isDamage(error: unknown): boolean {
+  return !isLocked(error) && (isCorruption(error) || isMissingFile(error));
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
 }

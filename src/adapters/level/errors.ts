@@ -1,9 +1,13 @@
 import { StorageError } from '../../ports/storage.ts';
 
+/** What LevelDB says of a table that is shorter than it ought to be. */
+const SHORT_TABLE = /\.(ldb|sst): Invalid argument/;
+
 /** Thrown by LevelDB itself: its files do not make sense, as opposed to a failing read or write. */
 export function isCorruption(error: unknown): boolean {
   return errorChain(error).some(
-    (part) => codeOf(part) === 'LEVEL_CORRUPTION' || part.message.startsWith('Corruption: '),
+    (part) =>
+      codeOf(part) === 'LEVEL_CORRUPTION' || part.message.startsWith('Corruption: ') || SHORT_TABLE.test(part.message),
   );
 }
 
@@ -89,7 +93,7 @@ function codeOf(error: Error): string | undefined {
 
 const CAUSES_MAX = 5;
 
-function errorChain(error: unknown): Error[] {
+export function errorChain(error: unknown): Error[] {
   const chain: Error[] = [];
   let part = error;
   while (part instanceof Error && chain.length < CAUSES_MAX) {

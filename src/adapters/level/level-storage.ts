@@ -48,6 +48,11 @@ export interface LevelStorageOptions {
    * gone, or be back at an older version.
    */
   readonly onRecordsLost?: (reason: string) => void;
+  /**
+   * Program and arguments of a process that calls `runTrialTask`: damage can make LevelDB abort a process, so what is
+   * done to a damaged store is done there first. Default: none.
+   */
+  readonly trialCommand?: readonly string[];
   /** Cache of uncompressed blocks; default 16 MiB. */
   readonly cacheBytes?: number;
   /** Size at which the write-ahead log becomes a table; default 16 MiB, up to two are held in memory. */
@@ -105,6 +110,7 @@ class LevelStorage implements Storage {
       log: options.log,
       cacheBytes: options.cacheBytes ?? CACHE_BYTES_DEFAULT,
       writeBufferBytes: this.#writeBufferBytes,
+      trialCommand: options.trialCommand,
       onRecordsLost: options.onRecordsLost ?? (() => {}),
     });
     this.#space = new DiskSpace(directory);
@@ -117,7 +123,12 @@ class LevelStorage implements Storage {
 
   async open(): Promise<void> {
     await this.#database.open();
-    await this.#quarantine.load(this.#database.handle);
+    try {
+      await this.#quarantine.load(this.#database.handle);
+    } catch (error) {
+      if (!isCorruption(error)) throw storageError(this.#directory, 'reading', error);
+      await this.#restore(() => this.#database.repairWhileOpen(errorText(error)));
+    }
   }
 
   get prefersBatches(): boolean {
@@ -256,7 +267,7 @@ class LevelStorage implements Storage {
     await this.#queue.idle();
     this.#state = 'closed';
     try {
-      await this.#database.handle.close();
+      await this.#database.close();
     } catch (error) {
       throw storageError(this.#directory, 'closing the store', error);
     } finally {

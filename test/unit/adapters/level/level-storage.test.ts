@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { droppedLogBytes } from '../../../../src/adapters/level/database.ts';
+import { droppedBytesIn } from '../../../../src/adapters/level/database-files.ts';
 import { type LevelStorageOptions, openLevelStorage } from '../../../../src/adapters/level/level-storage.ts';
 import type { Log } from '../../../../src/ports/log.ts';
 import type { Storage } from '../../../../src/ports/storage.ts';
@@ -238,8 +238,8 @@ describe('damaged files', () => {
       '2026/01/01-00:00:00.000000 7f (ignoring error) /data/000003.log: dropping 1207 bytes; Corruption: checksum mismatch',
       '2026/01/01-00:00:00.000000 7f (ignoring error) /data/000004.log: dropping 3 bytes; Corruption: x',
     ].join('\n');
-    expect(droppedLogBytes(text)).toBe(1210);
-    expect(droppedLogBytes('Delete type=0 #3')).toBe(0);
+    expect(droppedBytesIn(text)).toBe(1210);
+    expect(droppedBytesIn('Delete type=0 #3')).toBe(0);
   });
 });
 

@@ -1,0 +1,121 @@
+import { ByteReader } from './byte-reader.ts';
+import { maskedCrc32c } from './crc32c.ts';
+import { SEQUENCE_MAX } from './table-file.ts';
+
+/**
+ * LevelDB's write-ahead log, read without LevelDB: pages of 32 KiB, in them pieces of the batches that were written, each
+ * with a checksum. LevelDB's repair reads it without looking at them.
+ */
+const PAGE_BYTES = 32 * 1024;
+const HEADER_BYTES = 7;
+const [WHOLE, FIRST, MIDDLE, LAST] = [1, 2, 3, 4];
+/** Number of the first write (8 bytes), count (4 bytes). */
+const BATCH_HEADER_BYTES = 12;
+const PUT = 1;
+
+export interface LogCheck {
+  /** Parts that are damaged; a torn end is none. */
+  readonly damaged: number;
+  /** A log of the batches that are sound; null where there is none, or no need of it. */
+  readonly rest: Uint8Array | null;
+}
+
+export function checkLog(log: Uint8Array): LogCheck {
+  const { batches, damaged } = batchesOf(log);
+  const sound = batches.filter(isSoundBatch);
+  const bad = damaged + batches.length - sound.length;
+  return { damaged: bad, rest: bad === 0 || sound.length === 0 ? null : logOf(sound) };
+}
+
+/** All batches whose checksums are right. The MANIFEST is such a log as well. */
+export function batchesOf(log: Uint8Array): { batches: Uint8Array[]; damaged: number } {
+  const batches: Uint8Array[] = [];
+  let damaged = 0;
+  let pieces: Uint8Array[] | null = null;
+  for (let page = 0; page < log.length; page += PAGE_BYTES) {
+    const bytes = log.subarray(page, page + PAGE_BYTES);
+    const isLast = page + PAGE_BYTES >= log.length;
+    for (let at = 0; at + HEADER_BYTES <= bytes.length; ) {
+      const piece = pieceAt(bytes, at);
+      if (piece === 'filler' || (piece === 'torn' && isLast)) break;
+      if (typeof piece === 'string') {
+        // Its length may be what is wrong: the rest of the page is unknown.
+        damaged++;
+        pieces = null;
+        break;
+      }
+      at += HEADER_BYTES + piece.data.length;
+      if (piece.kind === WHOLE || piece.kind === FIRST) pieces = [];
+      if (pieces === null) continue;
+      pieces.push(piece.data);
+      if (piece.kind !== WHOLE && piece.kind !== LAST) continue;
+      batches.push(pieces.length === 1 ? piece.data : Buffer.concat(pieces));
+      pieces = null;
+    }
+  }
+  return { batches, damaged };
+}
+
+function pieceAt(page: Uint8Array, at: number): { kind: number; data: Uint8Array } | 'filler' | 'torn' | 'damaged' {
+  const header = Buffer.from(page.buffer, page.byteOffset + at, HEADER_BYTES);
+  const length = header.readUInt16LE(4);
+  const kind = header[6] as number;
+  if (kind === 0 && length === 0) return 'filler';
+  const from = at + HEADER_BYTES;
+  if (from + length > page.length) return 'torn';
+  const checked = page.subarray(from - 1, from + length);
+  if (maskedCrc32c(checked) !== header.readUInt32LE(0)) return 'damaged';
+  if (kind !== WHOLE && kind !== FIRST && kind !== MIDDLE && kind !== LAST) return 'damaged';
+  return { kind, data: checked.subarray(1) };
+}
+
+function isSoundBatch(batch: Uint8Array): boolean {
+  try {
+    const reader = new ByteReader(batch);
+    const header = Buffer.from(reader.bytes(BATCH_HEADER_BYTES));
+    if (header.readBigUInt64LE(0) > SEQUENCE_MAX) return false;
+    let count = 0;
+    for (; reader.left > 0; count++) {
+      const kind = reader.byte();
+      if (kind > PUT) return false;
+      reader.bytes(reader.varint());
+      if (kind === PUT) reader.bytes(reader.varint());
+    }
+    return count === header.readUInt32LE(8);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return false;
+  }
+}
+
+function logOf(batches: readonly Uint8Array[]): Uint8Array {
+  const parts: Uint8Array[] = [];
+  let left = PAGE_BYTES;
+  for (const batch of batches) {
+    let at = 0;
+    do {
+      if (left < HEADER_BYTES) {
+        parts.push(new Uint8Array(left));
+        left = PAGE_BYTES;
+      }
+      const data = batch.subarray(at, at + left - HEADER_BYTES);
+      parts.push(pieceOf(kindOf(at === 0, at + data.length === batch.length), data));
+      at += data.length;
+      left -= HEADER_BYTES + data.length;
+    } while (at < batch.length);
+  }
+  return Buffer.concat(parts);
+}
+
+function kindOf(isFirst: boolean, isLast: boolean): number {
+  if (isFirst) return isLast ? WHOLE : FIRST;
+  return isLast ? LAST : MIDDLE;
+}
+
+function pieceOf(kind: number, data: Uint8Array): Uint8Array {
+  const header = Buffer.alloc(HEADER_BYTES);
+  header.writeUInt32LE(maskedCrc32c(Uint8Array.of(kind), data));
+  header.writeUInt16LE(data.length, 4);
+  header[6] = kind;
+  return Buffer.concat([header, data]);
+}

@@ -1,0 +1,91 @@
+import { copyFile, link, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { checkLog } from './log-file.ts';
+import { type Manifest, readManifest } from './manifest.ts';
+import { checkTable, SEQUENCE_MAX } from './table-file.ts';
+
+/** Where LevelDB's repair, too, keeps the files that it replaces. */
+export const LOST_FOLDER = 'lost';
+const TABLE = /^\d+\.(ldb|sst)$/;
+const LOG = /^\d+\.log$/;
+
+/** Tables and logs of a closed store, for which LevelDB takes whatever it finds in them. */
+export function isDataFile(name: string): boolean {
+  return TABLE.test(name) || LOG.test(name);
+}
+
+/**
+ * Names of the files in use that are damaged. Reads all of the store, and changes nothing. A crash leaves files that are
+ * in use no more, or are not yet, and end anywhere.
+ */
+export async function damagedFiles(directory: string): Promise<string[]> {
+  const manifest = await readManifest(directory);
+  const damaged = manifest !== null && manifest.lastSequence > SEQUENCE_MAX ? ['MANIFEST'] : [];
+  for (const name of await readdir(directory)) {
+    if (!isDataFile(name) || !isInUse(name, manifest)) continue;
+    if ((await check(join(directory, name), name)).damaged > 0) damaged.push(name);
+  }
+  return damaged;
+}
+
+/**
+ * Replaces every damaged table and log by one of its parts that are sound, so that LevelDB's repair does not meet the
+ * others: it would take over keys and numbers as they are, and LevelDB aborts the process over them. The originals are
+ * kept in `lost`. The store must be closed. Returns the names of what was replaced.
+ */
+export async function cleanStore(directory: string): Promise<string[]> {
+  const replaced: string[] = [];
+  for (const name of await readdir(directory)) {
+    if (!isDataFile(name)) continue;
+    const path = join(directory, name);
+    const { damaged, rest } = await check(path, name);
+    if (damaged === 0) continue;
+    await mkdir(join(directory, LOST_FOLDER), { recursive: true });
+    const kept = join(directory, LOST_FOLDER, name);
+    if (rest === null) {
+      await rename(path, kept);
+    } else {
+      await keep(path, kept);
+      await replace(path, rest);
+    }
+    replaced.push(name);
+  }
+  return replaced;
+}
+
+function isInUse(name: string, manifest: Manifest | null): boolean {
+  const number = Number.parseInt(name, 10);
+  if (manifest === null) return true;
+  return TABLE.test(name) ? manifest.tables.has(number) : number >= manifest.firstLog;
+}
+
+async function check(path: string, name: string): Promise<{ damaged: number; rest: Uint8Array | null }> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return { damaged: 0, rest: null };
+    if (code !== 'EIO') throw error;
+    return { damaged: 1, rest: null };
+  }
+  return TABLE.test(name) ? checkTable(bytes) : checkLog(bytes);
+}
+
+/** A second name, where the file system has such; at no time is the file without one. */
+async function keep(path: string, kept: string): Promise<void> {
+  await unlink(kept).catch(() => undefined);
+  await link(path, kept).catch(() => copyFile(path, kept));
+}
+
+async function replace(path: string, bytes: Uint8Array): Promise<void> {
+  const written = `${path}.new`;
+  const file = await open(written, 'w');
+  try {
+    await file.writeFile(bytes);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(written, path);
+}
