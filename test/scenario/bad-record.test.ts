@@ -238,27 +238,44 @@ describe('a bad record', () => {
     },
   );
 
-  test('of a key that new owners have not got yet is fetched from a former one that is away', () => {
-    const cluster = formed(5);
-    const ring = ringOf(cluster.nodes[0] as SimNode);
-    const shard = ring.shardOf(BUCKET, KEY);
-    const nodes = ring.preference(shard).map((id) => cluster.nodes.find((node) => node.id === id) as SimNode);
-    const [damaged, second, third, ...further] = nodes as [SimNode, SimNode, SimNode, SimNode, SimNode];
-    const dot = dotText(dotOf(mutate(cluster, damaged, KEY, put('value'), 'all')()));
-    const isFloor = (): boolean => [damaged, second, third].every((node) => isStripped(node, shard));
-    expect(cluster.runUntil(isFloor, 300_000)).toBe(true);
-    for (const node of [damaged, second, third]) cluster.crash(node);
-    damaged.disk.damage(shard, NAME);
-    cluster.start(damaged);
-    cluster.run(DISCONNECT_MS);
-    for (const gone of [second, third]) {
-      expect(cluster.changeRing(damaged, gone, { place: 'out' })).toBe(true);
-    }
-    cluster.run(60_000);
-    for (const node of [second, third]) cluster.start(node);
-    settle(cluster);
-    for (const node of [damaged, ...further]) expect(dotsOn(node, shard, KEY)).toEqual([dot]);
-  });
+  test.each([
+    ['an owner', 'back'],
+    ['a former owner', 'back'],
+    ['an owner', 'removed'],
+    ['a former owner', 'removed'],
+  ])(
+    'on %s, of a key that new owners have not got yet, waits for those who are away until they are %s',
+    (place, end) => {
+      const cluster = formed(5);
+      const ring = ringOf(cluster.nodes[0] as SimNode);
+      const shard = ring.shardOf(BUCKET, KEY);
+      const nodes = ring.preference(shard).map((id) => cluster.nodes.find((node) => node.id === id) as SimNode);
+      const [damaged, second, third, ...further] = nodes as [SimNode, SimNode, SimNode, SimNode, SimNode];
+      const dot = dotText(dotOf(mutate(cluster, damaged, KEY, put('value'), 'all')()));
+      const isFloor = (): boolean => [damaged, second, third].every((node) => isStripped(node, shard));
+      expect(cluster.runUntil(isFloor, 300_000)).toBe(true);
+      for (const node of [damaged, second, third]) cluster.crash(node);
+      damaged.disk.damage(shard, NAME);
+      cluster.start(damaged);
+      cluster.run(DISCONNECT_MS);
+      for (const gone of place === 'an owner' ? [second, third] : [second, third, damaged]) {
+        expect(cluster.changeRing(further[0] as SimNode, gone, { place: 'out' })).toBe(true);
+      }
+      cluster.run(60_000);
+      for (const node of [second, third]) {
+        if (end === 'back') cluster.start(node);
+        else expect(cluster.changeRing(further[0] as SimNode, node, { place: 'removed' })).toBe(true);
+      }
+      // Then nobody has it any more, and the others are complete without.
+      const dots = end === 'back' ? [dot] : [];
+      const isOver = (): boolean =>
+        [damaged, ...further].every((node) => node.running?.node.replicationStats().shards.transferring === 0);
+      if (end === 'back') settle(cluster);
+      else expect(cluster.runUntil(isOver, SETTLE_MS)).toBe(true);
+      const owners = place === 'an owner' ? [damaged, ...further] : further;
+      for (const node of owners) expect(dotsOn(node, shard, KEY)).toEqual(dots);
+    },
+  );
 
   test('is made up for by a damaged disk where nobody else has the key', () => {
     const { cluster, three, shard, dot } = written('all');

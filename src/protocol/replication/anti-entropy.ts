@@ -342,7 +342,8 @@ export class AntiEntropy {
   }
 
   private noteSynced(from: NodeId, shard: Shard, { complete, former, hinted, waitsFor }: ShardCover): void {
-    if (shard.complete || (!shard.owned && shard.bare.isEmpty)) return;
+    // Who only holds the shard asks for what it has lost, or is not sure of.
+    if (shard.complete || (!shard.owned && shard.bare.isEmpty && shard.lost.size === 0)) return;
     // It is asked again once it has handed them over.
     if (!shard.bare.isEmpty && shard.bareStep === 'hints' && hinted) return;
     const isNew = shard.sources.delete(from);
