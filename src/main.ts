@@ -1,5 +1,7 @@
 /** The composition root: the only file that constructs adapters. */
 
+import './require-node.ts';
+
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, writeFileSync } from 'node:fs';
 import { open, readFile, rm } from 'node:fs/promises';
