@@ -17,7 +17,7 @@ export const STATUS = z.object({
   ringEpoch: count,
   ringPlace: z.string().optional(),
   shards: z.object({ owned: count, complete: count, transferring: count, behind: count.optional() }),
-  disk: z.object({ usedBytes: count, freeBytes: count, readOnly: z.boolean() }),
+  disk: z.object({ usedBytes: count, freeBytes: count, headroomBytes: count.optional(), readOnly: z.boolean() }),
   scrub: z.object({ running: z.boolean(), lastFinishedAt: z.string().nullable(), corruptRecords: count }).optional(),
   hints: z.object({ records: count, bytes: count, dropped: count }).optional(),
   clock: z.object({ offsetMs: z.int(), confirmed: z.boolean() }).optional(),

@@ -48,7 +48,13 @@ export interface NodeStatus {
     readonly transferring: number;
     readonly behind: number;
   };
-  readonly disk: { readonly usedBytes: number; readonly freeBytes: number; readonly readOnly: boolean };
+  /** `headroomBytes`: free space below which writes are refused; `readOnly`: they are. */
+  readonly disk: {
+    readonly usedBytes: number;
+    readonly freeBytes: number;
+    readonly headroomBytes: number;
+    readonly readOnly: boolean;
+  };
   /** The pass under way, or the last one, over all records; and the bad ones found since the start, by it or by reads. */
   readonly scrub: {
     readonly running: boolean;

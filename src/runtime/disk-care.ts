@@ -4,6 +4,7 @@ import type { NodeStatus } from '../ports/node-handle.ts';
 import type { CorruptRecord, Storage, StorageWrite } from '../ports/storage.ts';
 import type { NodeInput } from '../protocol/node/effect.ts';
 import { recordOf } from '../wire/record.ts';
+import type { EventName } from './event-levels.ts';
 import { scrubWrite } from './node-state.ts';
 import { Scrubber, type ScrubCounters, type ScrubState } from './scrubber.ts';
 
@@ -20,7 +21,7 @@ export interface DiskCareOptions {
   readonly write: (write: StorageWrite) => void;
   /** Writes a record of the node itself again. */
   readonly restoreMeta: (key: Uint8Array) => void;
-  readonly onEvent: (type: string, data: Readonly<Record<string, string | number>>) => void;
+  readonly onEvent: (type: EventName, data: Readonly<Record<string, string | number>>) => void;
 }
 
 export interface DiskCareCounters extends Readonly<ScrubCounters> {

@@ -20,9 +20,8 @@ import type { Signer } from '../ports/signer.ts';
 import type { CorruptRecord, Storage } from '../ports/storage.ts';
 import type { SystemSampler } from '../ports/system.ts';
 import type { Transport } from '../ports/transport.ts';
-import type { NodeId } from '../protocol/machine.ts';
-import { isDegraded, isReachable, type Member } from '../protocol/membership/member.ts';
-import type { BucketOutcome, NodeEvent, RingOutcome } from '../protocol/node/effect.ts';
+import { isReachable, type Member } from '../protocol/membership/member.ts';
+import type { BucketOutcome, RingOutcome } from '../protocol/node/effect.ts';
 import { Node } from '../protocol/node/node.ts';
 import type { ClientReply, ClientRequest, ReplyOf } from '../protocol/replication/request.ts';
 import { WIRE_VERSION } from '../wire/message.ts';
@@ -31,13 +30,13 @@ import { claimAuthority } from './claim-authority.ts';
 import { bucketView, clockView, findRingMember, locateView, memberViews, nameOf, ringView } from './cluster-views.ts';
 import { DiskCare } from './disk-care.ts';
 import { Driver } from './driver.ts';
-import { EventLog } from './event-log.ts';
+import type { EventLog } from './event-log.ts';
+import { EventRecorder } from './event-recorder.ts';
 import { GossipPubSub } from './gossip-pub-sub.ts';
 import { type MetricsSnapshot, nodeMetrics } from './node-metrics.ts';
 import type { NodeState } from './node-state.ts';
-import { ReplicaCounts, replicasCapability } from './replica-counts.ts';
-import { ringEventData } from './ring-events.ts';
-import { SpaceGuard } from './space-guard.ts';
+import { replicasCapability } from './replica-counts.ts';
+import { type Shortage, SpaceGuard, shortageText } from './space-guard.ts';
 import { TransferProgress } from './transfer-progress.ts';
 import { rejectAll, settle, type Waiter } from './waiters.ts';
 
@@ -76,6 +75,7 @@ export class LocalNode implements NodeHandle {
   readonly changes: ChangeLog;
   readonly pubSub: GossipPubSub;
   private readonly options: LocalNodeOptions;
+  private readonly recorder: EventRecorder;
   private readonly node: Node;
   private readonly driver: Driver;
   private readonly space: SpaceGuard;
@@ -84,8 +84,6 @@ export class LocalNode implements NodeHandle {
   private readonly bucketRequests = new Map<number, Waiter<BucketOutcome>>();
   private readonly ringRequests = new Map<number, Waiter<RingOutcome>>();
   private readonly progress = new TransferProgress();
-  private readonly degraded = new Set<NodeId>();
-  private readonly replicaCounts: ReplicaCounts;
   private readonly refusals = new Map<string, number>();
   private readonly startedMs: number;
   private phase: 'starting' | 'serving' | 'stopping' = 'starting';
@@ -100,8 +98,16 @@ export class LocalNode implements NodeHandle {
     const { config, clock, state, transport, storage, log, run } = options;
     const { tuning } = config;
     this.startedMs = clock.now().monoMs;
-    this.events = new EventLog(run);
-    this.replicaCounts = new ReplicaCounts(tuning.replicas);
+    this.recorder = new EventRecorder({
+      run,
+      clock,
+      log,
+      self: transport.self,
+      replicas: tuning.replicas,
+      nameOf: (id) => nameOf(this.node, id),
+      onPlace: () => this.logPlace(),
+    });
+    this.events = this.recorder.feed;
     this.pubSub = new GossipPubSub(transport, clock, log);
     this.changes = this.newChangeLog();
     this.node = this.newNode(options);
@@ -115,14 +121,14 @@ export class LocalNode implements NodeHandle {
       post: (input) => this.driver.post(input),
       write: (write) => this.driver.writeMeta(write),
       restoreMeta: (key) => this.driver.restoreMeta(key),
-      onEvent: (type, data) => this.appendEvent(type, data),
+      onEvent: (type, data) => this.recorder.append(type, data),
     });
     this.space = new SpaceGuard({
       storage,
       clock,
       log,
       headroomBytes: tuning.diskHeadroomBytes,
-      onWritable: (writable, freeBytes) => this.becomeWritable(writable, freeBytes),
+      onShortage: (shortage, before) => this.handleShortage(shortage, before),
     });
     this.driver = new Driver({
       node: this.node,
@@ -137,7 +143,7 @@ export class LocalNode implements NodeHandle {
         onRingReply: (id, outcome) => settle(this.ringRequests, id, outcome),
         onChanged: (bucket, key, entries) => this.changes.append(bucket, key, entries),
         onWatchCoverage: () => this.changes.handleCoverage(),
-        onEvent: (event) => this.record(event),
+        onEvent: (event) => this.recorder.handle(event),
         onPublication: (topic, from, data) => this.pubSub.handlePublication(topic, from, data),
         onCommitRefused: (refused) => this.space.handleRefused(refused),
         onFatal: options.onFatal,
@@ -377,7 +383,7 @@ export class LocalNode implements NodeHandle {
 
   /** The disk lost records before this run, which it cannot name. */
   handleRecordsLost(reason: string): void {
-    this.appendEvent('records-lost', { reason });
+    this.recorder.append('records-lost', { reason });
   }
 
   private refusal(): Failure | null {
@@ -408,8 +414,6 @@ export class LocalNode implements NodeHandle {
     return reachable * 2 > all ? 'connected' : 'island';
   }
 
-  private readonly nameOf = (id: NodeId): string => nameOf(this.node, id);
-
   private get ringPlace(): NodeStatus['ringPlace'] {
     const { self } = this.options.transport;
     return this.node.ringPlaces.find(({ id }) => id === self)?.place ?? 'in';
@@ -433,7 +437,8 @@ export class LocalNode implements NodeHandle {
   }
 
   private disk(): NodeStatus['disk'] {
-    return { ...this.space.usage, readOnly: !this.space.writable };
+    const { diskHeadroomBytes } = this.options.config.tuning;
+    return { ...this.space.usage, headroomBytes: diskHeadroomBytes, readOnly: this.space.shortage !== null };
   }
 
   private async sample(): Promise<void> {
@@ -458,55 +463,18 @@ export class LocalNode implements NodeHandle {
     this.driver.post({ type: 'update-profile', patch: { score } });
   }
 
-  private becomeWritable(writable: boolean, freeBytes: number): void {
-    this.driver.post({ type: 'storage-writable', writable });
-    if (writable) this.options.log.info('the disk has space again; writes go on', { freeBytes });
-    else this.options.log.error('the disk is full; writes are refused, reads and deletes go on', { freeBytes });
-    this.appendEvent(writable ? 'disk-writable' : 'disk-full', { freeBytes });
-  }
-
-  private record(event: NodeEvent): void {
-    switch (event.type) {
-      case 'member-changed': {
-        const { member, previous } = event;
-        const { name, bootEpoch } = member.profile;
-        this.recordHealth(member);
-        this.recordReplicas(member);
-        if (member.state === previous) return;
-        this.appendEvent(`member-${member.state}`, {
-          name,
-          peerId: member.id,
-          bootEpoch,
-          previous: previous ?? 'none',
-        });
-        return;
-      }
-      case 'clock-wrong':
-        this.options.log.warn(
-          "the clock of this machine is wrong: set it, and keep it set with NTP (chrony, systemd-timesyncd); until then the cluster's time is used",
-          { offsetSeconds: event.offsetMs / 1000 },
-        );
-        this.appendEvent(event.type, { offsetMs: event.offsetMs });
-        return;
-      case 'shard-complete':
-      case 'shard-dropped':
-        // One a shard would drown everything else; progress is in `status` and `ring`.
-        this.options.log.debug(event.type, { shard: event.shard });
-        return;
-      case 'ring-changed':
-        this.recordRing(event);
-        return;
-      default: {
-        const { type, ...data } = event;
-        this.appendEvent(type, data);
-      }
+  private handleShortage(shortage: Shortage | null, before: Shortage | null): void {
+    const { freeBytes } = this.space.usage;
+    if (shortage === null) {
+      this.driver.post({ type: 'storage-writable', writable: true });
+      this.recorder.append('disk-writable', { freeBytes }, 'writes go on');
+      return;
     }
-  }
-
-  private recordRing(event: Extract<NodeEvent, { type: 'ring-changed' }>): void {
-    for (const data of ringEventData(event, this.nameOf)) this.appendEvent('ring-changed', data);
-    const { self } = this.options.transport;
-    if (event.differences.some(({ id }) => id === self)) this.logPlace();
+    const { name, tuning } = this.options.config;
+    const headroomBytes = tuning.diskHeadroomBytes;
+    const text = shortageText(shortage, name, headroomBytes);
+    this.driver.post({ type: 'storage-writable', writable: false, refusal: text });
+    if (before === null) this.recorder.append('disk-full', { freeBytes, headroomBytes }, text);
   }
 
   /** A node that owns nothing should not leave its operator wondering. */
@@ -523,41 +491,5 @@ export class LocalNode implements NodeHandle {
           'this node was removed from the ring: it hands over the data it holds, and can then be stopped for good',
         );
     }
-  }
-
-  private recordReplicas(member: Member): void {
-    const other = this.replicaCounts.differenceOf(member);
-    if (other === null) return;
-    const own = this.options.config.tuning.replicas;
-    const data = { name: member.profile.name, peerId: member.id, own, other };
-    this.options.log.warn(
-      `tuning.replicas is ${own} here and ${other} at ${data.name}: each node goes by its own number, so that shards between them stay incomplete, and requests at level all fail; set the same on all nodes, and restart those that differ`,
-      { peerId: member.id, own, other },
-    );
-    this.appendEvent('replicas-differ', data);
-  }
-
-  private recordHealth(member: Member): void {
-    const { id, state, profile, missedProbes, errorRate, rttMs } = member;
-    const isUnwell = isDegraded(member);
-    if (isUnwell === this.degraded.has(id)) return;
-    if (isUnwell) this.degraded.add(id);
-    else this.degraded.delete(id);
-    // A member that is gone is not well again.
-    if (!isUnwell && state !== 'alive') return;
-    this.appendEvent(isUnwell ? 'member-degraded' : 'member-healthy', {
-      name: profile.name,
-      peerId: id,
-      missedProbes,
-      errorRate: Math.round(errorRate * 1000) / 1000,
-      ...(rttMs === null ? {} : { rttMs: Math.round(rttMs * 100) / 100 }),
-    });
-  }
-
-  private appendEvent(type: string, data: Readonly<Record<string, string | number | boolean>>): void {
-    this.events.append(type, data, this.options.clock.now().wallMs);
-    // `name` is taken in log lines: there it is the name of the logger.
-    const { name, ...rest } = data;
-    this.options.log.info(type, name === undefined ? rest : { member: name, ...rest });
   }
 }

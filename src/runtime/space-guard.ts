@@ -1,3 +1,4 @@
+import { bytesText } from '../config/keys.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Storage } from '../ports/storage.ts';
@@ -12,14 +13,17 @@ const LOOK_MAX_MS = 5000;
 const RECLAIM_SHARE = 0.25;
 const RECLAIM_PAUSE_MIN_MS = 2000;
 
+/** Why writes are refused: free space is below the headroom, or the store could not commit. */
+export type Shortage = 'headroom' | 'refused';
+
 export interface SpaceGuardOptions {
   readonly storage: Pick<Storage, 'usage' | 'reclaim'>;
   readonly clock: Clock;
   readonly log: Log;
   /** Free space below which writes are refused. */
   readonly headroomBytes: number;
-  /** Called when writes must stop, and when they may go on. */
-  readonly onWritable: (writable: boolean, freeBytes: number) => void;
+  /** Called when writes must stop, for another reason than before, and when they may go on (null). */
+  readonly onShortage: (shortage: Shortage | null, before: Shortage | null) => void;
 }
 
 /**
@@ -31,7 +35,7 @@ export class SpaceGuard {
   private latest = { usedBytes: 0, freeBytes: 0 };
   private low = false;
   private refused = false;
-  private told = true;
+  private told: Shortage | null = null;
   private reclaiming = false;
   private reclaimAtMs = Number.NEGATIVE_INFINITY;
   private stopped = false;
@@ -46,7 +50,8 @@ export class SpaceGuard {
     return this.latest;
   }
 
-  get writable(): boolean {
+  /** Null: writes are taken. */
+  get shortage(): Shortage | null {
     return this.told;
   }
 
@@ -83,16 +88,17 @@ export class SpaceGuard {
   }
 
   private tell(): void {
-    const writable = !this.low && !this.refused;
-    if (writable === this.told) return;
-    this.told = writable;
-    this.options.onWritable(writable, this.latest.freeBytes);
+    const before = this.told;
+    const shortage = this.low ? 'headroom' : this.refused ? 'refused' : null;
+    if (shortage === before) return;
+    this.told = shortage;
+    this.options.onShortage(shortage, before);
   }
 
   private reclaim(): void {
     const { storage, clock, log } = this.options;
     const startedMs = clock.now().monoMs;
-    if (this.told || this.reclaiming || this.stopped || startedMs < this.reclaimAtMs) return;
+    if (this.told === null || this.reclaiming || this.stopped || startedMs < this.reclaimAtMs) return;
     this.reclaiming = true;
     storage
       .reclaim()
@@ -113,4 +119,12 @@ export class SpaceGuard {
 /** Until the headroom could be reached at full speed. */
 function lookPauseMs(spareBytes: number): number {
   return Math.min(LOOK_MAX_MS, Math.max(LOOK_MIN_MS, spareBytes / FILL_BYTES_PER_MS_MAX));
+}
+
+/** What those are told whose writes are refused. */
+export function shortageText(shortage: Shortage, name: string, headroomBytes: number): string {
+  const goesOn = 'Reads and deletes go on';
+  if (shortage === 'refused') return `the disk of node ${name} is full; free space or grow the volume. ${goesOn}`;
+  const neededText = bytesText(Math.ceil(headroomBytes * RECOVERY));
+  return `node ${name} takes no writes until its disk has ${neededText} free, a quarter more than tuning.diskHeadroomBytes (${bytesText(headroomBytes)}); free space, grow the volume, or lower that key. ${goesOn}`;
 }

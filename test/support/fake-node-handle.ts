@@ -145,7 +145,7 @@ export class FakeNodeHandle implements NodeHandle {
       ringEpoch: 1,
       ringPlace: 'in',
       shards: { owned: 1, complete: 1, transferring: 0, behind: 0 },
-      disk: { usedBytes: 0, freeBytes: 1_000_000, readOnly: false },
+      disk: { usedBytes: 0, freeBytes: 1_000_000, headroomBytes: 1_000, readOnly: false },
       scrub: { running: false, records: 0, bytes: 0, lastFinishedAt: null, corruptRecords: 0 },
       hints: { records: 0, bytes: 0, dropped: 0 },
       clock: { offsetMs: 0, confirmed: true },

@@ -11,8 +11,7 @@ import { EXIT_STATUSES } from '../../src/cli/errors.ts';
 import { buildProgram } from '../../src/cli/program.ts';
 import { CONFIG_KEYS } from '../../src/config/keys.ts';
 import { FAILURE_CODES, type FailureCode, failure } from '../../src/lib/failure.ts';
-import type { MemberState } from '../../src/protocol/membership/member.ts';
-import type { NodeEvent } from '../../src/protocol/node/effect.ts';
+import { EVENT_LEVELS } from '../../src/runtime/event-levels.ts';
 import { nodeMetrics } from '../../src/runtime/node-metrics.ts';
 import { startHarness } from './api/http/harness.ts';
 
@@ -136,12 +135,8 @@ describe('the README', () => {
     expect(rowsOf('exit').map((row) => [Number(row['exit']), plain(row['meaning'])])).toEqual(EXIT_STATUSES);
   });
 
-  it('has every event', () => {
-    expect(
-      rowsOf('event')
-        .map((row) => plain(row['event']))
-        .sort(),
-    ).toEqual(Object.keys(EVENTS).sort());
+  it('has every event with the level at which it is logged', () => {
+    expect(Object.fromEntries(rowsOf('event').map((row) => [plain(row['event']), row['log']]))).toEqual(EVENT_LEVELS);
   });
 });
 
@@ -208,44 +203,6 @@ function redisCommands(table: CommandTable): string[] {
     return table.get(name)?.arity === -1 ? [name, ...inner] : inner;
   });
 }
-
-type Hidden = 'member-changed' | 'shard-complete' | 'shard-dropped';
-type EventName =
-  | Exclude<NodeEvent['type'], Hidden>
-  | `member-${MemberState}`
-  | 'member-degraded'
-  | 'member-healthy'
-  | 'replicas-differ'
-  | 'record-corrupt'
-  | 'records-lost'
-  | 'scrub-finished'
-  | 'disk-full'
-  | 'disk-writable';
-
-/** The type check keeps this complete. */
-const EVENTS: Readonly<Record<EventName, true>> = {
-  'member-alive': true,
-  'member-suspect': true,
-  'member-dead': true,
-  'member-left': true,
-  'member-degraded': true,
-  'member-healthy': true,
-  'replicas-differ': true,
-  'ring-changed': true,
-  'bucket-created': true,
-  'bucket-conflict': true,
-  'object-lost': true,
-  'hint-dropped': true,
-  'disk-rolled-back': true,
-  'clock-drift-refused': true,
-  'clock-wrong': true,
-  'clock-right': true,
-  'record-corrupt': true,
-  'records-lost': true,
-  'scrub-finished': true,
-  'disk-full': true,
-  'disk-writable': true,
-};
 
 const EMPTY_SNAPSHOT: Parameters<typeof nodeMetrics>[0] = {
   version: '1.2.3',

@@ -34,11 +34,11 @@ export function inUseError(directory: string, cause?: unknown): StorageError {
   );
 }
 
-export function diskFullError(directory: string, detail: string, cause?: unknown): StorageError {
+/** There is space, but not as much as is to stay free. */
+export function headroomError(directory: string, freeBytes: number, neededBytes: number): StorageError {
   return new StorageError(
     'disk-full',
-    `The disk that holds ${directory} is full (${detail}). Free space on it; reads go on, and writes do once there is space.`,
-    { cause },
+    `The disk that holds ${directory} has ${freeBytes} bytes free, and the store writes only with ${neededBytes}. Free space on it, or lower tuning.diskHeadroomBytes; reads go on, and writes do once there is space.`,
   );
 }
 
@@ -54,7 +54,11 @@ export function storageError(directory: string, doing: string, error: unknown): 
     .map((part) => part.message)
     .join(': ');
   if (/ENOSPC|EDQUOT|No space left on device|Disk quota exceeded/i.test(text)) {
-    return diskFullError(directory, 'no space left on device', error);
+    return new StorageError(
+      'disk-full',
+      `The disk that holds ${directory} is full (no space left on device). Free space on it; reads go on, and writes do once there is space.`,
+      { cause: error },
+    );
   }
   if (/EACCES|EPERM|Permission denied|Operation not permitted/i.test(text)) {
     return new StorageError(

@@ -11,7 +11,7 @@ import {
 import { Database, releaseDirectory, reserveDirectory } from './database.ts';
 import { DeletedRanges } from './deleted-ranges.ts';
 import { DiskSpace } from './disk-space.ts';
-import { closedError, diskFullError, isClosedUnderneath, isCorruption, storageError } from './errors.ts';
+import { closedError, headroomError, isClosedUnderneath, isCorruption, storageError } from './errors.ts';
 import { PointReads } from './point-reads.ts';
 import { Quarantine, RESERVED_BYTE } from './quarantine.ts';
 import { decodeRecord, encodeRecord } from './record.ts';
@@ -454,7 +454,7 @@ class LevelStorage implements Storage {
   }
 
   #full(freeBytes: number, neededBytes = this.#headroomBytes): StorageError {
-    return diskFullError(this.#directory, `${freeBytes} bytes free, ${neededBytes} are kept in reserve`);
+    return headroomError(this.#directory, freeBytes, neededBytes);
   }
 }
 

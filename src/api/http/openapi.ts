@@ -156,7 +156,12 @@ export const STATUS_SCHEMA = object({
     transferring: integer(),
     behind: { type: 'integer', description: 'Owned ones of which another owner that is up has, or may have, more.' },
   }),
-  disk: object({ usedBytes: integer(), freeBytes: integer(), readOnly: { type: 'boolean' } }),
+  disk: object({
+    usedBytes: integer(),
+    freeBytes: integer(),
+    headroomBytes: integer(),
+    readOnly: { type: 'boolean' },
+  }),
   scrub: object({
     running: { type: 'boolean' },
     records: integer(),

@@ -8,6 +8,9 @@ import { fieldsText } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 import { durationText, plural, printable, sizeText } from '../text.ts';
 
+/** A node takes writes again once so many times its headroom is free. */
+const HEADROOM_RECOVERY = 1.25;
+
 export function addStatusCommand(program: Command, context: CliContext): void {
   program
     .command('status')
@@ -28,7 +31,7 @@ function statusText(terminal: Terminal, status: z.infer<typeof STATUS>): string 
   const transferring = shards.transferring > 0 ? `, ${shards.transferring} in transfer` : '';
   const { behind: lacking = 0 } = shards;
   const behind = lacking > 0 ? `, ${lacking} behind other owners` : '';
-  const readOnly = disk.readOnly ? terminal.colour('red', ', full: writes are refused') : '';
+  const readOnly = disk.readOnly ? terminal.colour('red', `, ${shortageText(disk)}`) : '';
   const fields: [string, string][] = [
     ['node', `${printable(status.name)} (${printable(status.peerId)})`],
     ['cluster', printable(status.clusterId)],
@@ -50,6 +53,11 @@ function placeText(terminal: Terminal, place = 'in'): string {
   if (place === 'in') return '';
   const what = place === 'removed' ? 'this node was removed for good' : `this node is ${printable(place)}`;
   return terminal.colour('yellow', `, ${what}: it owns no data`);
+}
+
+function shortageText({ freeBytes, headroomBytes = 0 }: z.infer<typeof STATUS>['disk']): string {
+  if (freeBytes >= headroomBytes * HEADROOM_RECOVERY) return 'full: writes are refused';
+  return `writes are refused until a quarter more than tuning.diskHeadroomBytes (${sizeText(headroomBytes)}) is free`;
 }
 
 function scrubText(terminal: Terminal, scrub: NonNullable<z.infer<typeof STATUS>['scrub']>): string {

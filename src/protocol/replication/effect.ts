@@ -29,7 +29,8 @@ export type ReplicationInput =
   | { readonly type: 'cleared'; readonly shard: number }
   | { readonly type: 'peer-up'; readonly peer: NodeId }
   | { readonly type: 'peer-down'; readonly peer: NodeId }
-  | { readonly type: 'storage-writable'; readonly writable: boolean }
+  /** `refusal`: what those are told whose writes are refused. */
+  | { readonly type: 'storage-writable'; readonly writable: boolean; readonly refusal?: string }
   | { readonly type: 'clock-trust'; readonly doubtfulSinceMs: number | null };
 
 export type ReplicationEffect =

@@ -41,6 +41,7 @@ import { WriteCoordinator } from './write-coordinator.ts';
 
 /** Gaps are a multiple of it, up to 2^36: room for a quarter of a million starts in the 2^53 that a counter can be. */
 const GAP_STEP = 16;
+const DISK_FULL = 'the disk of the node is full; free space or grow the volume. Reads and deletes go on';
 
 /** What an earlier run left on this disk. */
 export interface RestoredReplication extends RestoredShards {
@@ -92,6 +93,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private readonly sweeper: Sweeper;
   private readonly badRecords: BadRecords;
   private readonly lostObjects: LostObjects;
+  private diskRefusal = DISK_FULL;
   private readonly up = new Set<NodeId>();
   /** Counts the peers that have gone away. */
   private lastParting = 0;
@@ -347,7 +349,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       case 'peer-down':
         return this.handlePeerDown(input.peer);
       case 'storage-writable':
-        return this.handleWritable(input.writable);
+        return this.handleWritable(input.writable, input.refusal);
       case 'clock-trust':
         this.core.clockDoubtfulSinceMs = input.doubtfulSinceMs;
         return;
@@ -372,8 +374,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     switch (request.type) {
       case 'mutate':
         if (!this.core.writable && request.mutation.type !== 'delete') {
-          const message = 'the disk of this node is full; free space or grow the volume. Reads and deletes go on';
-          respond({ type: 'failed', failure: failure('disk-full', message) });
+          respond({ type: 'failed', failure: failure('disk-full', this.diskRefusal) });
           return;
         }
         if (request.mutation.type !== 'delete') this.sweeper.wake();
@@ -398,7 +399,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       case 'replicate':
         this.counterCheck.note(this.core.shardOf(message.bucket, message.key), message.events);
         if (!this.core.writable && message.entries.length > 0) {
-          const full = failure('disk-full', 'the disk of the replica is full; free space or grow the volume');
+          const full = failure('disk-full', this.diskRefusal);
           this.core.send(from, { type: 'replicate-ack', id: message.id, status: 'refused', failure: full });
           return;
         }
@@ -438,7 +439,8 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   }
 
   /** With space again: what was refused meanwhile is fetched now rather than at the next round. */
-  private handleWritable(writable: boolean): void {
+  private handleWritable(writable: boolean, refusal = DISK_FULL): void {
+    this.diskRefusal = refusal;
     const recovers = writable && !this.core.writable;
     this.core.writable = writable;
     if (!recovers) return;

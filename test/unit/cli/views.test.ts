@@ -151,9 +151,16 @@ describe('status', () => {
       scrub: { running: false, lastFinishedAt: '2026-01-02T03:04:05.000Z', corruptRecords: 2 },
       hints: { records: 0, bytes: 0, dropped: 9 },
     });
-    expect(out).toContain('full: writes are refused');
+    expect(out).toContain('34.5 GiB free, full: writes are refused');
     expect(out).toContain('none waiting, 9 dropped');
     expect(out).toContain('last pass finished 2026-01-02T03:04:05.000Z, 2 bad records found');
+  });
+
+  it('says when it is the headroom that writes are refused for', async () => {
+    const disk = { ...STATUS.disk, headroomBytes: 100 * 1024 ** 3, readOnly: true };
+    expect((await show(['status'], { ...STATUS, disk })).out).toContain(
+      '34.5 GiB free, writes are refused until a quarter more than tuning.diskHeadroomBytes (100.0 GiB) is free',
+    );
   });
 });
 

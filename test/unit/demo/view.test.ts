@@ -51,7 +51,7 @@ function status(name: string): NodeStatus {
     ringPlace: 'in',
     ringEpoch: 5,
     shards: { owned: 150, complete: 149, transferring: 1, behind: 0 },
-    disk: { usedBytes: 1, freeBytes: 1, readOnly: false },
+    disk: { usedBytes: 1, freeBytes: 1, headroomBytes: 0, readOnly: false },
     scrub: { running: false, records: 0, bytes: 0, lastFinishedAt: null, corruptRecords: 0 },
     hints: { records: 17, bytes: 1, dropped: 0 },
     clock: { offsetMs: 0, confirmed: true },

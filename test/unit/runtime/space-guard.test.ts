@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { SpaceGuard } from '../../../src/runtime/space-guard.ts';
+import { type Shortage, SpaceGuard, shortageText } from '../../../src/runtime/space-guard.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { RecordingLog } from '../../support/recording-log.ts';
 
@@ -10,7 +10,7 @@ const HEADROOM = 64 * MIB;
 async function setup(freeBytes: number) {
   const clock = new ManualClock();
   const disk = { usedBytes: 0, freeBytes, looks: 0, reclaims: 0, reclaimEnds: Promise.resolve() };
-  const told: boolean[] = [];
+  const told: (Shortage | null)[] = [];
   const guard = new SpaceGuard({
     storage: {
       usage: async () => {
@@ -25,7 +25,7 @@ async function setup(freeBytes: number) {
     clock,
     log: new RecordingLog(),
     headroomBytes: HEADROOM,
-    onWritable: (writable) => told.push(writable),
+    onShortage: (shortage) => told.push(shortage),
   });
   await guard.start();
   const pass = async (ms: number): Promise<void> => {
@@ -42,13 +42,13 @@ describe('the headroom of the disk', () => {
     const { guard, disk, told, pass } = await setup(HEADROOM + 10 * MIB);
     disk.freeBytes = HEADROOM - 1;
     await pass(300);
-    expect(told).toEqual([false]);
+    expect(told).toEqual(['headroom']);
     disk.freeBytes = HEADROOM * 1.2;
     await pass(5000);
-    expect([guard.writable, told]).toEqual([false, [false]]);
+    expect([guard.shortage, told]).toEqual(['headroom', ['headroom']]);
     disk.freeBytes = HEADROOM * 1.3;
     await pass(5000);
-    expect([guard.writable, told]).toEqual([true, [false, true]]);
+    expect([guard.shortage, told]).toEqual([null, ['headroom', null]]);
   });
 
   it('is looked after the more often the nearer it is', async () => {
@@ -64,18 +64,32 @@ describe('the headroom of the disk', () => {
     const { guard, told, pass } = await setup(10 * HEADROOM);
     guard.handleRefused(true);
     await pass(10_000);
-    expect(told).toEqual([false]);
+    expect(told).toEqual(['refused']);
     guard.handleRefused(false);
-    expect(told).toEqual([false, true]);
+    expect(told).toEqual(['refused', null]);
   });
 
   it('is not given up because a refused commit went through', async () => {
     const { guard, disk, told, pass } = await setup(HEADROOM - 1);
     guard.handleRefused(true);
     guard.handleRefused(false);
-    expect([disk.freeBytes < HEADROOM, told]).toEqual([true, [false]]);
+    expect([disk.freeBytes < HEADROOM, told]).toEqual([true, ['headroom']]);
     await pass(1000);
-    expect(told).toEqual([false]);
+    expect(told).toEqual(['headroom']);
+  });
+
+  it('is told apart from a disk that is full', async () => {
+    const { guard, disk, told, pass } = await setup(10 * HEADROOM);
+    guard.handleRefused(true);
+    disk.freeBytes = HEADROOM - 1;
+    await pass(5000);
+    expect(told).toEqual(['refused', 'headroom']);
+    expect(shortageText('headroom', 'a', HEADROOM)).toBe(
+      'node a takes no writes until its disk has 80MiB free, a quarter more than tuning.diskHeadroomBytes (64MiB); free space, grow the volume, or lower that key. Reads and deletes go on',
+    );
+    expect(shortageText('refused', 'a', HEADROOM)).toBe(
+      'the disk of node a is full; free space or grow the volume. Reads and deletes go on',
+    );
   });
 
   it('makes deleted records give their space back, one compaction after the other and not all the time', async () => {
