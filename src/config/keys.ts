@@ -33,6 +33,8 @@ export interface ConfigKey {
   /** Bounds, both included, for integer, number and bytes. */
   readonly min?: number;
   readonly max?: number;
+  /** 0 is valid too, below `min`. */
+  readonly orZero?: boolean;
   readonly choices?: readonly string[];
 }
 
@@ -183,6 +185,8 @@ type TuningRow = readonly [
   min: number,
   max: number,
   meaning: string,
+  /** 0 is valid too, below `min`. */
+  orZero?: true,
 ];
 
 const DAY_MS = 86_400_000;
@@ -250,9 +254,10 @@ const TUNING_ROWS: readonly TuningRow[] = [
     'syncBytesPerSecond',
     'bytes',
     '16MiB',
-    0,
+    64 * KIB,
     GIB,
-    'How fast a node sends others the objects that they miss, after a change of the ring or an absence; 0B is as fast as it goes.',
+    'How fast each node sends others the objects that they miss, after a change of the ring or an absence; 0B is as fast as it goes.',
+    true,
   ],
   [
     'hintBytesMax',
@@ -292,9 +297,10 @@ const TUNING_ROWS: readonly TuningRow[] = [
     'scrubBytesPerSecond',
     'bytes',
     '1MiB',
-    0,
+    4 * KIB,
     GIB,
     'Speed at which the scrubber reads the disk for records that have gone bad; 0B turns it off.',
+    true,
   ],
   [
     'scrubIntervalHours',
@@ -311,8 +317,11 @@ function variableOf(tuningKey: string): string {
   return `HOLDFAST_${tuningKey.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
 }
 
-function expectsOf(key: string, type: TuningRow[1], min: number, max: number): string {
-  if (type === 'bytes') return `a size from ${bytesText(min)} to ${bytesText(max)}, like 64MiB or 67108864`;
+function expectsOf([key, type, fallback, min, max, , orZero]: TuningRow): string {
+  if (type === 'bytes') {
+    const range = `a size from ${bytesText(min)} to ${bytesText(max)}, like ${fallback}`;
+    return `${orZero === true ? '0B, or ' : ''}${range}; units are B, KiB, MiB and GiB, a bare number is bytes`;
+  }
   const noun = type === 'integer' ? 'a whole number' : 'a number';
   return `${noun}${key.endsWith('Ms') ? ' of milliseconds' : ''} from ${min} to ${max}`;
 }
@@ -320,8 +329,9 @@ function expectsOf(key: string, type: TuningRow[1], min: number, max: number): s
 /** Every key, in the order of the documentation. */
 export const CONFIG_KEYS: readonly ConfigKey[] = [
   ...NODE_KEYS,
-  ...TUNING_ROWS.map(
-    ([key, type, fallback, min, max, meaning]): ConfigKey => ({
+  ...TUNING_ROWS.map((row): ConfigKey => {
+    const [key, type, fallback, min, max, meaning, orZero] = row;
+    return {
       key: `tuning.${key}`,
       flag: null,
       placeholder: '',
@@ -329,11 +339,12 @@ export const CONFIG_KEYS: readonly ConfigKey[] = [
       type,
       default: fallback,
       meaning,
-      expects: expectsOf(key, type, min, max),
+      expects: expectsOf(row),
       min,
       max,
-    }),
-  ),
+      orZero: orZero === true,
+    };
+  }),
 ];
 
 /** Names the configuration file, as `--config` does. */

@@ -110,7 +110,7 @@ const labels = z
   });
 
 function quantity(key: ConfigKey): z.ZodType<number> {
-  const { min = 0, max = Number.MAX_SAFE_INTEGER } = key;
+  const { min = 0, max = Number.MAX_SAFE_INTEGER, orZero = false } = key;
   const read = (value: unknown): unknown => {
     if (typeof value !== 'string') return value;
     if (key.type === 'bytes') return parseBytes(value) ?? value;
@@ -120,7 +120,9 @@ function quantity(key: ConfigKey): z.ZodType<number> {
   return z.preprocess(
     read,
     base
-      .min(min, { error: (issue) => `${shown(issue.input)} is below the smallest value` })
+      .refine((value) => value >= min || (orZero && value === 0), {
+        error: (issue) => `${shown(issue.input)} is below the smallest value`,
+      })
       .max(max, { error: (issue) => `${shown(issue.input)} is above the largest value` }),
   );
 }

@@ -255,6 +255,15 @@ describe('problems', () => {
     ['dataDir', { flags: { dataDir: '' } }, 'the path is empty'],
     ['tuning.hintBytesMax', yaml('tuning: {hintBytesMax: 12 parsecs}'), 'is not valid'],
     ['tuning.hintBytesMax', { env: { HOLDFAST_HINT_BYTES_MAX: '1KiB' } }, 'below the smallest'],
+    ['tuning.hintBytesMax', yaml('tuning: {hintBytesMax: 1TiB}'), 'units are B, KiB, MiB and GiB'],
+    ['tuning.syncBytesPerSecond', yaml('tuning: {syncBytesPerSecond: 16}'), '16 is below the smallest value'],
+    [
+      'tuning.syncBytesPerSecond',
+      { env: { HOLDFAST_SYNC_BYTES_PER_SECOND: '63KiB' } },
+      'use 0B, or a size from 64KiB to 1GiB, like 16MiB; units are B, KiB, MiB and GiB, a bare number is bytes',
+    ],
+    ['tuning.syncBytesPerSecond', yaml('tuning: {syncBytesPerSecond: 2GiB}'), 'above the largest'],
+    ['tuning.scrubBytesPerSecond', yaml('tuning: {scrubBytesPerSecond: 1}'), 'use 0B, or a size from 4KiB to 1GiB'],
     ['tuning.shards', { env: { HOLDFAST_SHARDS: '1.5' } }, 'is not valid'],
     ['tuning.weight', { env: { HOLDFAST_WEIGHT: '1000' } }, 'above the largest'],
     ['tuning.weight', yaml('tuning: {weight: .nan}'), 'is not valid'],
@@ -302,6 +311,22 @@ describe('accepted forms', () => {
     expect(config).toMatchObject({ mdns: false, resp: null, http: { host: '::1', port: 80 } });
     expect(config.tuning).toMatchObject({ cacheBytes: 1.5 * 1024 ** 3, weight: 0.5 });
     expect(loaded(yaml('resp: false\nmdns: true')).config).toMatchObject({ resp: null, mdns: true });
+  });
+
+  it('of a pace: none, or one that gets things done', () => {
+    const pace = (text: string) =>
+      loaded(yaml(`tuning: {syncBytesPerSecond: ${text}}`)).config.tuning.syncBytesPerSecond;
+    expect(['0', '0B', '"0"', '64KiB', '65536', '0.5 MiB', '1GiB'].map(pace)).toEqual([
+      0,
+      0,
+      0,
+      65_536,
+      65_536,
+      524_288,
+      1024 ** 3,
+    ]);
+    expect(loaded(yaml('tuning: {scrubBytesPerSecond: 0B}')).config.tuning.scrubBytesPerSecond).toBe(0);
+    expect(loaded(yaml('tuning: {scrubBytesPerSecond: 4KiB}')).config.tuning.scrubBytesPerSecond).toBe(4096);
   });
 
   it('of an empty file, an empty group and keys without a value', () => {
