@@ -1,3 +1,5 @@
+import { ZONE_NAME_EXPECTED } from '../lib/zone-name.ts';
+
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
@@ -68,8 +70,7 @@ const NODE_KEYS: readonly ConfigKey[] = [
     type: 'text',
     default: '',
     meaning: 'Failure domain (a site, a cabinet); replicas of a key go to different zones first.',
-    expects:
-      '1 to 64 letters, digits, dots, dashes or underscores, beginning with a letter or digit (quoted, if it is a number)',
+    expects: `${ZONE_NAME_EXPECTED} (quoted, if it is a number)`,
   },
   {
     key: 'labels',

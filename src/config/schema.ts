@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ZONE_NAME_OR_NONE } from '../lib/zone-name.ts';
 import { checkListenAddress, checkSeedAddress, parseHostPort } from './address.ts';
 import { type ConfigKey, parseBytes } from './keys.ts';
 import { describeBadSecret, Secret } from './secret.ts';
@@ -28,6 +29,8 @@ const notThat = (issue: { input?: unknown }): string => `${shown(issue.input)} i
 const text = z.string({ error: (issue) => `${shown(issue.input)} is not text` });
 
 const name = text.regex(NAME, { error: notThat });
+
+const zone = z.string({ error: notThat }).regex(ZONE_NAME_OR_NONE, { error: notThat });
 
 const path = text.min(1, { error: 'the path is empty' }).refine((value) => !value.includes('\0'), {
   error: 'the path contains a NUL character',
@@ -130,7 +133,7 @@ function quantity(key: ConfigKey): z.ZodType<number> {
 const NODE_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType>([
   ['dataDir', path],
   ['name', name],
-  ['zone', z.union([z.literal(''), name], { error: notThat })],
+  ['zone', zone],
   ['labels', labels],
   ['secret', secret],
   ['secretFile', path],

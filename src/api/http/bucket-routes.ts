@@ -1,10 +1,11 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { failure, HoldfastError } from '../../lib/failure.ts';
+import { ZONE_NAME, ZONE_NAME_EXPECTED } from '../../lib/zone-name.ts';
 import type { BucketConfig, NodeHandle } from '../../ports/node-handle.ts';
 import { readJson } from './body.ts';
 import { type HttpContext, requireBucket } from './context.ts';
-import { PREFERRED_ZONES_MAX, REPLICAS_MAX, TTL_SECONDS_MAX, ZONE_CHARACTERS_MAX } from './limits.ts';
+import { PREFERRED_ZONES_MAX, REPLICAS_MAX, TTL_SECONDS_MAX } from './limits.ts';
 import { BUCKET_PARAMS, BUCKET_SCHEMA, json, problems } from './openapi.ts';
 import { NO_QUERY } from './query.ts';
 import { bucketTarget } from './target.ts';
@@ -16,7 +17,10 @@ const BUCKET_BODY = z.strictObject({
   consistency: z.enum(['eventual', 'strong']).default('eventual'),
   conflict: z.enum(['lww', 'siblings']).default('lww'),
   replicas: z.int().min(1).max(REPLICAS_MAX).nullable().default(null),
-  preferredZones: z.array(z.string().min(1).max(ZONE_CHARACTERS_MAX)).max(PREFERRED_ZONES_MAX).default([]),
+  preferredZones: z
+    .array(z.string().regex(ZONE_NAME).describe(ZONE_NAME_EXPECTED))
+    .max(PREFERRED_ZONES_MAX)
+    .default([]),
   sync: z.enum(['none', 'up', 'down', 'both']).default('none'),
   ttlSeconds: z.int().min(1).max(TTL_SECONDS_MAX).nullable().default(null),
 });

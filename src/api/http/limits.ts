@@ -53,7 +53,6 @@ export const REPLICAS_MAX = 7;
 export const PREFERRED_ZONES_MAX = 8;
 export const WEIGHT_MIN = 0.001;
 export const WEIGHT_MAX = 1000;
-export const ZONE_CHARACTERS_MAX = 64;
 export const LIST_LIMIT_DEFAULT = 1000;
 export const LIST_LIMIT_MAX = 1_000_000;
 /** Items asked from the node at a time; the client gets one stream of them. */

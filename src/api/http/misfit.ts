@@ -12,6 +12,8 @@ interface Shape {
   readonly minItems?: number;
   readonly maxItems?: number;
   readonly contentEncoding?: string;
+  readonly pattern?: string;
+  readonly description?: string;
   readonly properties?: Readonly<Record<string, Shape>>;
   readonly required?: readonly string[];
   readonly additionalProperties?: Shape | boolean;
@@ -56,6 +58,8 @@ export function expectationOf(shape: Shape): string {
       return 'true or false';
     case 'string':
       if (shape.contentEncoding !== undefined) return `text in ${shape.contentEncoding}`;
+      // No reader of an error should have to read a pattern.
+      if (shape.pattern !== undefined && shape.description !== undefined) return shape.description;
       return `text${rangeText(shape.minLength, shape.maxLength, ' characters')}`;
     case 'array':
       return `a list${rangeText(shape.minItems, shape.maxItems, ' items')}`;

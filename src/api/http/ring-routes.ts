@@ -1,10 +1,11 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { failure, HoldfastError } from '../../lib/failure.ts';
+import { ZONE_NAME_EXPECTED, ZONE_NAME_OR_NONE } from '../../lib/zone-name.ts';
 import type { RingChange } from '../../ports/node-handle.ts';
 import { readJson } from './body.ts';
 import { type HttpContext, requireBucket } from './context.ts';
-import { WEIGHT_MAX, WEIGHT_MIN, ZONE_CHARACTERS_MAX } from './limits.ts';
+import { WEIGHT_MAX, WEIGHT_MIN } from './limits.ts';
 import { json, LOCATE_SCHEMA, MEMBER_PARAMS, problems, RING_MEMBER_SCHEMA, RING_SCHEMA } from './openapi.ts';
 import { keyParameter, NO_QUERY, QueryReader } from './query.ts';
 import { checkKey, memberTarget } from './target.ts';
@@ -17,7 +18,7 @@ const LOCATE_QUERY = new QueryReader({
 const MEMBER_BODY = z.strictObject({
   in: z.boolean().optional(),
   weight: z.number().min(WEIGHT_MIN).max(WEIGHT_MAX).nullable().optional(),
-  zone: z.string().max(ZONE_CHARACTERS_MAX).nullable().optional(),
+  zone: z.string().regex(ZONE_NAME_OR_NONE).describe(`${ZONE_NAME_EXPECTED}, '' for none,`).nullable().optional(),
 });
 
 const MEMBER_RESPONSES = {

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { ZONE_NAME, ZONE_NAME_EXPECTED } from '../../lib/zone-name.ts';
 import { bucketPath } from '../client.ts';
 import type { CliContext } from '../context.ts';
 import { examples, ttlOption, wholeNumber } from '../options.ts';
@@ -9,6 +10,7 @@ import { durationText, printable } from '../text.ts';
 
 const PATH = '/v1/buckets';
 const HEAD = ['NAME', 'CONSISTENCY', 'CONFLICT', 'REPLICAS', 'ZONES', 'SYNC', 'TTL'];
+const ZONES_MAX = 8;
 
 interface CreateOptions {
   readonly conflict: string;
@@ -122,8 +124,10 @@ function zonesText({ preferredZones = [] }: Bucket): string {
 
 function zonesOf(text: string): string[] {
   const zones = text.split(',').map((zone) => zone.trim());
-  if (zones.every((zone) => zone.length > 0 && zone.length <= 64) && zones.length <= 8) return zones;
-  throw new InvalidArgumentError('Name up to 8 zones of at most 64 characters, with commas between them.');
+  if (zones.every((zone) => ZONE_NAME.test(zone)) && zones.length <= ZONES_MAX) return zones;
+  throw new InvalidArgumentError(
+    `Name up to ${ZONES_MAX} zones with commas between them, each of ${ZONE_NAME_EXPECTED}.`,
+  );
 }
 
 function ttlText({ ttlSeconds }: Bucket): string {

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import { ZONE_NAME_EXPECTED, ZONE_NAME_OR_NONE } from '../../lib/zone-name.ts';
 import { memberPath } from '../client.ts';
 import type { CliContext } from '../context.ts';
 import { CliError } from '../errors.ts';
@@ -76,7 +77,7 @@ function addZone(ring: Command, context: CliContext): void {
     .command('zone')
     .description("set a member's zone: copies of a key go to different zones first")
     .argument('<name>', 'name or peer id of the member')
-    .argument('[zone]', 'the zone')
+    .argument('[zone]', `the zone: ${ZONE_NAME_EXPECTED}; '' for none`, zoneOf)
     .option('--own', OWN)
     .addHelpText('after', examples('holdfast ring zone gateway-7 hall-2', 'holdfast ring zone gateway-7 --own'))
     .action((name: string, zone: string | undefined, options: OwnOption, command: Command) =>
@@ -146,6 +147,11 @@ function weightOf(text: string): number {
   const weight = /^\d{1,9}(\.\d{1,9})?$/.test(text) ? Number(text) : Number.NaN;
   if (weight >= 0.001 && weight <= 1000) return weight;
   throw new InvalidArgumentError('Use a number from 0.001 to 1000.');
+}
+
+function zoneOf(text: string): string {
+  if (ZONE_NAME_OR_NONE.test(text)) return text;
+  throw new InvalidArgumentError(`Use ${ZONE_NAME_EXPECTED}.`);
 }
 
 /** Nodes of earlier versions say only whether it is in. */

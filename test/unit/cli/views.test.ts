@@ -274,11 +274,14 @@ describe('ring', () => {
 });
 
 describe('bucket', () => {
-  it.each(['', 'a,,b', 'a,'.repeat(8) + 'a', 'z'.repeat(65)])('create refuses the zones %j', async (zones) => {
-    const { status, err } = await run(['bucket', 'create', 'b', '--preferred-zones', zones]);
-    expect(status).toBe(2);
-    expect(err).toContain('Name up to 8 zones');
-  });
+  it.each(['', 'a,,b', 'a,'.repeat(8) + 'a', 'z'.repeat(65), 'a,bad zone'])(
+    'create refuses the zones %j',
+    async (zones) => {
+      const { status, err } = await run(['bucket', 'create', 'b', '--preferred-zones', zones]);
+      expect(status).toBe(2);
+      expect(err).toContain('Name up to 8 zones');
+    },
+  );
 
   const bucket = {
     name: 'default',

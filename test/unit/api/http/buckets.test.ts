@@ -35,7 +35,7 @@ describe('buckets', () => {
     const settings = {
       conflict: 'siblings',
       replicas: 5,
-      preferredZones: ['hall 2', 'hall 1'],
+      preferredZones: ['hall-2', 'hall-1'],
       sync: 'both',
       ttlSeconds: 60,
     };

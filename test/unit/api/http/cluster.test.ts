@@ -65,6 +65,8 @@ describe('the place of a member', () => {
     [{ weight: '1' }, '400 bad-request'],
     [{ weight: 1e9 }, '400 bad-request'],
     [{ zone: 'z'.repeat(65) }, '400 bad-request'],
+    [{ zone: 'bad zone' }, '400 bad-request'],
+    [{ zone: '-z' }, '400 bad-request'],
     [[], '400 bad-request'],
   ])('refuses %j', async (body, expected) => {
     expect(await problemOf(await post('other', body))).toBe(expected);

@@ -19,7 +19,10 @@ describe('a body that does not fit is refused with the field, what is wrong, and
     [{ replicas: 2.5 }, 'replicas: 2.5 does not fit; use a whole number from 1 to 7 or null'],
     [{ conflict: 'last' }, 'conflict: "last" does not fit; use "lww" or "siblings"'],
     [{ preferredZones: 'a' }, 'preferredZones: "a" does not fit; use a list of at most 8 items'],
-    [{ preferredZones: [''] }, 'preferredZones.0: "" does not fit; use text of 1 to 64 characters'],
+    [
+      { preferredZones: ['bad zone'] },
+      'preferredZones.0: "bad zone" does not fit; use 1 to 64 letters, digits, dots, dashes or underscores, beginning with a letter or digit',
+    ],
     [{ ttl: 5 }, `ttl: there is no such field; use name, ${bucket}`],
     [[], `the JSON as a whole: a list does not fit; use an object with fields of name, ${bucket}`],
     ['null', `the JSON as a whole: null does not fit; use an object with fields of name, ${bucket}`],
@@ -36,7 +39,10 @@ describe('a body that does not fit is refused with the field, what is wrong, and
   it.each([
     [{ in: 'no' }, 'in: "no" does not fit; use true or false'],
     [{ weight: 0 }, 'weight: 0 does not fit; use a number from 0.001 to 1000 or null'],
-    [{ zone: 5 }, 'zone: 5 does not fit; use text of at most 64 characters or null'],
+    [
+      { zone: 5 },
+      "zone: 5 does not fit; use 1 to 64 letters, digits, dots, dashes or underscores, beginning with a letter or digit, '' for none, or null",
+    ],
   ])('of a member of the ring: %j', async (body, detail) => {
     expect(await detailOf('POST', '/v1/ring/members/a', body)).toBe(detail);
   });
