@@ -1,3 +1,4 @@
+import { connectionFailure } from './connection-failure.ts';
 import { CliError, UnreachableError } from './errors.ts';
 import { readLines } from './line-reader.ts';
 import { problemError } from './problem.ts';
@@ -109,7 +110,7 @@ export class ApiClient {
         signal,
       });
     } catch (error) {
-      throw this.unreachable(error);
+      throw this.unreachable(error, request.method);
     }
     if (response.ok || response.status === 300) return response;
     throw await this.refusal(response);
@@ -144,24 +145,12 @@ export class ApiClient {
     return problemError(problem) ?? plain;
   }
 
-  private unreachable(error: unknown): CliError {
+  private unreachable(error: unknown, method = 'GET'): CliError {
     if (error instanceof CliError) return error;
-    const { origin } = this.base;
-    const options = { cause: error };
-    if (error instanceof Error && error.name === 'TimeoutError') {
-      const fix = 'see whether the node is overloaded, or name another with --api';
-      return new UnreachableError(`no answer from ${origin} within ${ANSWER_TIMEOUT_MS / 1000} s — ${fix}`, options);
-    }
-    const code = codeOf(error);
-    if (code === 'ECONNREFUSED') {
-      const fix = 'start a node with `holdfast start`, or name another address with --api';
-      return new UnreachableError(`nothing answers at ${origin} — ${fix}`, options);
-    }
-    if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
-      return new UnreachableError(`the host of ${origin} is not known — correct --api or HOLDFAST_API`, options);
-    }
-    const reason = code ?? (error instanceof Error ? error.message : String(error));
-    return new UnreachableError(`cannot talk to ${origin}: ${reason} — check --api and that the node runs`, options);
+    const { text, mayHaveArrived } = connectionFailure(this.base.origin, ANSWER_TIMEOUT_MS, error);
+    if (method === 'GET' || !mayHaveArrived) return new UnreachableError(text, { cause: error });
+    const data = { stateChanged: 'maybe' };
+    return new UnreachableError(`${text} — the write may have taken effect all the same`, { cause: error, data });
   }
 }
 
@@ -222,13 +211,4 @@ function parseApi(api: string): URL {
     );
   }
   return url;
-}
-
-/** The system's error code, also inside what fetch wraps around it and around several addresses of one host. */
-function codeOf(error: unknown, depth = 0): string | undefined {
-  if (typeof error !== 'object' || error === null || depth > 3) return undefined;
-  const { code, cause, errors } = error as { code?: unknown; cause?: unknown; errors?: unknown };
-  if (typeof code === 'string') return code;
-  const first = Array.isArray(errors) ? codeOf(errors[0], depth + 1) : undefined;
-  return first ?? codeOf(cause, depth + 1);
 }

@@ -30,10 +30,14 @@ export class CliError extends Error {
   /** Lines to print, each after `holdfast: `. */
   readonly lines: readonly string[];
 
-  constructor(lines: string | readonly string[], code: OwnCode | ApiCode = 'failed', options?: ErrorOptions) {
+  /** What the node said besides, for programs: `stateChanged`, `acks`, … */
+  readonly data: Readonly<Record<string, unknown>>;
+
+  constructor(lines: string | readonly string[], code: OwnCode | ApiCode = 'failed', options: CliErrorOptions = {}) {
     const list = typeof lines === 'string' ? [lines] : lines;
     super(list.join('\n'), options);
     this.lines = list;
+    this.data = options.data ?? {};
     this.code = typeof code === 'string' ? code : code.fromApi;
   }
 
@@ -43,6 +47,10 @@ export class CliError extends Error {
   }
 }
 
+interface CliErrorOptions extends ErrorOptions {
+  readonly data?: Readonly<Record<string, unknown>>;
+}
+
 /** A code that the HTTP API sent; it may be newer than this program. */
 export interface ApiCode {
   readonly fromApi: string;
@@ -50,7 +58,7 @@ export interface ApiCode {
 
 /** The node's HTTP API could not be reached, or the connection broke. Following commands try again. */
 export class UnreachableError extends CliError {
-  constructor(line: string, options?: ErrorOptions) {
+  constructor(line: string, options?: CliErrorOptions) {
     super(line, 'unreachable', options);
   }
 }

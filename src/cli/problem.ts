@@ -14,21 +14,25 @@ const FIXES: ReadonlyMap<string, string> = new Map([
 
 /** The error that a problem details document (RFC 9457) tells of; undefined when it says nothing. `before` begins it. */
 export function problemError(problem: Readonly<Record<string, unknown>>, before = ''): CliError | undefined {
-  const { title, detail, code, stateChanged } = problem;
+  const { type: _type, title, status: _status, detail, code, instance: _instance, ...data } = problem;
   const known = typeof code === 'string' ? printable(code) : '';
   const parts = [title, adviceFor(known, detail)]
     .filter((part): part is string => typeof part === 'string' && part !== '')
     .map(printable);
   if (parts.length === 0) return undefined;
   const suffix = known === '' ? '' : ` (${known})`;
-  const effect = stateChanged === 'maybe' ? ' — the write may have taken effect all the same' : '';
-  return new CliError(`${before}${parts.join(': ')}${suffix}${effect}`, known === '' ? 'failed' : { fromApi: known });
+  const effect = data['stateChanged'] === 'maybe' ? ' — the write may have taken effect all the same' : '';
+  const message = `${before}${parts.join(': ')}${suffix}${effect}`;
+  return new CliError(message, known === '' ? 'failed' : { fromApi: known }, { data });
 }
 
 /** `<cause>; <fix>`, as the API writes it, with the fix of the command line. */
 function adviceFor(code: string, detail: unknown): unknown {
+  if (typeof detail !== 'string') return detail;
+  // The level of a write or a read, as it is asked for on a command line.
+  if (code === 'quorum-unavailable') return detail.replace(/\b[rw]=(one|quorum|all)\b/, '--level $1');
   const fix = FIXES.get(code);
-  if (fix === undefined || typeof detail !== 'string') return detail;
+  if (fix === undefined) return detail;
   const end = detail.lastIndexOf('; ');
   const cause = end < 0 ? detail : detail.slice(0, end);
   return `${cause.replaceAll('the Holdfast-Context', '--context')}; ${fix}`;

@@ -31,7 +31,7 @@ export function buildProgram(context: CliContext, json = false): Command {
     .description('Keeps a fleet of edge devices alive and consistent when networks, neighbours and the cloud fail.')
     .version(context.version, '-V, --version', 'print the version')
     .option('--api <url>', `the node's HTTP API (default: ${DEFAULT_API}; HOLDFAST_API)`)
-    .option('--json', 'print for machines; errors as {"code","message"} on standard error')
+    .option('--json', 'print for machines; errors as {"code","message",…} on standard error')
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
       writeOut: (text) => void context.stdout.write(text),
@@ -119,8 +119,10 @@ function printLines({ stderr }: CliContext, error: CliError): void {
 }
 
 function printJson({ stderr }: CliContext, error: CliError): void {
-  const { code, message } = error;
-  stderr.write(`${JSON.stringify({ code, message, stack: stackOf(error) })}\n`);
+  const { code, message, data } = error;
+  const own = { code, message };
+  // Our own first, and they cannot be replaced.
+  stderr.write(`${JSON.stringify({ ...own, ...data, ...own, stack: stackOf(error) })}\n`);
 }
 
 /** Of a fault of this program; the node's own stay in its log. */

@@ -73,7 +73,9 @@ export function unknownCommand(args: readonly Buffer[]): ErrorReply {
  */
 export function failureReply(reason: Failure): ErrorReply {
   const doubt = reason.stateChanged === 'maybe' ? ' (the write may have taken effect)' : '';
-  const text = reason.code === 'wrong-type' ? WRONG_TYPE : `${replyCode(reason.code)} ${reason.message}`;
+  // Commands have no levels.
+  const message = reason.message.replace('ask for less with w=one', 'write it over HTTP with ?w=one');
+  const text = reason.code === 'wrong-type' ? WRONG_TYPE : `${replyCode(reason.code)} ${message}`;
   return new ErrorReply(Buffer.from(`${text}${doubt}`).toString('latin1'));
 }
 

@@ -24,6 +24,19 @@ export function addDelCommand(program: Command, context: CliContext): void {
       const headers: Record<string, string> = {};
       if (options.context !== undefined) headers['Holdfast-Context'] = options.context;
       const request = { method: 'DELETE', query: { w: options.level }, headers } as const;
-      await printWritten(session, 'deleted', key, await session.client.request(keyPath(bucket, key), request));
+      const response = await session.client.request(keyPath(bucket, key), request);
+      if (!session.json && isNothing(response)) return session.terminal.line(nothingText(response, options));
+      return printWritten(session, 'deleted', key, response);
     });
+}
+
+/** No node had to store anything: there was nothing to delete. */
+function isNothing({ headers }: Response): boolean {
+  return headers.get('holdfast-acks')?.startsWith('0/') === true;
+}
+
+function nothingText({ headers }: Response, { context }: DelOptions): string {
+  const what = context === undefined ? 'there is no such key' : 'there is nothing that the context has seen';
+  const doubt = headers.get('holdfast-quorum') === 'sloppy' ? ', as far as the asked node knows' : '';
+  return `nothing deleted: ${what}${doubt}`;
 }

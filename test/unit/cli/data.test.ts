@@ -158,6 +158,33 @@ describe('put', () => {
     });
   });
 
+  it('fails in the words of a command line, and with all that the node said for programs', async () => {
+    const api = await serve(
+      problem(503, {
+        type: '/docs#quorum-unavailable',
+        title: 'Quorum unavailable',
+        detail: '1 of 2 needed nodes have the write; restore the links between the owners, or ask for less with w=one',
+        code: 'quorum-unavailable',
+        instance: '/v1/kv/default/k',
+        stateChanged: 'maybe',
+        acks: 1,
+        needed: 2,
+      }),
+    );
+    const plain = await run(['put', 'default', 'k', 'v', '--api', api]);
+    expect([plain.status, plain.err]).toEqual([
+      1,
+      'holdfast: Quorum unavailable: 1 of 2 needed nodes have the write; restore the links between the owners, or ask for less with --level one (quorum-unavailable) — the write may have taken effect all the same\n',
+    ]);
+    expect(JSON.parse((await run(['put', 'default', 'k', 'v', '--json', '--api', api])).err)).toEqual({
+      code: 'quorum-unavailable',
+      message: plain.err.slice('holdfast: '.length, -1),
+      stateChanged: 'maybe',
+      acks: 1,
+      needed: 2,
+    });
+  });
+
   it('refuses what cannot be sent, before it asks the node', async () => {
     const api = await serve(json({}));
     const cases: [string[], number, RegExp][] = [
@@ -185,6 +212,20 @@ describe('del', () => {
       out: 'deleted (3/3 replicas)\n',
     });
     expect(node?.requests[0]).toMatchObject({ method: 'DELETE', url: '/v1/kv/default/k?w=all' });
+  });
+
+  it('says that there was nothing', async () => {
+    const headers = { ...WRITTEN, 'holdfast-acks': '0/3' };
+    const api = await serve((request, response) =>
+      response
+        .writeHead(204, request.url.endsWith('/far') ? { ...headers, 'holdfast-quorum': 'sloppy' } : headers)
+        .end(),
+    );
+    const del = async (...args: string[]) => (await run(['del', 'default', ...args, '--api', api])).out;
+    expect(await del('k')).toBe('nothing deleted: there is no such key\n');
+    expect(await del('far')).toBe('nothing deleted: there is no such key, as far as the asked node knows\n');
+    expect(await del('k', '--context', 'AgKY')).toBe('nothing deleted: there is nothing that the context has seen\n');
+    expect(JSON.parse(await del('k', '--json'))).toMatchObject({ key: 'k', acks: '0/3', quorum: 'strict' });
   });
 });
 

@@ -401,7 +401,7 @@ describe('failures', () => {
     });
     const { status, err } = await run(['status', '--api', node.api]);
     expect(status).toBe(1);
-    expect(err).toMatch(/^holdfast: cannot talk to http.* — check --api/);
+    expect(err).toMatch(/^holdfast: the connection to http.* was closed before the answer was complete — see whether/);
   });
 
   it('of names and timeouts have their own words', async () => {
@@ -423,6 +423,24 @@ describe('failures', () => {
     expect((await run(['status', '--api', 'localhost:1'], { fetch: failing(both) })).err).toContain(
       'nothing answers at http://localhost:1',
     );
+  });
+
+  it('of other services, ports and networks say so, and whether a write may have got there', async () => {
+    const put = async (cause: object, text: string): Promise<unknown> => {
+      const fetch = () => Promise.reject(Object.assign(new TypeError('fetch failed'), { cause }));
+      const { status, err } = await run(['put', 'default', 'k', 'v', '--json'], { fetch });
+      const told = JSON.parse(err) as { code: string; message: string; stateChanged?: string };
+      expect(told).toMatchObject({ code: 'unreachable', message: expect.stringContaining(text) });
+      expect([status, told.message.includes('fetch failed')]).toEqual([1, false]);
+      return told.stateChanged;
+    };
+    expect(await put({ code: 'UND_ERR_SOCKET' }, 'was closed before the answer was complete')).toBe('maybe');
+    expect(await put(new Error('Parse Error'), 'no connection to http://127.0.0.1:7480 (Parse Error)')).toBe('maybe');
+    expect(await put({ code: 'HPE_INVALID_CONSTANT' }, 'is not HTTP')).toBeUndefined();
+    expect(await put({ code: 'EHOSTUNREACH' }, 'no way leads to')).toBeUndefined();
+    expect(await put({ code: 'UND_ERR_CONNECT_TIMEOUT' }, 'no connection to')).toBeUndefined();
+    expect(await put({ code: 'ERR_SSL_WRONG_VERSION_NUMBER' }, 'use http:// in --api')).toBeUndefined();
+    expect(await put(new Error('bad port'), 'HTTP clients refuse the port')).toBeUndefined();
   });
 });
 
