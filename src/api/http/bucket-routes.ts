@@ -4,13 +4,11 @@ import { failure, HoldfastError } from '../../lib/failure.ts';
 import { ZONE_NAME, ZONE_NAME_EXPECTED } from '../../lib/zone-name.ts';
 import type { BucketConfig, NodeHandle } from '../../ports/node-handle.ts';
 import { readJson } from './body.ts';
-import { type HttpContext, requireBucket } from './context.ts';
+import { checkBucketName, type HttpContext, requireBucket } from './context.ts';
 import { PREFERRED_ZONES_MAX, REPLICAS_MAX, TTL_SECONDS_MAX } from './limits.ts';
 import { BUCKET_PARAMS, BUCKET_SCHEMA, json, problems } from './openapi.ts';
 import { NO_QUERY } from './query.ts';
 import { bucketTarget } from './target.ts';
-
-const BUCKET_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 
 const BUCKET_BODY = z.strictObject({
   name: z.string().optional(),
@@ -24,6 +22,11 @@ const BUCKET_BODY = z.strictObject({
   sync: z.enum(['none', 'up', 'down', 'both']).default('none'),
   ttlSeconds: z.int().min(1).max(TTL_SECONDS_MAX).nullable().default(null),
 });
+
+const SHOW_RESPONSES = {
+  200: json('The bucket.', BUCKET_SCHEMA),
+  ...problems('bad-request', 'bad-bucket', 'bucket-not-found'),
+};
 
 const CREATE_RESPONSES = {
   200: json('The bucket existed with these settings.', BUCKET_SCHEMA),
@@ -63,7 +66,7 @@ export function bucketRoutes(app: FastifyInstance, { node }: HttpContext): void 
       tags: ['Buckets'],
       summary: 'One bucket',
       params: BUCKET_PARAMS,
-      response: { 200: json('The bucket.', BUCKET_SCHEMA), ...problems('bad-request', 'bucket-not-found') },
+      response: SHOW_RESPONSES,
     },
     handler: (request, reply) => {
       const url = request.raw.url ?? '';
@@ -122,11 +125,7 @@ async function create(
   config: BucketConfig,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  if (!BUCKET_NAME.test(name)) {
-    throw new HoldfastError(
-      failure('bad-bucket', 'a bucket name has 1 to 63 characters of a-z 0-9 . _ - and starts with a letter or digit'),
-    );
-  }
+  checkBucketName(name);
   if (config.consistency === 'strong') {
     throw new HoldfastError(
       failure('not-supported', 'strong buckets come in a later version; create it with "consistency": "eventual"'),

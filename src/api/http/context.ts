@@ -10,10 +10,23 @@ export interface HttpContext {
   readonly streams: EventStreams;
 }
 
-/** Throws `bucket-not-found`. */
+const BUCKET_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+/** Of two of one name, one has a longer name since the sides of a partition met. */
+const BUCKET_NAME_OR_LONGER = /^[a-z0-9][a-z0-9._-]{0,62}(~[0-9a-z]+)?$/;
+
+/** Throws `bad-bucket` for what no bucket can be called. */
+export function checkBucketName(name: string, pattern = BUCKET_NAME): void {
+  if (pattern.test(name)) return;
+  throw new HoldfastError(
+    failure('bad-bucket', 'a bucket name has 1 to 63 characters of a-z 0-9 . _ - and starts with a letter or digit'),
+  );
+}
+
+/** Throws `bad-bucket`, `bucket-not-found`. */
 export function requireBucket(node: NodeHandle, name: string): BucketView {
   const bucket = node.bucket(name);
   if (bucket !== undefined) return bucket;
+  checkBucketName(name, BUCKET_NAME_OR_LONGER);
   const shown = name.length > 64 ? `${name.slice(0, 64)}…` : name;
   throw new HoldfastError(
     failure('bucket-not-found', `there is no bucket ${JSON.stringify(shown)}; create it with PUT /v1/buckets/{bucket}`),

@@ -64,7 +64,10 @@ export function feedRoutes(app: FastifyInstance, { node, streams }: HttpContext)
         'state may be told twice, an older one never after a newer, but across a reset.',
       querystring: WATCH_QUERY.schema,
       headers: lastEventId,
-      response: { 200: EVENT_STREAM, ...problems('bad-request', 'bucket-not-found', 'too-many-requests') },
+      response: {
+        200: EVENT_STREAM,
+        ...problems('bad-request', 'bad-bucket', 'bucket-not-found', 'too-many-requests'),
+      },
     },
     handler: (request, reply) => {
       const url = request.raw.url ?? '';

@@ -99,6 +99,7 @@ function schemaOf<Body>({
         'bad-value',
         'wrong-type',
         'not-a-number',
+        'bad-bucket',
         'bucket-not-found',
         'value-too-large',
         'clock-drift',

@@ -76,6 +76,7 @@ const GET_SCHEMA: FastifySchema = {
     304: { description: 'The value still has the ETag.', headers: ENTITY_HEADERS, type: 'null' },
     ...problems(
       'not-found',
+      'bad-bucket',
       'bucket-not-found',
       'bad-request',
       'bad-key',
@@ -140,6 +141,7 @@ function putRoute(app: FastifyInstance, { node }: HttpContext): void {
           'bad-request',
           'bad-key',
           'bad-context',
+          'bad-bucket',
           'bucket-not-found',
           'value-too-large',
           'clock-drift',
@@ -190,6 +192,7 @@ function deleteRoute(app: FastifyInstance, { node }: HttpContext): void {
           'bad-request',
           'bad-key',
           'bad-context',
+          'bad-bucket',
           'bucket-not-found',
           'not-supported',
           'quorum-unavailable',

@@ -84,6 +84,8 @@ function describe([issue]: readonly Issue[], root: Place): string {
     // Of several kinds the one that is meant has a field that is there.
     const at = branchesOf(shape).findIndex((branch) => hasFieldOf(branch, value));
     const inner = issue.errors[at];
+    const choice = choiceText(shape, value);
+    if (choice !== null) return `${nameOf(path)}${choice}`;
     if (inner !== undefined) return describe(inner, { ...place, shape: branchesOf(shape)[at] as Shape });
   }
   if (issue?.code === 'unrecognized_keys') {
@@ -92,7 +94,29 @@ function describe([issue]: readonly Issue[], root: Place): string {
   }
   if (issue?.code === 'custom') return `${nameOf(path)}${issue.message}`;
   const what = value === undefined ? 'is missing' : `${shown(value)} does not fit`;
-  return `${nameOf(path)}${what}; use ${expectationOf(shape)}`;
+  return `${nameOf(path)}${what}; use ${isTooLong(value) ? wholeNumberText(shape) : expectationOf(shape)}`;
+}
+
+/** Of objects with one field each a document has to be one: what it says instead of that, null where it does not. */
+function choiceText(shape: Shape, value: unknown): string | null {
+  const fields = branchesOf(shape).flatMap(({ properties = {} }) => Object.keys(properties));
+  const isChoice = branchesOf(shape).every(({ properties = {} }) => Object.keys(properties).length === 1);
+  if (!isChoice || typeof value !== 'object' || value === null || Array.isArray(value)) return null;
+  const said = fields.filter((field) => Object.hasOwn(value, field));
+  if (said.length === 1) return null;
+  const what = said.length === 0 ? `none of ${fields.join(', ')} is there` : `${said.join(' and ')} cannot go together`;
+  return `${what}; use one of ${fields.join(', ')}`;
+}
+
+/** A whole number that JSON readers do not keep exactly. */
+function isTooLong(value: unknown): boolean {
+  return Number.isInteger(value) && !Number.isSafeInteger(value);
+}
+
+function wholeNumberText(shape: Shape): string {
+  if (shape.type !== 'integer') return expectationOf(shape);
+  const { minimum = Number.MIN_SAFE_INTEGER, maximum = Number.MAX_SAFE_INTEGER } = shape;
+  return `a whole number from ${minimum} to ${maximum}`;
 }
 
 function inside({ shape, value, path }: Place, step: PropertyKey): Place {

@@ -56,12 +56,17 @@ export function ringRoutes(app: FastifyInstance, context: HttpContext): void {
       querystring: { ...LOCATE_QUERY.schema, required: ['bucket', 'key'] },
       response: {
         200: json('Its shard and the names of its owners and fallbacks, in order.', LOCATE_SCHEMA),
-        ...problems('bad-request', 'bad-key', 'bucket-not-found'),
+        ...problems('bad-request', 'bad-key', 'bad-bucket', 'bucket-not-found'),
       },
     },
     handler: (request, reply) => {
       const { bucket, key } = LOCATE_QUERY.read(request.raw.url ?? '');
-      if (bucket === '') throw new HoldfastError(failure('bad-request', 'bucket: name the bucket'));
+      const missing = bucket === '' ? 'bucket' : key === '' ? 'key' : null;
+      if (missing !== null) {
+        throw new HoldfastError(
+          failure('bad-request', `the parameter ${missing} is missing; ask with ?bucket=BUCKET&key=KEY`),
+        );
+      }
       checkKey(key);
       requireBucket(node, bucket);
       return reply.send(node.locate(bucket, key));

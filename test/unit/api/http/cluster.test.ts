@@ -20,11 +20,19 @@ describe('cluster', () => {
   it.each([
     ['/v1/status?x=1', '400 bad-request'],
     ['/v1/ring/locate', '400 bad-request'],
-    ['/v1/ring/locate?bucket=default', '400 bad-key'],
+    ['/v1/ring/locate?bucket=default', '400 bad-request'],
     ['/v1/ring/locate?key=a', '400 bad-request'],
     ['/v1/ring/locate?bucket=nope&key=a', '404 bucket-not-found'],
+    ['/v1/ring/locate?bucket=BAD&key=a', '400 bad-bucket'],
   ])('refuses %s', async (path, expected) => {
     expect(await problemOf(await h.fetch(path))).toBe(expected);
+  });
+
+  it('names the parameter that is missing', async () => {
+    const detail = async (query: string) =>
+      ((await (await h.fetch(`/v1/ring/locate${query}`)).json()) as { detail: string }).detail;
+    expect(await detail('?bucket=default')).toBe('the parameter key is missing; ask with ?bucket=BUCKET&key=KEY');
+    expect(await detail('?key=a')).toBe('the parameter bucket is missing; ask with ?bucket=BUCKET&key=KEY');
   });
 });
 

@@ -49,23 +49,39 @@ describe('a body that does not fit is refused with the field, what is wrong, and
 
   it.each([
     ['increment', { by: '1' }, 'by: "1" does not fit; use a whole number'],
+    [
+      'increment',
+      { by: 2 ** 53 },
+      'by: 9007199254740992 does not fit; use a whole number from -9007199254740991 to 9007199254740991',
+    ],
     ['add', {}, 'members: is missing; use a list of 1 to 16384 items'],
     ['add', { members: [] }, 'members: a list does not fit; use a list of 1 to 16384 items'],
     ['add', { members: ['a', 5] }, `members.1: 5 does not fit; ${BYTES}`],
     ['add', { members: [{ base64: '!' }] }, 'members.0.base64: "!" does not fit; use text in base64'],
     ['add', { members: [{ base: 'YQ==' }] }, `members.0: an object does not fit; ${BYTES}`],
     ['add', { members: ['\ud800'] }, 'members.0: is not valid UTF-8; use text without lone surrogates'],
-    [
-      'fields',
-      {},
-      'the JSON as a whole: an object does not fit; use an object with put, an object with remove or an object with increment',
-    ],
+    ['fields', {}, 'the JSON as a whole: none of put, remove, increment is there; use one of put, remove, increment'],
     ['fields', { put: {} }, 'put: there must be 1 to 16384 fields; use an object of them with their values'],
     ['fields', { put: { size: 5 } }, `put.size: 5 does not fit; ${BYTES}`],
     ['fields', { put: { size: { base64: 5 } } }, 'put.size.base64: 5 does not fit; use text in base64'],
     ['fields', { put: { '\ud800': 'a' } }, 'put.\ud800: is not valid UTF-8; use text without lone surrogates'],
     ['fields', { put: { ['x'.repeat(90)]: 5 } }, `put.${'x'.repeat(60)}…: 5 does not fit; ${BYTES}`],
-    ['fields', { put: { a: 'b' }, remove: ['c'] }, 'remove: there is no such field; use put'],
+    [
+      'fields',
+      { remove: ['c'], put: { a: 'b' } },
+      'the JSON as a whole: put and remove cannot go together; use one of put, remove, increment',
+    ],
+    [
+      'fields',
+      { puts: {} },
+      'the JSON as a whole: none of put, remove, increment is there; use one of put, remove, increment',
+    ],
+    ['fields', { put: { a: 'b' }, gets: [] }, 'gets: there is no such field; use put, remove, increment'],
+    [
+      'fields',
+      [],
+      'the JSON as a whole: a list does not fit; use an object with put, an object with remove or an object with increment',
+    ],
     ['fields', { increment: { by: 1 } }, `increment.field: is missing; ${BYTES}`],
   ])('of a key, to %s: %j', async (operation, body, detail) => {
     expect(await detailOf('POST', `/v1/kv/default/k/${operation}`, body)).toBe(detail);
