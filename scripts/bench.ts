@@ -42,10 +42,13 @@ const USAGE = `usage: npm run bench -- NAME [options]
   --json  the figures as one line of JSON`;
 
 const [name = '', ...args] = process.argv.slice(2);
+if ([name, ...args].some((word) => word === '--help' || word === '-h')) {
+  console.log(USAGE);
+  process.exit(0);
+}
 const load = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
 if (load === undefined) {
-  const asked = name === '' || name === '--help' || name === '-h';
-  console.error(asked ? USAGE : `bench: there is no bench ${name}\n\n${USAGE}`);
+  console.error(name === '' ? USAGE : `bench: there is no bench ${name}\n\n${USAGE}`);
   process.exit(2);
 }
 try {

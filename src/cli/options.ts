@@ -1,4 +1,4 @@
-import { InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 
 const SECONDS_MAX = 100 * 366 * 86_400;
 
@@ -25,6 +25,12 @@ export function ttlOption(description: string): Option {
 
 export function contextOption(meaning: string): Option {
   return new Option('--context <token>', `causal context of an earlier answer about the key (--json): ${meaning}`);
+}
+
+/** `holdfast bucket create`; without a command, of the program. */
+export function commandPath(command?: Command | null): string {
+  if (command === undefined || command === null) return 'holdfast';
+  return command.parent === null ? command.name() : `${commandPath(command.parent)} ${command.name()}`;
 }
 
 /** Text for `addHelpText`: what a person would type first. */

@@ -17,7 +17,7 @@ import { addStatusCommand } from './commands/status.ts';
 import { addWatchCommand } from './commands/watch.ts';
 import type { CliContext } from './context.ts';
 import { BrokenPipeError, CliError, EXIT_DONE, EXIT_STATUSES } from './errors.ts';
-import { examples } from './options.ts';
+import { commandPath, examples } from './options.ts';
 import { DEFAULT_API } from './session.ts';
 
 const EXIT_STATUS = `\nExit status:\n${EXIT_STATUSES.map(([status, meaning]) => `  ${status}  ${meaning}`).join('\n')}`;
@@ -40,13 +40,24 @@ export function buildProgram(context: CliContext, json = false): Command {
       outputError: () => undefined,
       getOutHasColors: () => false,
       getErrHasColors: () => false,
-    })
-    .exitOverride();
+    });
   for (const add of COMMANDS) add(program, context);
+  noteOrigins(program);
   return program.addHelpText(
     'after',
     `${examples('holdfast demo', 'holdfast start', 'holdfast put default greeting hello', 'holdfast get default greeting')}\n${EXIT_STATUS}`,
   );
+}
+
+/** The commands whose usage errors are about. */
+const origins = new WeakMap<CommanderError, Command>();
+
+function noteOrigins(command: Command): void {
+  command.exitOverride((error) => {
+    origins.set(error, command);
+    throw error;
+  });
+  command.commands.forEach(noteOrigins);
 }
 
 const COMMANDS: readonly ((program: Command, context: CliContext) => void)[] = [
@@ -105,8 +116,10 @@ function isHelp(error: unknown): boolean {
 
 function cliErrorOf(error: unknown): CliError {
   if (error instanceof CliError) return error;
-  if (isHelp(error)) return new CliError('no command is given — see holdfast --help', 'bad-usage');
-  if (error instanceof CommanderError) return new CliError(usageText(error.message), 'bad-usage');
+  if (error instanceof CommanderError) {
+    const fix = `see ${commandPath(origins.get(error))} --help`;
+    return new CliError(isHelp(error) ? `no command is given — ${fix}` : usageText(error.message, fix), 'bad-usage');
+  }
   if (!(error instanceof Error)) return new CliError(redact(String(error)));
   if (!isFault(error)) return new CliError(redact(error.message));
   return new CliError(redact(error.message), 'internal', { cause: error });
@@ -135,13 +148,13 @@ function isFault(error: Error): boolean {
   return ['AssertionError', 'TypeError', 'RangeError', 'ReferenceError', 'SyntaxError'].includes(error.name);
 }
 
-/** Commander's `error: …` in this program's form. */
-function usageText(text: string): string {
+/** Commander's `error: …` in this program's form; `otherwise`: what to do where there is no suggestion. */
+function usageText(text: string, otherwise: string): string {
   const [first = '', ...rest] = text
     .trim()
     .replace(/^error: /, '')
     .split('\n');
   const suggestion = /^\(Did you mean (.*)\?\)$/s.exec(rest.join(' ').trim())?.[1];
-  const fix = suggestion === undefined ? 'see holdfast --help' : `did you mean ${suggestion}?`;
+  const fix = suggestion === undefined ? otherwise : `did you mean ${suggestion}?`;
   return `${redact(first.replace(/\.$/, ''))} — ${fix}`;
 }

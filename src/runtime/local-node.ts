@@ -324,7 +324,11 @@ export class LocalNode implements NodeHandle {
       const by = `${from} at ${this.options.config.name}`;
       this.driver.post({ type: 'change-ring', id, member: peerId, change, by });
     });
-    if (!outcome.ok) throw new HoldfastError(outcome.failure);
+    if (!outcome.ok) {
+      // As whoever asked has called it.
+      const message = outcome.failure.message.replaceAll(peerId, () => member);
+      throw new HoldfastError({ ...outcome.failure, message });
+    }
     return findRingMember(this.node, peerId);
   }
 

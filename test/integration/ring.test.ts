@@ -109,6 +109,7 @@ describe('operators change the ring of real nodes', () => {
       for (const name of ['n2', 'n3', 'n4']) expect(await ring('out', name)).toMatchObject({ exit: 0 });
       const last = await ring('out', 'n1');
       expect(last).toMatchObject({ exit: 1, stdout: '' });
+      expect(last.stderr).toContain('n1 is the last member that is in the ring');
       expect(last.stderr).toContain('(last-member)');
       await untilMoved(n1, 'in');
       expect((await n1.status()).shards).toMatchObject({ owned: 256, complete: 256, transferring: 0 });

@@ -1,10 +1,11 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import { suggest } from '../../config/suggestion.ts';
 import { ZONE_NAME_EXPECTED, ZONE_NAME_OR_NONE } from '../../lib/zone-name.ts';
 import { memberPath } from '../client.ts';
 import type { CliContext } from '../context.ts';
 import { CliError } from '../errors.ts';
 import { memberStateText } from '../member-state.ts';
-import { examples } from '../options.ts';
+import { commandPath, examples } from '../options.ts';
 import { openSession } from '../session.ts';
 import { ONE_RING_MEMBER, RING, type Ring, type RingMember, readShape } from '../shapes.ts';
 import { tableText } from '../table.ts';
@@ -38,12 +39,29 @@ function addShow(ring: Command, context: CliContext): void {
     .description('show how the shards are spread over the members')
     .addHelpText('after', COLUMNS)
     .addHelpText('after', examples('holdfast ring', 'holdfast ring --json | jq .epoch'))
+    // Words that are no command end up here.
+    .allowExcessArguments()
     .action(async (_options, command: Command) => {
+      refuseWords(ring, command);
       const { client, terminal, json } = openSession(command, context);
       const answer = await client.json(PATH);
       if (json) await terminal.json(answer);
       else await terminal.line(ringText(terminal, readShape(RING, answer)));
     });
+}
+
+function refuseWords(ring: Command, show: Command): void {
+  const [word] = show.args;
+  if (word === undefined) return;
+  if (ring.args[0] === show.name()) {
+    throw new CliError(`too many arguments: ${printable(word)} — see ${commandPath(show)} --help`, 'bad-usage');
+  }
+  const meant = suggest(
+    word,
+    ring.commands.map((command) => command.name()),
+  );
+  const fix = meant === undefined ? `see ${commandPath(ring)} --help` : `did you mean ${meant}?`;
+  throw new CliError(`unknown command '${printable(word)}' — ${fix}`, 'bad-usage');
 }
 
 function addPlace(ring: Command, context: CliContext, place: 'in' | 'out'): void {

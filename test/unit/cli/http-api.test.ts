@@ -121,8 +121,8 @@ describe('with the HTTP API', () => {
     [['put', 'default', 'k', '--file', '/none'], 1, 'failed', /name a file that you can read$/],
     [['put', 'default', 'k', 'v', '--type', 'ü'], 2, 'bad-usage', /printable ASCII/],
     [['ring', 'remove', 'other'], 2, 'bad-usage', /--yes/],
-    [['bucket'], 2, 'bad-usage', /no command is given — see holdfast --help/],
-    [['get', 'default'], 2, 'bad-usage', /missing required argument 'key' — see holdfast --help/],
+    [['bucket'], 2, 'bad-usage', /no command is given — see holdfast bucket --help/],
+    [['get', 'default'], 2, 'bad-usage', /missing required argument 'key' — see holdfast get --help/],
   ])('%j ends with its status and says what to do on a command line', async (args, status, code, message) => {
     const plain = await cli(args);
     expect(plain).toMatchObject({ status, out: '' });

@@ -25,10 +25,13 @@ describe('usage', () => {
     [['nonsense'], "holdfast: unknown command 'nonsense' — see holdfast --help\n"],
     [['statsu'], "holdfast: unknown command 'statsu' — did you mean status?\n"],
     [['status', '--jsno'], "holdfast: unknown option '--jsno' — did you mean --json?\n"],
-    [['get', 'default'], "holdfast: missing required argument 'key' — see holdfast --help\n"],
+    [['ring', 'frob'], "holdfast: unknown command 'frob' — see holdfast ring --help\n"],
+    [['ring', 'otu', 'a'], "holdfast: unknown command 'otu' — did you mean out?\n"],
+    [['ring', 'show', 'x'], 'holdfast: too many arguments: x — see holdfast ring show --help\n'],
+    [['get', 'default'], "holdfast: missing required argument 'key' — see holdfast get --help\n"],
     [
       ['status', 'x'],
-      "holdfast: too many arguments for 'status'. Expected 0 arguments but got 1: x — see holdfast --help\n",
+      "holdfast: too many arguments for 'status'. Expected 0 arguments but got 1: x — see holdfast status --help\n",
     ],
     [
       ['get', 'b', 'k', '--level', 'two'],
