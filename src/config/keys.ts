@@ -102,7 +102,7 @@ const NODE_KEYS: readonly ConfigKey[] = [
     type: 'path',
     default: '',
     meaning: 'File that holds the cluster secret; white space around it is ignored.',
-    expects: 'a path to a file made with `holdfast secret > FILE`',
+    expects: 'a path to a file made with `(umask 077; holdfast secret > FILE)`',
   },
   {
     key: 'listen',

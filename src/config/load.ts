@@ -187,7 +187,7 @@ class ConfigLoading {
     try {
       content = this.input.readFile(path);
     } catch (error) {
-      const fix = `make it with \`holdfast secret > ${path}\`, or copy it from a node of the cluster`;
+      const fix = `make it with \`(umask 077; holdfast secret > ${path})\`, or copy it from a node of the cluster`;
       this.problems.push({ source, cause: `cannot read ${path}: ${reasonText(error)}`, fix });
       return;
     }

@@ -399,7 +399,7 @@ describe('secrets', () => {
 
   it('of a missing file say how to make one', () => {
     expect(problems({ flags: { secretFile: 's' } })).toEqual([
-      '--secret-file: cannot read /work/s: no such file — make it with `holdfast secret > /work/s`, or copy it from a node of the cluster',
+      '--secret-file: cannot read /work/s: no such file — make it with `(umask 077; holdfast secret > /work/s)`, or copy it from a node of the cluster',
     ]);
   });
 });
