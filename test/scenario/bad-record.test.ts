@@ -259,12 +259,12 @@ describe('a bad record', () => {
       cluster.start(damaged);
       cluster.run(DISCONNECT_MS);
       for (const gone of place === 'an owner' ? [second, third] : [second, third, damaged]) {
-        expect(cluster.changeRing(further[0] as SimNode, gone, { place: 'out' })).toBe(true);
+        expect(cluster.changeRing(further[0], gone, { place: 'out' })).toBe(true);
       }
       cluster.run(60_000);
       for (const node of [second, third]) {
         if (end === 'back') cluster.start(node);
-        else expect(cluster.changeRing(further[0] as SimNode, node, { place: 'removed' })).toBe(true);
+        else expect(cluster.changeRing(further[0], node, { place: 'removed' })).toBe(true);
       }
       // Then nobody has it any more, and the others are complete without.
       const dots = end === 'back' ? [dot] : [];
