@@ -88,6 +88,8 @@ export class Database {
     const { directory, cacheBytes, writeBufferBytes } = this.#options;
     const last = await this.#marker.read();
     try {
+      // The mark may be that of a run that is still at work.
+      if (last !== null) await assertNotLocked(directory);
       await this.#remindOfDamaged();
       const diedCompacting = last !== null && (await endsCompacting(directory));
       await this.#marker.write('opening');

@@ -346,8 +346,8 @@ const REPLICATION: readonly Mutation[] = [
   {
     name: 'a hint counts as taken by an owner that covers anything',
     file: 'protocol/replication/hint-handoff.ts',
-    find: 'if (covered.covers(hint.events)) {',
-    replace: 'if (!covered.isEmpty) {',
+    find: 'if (context.covers(hint.events)) {',
+    replace: 'if (!context.isEmpty) {',
     caughtBy: 'durability',
     seed: 1,
   },
@@ -426,7 +426,7 @@ const REPLICATION: readonly Mutation[] = [
     find: 'if (context === undefined || known.entries.length === 0) continue;',
     replace: 'if (context === undefined || known.entries.length >= 0) continue;',
     caughtBy: 'watches',
-    seed: 38,
+    seed: 7101,
   },
   {
     name: 'a watch takes the state of a slower owner for news',
