@@ -15,6 +15,7 @@ import {
   formed,
   keyWhere,
   mutate,
+  nodesOf,
   put,
   ringOf,
   SETTLE_MS,
@@ -249,7 +250,7 @@ describe('a bad record', () => {
       const cluster = formed(5);
       const ring = ringOf(cluster.nodes[0] as SimNode);
       const shard = ring.shardOf(BUCKET, KEY);
-      const nodes = ring.preference(shard).map((id) => cluster.nodes.find((node) => node.id === id) as SimNode);
+      const nodes = nodesOf(cluster, ring.preference(shard));
       const [damaged, second, third, ...further] = nodes as [SimNode, SimNode, SimNode, SimNode, SimNode];
       const dot = dotText(dotOf(mutate(cluster, damaged, KEY, put('value'), 'all')()));
       const isFloor = (): boolean => [damaged, second, third].every((node) => isStripped(node, shard));

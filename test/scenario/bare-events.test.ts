@@ -9,6 +9,7 @@ import {
   formed,
   keyWhere,
   mutate,
+  nodesOf,
   put,
   ringOf,
   settle,
@@ -33,7 +34,7 @@ function story(): Story {
   const cluster = formed(4);
   const ring = ringOf(cluster.nodes[0] as SimNode);
   const shard = ring.shardOf(BUCKET, KEY);
-  const nodes = ring.preference(shard).map((id) => cluster.nodes.find((node) => node.id === id) as SimNode);
+  const nodes = nodesOf(cluster, ring.preference(shard));
   const [damaged, hinted, third, keeper] = nodes as [SimNode, SimNode, SimNode, SimNode];
   mutate(cluster, damaged, KEY, put('old'), 'all')();
   cluster.run(5000);
@@ -72,7 +73,7 @@ describe('an entry of a damaged disk', () => {
     const cluster = formed(4);
     const ring = ringOf(cluster.nodes[0] as SimNode);
     const shard = ring.shardOf(BUCKET, KEY);
-    const nodes = ring.preference(shard).map((id) => cluster.nodes.find((node) => node.id === id) as SimNode);
+    const nodes = nodesOf(cluster, ring.preference(shard));
     const [writer, second, third, damaged] = nodes as [SimNode, SimNode, SimNode, SimNode];
     mutate(cluster, writer, KEY, put('old'), 'all')();
     cluster.run(5000);
@@ -98,7 +99,7 @@ describe('an entry of a damaged disk', () => {
     const cluster = formed(4);
     const ring = ringOf(cluster.nodes[0] as SimNode);
     const shard = ring.shardOf(BUCKET, KEY);
-    const nodes = ring.preference(shard).map((id) => cluster.nodes.find((node) => node.id === id) as SimNode);
+    const nodes = nodesOf(cluster, ring.preference(shard));
     const [first, second, third, keeper] = nodes as [SimNode, SimNode, SimNode, SimNode];
     mutate(cluster, first, KEY, put('old'), 'all')();
     cluster.run(5000);
@@ -128,7 +129,7 @@ describe('an entry of a damaged disk', () => {
     const cluster = formed(5);
     const ring = ringOf(cluster.nodes[0] as SimNode);
     const shard = ring.shardOf(BUCKET, KEY);
-    const nodes = ring.preference(shard).map((id) => cluster.nodes.find((node) => node.id === id) as SimNode);
+    const nodes = nodesOf(cluster, ring.preference(shard));
     const [damaged, second, third, ...keepers] = nodes as [SimNode, SimNode, SimNode, SimNode, SimNode];
     cluster.partition([damaged, ...keepers], [second, third]);
     cluster.run(DISCONNECT_MS);

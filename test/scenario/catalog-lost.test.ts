@@ -9,6 +9,7 @@ import {
   formed,
   hasRing,
   mutate,
+  nodesOf,
   put,
   ringOf,
   SETTLE_MS,
@@ -112,7 +113,7 @@ test('hints for a member that has been taken out meanwhile go to those who own t
   const ring = ringOf(cluster.nodes[0] as SimNode);
   const shard = ring.shardOf(BUCKET, KEY);
   const holder = cluster.nodes.find(({ id }) => !ring.isOwner(shard, id)) as SimNode;
-  const [first, , gone] = ring.owners(shard).map((id) => cluster.nodes.find((node) => node.id === id)) as SimNode[];
+  const [first, , gone] = nodesOf(cluster, ring.owners(shard));
   const others = cluster.nodes.filter((node) => node !== holder);
   cluster.partition([holder], others);
   cluster.run(20_000);

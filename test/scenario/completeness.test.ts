@@ -8,6 +8,7 @@ import {
   hasRing,
   keyWhere,
   mutate,
+  nodesOf,
   put,
   ringOf,
   SETTLE_MS,
@@ -54,12 +55,7 @@ test('a replica that has synced with a node that never held the shard is not com
   const cluster = formed(4);
   const ring = ringOf(cluster.nodes[0] as SimNode);
   const shard = ring.shardOf(BUCKET, 'k');
-  const [a, b, c, d] = ring.preference(shard).map((id) => cluster.nodes.find((n) => n.id === id)) as [
-    SimNode,
-    SimNode,
-    SimNode,
-    SimNode,
-  ];
+  const [a, b, c, d] = nodesOf(cluster, ring.preference(shard)) as [SimNode, SimNode, SimNode, SimNode];
   cluster.partition([b, d], [a, c]);
   cluster.run(DISCONNECT_MS);
   expect(mutate(cluster, a, 'k', put('acknowledged'), 'quorum')()).toMatchObject({ type: 'mutate', quorum: 'strict' });

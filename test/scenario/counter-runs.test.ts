@@ -3,7 +3,18 @@ import { readCounter } from '../../src/protocol/causal/value.ts';
 import type { HintRow } from '../../src/protocol/replication/record.ts';
 import type { Level } from '../../src/protocol/replication/request.ts';
 import type { SimNode } from '../simulation/cluster.ts';
-import { BUCKET, DISCONNECT_MS, formed, mutate, onDisk, put, ringOf, SETTLE_MS, settle } from '../support/sim-story.ts';
+import {
+  BUCKET,
+  DISCONNECT_MS,
+  formed,
+  mutate,
+  nodesOf,
+  onDisk,
+  put,
+  ringOf,
+  SETTLE_MS,
+  settle,
+} from '../support/sim-story.ts';
 
 /** More keys than a node keeps in memory. */
 const MANY = 80;
@@ -73,7 +84,7 @@ test('a hint from before a node was an owner for a while is not continued: it la
   const cluster = formed(5);
   const ring = ringOf(cluster.nodes[0] as SimNode);
   const shard = ring.shardOf(BUCKET, 'counter');
-  const preference = ring.preference(shard).map((id) => cluster.nodes.find((node) => node.id === id));
+  const preference = nodesOf(cluster, ring.preference(shard));
   const [first, second, away, counting] = preference as [SimNode, SimNode, SimNode, SimNode];
   const others = cluster.nodes.filter((node) => node !== counting);
   const isOwner = (): boolean => ringOf(counting).isOwner(shard, counting.id);
@@ -137,7 +148,7 @@ test('a hint from before a node was an owner is not continued once the record of
   const cluster = formed(5);
   const ring = ringOf(cluster.nodes[0] as SimNode);
   const shard = ring.shardOf(BUCKET, 'counter');
-  const preference = ring.preference(shard).map((id) => cluster.nodes.find((node) => node.id === id));
+  const preference = nodesOf(cluster, ring.preference(shard));
   const [first, second, away, counting] = preference as [SimNode, SimNode, SimNode, SimNode];
   const others = cluster.nodes.filter((node) => node !== counting);
   const increment = (): void => {
@@ -180,7 +191,7 @@ test('a total does not go on over increments of this run that went with a bad hi
   const cluster = formed(5);
   const ring = ringOf(cluster.nodes[0] as SimNode);
   const shard = ring.shardOf(BUCKET, 'counter');
-  const preference = ring.preference(shard).map((id) => cluster.nodes.find((node) => node.id === id));
+  const preference = nodesOf(cluster, ring.preference(shard));
   const [first, second, third, counting, fallback] = preference as [SimNode, SimNode, SimNode, SimNode, SimNode];
   const owners = [first, second, third];
   const increment = (level: Level): void => {
@@ -248,7 +259,7 @@ test.each(['owner', 'fallback'])(
     const cluster = formed(5);
     const ring = ringOf(cluster.nodes[0] as SimNode);
     const shard = ring.shardOf(BUCKET, 'set');
-    const preference = ring.preference(shard).map((id) => cluster.nodes.find((node) => node.id === id) as SimNode);
+    const preference = nodesOf(cluster, ring.preference(shard));
     const [writing, away] = (role === 'owner' ? preference : preference.toReversed()) as [SimNode, SimNode];
     cluster.crash(away);
     cluster.run(DISCONNECT_MS);

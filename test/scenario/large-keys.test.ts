@@ -9,6 +9,7 @@ import {
   formed,
   keyWhere,
   mutate,
+  nodesOf,
   onDisk,
   put,
   ringOf,
@@ -78,7 +79,7 @@ describe('a key that one message cannot hold', () => {
     const ring = ringOf(cluster.nodes[0] as SimNode);
     const shard = ring.shardOf(BUCKET, 'k');
     const other = keyWhere(ring, (each) => each === shard);
-    const owners = ring.owners(shard).map((id) => cluster.nodes.find((node) => node.id === id) as SimNode);
+    const owners = nodesOf(cluster, ring.owners(shard));
     cluster.partition(...cluster.nodes.map((node) => [node]));
     cluster.run(DISCONNECT_MS);
     for (const node of cluster.nodes) {

@@ -13,6 +13,7 @@ import {
   formed,
   keyWhere,
   mutate,
+  nodesOf,
   onDisk,
   put,
   ringOf,
@@ -184,7 +185,7 @@ describe('a dot is not used again of an event that is lost', () => {
     const cluster = formed(5);
     const ring = ringOf(cluster.nodes[0] as SimNode);
     const shard = ring.shardOf(BUCKET, KEY);
-    const preference = ring.preference(shard).map((id) => cluster.nodes.find((node) => node.id === id));
+    const preference = nodesOf(cluster, ring.preference(shard));
     const [restored, other, away, ...fallbacks] = preference as [SimNode, SimNode, SimNode, SimNode, SimNode];
     mutate(cluster, restored, KEY, put('before'), 'all')();
     cluster.run(5000);

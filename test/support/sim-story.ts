@@ -28,6 +28,15 @@ export function ringOf({ running }: SimNode): Ring {
   return running.node.ring;
 }
 
+/** The nodes with these ids, in that order. */
+export function nodesOf({ nodes }: SimCluster, ids: readonly string[]): SimNode[] {
+  return ids.map((id) => {
+    const node = nodes.find((each) => each.id === id);
+    if (node === undefined) throw new Error(`there is no node ${id}`);
+    return node;
+  });
+}
+
 /** The first key of which the ring satisfies the condition. */
 export function keyWhere(ring: Ring, condition: (shard: number) => boolean): string {
   for (let i = 0; i < 10_000; i++) if (condition(ring.shardOf(BUCKET, `k${i}`))) return `k${i}`;
