@@ -80,7 +80,8 @@ test('totals that were made one count once, where only a disk that lost its inde
   for (const node of cluster.nodes) expect(readCounter(onDisk(node, shard, 'counter'))).toBe(3);
 });
 
-test('a hint from before a node was an owner for a while is not continued: it lacks what was counted then', () => {
+/** A node that has counted as a fallback, keeps the hint for an owner that is away, and has counted as an owner since. */
+function fallbackThatOwns() {
   const cluster = formed(5);
   const ring = ringOf(cluster.nodes[0] as SimNode);
   const shard = ring.shardOf(BUCKET, 'counter');
@@ -104,6 +105,11 @@ test('a hint from before a node was an owner for a while is not continued: it la
   expect(isOwner()).toBe(true);
   increment();
   increment();
+  return { cluster, shard, first, second, away, counting, others, isOwner, increment };
+}
+
+test('a hint from before a node was an owner for a while is not continued: it lacks what was counted then', () => {
+  const { cluster, shard, first, second, away, counting, others, isOwner, increment } = fallbackThatOwns();
   expect(cluster.changeRing(first, second, { place: 'in' })).toBe(true);
   cluster.run(DISCONNECT_MS);
   expect(isOwner()).toBe(false);
@@ -145,28 +151,7 @@ test('a total counts what its node wrote as a fallback and handed over since it 
 });
 
 test('a hint from before a node was an owner is not continued once the record of the key went bad', () => {
-  const cluster = formed(5);
-  const ring = ringOf(cluster.nodes[0] as SimNode);
-  const shard = ring.shardOf(BUCKET, 'counter');
-  const preference = nodesOf(cluster, ring.preference(shard));
-  const [first, second, away, counting] = preference as [SimNode, SimNode, SimNode, SimNode];
-  const others = cluster.nodes.filter((node) => node !== counting);
-  const increment = (): void => {
-    const reply = mutate(cluster, counting, 'counter', { type: 'increment', by: 1 }, 'one')();
-    expect(reply).toMatchObject({ applied: true });
-    cluster.run(1000);
-  };
-  cluster.crash(away);
-  cluster.partition([counting], others);
-  cluster.run(DISCONNECT_MS);
-  increment();
-  cluster.heal();
-  cluster.run(DISCONNECT_MS);
-  expect(cluster.changeRing(first, second, { place: 'out' })).toBe(true);
-  cluster.run(DISCONNECT_MS);
-  expect(ringOf(counting).isOwner(shard, counting.id)).toBe(true);
-  increment();
-  increment();
+  const { cluster, shard, first, away, counting, others, increment } = fallbackThatOwns();
   expect(counting.disk.hints.size).toBe(1);
   cluster.partition([counting], others);
   cluster.run(DISCONNECT_MS);
@@ -181,8 +166,7 @@ test('a hint from before a node was an owner is not continued once the record of
   cluster.heal();
   cluster.start(away);
   settle(cluster);
-  for (const id of ringOf(first).owners(shard)) {
-    const owner = cluster.nodes.find((node) => node.id === id) as SimNode;
+  for (const owner of nodesOf(cluster, ringOf(first).owners(shard))) {
     expect(readCounter(onDisk(owner, shard, 'counter'))).toBe(4);
   }
 });

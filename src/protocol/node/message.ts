@@ -56,7 +56,7 @@ export interface ClockAskMessage {
   readonly id: number;
 }
 
-/** The sender's own wall clock, right or wrong as far as it knows. */
+/** The sender's own wall clock, where it goes by that. */
 export interface ClockTellMessage {
   readonly type: 'clock-tell';
   readonly id: number;

@@ -78,13 +78,10 @@ export class CounterCheck {
     const known = new Map<number, CausalContext>();
     for (const [shard, events] of this.heard) unite(known, shard, events.ofActor(actor));
     for (const { id, context } of this.core.shards.all()) unite(known, id, context.ofActor(actor));
-    const rows = [...known].map(([shard, context]) => ({ shard, context }));
-    const isTold = ({ context }: ShardContext): boolean => !context.isEmpty;
-    const dots = new Map<number, CausalContext>();
-    for (const { shard, context } of this.namedInHints(actor)) unite(dots, shard, context);
-    for (const { id, named } of this.core.shards.all()) unite(dots, id, named.ofActor(actor));
-    const named = [...dots].map(([shard, context]) => ({ shard, context })).filter(isTold);
-    this.core.sendDurable(from, { type: 'counter-report', actor, known: rows.filter(isTold), named });
+    const named = new Map<number, CausalContext>();
+    for (const { shard, context } of this.namedInHints(actor)) unite(named, shard, context);
+    for (const shard of this.core.shards.all()) unite(named, shard.id, shard.named.ofActor(actor));
+    this.core.sendDurable(from, { type: 'counter-report', actor, known: rowsOf(known), named: rowsOf(named) });
   }
 
   handleReport(from: NodeId, { actor, known, named }: CounterReportMessage): void {
@@ -102,6 +99,11 @@ export class CounterCheck {
     this.rolledBack = true;
     this.onRolledBack();
   }
+}
+
+/** Of shards with nothing to tell, nothing is told. */
+function rowsOf(byShard: ReadonlyMap<number, CausalContext>): ShardContext[] {
+  return [...byShard].map(([shard, context]) => ({ shard, context })).filter(({ context }) => !context.isEmpty);
 }
 
 function unite(byShard: Map<number, CausalContext>, shard: number, events: CausalContext): void {
