@@ -1,8 +1,8 @@
 import { copyFile, link, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { checkLog } from './log-file.ts';
-import { type Manifest, readManifest } from './manifest.ts';
-import { checkTable, SEQUENCE_MAX } from './table-file.ts';
+import { checkLog } from './format/log-file.ts';
+import { type Manifest, readManifest } from './format/manifest.ts';
+import { checkTable, SEQUENCE_MAX } from './format/table-file.ts';
 
 /** Where LevelDB's repair, too, keeps the files that it replaces. */
 export const LOST_FOLDER = 'lost';

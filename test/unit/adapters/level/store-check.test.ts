@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { maskedCrc32c } from '../../../../src/adapters/level/crc32c.ts';
-import { checkLog } from '../../../../src/adapters/level/log-file.ts';
-import { uncompress } from '../../../../src/adapters/level/snappy.ts';
+import { maskedCrc32c } from '../../../../src/adapters/level/format/crc32c.ts';
+import { checkLog } from '../../../../src/adapters/level/format/log-file.ts';
+import { uncompress } from '../../../../src/adapters/level/format/snappy.ts';
+import { checkTable } from '../../../../src/adapters/level/format/table-file.ts';
 import { cleanStore, damagedFiles } from '../../../../src/adapters/level/store-check.ts';
-import { checkTable } from '../../../../src/adapters/level/table-file.ts';
 
 const RECORDS = 4000;
 
