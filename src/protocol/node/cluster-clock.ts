@@ -185,8 +185,8 @@ export class ClusterClock {
     this.base = null;
     this.heldUntilMs = null;
     this.judgedBase = this.ownBase;
-    // Once in doubt, each time that it is set is another one.
-    if (this.needed > 1 || this.doubtfulSinceMs !== null) this.doubt(now);
+    // Also of the only member of the ring, where others are connected. Once in doubt, each time that it is set is another.
+    if (this.needed > 1 || this.asked.size > 0 || this.doubtfulSinceMs !== null) this.doubt(now);
   }
 
   /** Compares the clocks that are known. Without a majority everything stays as it is. */

@@ -216,6 +216,25 @@ describe('ClusterClock', () => {
     expect(restarted.state.doubtfulSinceMs).toBe(rig.now().wallMs);
   });
 
+  it('is in doubt when set while it is the only member of a ring, and one that was taken out is connected', () => {
+    const rig = new Rig(0, { a: 0 }, 1);
+    expect(rig.clock.state.doubtfulSinceMs).toBeNull();
+    const { send } = rig;
+    const before = rig.now();
+    // The clock of a is not what a goes by: it has no say, and no other clock is known.
+    rig.monoMs += 11_000;
+    rig.silence('a');
+    rig.clock.handleProbe('a', rig.now(), send);
+    rig.clock.handleMessage('a', { type: 'clock-tell', id: rig.asks, wallMs: null }, rig.now(), send);
+    rig.ownMs = YEAR_MS;
+    rig.turn();
+    expect(rig.clock.state.doubtfulSinceMs).toBe(rig.now().wallMs);
+    // Alone in the world, a clock is set for a reason.
+    const alone = new ClusterClock(DRIFT_MS, 1, before);
+    alone.observe(rig.now(), send);
+    expect(alone.state.doubtfulSinceMs).toBeNull();
+  });
+
   it('does not add up two clocks that have been wrong one after the other', () => {
     const rig = new Rig(0, { a: YEAR_MS, b: 0 });
     expect(rig.errorMs).toBe(0);
