@@ -455,8 +455,9 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.handoff.handlePeerUp(peer);
   }
 
+  /** Also of one that was down already: who is taken for dead may have said something before its connection ended. */
   private handlePeerDown(peer: NodeId): void {
-    if (!this.up.delete(peer)) return;
+    this.up.delete(peer);
     this.noteParting(peer);
     this.handoff.handlePeerDown(peer);
     this.antiEntropy.handlePeerDown(peer);
