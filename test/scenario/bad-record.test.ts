@@ -1,11 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { CausalContext } from '../../src/protocol/causal/context.ts';
 import { dotText } from '../../src/protocol/causal/dot.ts';
+import { type SyncItem, WHOLE } from '../../src/protocol/replication/message.ts';
 import type { ShardRecord } from '../../src/protocol/replication/record.ts';
 import { boundsChecker } from '../simulation/checkers/bounds.ts';
 import { indexChecker } from '../simulation/checkers/index-rows.ts';
 import type { SimCluster, SimNode } from '../simulation/cluster.ts';
 import { FAIR_WEATHER } from '../simulation/weather.ts';
+import { COVERED, EVENT, NAME as LONE_NAME, LoneReplica, OBJECT } from '../support/lone-replica.ts';
 import {
   ask,
   BUCKET,
@@ -364,4 +366,29 @@ test('a page of a replica that lacks a lost key does not tell those who watch th
   cluster.heal();
   settle(cluster);
   expect(told).toEqual([1]);
+});
+
+/**
+ * An owner finds the record of a key bad. Another one has deleted the key, and is sending just that: it knows from before
+ * that the value is here. The third, who has not heard of the delete, sends the value before the second sends its event.
+ */
+test('a value that a restored copy says is deleted does not come back with who has not heard of that', () => {
+  const node = new LoneReplica('a');
+  const deletion = { actor: 'd'.repeat(16), counter: 1 };
+  const context = CausalContext.fromDots([EVENT, deletion]);
+  const absent: SyncItem = { ...LONE_NAME, entries: [], past: null, events: new CausalContext(), part: WHOLE };
+  const items = (item: SyncItem, from: string, covers: CausalContext): void => {
+    const chunk = { shard: 0, sequence: 1, context: covers, items: [item], covered: null };
+    node.handle({ type: 'message', from, message: { type: 'sync-objects', chunks: [chunk] } });
+    node.answerReads();
+  };
+  node.handle({ type: 'object-lost', shard: 0, name: LONE_NAME });
+  node.answerReads();
+  node.answerScan();
+  node.answerReads();
+  node.handle({ type: 'message', from: 'b', message: { type: 'sync-fetched', shard: 0, context, items: [absent] } });
+  node.answerReads();
+  items({ ...absent, events: CausalContext.fromDots([deletion]) }, 'b', context);
+  items({ ...absent, entries: OBJECT.entries, events: COVERED }, 'c', COVERED);
+  expect(node.onDisk).toBeNull();
 });

@@ -218,7 +218,10 @@ export class Replica {
     const unseen = remote.entries.map((entry) => entry.dot).filter((dot) => !lost.replaced.has(dot));
     const context = shard.context.clone();
     for (const dot of unseen) context.remove(dot);
-    const joined = joinObject(cell.object, context, remote);
+    // What the copy replaced of the events that were lost may come from who has not heard of that.
+    const past = lost.events.intersection(remote.seen).without(shard.context);
+    if (remote.past !== null) past.union(remote.past);
+    const joined = joinObject(cell.object, context, { ...remote, past: past.isEmpty ? null : past });
     this.core.shards.restore(shard, cell.name);
     if (joined.changed) this.store(shard, cell, stripPast(joined.object, shard.context));
   }
