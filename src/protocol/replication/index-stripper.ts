@@ -25,7 +25,7 @@ export class IndexStripper {
 
   /** Another holder of the shard told what it covers. */
   note(shard: Shard): void {
-    if (!shard.owned || !shard.complete) return;
+    if (!shard.owned || !shard.complete || shard.floor.covers(shard.context)) return;
     this.noted.add(shard);
     this.dueMs ??= this.core.now.monoMs + STRIP_DELAY_MS;
   }
