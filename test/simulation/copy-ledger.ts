@@ -52,14 +52,14 @@ export class CopyLedger {
   /**
    * True when the disk alone holds some event that others had at its acknowledgement: a fallback has handed its copy
    * over to it, say, and let go of its own. To lose that disk as well would be one loss too many. What an owner has
-   * stored fallbacks are about to let go of: its word may be on its way to them.
+   * stored, fallbacks and former owners are about to let go of: its word may be on its way to them.
    */
   isLastHolder(disk: VirtualDisk): boolean {
     for (const { shard, name, dot, holders } of this.events) {
       if (holders.size === 0 || (holders.size === 1 && holders.has(disk)) || !disk.holds(shard, name, dot)) continue;
       const others = this.nodes.filter((node) => node.disk !== disk && holds(node, shard, name, dot));
       const isStored = disk.hasReplicated(shard, name, dot);
-      if (others.every((node) => isStored && !node.disk.hasReplicated(shard, name, dot))) return true;
+      if (others.every((node) => isStored && !keeps(node, shard, name, dot))) return true;
     }
     return false;
   }
@@ -81,11 +81,19 @@ function holds({ disk, running }: SimNode, shard: number, name: ObjectName, dot:
   return !clearing.has(shard) && disk.hasReplicated(shard, name, dot);
 }
 
+/** It has a replica, and nobody can tell it to let go of that. */
+function keeps({ disk, running }: SimNode, shard: number, name: ObjectName, dot: Dot): boolean {
+  if (!disk.hasReplicated(shard, name, dot)) return false;
+  if (running === null) return true;
+  return (running.node as unknown as Inside).replication.core.shards.find(shard)?.owned === true;
+}
+
 /** The part of a node's private state that knows. */
 interface Inside {
   readonly replication: {
     readonly clearing: ReadonlySet<number>;
     readonly core: {
+      readonly shards: { find(shard: number): { readonly owned: boolean } | undefined };
       readonly cells: { readonly cells: ReadonlyMap<string, { readonly waiting: unknown; readonly hint: unknown }> };
     };
   };
