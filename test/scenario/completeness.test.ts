@@ -115,6 +115,34 @@ test('a new owner that has synced with one holder and one that never held the sh
   throw new Error('no such shard with these ids');
 }, 60_000);
 
+/**
+ * A is taken out of the ring and put back: D, which had its place, waits for C, which is down. Once complete A votes without
+ * D, and a write is acknowledged by A and B. A's disk is replaced: with D it is not what it was before it was complete.
+ */
+test('an owner that was complete and is not any more is no place of the quorum beside a former one', () => {
+  const cluster = formed(4);
+  const ring = ringOf(cluster.nodes[0] as SimNode);
+  const shard = ring.shardOf(BUCKET, 'k');
+  const [a, b, c, d] = nodesOf(cluster, ring.preference(shard)) as [SimNode, SimNode, SimNode, SimNode];
+  expect(cluster.changeRing(b, a, { place: 'out' })).toBe(true);
+  expect(cluster.runUntil(() => hasRing(cluster, 3) && cluster.isSettled(), SETTLE_MS)).toBe(true);
+  cluster.crash(c);
+  cluster.run(DISCONNECT_MS);
+  expect(cluster.changeRing(b, a, { place: 'in' })).toBe(true);
+  expect(cluster.runUntil(() => isComplete(a, shard), SETTLE_MS)).toBe(true);
+  cluster.partition([d], [a, b]);
+  cluster.run(DISCONNECT_MS);
+  expect(d.disk.shards.has(shard)).toBe(true);
+  expect(mutate(cluster, a, 'k', put('acknowledged'), 'quorum')()).toMatchObject({ quorum: 'strict' });
+  cluster.run(1000);
+  returnWiped(cluster, a, b);
+  cluster.start(c);
+  for (let second = 0; second < 30; second++) {
+    cluster.run(1000);
+    for (const node of [a, c, d]) expectHonest(cluster, node, shard);
+  }
+}, 60_000);
+
 /** Once before and once after any change of the ring. */
 test('a source is counted once, however often the ring changes', () => {
   const cluster = formed(3, 3);

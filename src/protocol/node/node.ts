@@ -366,6 +366,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.lacksCatalog = false;
     // An earlier life of this node may have said otherwise.
     const restored = this.catalog.setOwn(this.options.self, this.ownSettings);
+    if (restored) this.replication.noteForgotten();
     this.effects.push({ type: 'persist-catalog', state: this.catalog.state() });
     this.exchanger.announce(restored ? null : from, this.send);
     this.becomeRing(now);
@@ -398,11 +399,10 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     const isSame = placement.digest === before.digest && differences.length === 0;
     if (isSame && unseen !== 'unknown') return;
     this.placement = placement;
-    const corrected = this.clock.corrected(now);
     const wasOwn = keptBetween(this.options.self, placement, unseen);
     if (differences.length === 0) {
       // New placements, of the same members, or members as they were before something that was missed.
-      this.fromReplication(this.replication.handleRing(placement, wasOwn, corrected));
+      this.fromReplication(this.replication.handleRing(placement, wasOwn, this.clock.corrected(now)));
       return;
     }
     const ring = placement.common;

@@ -192,6 +192,8 @@ export class AntiEntropy {
     shard.known.set(from, context);
     if (cover.complete) shard.completeOwners.add(from);
     else shard.completeOwners.delete(from);
+    // From now on it may vote by itself, without this node: should it lose its disk, the two do not make up one place.
+    if (cover.complete && sameRing && shard.successors.includes(from)) shard.former = false;
     const told = toldContext(shard);
     const sends = cover.wants && shard.bare.isEmpty && !context.covers(told);
     if (sends) this.sender.enqueue(from, shard, context);
@@ -348,7 +350,7 @@ export class AntiEntropy {
     if (!shard.bare.isEmpty && shard.bareStep === 'hints' && hinted) return;
     const isNew = shard.sources.delete(from);
     if (!isNew && !shard.synced.has(from)) return;
-    shard.synced.set(from, complete || former);
+    shard.synced.set(from, complete || (former && shard.gained));
     // A source that waits itself does not have yet what those have.
     for (const node of isNew ? waitsFor : []) {
       if (node === this.core.options.self || shard.synced.has(node) || shard.sources.has(node)) continue;

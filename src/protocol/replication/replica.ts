@@ -386,8 +386,8 @@ function isUnsure({ bare, lost }: Shard, { name }: Cell): boolean {
   return !bare.isEmpty || (lost.size > 0 && lost.has(nameId(name)));
 }
 
-function standingOf({ owned, complete, former }: Shard): Standing {
-  if (owned) return complete ? 'stored' : 'partial';
+function standingOf({ owned, complete, former, gained }: Shard): Standing {
+  if (owned) return complete ? 'stored' : gained ? 'partial' : 'none';
   return former ? 'former' : 'none';
 }
 

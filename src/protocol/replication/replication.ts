@@ -232,6 +232,11 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     });
   }
 
+  /** Other members know this node from before its disk began. */
+  noteForgotten(): void {
+    this.core.shards.noteForgotten();
+  }
+
   handle(input: ReplicationInput, now: Instant): ReplicationEffect[] {
     return this.turn(now, () => this.dispatch(input));
   }
@@ -470,6 +475,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   /** The disk is an older one than it was: what it had acknowledged since is missing until the others have sent it. */
   private becomeRolledBack(): void {
     this.effects.push({ type: 'notify', event: { type: 'disk-rolled-back' } });
+    this.core.shards.noteForgotten();
     for (const shard of this.core.shards.all()) {
       if (!shard.owned) continue;
       this.core.shards.becomeIncomplete(shard, this.core.ring.owners(shard.id));

@@ -13,8 +13,15 @@ export interface Shard {
   owned: boolean;
   /** False until synced with those who held the shard before this node owned it. */
   complete: boolean;
-  /** This node owned the shard in the ring before this one, in this run, and was complete. */
+  /** This node owned the shard in the ring before this one, in this run, and was complete; no successor is yet. */
   former: boolean;
+  /** Who came to own the shard when this node ceased to. */
+  successors: readonly NodeId[];
+  /**
+   * This node has become its owner in this run, or missed an owner's time in between: it has all that was acknowledged
+   * to it since, and former owners have the rest. Not so where the disk was another one, or has lost something.
+   */
+  gained: boolean;
   /** Whom this node must still sync with before it is complete. */
   readonly sources: Set<NodeId>;
   /** With whom it has synced since it became incomplete, and whether those were owners, or former ones, that vote. */
@@ -106,6 +113,8 @@ export class ShardTable {
   private readonly missed = new Map<number, CausalContext>();
   /** Shards with a hint that went bad in this run: events of this actor may be at others alone, and nobody tells of them. */
   private readonly unsure = new Set<number>();
+  /** The disk is not the one of this node's last run: an earlier life may have been complete where this one is not. */
+  private hasForgotten = false;
 
   constructor(self: NodeId, actor: ActorId, journal: Journal, restored: RestoredShards, first: FirstCounters) {
     this.first = first;
@@ -120,6 +129,8 @@ export class ShardTable {
         owned: false,
         complete: record.complete,
         former: false,
+        successors: [],
+        gained: false,
         sources: new Set(record.complete ? [] : record.sources),
         synced: new Map(),
         known: new Map(),
@@ -209,6 +220,12 @@ export class ShardTable {
     this.saveCounter(id, counter);
   }
 
+  /** Other members know this node from a time that its disk knows nothing of, or not all. */
+  noteForgotten(): void {
+    this.hasForgotten = true;
+    for (const shard of this.shards.values()) shard.gained = false;
+  }
+
   /**
    * The context to tell others of: without events of this node that are not synced yet. A crash would take
    * those back, and their dots would be used again.
@@ -271,6 +288,7 @@ export class ShardTable {
       shard.owned = owned;
       shard.bareStep = 'sources';
       if (!owned) {
+        if (wasOwned) shard.successors = owners.filter((owner) => before?.owners(id).includes(owner) !== true);
         this.becomeHolder(shard, wasOwned);
         const isSame = before !== null && sameNodes(before.owners(id), owners);
         // Between its time and this ring's there was another owner, who may have voted without it.
@@ -278,8 +296,10 @@ export class ShardTable {
         continue;
       }
       shard.former = false;
-      if (before !== null && shard.complete && !isKept(id)) shard.complete = false;
+      const isLate = before !== null && shard.complete && !isKept(id);
+      if (isLate) shard.complete = false;
       if (shard.complete) continue;
+      if (isLate || (before !== null && !wasOwned)) shard.gained = shard.bare.isEmpty && !this.hasForgotten;
       const sources = this.sourcesOf(ring, before, id);
       // Who has been synced with need not be again, unless others have come who may know of writes of their own.
       if (!wasOwned || sources.some((node) => !shard.sources.has(node) && !shard.synced.has(node)))
@@ -310,6 +330,7 @@ export class ShardTable {
 
   becomeComplete(shard: Shard): void {
     shard.complete = true;
+    shard.gained = false;
     shard.bare = NOTHING;
     shard.synced.clear();
     shard.sources.clear();
@@ -339,6 +360,7 @@ export class ShardTable {
       shard.context.remove({ actor, counter });
       this.journal.write({ table: 'dot', shard: shard.id, actor, counter, value: null });
     }
+    shard.gained = false;
     this.becomeIncomplete(shard, owners);
     // Alone, there is nobody who could have it.
     if (shard.sources.size === 0) return;
@@ -398,6 +420,8 @@ export class ShardTable {
       owned: false,
       complete,
       former: false,
+      successors: [],
+      gained: false,
       sources: new Set(),
       synced: new Map(),
       known: new Map(),
