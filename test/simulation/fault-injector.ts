@@ -306,7 +306,9 @@ export class FaultInjector {
     const { disk } = node;
     disk.damage(chosen.shard, chosen.name);
     this.ledger.lose(disk, chosen.name);
-    if (fault.found === 'at-once') disk.scrub((shard, name) => cluster.reportLost(node, shard, name));
+    // A process that stands still finds nothing.
+    const isRunning = node.running?.held === null;
+    if (fault.found === 'at-once' && isRunning) disk.scrub((shard, name) => cluster.reportLost(node, shard, name));
     return true;
   }
 

@@ -214,9 +214,10 @@ export class VirtualDisk {
     return this.shards.get(shard)?.context.has(dot) === true && !this.isDamaged(shard, name);
   }
 
-  /** Whether an event of some key of the shard is here. */
+  /** Whether an event of some key of the shard is here, with what it had replaced. */
   covers(shard: number, dot: Dot): boolean {
-    if (this.shards.get(shard)?.context.has(dot) === true) return true;
+    const record = this.shards.get(shard);
+    if (record?.context.has(dot) === true && !record.bare.has(dot)) return true;
     return [...this.hints.values()].some((row) => row.shard === shard && row.hint.events.has(dot));
   }
 
