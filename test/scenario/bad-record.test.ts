@@ -368,6 +368,15 @@ test('a page of a replica that lacks a lost key does not tell those who watch th
   expect(told).toEqual([1]);
 });
 
+/** The only record of the only key is found bad. */
+function lose(node: LoneReplica): void {
+  node.handle({ type: 'object-lost', shard: 0, name: LONE_NAME });
+  node.answerReads();
+  node.answerScan();
+  node.answerReads();
+  expect(node.context).toEqual(new CausalContext());
+}
+
 /**
  * An owner finds the record of a key bad. Another one has deleted the key, and is sending just that: it knows from before
  * that the value is here. The third, who has not heard of the delete, sends the value before the second sends its event.
@@ -382,13 +391,30 @@ test('a value that a restored copy says is deleted does not come back with who h
     node.handle({ type: 'message', from, message: { type: 'sync-objects', chunks: [chunk] } });
     node.answerReads();
   };
-  node.handle({ type: 'object-lost', shard: 0, name: LONE_NAME });
-  node.answerReads();
-  node.answerScan();
-  node.answerReads();
+  lose(node);
   node.handle({ type: 'message', from: 'b', message: { type: 'sync-fetched', shard: 0, context, items: [absent] } });
   node.answerReads();
   items({ ...absent, events: CausalContext.fromDots([deletion]) }, 'b', context);
   items({ ...absent, entries: OBJECT.entries, events: COVERED }, 'c', COVERED);
   expect(node.onDisk).toBeNull();
+});
+
+test('a value that is restored counts at once: its event may have no other copy a moment later', () => {
+  const node = new LoneReplica('a');
+  lose(node);
+  const item: SyncItem = {
+    ...LONE_NAME,
+    entries: OBJECT.entries,
+    past: null,
+    events: new CausalContext(),
+    part: WHOLE,
+  };
+  node.handle({
+    type: 'message',
+    from: 'b',
+    message: { type: 'sync-fetched', shard: 0, context: COVERED, items: [item] },
+  });
+  node.answerReads();
+  expect(node.onDisk).toEqual(OBJECT);
+  expect(node.context).toEqual(COVERED);
 });

@@ -55,6 +55,8 @@ export class LoneReplica {
   readonly unanswered: ReplicationEffect[] = [];
   /** What was last written to the key. */
   onDisk: CausalObject | null = OBJECT;
+  /** The shard's context as it was last written. */
+  context: CausalContext = COVERED;
   private readonly replication: Replication;
   private readonly now = { monoMs: 0, wallMs: 1_790_000_000_000 };
 
@@ -110,7 +112,10 @@ export class LoneReplica {
   }
 
   private persist({ id, writes }: Extract<ReplicationEffect, { type: 'persist' }>): void {
-    for (const write of writes) if (write.table === 'object') this.onDisk = write.value;
+    for (const write of writes) {
+      if (write.table === 'object') this.onDisk = write.value;
+      else if (write.table === 'shard' && write.value !== null) this.context = write.value.context.clone();
+    }
     this.handle({ type: 'persisted', id });
   }
 

@@ -370,14 +370,36 @@ export class AntiEntropy {
     const { ring } = this.core;
     let met = 0;
     for (const votes of shard.synced.values()) if (votes) met++;
-    // Of n owners a write has n / 2 + 1, and this one's vote has not counted. Of bare events any of them may know.
-    const isMet = shard.bare.isEmpty && met > 0 && met >= Math.ceil(ring.owners(shard.id).length / 2);
+    // Of n owners a write has n / 2 + 1, and this one's vote has not counted. There may be fewer owners by now than in the
+    // ring of which the sources are. Of bare events any of them may know.
+    const needed = Math.ceil(ring.replicasOf(shard.id) / 2);
+    const isMet = shard.bare.isEmpty && met > 0 && met >= Math.min(needed, shard.sources.size + shard.synced.size);
     for (const source of shard.sources) if (this.core.isUp(source) || (!isMet && !ring.isGone(source))) return;
+    if (!isMet && this.turnToFormers(shard)) return;
     if (!this.bareEvents.settle(shard)) {
       this.schedule();
       return;
     }
     if (shard.owned) this.hooks.onComplete(shard);
+  }
+
+  /**
+   * Too few of the sources have a vote: one of them was an owner in a ring that it has never heard of, maybe, and took
+   * nothing over. Who owned the shard before may still have it. False where there is nobody further.
+   */
+  private turnToFormers(shard: Shard): boolean {
+    const { ring, formers, options } = this.core;
+    const further = formers.of(shard.id).filter((node) => {
+      return node !== options.self && !shard.synced.has(node) && !shard.sources.has(node) && !ring.isGone(node);
+    });
+    if (further.length === 0) return false;
+    for (const node of further) {
+      shard.sources.add(node);
+      this.ask(node, shard);
+    }
+    this.core.shards.touch(shard);
+    this.schedule();
+    return true;
   }
 }
 

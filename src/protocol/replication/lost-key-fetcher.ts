@@ -144,7 +144,9 @@ export class LostKeyFetcher {
     const isWhole = context.covers(shard.floor);
     const known = isWhole ? { entries, seen, past } : this.allKnown(from, shard, item, seen);
     if (known === null) return;
-    this.uses.replica.restore(shard, cell, { ...known, events: new CausalContext() }, lost);
+    // The events of its values are in nobody else's transfers, should its disk be lost before its own.
+    const dots = isWhole ? entries.map(({ dot }) => dot).filter((dot) => context.has(dot)) : [];
+    this.uses.replica.restore(shard, cell, { ...known, events: CausalContext.fromDots(dots) }, lost);
   }
 
   /**

@@ -69,18 +69,16 @@ export class Replica {
     const bytes = this.reserve(message.entries);
     this.core.cells.open(id, { bucket: message.bucket, key: message.key }, (cell) => {
       const shard = this.core.shards.find(id);
-      if (shard?.owned === true) {
+      const mayVote = this.core.ring.knows(from);
+      if (shard !== undefined && (shard.owned || (shard.former && mayVote))) {
+        const { owned } = shard;
         this.joinDelta(shard, cell, message);
-        const mayVote = this.core.ring.knows(from);
         this.core.journal.whenDurable(cell.persistId, () => {
           // Handed over and dropped meanwhile: it is not here any more.
           if (this.core.shards.find(id) !== shard) return;
-          const status = !mayVote ? 'hinted' : shard.complete ? 'stored' : 'partial';
+          const status = !mayVote ? 'hinted' : !owned ? 'former' : shard.complete ? 'stored' : 'partial';
           this.acknowledge(from, message.id, status, null);
         });
-      } else if (shard?.former === true && this.core.ring.knows(from)) {
-        this.joinDelta(shard, cell, message);
-        this.core.journal.whenDurable(cell.persistId, () => this.acknowledge(from, message.id, 'former', null));
       } else {
         this.hold(from, cell, message);
       }
@@ -218,11 +216,15 @@ export class Replica {
     const unseen = remote.entries.map((entry) => entry.dot).filter((dot) => !lost.replaced.has(dot));
     const context = shard.context.clone();
     for (const dot of unseen) context.remove(dot);
-    // What the copy replaced of the events that were lost may come from who has not heard of that.
-    const past = lost.events.intersection(remote.seen).without(shard.context);
-    if (remote.past !== null) past.union(remote.past);
-    const joined = joinObject(cell.object, context, { ...remote, past: past.isEmpty ? null : past });
+    // Of what the copy has replaced something may come from who has not heard of that.
+    const past = remote.seen.without(shard.context);
+    const joined = joinObject(cell.object, context, { ...remote, past });
     this.core.shards.restore(shard, cell.name);
+    this.cover(
+      shard,
+      cell,
+      joined.applied.filter((dot) => !shard.context.has(dot)),
+    );
     if (joined.changed) this.store(shard, cell, stripPast(joined.object, shard.context));
   }
 

@@ -493,7 +493,10 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
 
   /** There is nobody to sync with. */
   private handleAlone(shard: Shard): void {
-    if (shard.bare.isEmpty) this.becomeComplete(shard);
+    const { ring, options } = this.core;
+    const isLast = ring.remaining.every((node) => node === options.self);
+    // Of keys that are lost here nobody has a copy then.
+    if (isLast && shard.bare.isEmpty) this.becomeComplete(shard);
     else this.antiEntropy.completeIfMet(shard);
   }
 
