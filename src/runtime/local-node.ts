@@ -22,6 +22,7 @@ import type { SystemSampler } from '../ports/system.ts';
 import type { Transport } from '../ports/transport.ts';
 import { isReachable, type Member } from '../protocol/membership/member.ts';
 import type { BucketOutcome, RingOutcome } from '../protocol/node/effect.ts';
+import { CATALOG_LOST } from '../protocol/node/lost-catalog.ts';
 import { Node } from '../protocol/node/node.ts';
 import type { ClientReply, ClientRequest, ReplyOf } from '../protocol/replication/request.ts';
 import { WIRE_VERSION } from '../wire/message.ts';
@@ -316,8 +317,10 @@ export class LocalNode implements NodeHandle {
 
   async changeRing(member: string, change: RingChange, from: string): Promise<RingMemberView> {
     const refusal = this.refusal();
-    if (refusal !== null) throw new HoldfastError(refusal);
-    const { peerId } = findRingMember(this.node, member);
+    const { self } = this.options.transport;
+    const isFounding = refusal === CATALOG_LOST && [self, this.options.config.name].includes(member);
+    if (refusal !== null && !isFounding) throw new HoldfastError(refusal);
+    const peerId = isFounding ? self : findRingMember(this.node, member).peerId;
     const id = ++this.lastId;
     const outcome = await new Promise<RingOutcome>((resolve, reject) => {
       this.ringRequests.set(id, { resolve, reject });

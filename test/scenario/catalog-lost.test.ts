@@ -138,3 +138,37 @@ test('a node that has always been alone goes on alone', () => {
   const read = ask(cluster, only, { type: 'get', bucket: BUCKET, key: KEY, level: 'quorum', session: null })();
   expect(read).toMatchObject({ type: 'get', complete: true, entries: [{}] });
 });
+
+test('a damaged disk that knows nobody, but what several have written, is not all of a cluster', () => {
+  const cluster = formed(3);
+  const [first, second, third] = cluster.nodes as [SimNode, SimNode, SimNode];
+  for (const node of [first, second, third]) mutate(cluster, node, node.name, put('written'), 'all')();
+  cluster.run(1000);
+  cluster.partition([first, second], [third]);
+  cluster.crash(third);
+  third.disk.members.clear();
+  forget(cluster, third);
+  cluster.run(20_000);
+  expect(ringOf(third).memberCount).toBe(0);
+  cluster.heal();
+  expect(cluster.runUntil(() => hasRing(cluster, 3), SETTLE_MS)).toBe(true);
+  settle(cluster);
+});
+
+test('its operator may say that nobody else is left: it begins anew with what it has', () => {
+  const cluster = formed(3);
+  const [first, second, third] = cluster.nodes as [SimNode, SimNode, SimNode];
+  mutate(cluster, first, KEY, put('kept'), 'all')();
+  cluster.run(1000);
+  cluster.crash(first);
+  cluster.crash(second);
+  forget(cluster, third);
+  cluster.run(20_000);
+  expect(cluster.changeRing(third, first, { place: 'in' })).toBe(false);
+  expect(cluster.changeRing(third, third, { place: 'out' })).toBe(false);
+  expect(cluster.changeRing(third, third, { place: 'in' })).toBe(true);
+  cluster.run(1000);
+  expect(ringOf(third).memberCount).toBe(1);
+  const read = ask(cluster, third, { type: 'get', bucket: BUCKET, key: KEY, level: 'quorum', session: null })();
+  expect(read).toMatchObject({ type: 'get', complete: true, entries: [{}] });
+});

@@ -58,6 +58,8 @@ export interface NodeOptions {
 /** One whole node: membership, catalog, ring and replication composed; still pure. */
 export class Node implements Machine<NodeInput, NodeEffect> {
   private readonly options: NodeOptions;
+  /** What this node's configuration and disk say of it. */
+  private readonly ownSettings: Omit<OwnSettings, 'version'>;
   private readonly membership: Membership;
   private readonly catalog: Catalog;
   private readonly exchanger: CatalogExchanger;
@@ -85,7 +87,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
 
   constructor(options: NodeOptions, now: Instant) {
     this.options = options;
-    const { self, profile, prng } = options;
+    const { self, profile, actor, prng } = options;
+    this.ownSettings = { weight: profile.weight, zone: profile.zone, actor };
     this.catalog = new Catalog(options.catalog);
     this.lacksCatalog = hasLostCatalog(options);
     if (!this.lacksCatalog && this.catalog.setOwn(self, this.ownSettings)) {
@@ -367,9 +370,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     // An earlier life of this node may have said otherwise.
     const restored = this.catalog.setOwn(this.options.self, this.ownSettings);
     if (restored) this.replication.noteForgotten();
-    this.effects.push({ type: 'persist-catalog', state: this.catalog.state() });
-    this.exchanger.announce(restored ? null : from, this.send);
-    this.becomeRing(now);
+    this.publish(restored ? null : from, now);
     if (conflicts.length === 0) return;
     for (const bucket of conflicts) this.effects.push({ type: 'event', event: { type: 'bucket-conflict', bucket } });
     // Who watches a bucket by its name may be watching another one now, and reads it from the start.
@@ -378,14 +379,22 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   }
 
   private changeRing({ id, member, change, by }: Extract<NodeInput, { type: 'change-ring' }>, now: Instant): void {
-    const result = this.catalog.changeMember(member, change, by);
-    if (result.ok && result.changed) {
-      this.effects.push({ type: 'persist-catalog', state: this.catalog.state() });
-      this.exchanger.announce(null, this.send);
-      this.becomeRing(now);
-    }
+    // Nobody is left who could tell what the cluster was, says the operator.
+    const isFounding = this.lacksCatalog && member === this.options.self && change.place === 'in';
+    this.lacksCatalog &&= !isFounding;
+    const result = isFounding
+      ? ({ ok: true, changed: this.catalog.setOwn(member, this.ownSettings) } as const)
+      : this.catalog.changeMember(member, change, by);
+    if (result.ok && result.changed) this.publish(null, now);
     const outcome: RingOutcome = result.ok ? { ...result, epoch: this.catalog.epoch() } : result;
     this.effects.push({ type: 'ring-reply', id, outcome });
+  }
+
+  /** The catalog has changed. `by`: who knows that already. */
+  private publish(by: NodeId | null, now: Instant): void {
+    this.effects.push({ type: 'persist-catalog', state: this.catalog.state() });
+    this.exchanger.announce(by, this.send);
+    this.becomeRing(now);
   }
 
   private becomeRing(now: Instant): void {
@@ -416,12 +425,6 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.clock.handleRing(ring.memberCount, now);
     const isKept = isTrusted ? wasOwn : (): boolean => false;
     this.fromReplication(this.replication.handleRing(placement, isKept, this.clock.corrected(now)));
-  }
-
-  /** What this node's configuration and disk say of it. */
-  private get ownSettings(): Omit<OwnSettings, 'version'> {
-    const { profile, actor } = this.options;
-    return { weight: profile.weight, zone: profile.zone, actor };
   }
 
   private buildPlacement(before: PlacementMap | null): PlacementMap {
@@ -461,10 +464,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   private putBucket(input: Extract<NodeInput, { type: 'put-bucket' }>, now: Instant): void {
     const outcome = this.catalog.putBucket(input.name, input.config, this.options.replicas);
     if (outcome.ok && outcome.created) {
-      this.effects.push({ type: 'persist-catalog', state: this.catalog.state() });
-      this.exchanger.announce(null, this.send);
       this.effects.push({ type: 'event', event: { type: 'bucket-created', bucket: input.name } });
-      this.becomeRing(now);
+      this.publish(null, now);
     }
     this.effects.push({ type: 'bucket-reply', id: input.id, outcome });
   }
@@ -479,14 +480,12 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       send: this.send,
       whenDurable: (use) => this.fromReplication(this.replication.whenDurable(use, this.clock.corrected(this.now))),
       read: (bucket, key, session, use) => this.read(bucket, key, session, use),
-      tell: (bucket, key, entries) => this.tell(bucket, key, entries),
+      tell: (bucket, key, entries) => {
+        const shown = this.catalog.shownName(bucket);
+        this.effects.push({ type: 'changed', bucket: shown, key, entries: this.live(bucket, entries) });
+      },
       onCoverage: () => this.effects.push({ type: 'watch-coverage' }),
     });
-  }
-
-  private tell(bucket: string, key: string, entries: Entries): void {
-    const shown = this.catalog.shownName(bucket);
-    this.effects.push({ type: 'changed', bucket: shown, key, entries: this.live(bucket, entries) });
   }
 
   private read(bucket: string, key: string, session: CausalContext | null, use: (state: Change | null) => void): void {
