@@ -368,15 +368,6 @@ test('a page of a replica that lacks a lost key does not tell those who watch th
   expect(told).toEqual([1]);
 });
 
-/** The only record of the only key is found bad. */
-function lose(node: LoneReplica): void {
-  node.handle({ type: 'object-lost', shard: 0, name: LONE_NAME });
-  node.answerReads();
-  node.answerScan();
-  node.answerReads();
-  expect(node.context).toEqual(new CausalContext());
-}
-
 /**
  * An owner finds the record of a key bad. Another one has deleted the key, and is sending just that: it knows from before
  * that the value is here. The third, who has not heard of the delete, sends the value before the second sends its event.
@@ -391,7 +382,8 @@ test('a value that a restored copy says is deleted does not come back with who h
     node.handle({ type: 'message', from, message: { type: 'sync-objects', chunks: [chunk] } });
     node.answerReads();
   };
-  lose(node);
+  node.lose();
+  expect(node.context).toEqual(new CausalContext());
   node.handle({ type: 'message', from: 'b', message: { type: 'sync-fetched', shard: 0, context, items: [absent] } });
   node.answerReads();
   items({ ...absent, events: CausalContext.fromDots([deletion]) }, 'b', context);
@@ -401,7 +393,8 @@ test('a value that a restored copy says is deleted does not come back with who h
 
 test('a value that is restored counts at once: its event may have no other copy a moment later', () => {
   const node = new LoneReplica('a');
-  lose(node);
+  node.lose();
+  expect(node.context).toEqual(new CausalContext());
   const item: SyncItem = {
     ...LONE_NAME,
     entries: OBJECT.entries,

@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest';
+import { CausalContext } from '../../src/protocol/causal/context.ts';
 import type { SimCluster, SimNode } from '../simulation/cluster.ts';
+import { COVERED, LoneReplica } from '../support/lone-replica.ts';
 import {
   ask,
   BUCKET,
@@ -142,6 +144,52 @@ test('an owner that was complete and is not any more is no place of the quorum b
     for (const node of [a, c, d]) expectHonest(cluster, node, shard);
   }
 }, 60_000);
+
+/** A and B acknowledge a write; on the other side C is told that both are out, and is left with D, which has been told so. */
+test('a new owner does not do with a majority of the owners that are left', () => {
+  const cluster = formed(4);
+  const ring = ringOf(cluster.nodes[0] as SimNode);
+  const shard = ring.shardOf(BUCKET, 'k');
+  const [a, b, c, d] = nodesOf(cluster, ring.preference(shard)) as [SimNode, SimNode, SimNode, SimNode];
+  cluster.partition([a, b], [c, d]);
+  cluster.run(DISCONNECT_MS);
+  expect(mutate(cluster, a, 'k', put('acknowledged'), 'quorum')()).toMatchObject({ quorum: 'strict' });
+  for (const out of [a, b]) {
+    expect(cluster.changeRing(c, out, { place: 'out' })).toBe(true);
+    cluster.run(30_000);
+  }
+  expect(ringOf(d).owners(shard)).toHaveLength(2);
+  for (const node of [c, d]) expectHonest(cluster, node, shard);
+}, 60_000);
+
+/** The one copy moves from A to C, to a member that never hears that it was meant to take it over, and back to A. */
+test('a source that knows of nothing is not all that there was: who owned the shard before is asked as well', () => {
+  const node = new LoneReplica('a');
+  const nothing = new CausalContext();
+  node.turnTo('a');
+  node.turnTo('c');
+  node.tell('c', COVERED);
+  expect(node.isDropped).toBe(true);
+  node.handle({ type: 'cleared', shard: 0 });
+  node.turnTo('leaver');
+  node.turnTo('a');
+  // The next in line, and the last owner.
+  for (const peer of ['b', 'leaver']) node.tell(peer, nothing, { complete: false });
+  expect(node.isComplete).toBe(false);
+  node.tell('c', nothing, { complete: false });
+  expect(node.isComplete).toBe(true);
+});
+
+test('a change of the ring does not complete an owner that waits for a lost key', () => {
+  const node = new LoneReplica('a');
+  node.lose();
+  const nothing = new CausalContext();
+  for (let change = 0; change < 2; change++) {
+    node.turnTo('a', 'b', 'c');
+    for (const peer of ['b', 'c', 'leaver']) node.tell(peer, nothing);
+    expect(node.isComplete).toBe(false);
+  }
+});
 
 /** Once before and once after any change of the ring. */
 test('a source is counted once, however often the ring changes', () => {

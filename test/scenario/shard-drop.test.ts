@@ -1,15 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { CausalContext } from '../../src/protocol/causal/context.ts';
-import { COVERED, EVENT, LoneReplica, OBJECT } from '../support/lone-replica.ts';
+import { COVERED, EVENT, LoneReplica, NAME, OBJECT } from '../support/lone-replica.ts';
 
 const NOTHING = new CausalContext();
 
 /** Two owners cover the shard already; the third asks for what it misses. */
 function inSession(): LoneReplica {
   const node = new LoneReplica();
-  node.tell('b', COVERED, false);
-  node.tell('c', COVERED, false);
-  node.tell('a', NOTHING, true);
+  node.tell('b', COVERED);
+  node.tell('c', COVERED);
+  node.tell('a', NOTHING, { wants: true });
   return node;
 }
 
@@ -37,7 +37,7 @@ describe('a shard on its way out', () => {
     const node = inSession();
     node.answerScan();
     // The third owner has got everything from another one meanwhile.
-    node.tell('a', COVERED, false);
+    node.tell('a', COVERED);
     expect(node.isDropped).toBe(true);
     node.answerReads();
     node.handle({ type: 'cleared', shard: 0 });
@@ -46,7 +46,7 @@ describe('a shard on its way out', () => {
 
   test('is not sent as absent when it is dropped while its index is read', () => {
     const node = inSession();
-    node.tell('a', COVERED, false);
+    node.tell('a', COVERED);
     expect(node.isDropped).toBe(true);
     node.answerScan();
     node.answerReads();
@@ -59,10 +59,29 @@ test('what a peer asked for before its connection ended is not sent over the nex
   const node = new LoneReplica();
   node.handle({ type: 'peer-down', peer: 'a' });
   // Taken for dead, it can still be heard.
-  node.tell('a', NOTHING, true);
+  node.tell('a', NOTHING, { wants: true });
   node.handle({ type: 'peer-down', peer: 'a' });
   node.handle({ type: 'peer-up', peer: 'a' });
   node.answerScan();
   node.answerReads();
   expect(node.items()).toEqual([]);
+});
+
+test('a former owner does not acknowledge a write after it has let go of the shard', () => {
+  const node = new LoneReplica('a');
+  node.turnTo('b');
+  const event = { actor: 'b'.repeat(16), counter: 1 };
+  const context = CausalContext.fromDots([event]);
+  node.isSlow = true;
+  node.handle({
+    type: 'message',
+    from: 'b',
+    message: { type: 'replicate', id: 7, ...NAME, entries: [], events: context, context, hintFor: [] },
+  });
+  node.answerReads();
+  // Its word was on its way.
+  node.tell('b', CausalContext.fromDots([event, EVENT]));
+  expect(node.isDropped).toBe(true);
+  node.sync();
+  expect(node.sent.filter(({ message }) => message.type === 'replicate-ack')).toEqual([]);
 });

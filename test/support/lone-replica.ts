@@ -26,25 +26,29 @@ export const OBJECT: CausalObject = {
   past: null,
 };
 
-const PLACEMENT: Placement = {
-  shards: 1,
-  digest: 1,
-  memberCount: 4,
-  shardOf: () => 0,
-  shardIds: () => [0],
-  shardIdsOf: () => [0],
-  knowsShard: () => true,
-  replicasOf: () => 3,
-  isNewborn: () => false,
-  isGone: () => false,
-  owners: () => OWNERS,
-  preference: () => [...OWNERS, LEAVER],
-  isOwner: (_shard, node) => OWNERS.includes(node),
-  get remaining() {
-    return PLACEMENT.preference(0);
-  },
-  knows: (node) => PLACEMENT.preference(0).includes(node),
-};
+const MEMBERS: readonly NodeId[] = [...OWNERS, LEAVER];
+
+/** A ring in which these own the shard. */
+function placementOf(owners: readonly NodeId[], digest: number): Placement {
+  const preference = [...owners, ...MEMBERS.filter((node) => !owners.includes(node))];
+  return {
+    shards: 1,
+    digest,
+    memberCount: MEMBERS.length,
+    shardOf: () => 0,
+    shardIds: () => [0],
+    shardIdsOf: () => [0],
+    knowsShard: () => true,
+    replicasOf: () => owners.length,
+    isNewborn: () => false,
+    isGone: () => false,
+    owners: () => owners,
+    preference: () => preference,
+    isOwner: (_shard, node) => owners.includes(node),
+    remaining: preference,
+    knows: (node) => preference.includes(node),
+  };
+}
 
 /**
  * One node and its only shard, which holds one key, on a disk that answers when it is told to. `a`, `b` and `c` own the
@@ -57,6 +61,11 @@ export class LoneReplica {
   onDisk: CausalObject | null = OBJECT;
   /** The shard's context as it was last written. */
   context: CausalContext = COVERED;
+  isComplete = true;
+  /** Nothing gets to the disk until `sync`. */
+  isSlow = false;
+  private digest = 1;
+  private readonly unsynced: number[] = [];
   private readonly replication: Replication;
   private readonly now = { monoMs: 0, wallMs: 1_790_000_000_000 };
 
@@ -75,7 +84,7 @@ export class LoneReplica {
         maxClockDriftMs: 60_000,
         isWatched: () => false,
       },
-      PLACEMENT,
+      placementOf(OWNERS, this.digest),
       () => 'lww',
       {
         shards: new Map([
@@ -100,11 +109,27 @@ export class LoneReplica {
       },
       this.now,
     );
-    for (const peer of OWNERS) if (peer !== self) this.handle({ type: 'peer-up', peer });
+    for (const peer of MEMBERS) if (peer !== self) this.handle({ type: 'peer-up', peer });
   }
 
   handle(input: ReplicationInput): void {
-    for (const effect of this.replication.handle(input, this.now)) {
+    this.take(this.replication.handle(input, this.now));
+  }
+
+  /** The ring changes: these own the shard now. */
+  turnTo(...owners: readonly NodeId[]): void {
+    this.take(this.replication.handleRing(placementOf(owners, ++this.digest), () => true, this.now));
+  }
+
+  sync(): void {
+    this.isSlow = false;
+    for (let id = this.unsynced.shift(); id !== undefined; id = this.unsynced.shift()) {
+      this.handle({ type: 'persisted', id });
+    }
+  }
+
+  private take(effects: readonly ReplicationEffect[]): void {
+    for (const effect of effects) {
       if (effect.type === 'send') this.sent.push({ to: effect.to, message: effect.message });
       else if (effect.type === 'persist') this.persist(effect);
       else this.unanswered.push(effect);
@@ -114,26 +139,38 @@ export class LoneReplica {
   private persist({ id, writes }: Extract<ReplicationEffect, { type: 'persist' }>): void {
     for (const write of writes) {
       if (write.table === 'object') this.onDisk = write.value;
-      else if (write.table === 'shard' && write.value !== null) this.context = write.value.context.clone();
+      else if (write.table === 'shard' && write.value !== null) {
+        this.context = write.value.context.clone();
+        this.isComplete = write.value.complete;
+      }
     }
-    this.handle({ type: 'persisted', id });
+    if (this.isSlow) this.unsynced.push(id);
+    else this.handle({ type: 'persisted', id });
+  }
+
+  /** The only record of the only key is found bad. */
+  lose(): void {
+    this.handle({ type: 'object-lost', shard: 0, name: NAME });
+    this.answerReads();
+    this.answerScan();
+    this.answerReads();
   }
 
   /** A peer tells what it covers, and perhaps asks for what it misses. */
-  tell(from: NodeId, context: CausalContext, wants: boolean): void {
+  tell(from: NodeId, context: CausalContext, { wants = false, complete = true } = {}): void {
     this.handle({
       type: 'message',
       from,
       message: {
         type: 'sync-context',
-        ring: 1,
+        ring: this.digest,
         covers: [
           {
             shard: 0,
             context,
             wants,
             reply: false,
-            complete: true,
+            complete,
             former: false,
             withholds: false,
             hinted: false,
@@ -145,7 +182,7 @@ export class LoneReplica {
   }
 
   answerScan(): void {
-    const id = this.take('scan');
+    const id = this.answering('scan');
     this.handle({
       type: 'scan-done',
       id,
@@ -156,7 +193,7 @@ export class LoneReplica {
   answerReads(): void {
     for (let read = this.find('read'); read !== undefined; read = this.find('read')) {
       const { table } = read.key;
-      const id = this.take('read');
+      const id = this.answering('read');
       this.handle({
         type: 'read-done',
         id,
@@ -177,7 +214,7 @@ export class LoneReplica {
     return this.unanswered.find((effect): effect is Extract<ReplicationEffect, { type: T }> => effect.type === type);
   }
 
-  private take(type: 'scan' | 'read'): number {
+  private answering(type: 'scan' | 'read'): number {
     const effect = this.find(type);
     if (effect === undefined) throw new Error(`no ${type} is open`);
     this.unanswered.splice(this.unanswered.indexOf(effect), 1);
