@@ -1,34 +1,15 @@
 import { mkdir, open as openFile, readdir, rename } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { isDataFile } from './store-check.ts';
 
 /** What LevelDB says of its work; the file is new at each start. */
 const LOG_FILE = 'LOG';
-/** How much of it is read for what recovery dropped, and for what it did last. */
+/** How much of it is read for what it did last. */
 const LOG_BYTES_MAX = 256 * 1024;
-
-/** Bytes of the write-ahead log that the recovery of this start could not read. */
-export async function droppedLogBytes(directory: string): Promise<number> {
-  return droppedBytesIn(await readPart(join(directory, LOG_FILE), 'start'));
-}
-
-/** Sums LevelDB's `…/000003.log: dropping 123 bytes; Corruption: checksum mismatch` lines. */
-export function droppedBytesIn(text: string): number {
-  let bytes = 0;
-  for (const match of text.matchAll(/\.log: dropping (\d+) bytes;/g)) bytes += Number(match[1]);
-  return bytes;
-}
 
 /** Whether the last run ended in the midst of a compaction. */
 export async function endsCompacting(directory: string): Promise<boolean> {
-  const text = await readPart(join(directory, LOG_FILE), 'end');
+  const text = await endOf(join(directory, LOG_FILE));
   return text.lastIndexOf(' Compacting ') > text.lastIndexOf(' compacted to: ');
-}
-
-/** Without CURRENT LevelDB would start an empty database and delete the files of the old one. */
-export async function hasTablesWithoutIndex(directory: string): Promise<boolean> {
-  const names = await readdir(directory);
-  return !names.includes('CURRENT') && names.some(isDataFile);
 }
 
 /** Renames the store and makes an empty one in its place. Returns where the old one is. */
@@ -51,11 +32,11 @@ export async function storesSetAside(directory: string): Promise<string[]> {
   return numbers.sort((a, b) => a - b).map((number) => `${directory}.damaged-${number}`);
 }
 
-async function readPart(path: string, part: 'start' | 'end'): Promise<string> {
+async function endOf(path: string): Promise<string> {
   const file = await openFile(path, 'r').catch(() => undefined);
   if (file === undefined) return '';
   try {
-    const from = part === 'start' ? 0 : Math.max(0, (await file.stat()).size - LOG_BYTES_MAX);
+    const from = Math.max(0, (await file.stat()).size - LOG_BYTES_MAX);
     const { buffer, bytesRead } = await file.read(Buffer.alloc(LOG_BYTES_MAX), 0, LOG_BYTES_MAX, from);
     return buffer.toString('latin1', 0, bytesRead);
   } finally {

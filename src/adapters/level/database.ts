@@ -3,16 +3,10 @@ import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { assert } from '../../lib/assert.ts';
 import type { Log } from '../../ports/log.ts';
-import {
-  droppedLogBytes,
-  endsCompacting,
-  hasTablesWithoutIndex,
-  setStoreAside,
-  storesSetAside,
-} from './database-files.ts';
+import { endsCompacting, setStoreAside, storesSetAside } from './database-files.ts';
 import { inUseError, isCorruption, isLocked, isMissingFile, storageError } from './errors.ts';
 import { RunMarker } from './run-marker.ts';
-import { cleanStore, damagedFiles, LOST_FOLDER } from './store-check.ts';
+import { cleanStore, damagedFiles, damagedLogParts, indexDamage, LOST_FOLDER } from './store-check.ts';
 import { type TrialOutcome, type TrialTask, tryElsewhere } from './trial.ts';
 
 export interface DatabaseOptions {
@@ -93,8 +87,10 @@ export class Database {
       await this.#remindOfDamaged();
       const diedCompacting = last !== null && (await endsCompacting(directory));
       await this.#marker.write('opening');
-      if (await hasTablesWithoutIndex(directory)) await this.#mend('its CURRENT file is missing');
+      const reason = await indexDamage(directory);
+      if (reason !== null) await this.#mend(reason);
       else if (last === 'opening' || last === 'young' || diedCompacting) await this.#examine(last === 'opening');
+      else await this.#reportDamagedLog();
       // Only now: the constructor starts to open by itself.
       this.#handle = new ClassicLevel<Uint8Array, Uint8Array>(directory, {
         keyEncoding: 'view',
@@ -105,7 +101,6 @@ export class Database {
         maxOpenFiles: OPEN_FILES_MAX,
       });
       await this.#openOrMend();
-      await this.#reportDroppedLog();
       await this.#marker.write('young');
       this.#settling = setTimeout(() => void this.#marker.write('settled'), YOUNG_MS).unref();
     } catch (error) {
@@ -235,16 +230,16 @@ export class Database {
     });
   }
 
-  /** LevelDB skips unreadable parts of its write-ahead log and says so only in a file. */
-  async #reportDroppedLog(): Promise<void> {
+  /** Before LevelDB leaves them out: it must not be forgotten. */
+  async #reportDamagedLog(): Promise<void> {
     const { directory, log, onRecordsLost } = this.#options;
-    const dropped = await droppedLogBytes(directory);
-    if (dropped === 0) return;
+    const parts = await damagedLogParts(directory);
+    if (parts === 0) return;
     log.warn('part of the write-ahead log was unreadable; the newest records before the last stop may be lost', {
       directory,
-      droppedBytes: dropped,
+      damagedParts: parts,
     });
-    onRecordsLost(`${dropped} bytes of the write-ahead log were unreadable`);
+    onRecordsLost(`the write-ahead log is damaged (parts: ${parts})`);
   }
 }
 

@@ -10,8 +10,37 @@ const TABLE = /^\d+\.(ldb|sst)$/;
 const LOG = /^\d+\.log$/;
 
 /** Tables and logs of a closed store, for which LevelDB takes whatever it finds in them. */
-export function isDataFile(name: string): boolean {
+function isDataFile(name: string): boolean {
   return TABLE.test(name) || LOG.test(name);
+}
+
+/**
+ * Why the index of a closed store cannot be relied on; null where it can. LevelDB takes an index that ends early for an
+ * older one, and deletes all tables that it does not name.
+ */
+export async function indexDamage(directory: string): Promise<string | null> {
+  const names = await readdir(directory);
+  // Without CURRENT LevelDB would start an empty database and delete the files of the old one.
+  if (!names.includes('CURRENT')) return names.some(isDataFile) ? 'its CURRENT file is missing' : null;
+  const manifest = await readManifest(directory);
+  if (manifest === null) return 'its MANIFEST is missing or damaged';
+  const { firstLog } = manifest;
+  const logs = names.filter((name) => LOG.test(name)).map((name) => Number.parseInt(name, 10));
+  // A log is deleted when a later index says that it is in tables. Tables that are missing LevelDB finds itself.
+  return firstLog === 0 || logs.includes(firstLog) ? null : `its log ${firstLog} is missing`;
+}
+
+/**
+ * Damaged parts of the logs that LevelDB reads as it opens the store. It leaves them out, says so in a file at the most,
+ * and has forgotten it by the next start.
+ */
+export async function damagedLogParts(directory: string): Promise<number> {
+  const manifest = await readManifest(directory);
+  let parts = 0;
+  for (const name of await readdir(directory)) {
+    if (LOG.test(name) && isInUse(name, manifest)) parts += (await check(join(directory, name), name)).damaged;
+  }
+  return parts;
 }
 
 /**

@@ -6,7 +6,20 @@ const TABLES = makeTables();
 export function maskedCrc32c(...parts: readonly Uint8Array[]): number {
   let crc = 0xffffffff;
   for (const part of parts) crc = extend(crc, part);
-  crc = ~crc >>> 0;
+  return masked(crc);
+}
+
+/** Those of the first byte, the first two bytes, and so on. */
+export function runningMaskedCrc32c(bytes: Uint8Array): Uint32Array {
+  let crc = 0xffffffff;
+  return Uint32Array.from(bytes, (_, at) => {
+    crc = extend(crc, bytes.subarray(at, at + 1));
+    return masked(crc);
+  });
+}
+
+function masked(state: number): number {
+  const crc = ~state >>> 0;
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 }
 

@@ -1,5 +1,5 @@
 import { ByteReader } from './byte-reader.ts';
-import { maskedCrc32c } from './crc32c.ts';
+import { maskedCrc32c, runningMaskedCrc32c } from './crc32c.ts';
 import { SEQUENCE_MAX } from './table-file.ts';
 
 /**
@@ -32,21 +32,30 @@ export function batchesOf(log: Uint8Array): { batches: Uint8Array[]; damaged: nu
   const batches: Uint8Array[] = [];
   let damaged = 0;
   let pieces: Uint8Array[] | null = null;
+  // What goes on with a batch whose beginning was damaged is no further damage.
+  let isKnown = true;
+  const end = log.findLastIndex((byte) => byte !== 0) + 1;
+  const damage = (): void => {
+    if (isKnown) damaged++;
+    isKnown = false;
+    pieces = null;
+  };
   for (let page = 0; page < log.length; page += PAGE_BYTES) {
     const bytes = log.subarray(page, page + PAGE_BYTES);
-    const isLast = page + PAGE_BYTES >= log.length;
     for (let at = 0; at + HEADER_BYTES <= bytes.length; ) {
       const piece = pieceAt(bytes, at);
-      if (piece === 'filler' || (piece === 'torn' && isLast)) break;
-      if (typeof piece === 'string') {
+      if (piece === null) {
+        if (page + at >= end || isTornEnd(log, page + at)) return { batches, damaged };
         // Its length may be what is wrong: the rest of the page is unknown.
-        damaged++;
-        pieces = null;
+        damage();
         break;
       }
       at += HEADER_BYTES + piece.data.length;
-      if (piece.kind === WHOLE || piece.kind === FIRST) pieces = [];
+      const begins = piece.kind === WHOLE || piece.kind === FIRST;
+      if (begins === (pieces !== null)) damage();
+      if (begins) pieces = [];
       if (pieces === null) continue;
+      isKnown = true;
       pieces.push(piece.data);
       if (piece.kind !== WHOLE && piece.kind !== LAST) continue;
       batches.push(pieces.length === 1 ? piece.data : Buffer.concat(pieces));
@@ -56,17 +65,44 @@ export function batchesOf(log: Uint8Array): { batches: Uint8Array[]; damaged: nu
   return { batches, damaged };
 }
 
-function pieceAt(page: Uint8Array, at: number): { kind: number; data: Uint8Array } | 'filler' | 'torn' | 'damaged' {
-  const header = Buffer.from(page.buffer, page.byteOffset + at, HEADER_BYTES);
-  const length = header.readUInt16LE(4);
-  const kind = header[6] as number;
-  if (kind === 0 && length === 0) return 'filler';
+/** Null where there is no sound one. */
+function pieceAt(page: Uint8Array, at: number): { kind: number; data: Uint8Array } | null {
+  const { checksum, length, kind } = headerAt(page, at);
   const from = at + HEADER_BYTES;
-  if (from + length > page.length) return 'torn';
+  if (!isKind(kind) || from + length > page.length) return null;
   const checked = page.subarray(from - 1, from + length);
-  if (maskedCrc32c(checked) !== header.readUInt32LE(0)) return 'damaged';
-  if (kind !== WHOLE && kind !== FIRST && kind !== MIDDLE && kind !== LAST) return 'damaged';
-  return { kind, data: checked.subarray(1) };
+  return maskedCrc32c(checked) === checksum ? { kind, data: checked.subarray(1) } : null;
+}
+
+function headerAt(page: Uint8Array, at: number): { checksum: number; length: number; kind: number } {
+  const header = Buffer.from(page.buffer, page.byteOffset + at, HEADER_BYTES);
+  return { checksum: header.readUInt32LE(0), length: header.readUInt16LE(4), kind: header[6] as number };
+}
+
+function isKind(kind: number): boolean {
+  return kind === WHOLE || kind === FIRST || kind === MIDDLE || kind === LAST;
+}
+
+/**
+ * True where the log is as a power cut leaves it: a piece of which the end is missing. LevelDB takes every length that
+ * leads beyond the end for that, also where sound pieces follow.
+ */
+function isTornEnd(log: Uint8Array, at: number): boolean {
+  const rest = log.subarray(at);
+  if (rest.length > PAGE_BYTES - (at % PAGE_BYTES)) return false;
+  const { checksum, length, kind } = headerAt(rest, 0);
+  if (!isKind(kind) || HEADER_BYTES + length <= rest.length) return false;
+  return !isWholeAtSomeLength(rest, checksum) && !hasPiece(rest);
+}
+
+/** The checksum does not cover the length. */
+function isWholeAtSomeLength(rest: Uint8Array, checksum: number): boolean {
+  return runningMaskedCrc32c(rest.subarray(HEADER_BYTES - 1)).includes(checksum);
+}
+
+function hasPiece(rest: Uint8Array): boolean {
+  for (let at = 1; at + HEADER_BYTES <= rest.length; at++) if (pieceAt(rest, at) !== null) return true;
+  return false;
 }
 
 function isSoundBatch(batch: Uint8Array): boolean {

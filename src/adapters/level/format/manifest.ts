@@ -22,7 +22,7 @@ const [COMPARATOR, FIRST_LOG, NEXT_FILE, LAST_SEQUENCE, COMPACT_FROM, DELETED, A
   1, 2, 3, 4, 5, 6, 7, 9,
 ] as const;
 
-/** Null where it cannot be read. */
+/** Null where it is missing or damaged. */
 export async function readManifest(directory: string): Promise<Manifest | null> {
   try {
     const current = await readFile(join(directory, 'CURRENT'), 'latin1');
@@ -32,8 +32,10 @@ export async function readManifest(directory: string): Promise<Manifest | null> 
     const state: State = { tables: new Set(), firstLog: 0, lastSequence: 0 };
     for (const batch of batches) apply(new ByteReader(batch), state);
     return state;
-  } catch {
-    return null;
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (error instanceof RangeError || ['ENOENT', 'EIO'].includes(code)) return null;
+    throw error;
   }
 }
 

@@ -108,6 +108,29 @@ describe('a check of the store', () => {
     }
   });
 
+  it('finds a changed byte anywhere in a log', async () => {
+    await fill();
+    const log = await readFile((await filesOf(/\.log$/)).sort().at(-1) ?? '');
+    expect(log.length).toBeGreaterThan(32 * 1024);
+    for (let at = 0; at < log.length; at += at % 8900 < 30 || log.length - at < 3000 ? 1 : 1009) {
+      const damaged = Buffer.from(log);
+      damaged[at] = (damaged[at] as number) ^ 0x80;
+      expect(checkLog(damaged).damaged, `byte ${at}`).toBe(1);
+    }
+  });
+
+  it.each([0x00, 0xff])(
+    'finds runs of %i in a log, and takes none at its end for damage but erased flash',
+    async (byte) => {
+      await fill();
+      const log = await readFile((await filesOf(/\.log$/)).sort().at(-1) ?? '');
+      for (let at = 0; at < log.length; at += 1009) {
+        const damaged = Buffer.from(log).fill(byte, at, at + 512);
+        expect(checkLog(damaged).damaged > 0, `byte ${at}`).toBe(byte === 0xff || at + 512 < log.length);
+      }
+    },
+  );
+
   it('takes a torn end of the log for what it is', async () => {
     await fill();
     const path = (await filesOf(/\.log$/)).sort().at(-1) ?? '';
