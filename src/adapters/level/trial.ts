@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { Socket } from 'node:net';
 import { ClassicLevel } from 'classic-level';
 import { errorChain } from './errors.ts';
 
@@ -31,7 +32,8 @@ export async function tryElsewhere(
   directory: string,
 ): Promise<TrialOutcome> {
   const [program = '', ...args] = command;
-  const child = spawn(program, [...args, task, directory], { stdio: ['ignore', 'pipe', 'pipe'] });
+  // Its input stays open for as long as this process lives.
+  const child = spawn(program, [...args, task, directory], { stdio: 'pipe' });
   const output = { out: '', errors: '' };
   child.stdout.on('data', (chunk: Buffer) => {
     output.out = (output.out + chunk.toString()).slice(-OUTPUT_CHARS_MAX);
@@ -76,6 +78,7 @@ function partsIn(out: string): ErrorPart[] {
 
 /** The other end of `tryElsewhere`; resolves to the exit status. */
 export async function runTrialTask(task: string | undefined, directory: string | undefined): Promise<number> {
+  endWithParent();
   try {
     if (task === 'open' && directory !== undefined) await open(directory);
     else if (task === 'repair' && directory !== undefined) await ClassicLevel.repair(directory);
@@ -89,6 +92,15 @@ export async function runTrialTask(task: string | undefined, directory: string |
     process.stdout.write(`${JSON.stringify(parts)}\n`);
     return 1;
   }
+}
+
+/** The next start does not wait for a repair that goes on behind a parent that was killed; no lock keeps them apart. */
+function endWithParent(): void {
+  // Not an exit: that would wait for what LevelDB is doing.
+  new Socket({ fd: 0, readable: true, writable: false })
+    .on('close', () => process.kill(process.pid, 'SIGKILL'))
+    .resume()
+    .unref();
 }
 
 async function open(directory: string): Promise<void> {

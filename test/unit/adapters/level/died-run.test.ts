@@ -1,8 +1,8 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openLevelStorage } from '../../../../src/adapters/level/level-storage.ts';
 import type { Storage } from '../../../../src/ports/storage.ts';
 import { RecordingLog } from '../../../support/recording-log.ts';
@@ -41,6 +41,14 @@ function openStore(trialCommand: readonly string[] = TRIAL): Promise<Storage> {
 /** A process that takes the place of the one in which a store is tried. */
 function processThat(script: string): string[] {
   return [process.execPath, '--input-type=module', '-e', script];
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 async function leaveMarker(phase: string): Promise<void> {
@@ -101,6 +109,27 @@ describe('after a run that died', () => {
     await leaveMarker('opening');
     await expect(openStore([join(root, 'no such program')])).rejects.toThrow(/no process to try it/);
     expect(await readdir(root)).toEqual(['store']);
+  });
+
+  it('what tries the store does not outlive the one that asked for it', async () => {
+    await leaveMarker('opening');
+    const pidFile = join(root, 'pid');
+    const trial = processThat(`
+      import { writeFileSync } from 'node:fs';
+      import { runTrialTask } from ${JSON.stringify(import.meta.resolve('../../../../src/adapters/level/trial.ts'))};
+      setInterval(() => undefined, 1000);
+      void runTrialTask('repair', ${JSON.stringify(join(root, 'none'))});
+      writeFileSync(${JSON.stringify(pidFile)}, String(process.pid));`);
+    const opens = processThat(`
+      import { tryElsewhere } from ${JSON.stringify(import.meta.resolve('../../../../src/adapters/level/trial.ts'))};
+      await tryElsewhere(${JSON.stringify(trial)}, 'open', ${JSON.stringify(directory)});`);
+    const parent = spawn(opens[0] as string, opens.slice(1), { stdio: 'ignore' });
+    const pid = await vi.waitFor(async () => Number(await readFile(pidFile, 'utf8')) || expect.fail(), {
+      timeout: 9000,
+    });
+    expect(isRunning(pid)).toBe(true);
+    parent.kill('SIGKILL');
+    await vi.waitFor(() => expect(isRunning(pid)).toBe(false), { timeout: 5000 });
   });
 
   it('a store that another process has open is left to it', async () => {
