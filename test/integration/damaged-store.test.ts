@@ -120,6 +120,17 @@ describe('a store with', () => {
   });
 });
 
+test.each([200, 300, 400, 500, 600])('a repair that is killed after %i ms loses nothing more', async (afterMs) => {
+  remove(/^MANIFEST/);
+  for (let time = 0; time < 2; time++) {
+    // A kill that comes too late finds a run that writes further records, or none.
+    spawnSync(process.execPath, [PROGRAM, 'run', directory], { timeout: afterMs, killSignal: 'SIGKILL' });
+  }
+  const done = run();
+  expect(done).toMatchObject({ wrong: 0 });
+  expect((done as StoreRun).rows).toBeGreaterThanOrEqual(RECORDS);
+});
+
 /** What is said on the way out where the process did not come to an end: LevelDB may abort it. */
 function run(): StoreRun | string {
   const { status, signal, stdout, stderr } = spawnSync(process.execPath, [PROGRAM, 'run', directory], {

@@ -7,7 +7,7 @@ import { endsCompacting, setStoreAside, storesSetAside } from './database-files.
 import { inUseError, isCorruption, isLocked, isMissingFile, storageError } from './errors.ts';
 import { RunMarker } from './run-marker.ts';
 import { cleanStore, damagedFiles, damagedLogParts, indexDamage, LOST_FOLDER } from './store-check.ts';
-import { type TrialOutcome, type TrialTask, tryElsewhere } from './trial.ts';
+import { repairStore, type TrialOutcome, type TrialTask, tryElsewhere } from './trial.ts';
 
 export interface DatabaseOptions {
   readonly directory: string;
@@ -67,6 +67,7 @@ export class Database {
   readonly #marker: RunMarker;
   #handle: ClassicLevel<Uint8Array, Uint8Array> | undefined;
   #settling: NodeJS.Timeout | undefined;
+  #isMending = false;
 
   constructor(options: DatabaseOptions) {
     this.#options = options;
@@ -87,7 +88,7 @@ export class Database {
       await this.#remindOfDamaged();
       const diedCompacting = last !== null && (await endsCompacting(directory));
       await this.#marker.write('opening');
-      const reason = await indexDamage(directory);
+      const reason = last === 'mending' ? 'an earlier repair was cut off' : await indexDamage(directory);
       if (reason !== null) await this.#mend(reason);
       else if (last === 'opening' || last === 'young' || diedCompacting) await this.#examine(last === 'opening');
       else await this.#reportDamagedLog();
@@ -101,11 +102,10 @@ export class Database {
         maxOpenFiles: OPEN_FILES_MAX,
       });
       await this.#openOrMend();
-      await this.#marker.write('young');
-      this.#settling = setTimeout(() => void this.#marker.write('settled'), YOUNG_MS).unref();
+      await this.#becomeYoung();
     } catch (error) {
       // Nothing died: the next run finds it as this one did. It may also be another process that has the store.
-      await this.#marker.write(last);
+      await this.#marker.write(this.#isMending ? 'mending' : last);
       throw storageError(directory, 'opening the store', error);
     }
   }
@@ -113,7 +113,7 @@ export class Database {
   async close(): Promise<void> {
     clearTimeout(this.#settling);
     await this.handle.close();
-    await this.#marker.write(null);
+    await this.#marker.write(this.#isMending ? 'mending' : null);
   }
 
   /** Closes, repairs and opens again: for damage that LevelDB meets while it runs. */
@@ -123,6 +123,7 @@ export class Database {
       await this.handle.close();
       await this.#mend(reason);
       await this.#openOrSetAside();
+      await this.#becomeYoung();
     } catch (error) {
       throw storageError(directory, 'repairing the store', error);
     }
@@ -136,6 +137,12 @@ export class Database {
     } catch (error) {
       throw storageError(this.#options.directory, 'reopening the store', error);
     }
+  }
+
+  async #becomeYoung(): Promise<void> {
+    clearTimeout(this.#settling);
+    await this.#marker.write('young');
+    this.#settling = setTimeout(() => void this.#marker.write('settled'), YOUNG_MS).unref();
   }
 
   async #openOrMend(): Promise<void> {
@@ -178,25 +185,36 @@ export class Database {
     log.error('the store is damaged; repairing it', { directory, reason });
     // Before it: a crash must not make the loss forgotten.
     onRecordsLost(`the store was damaged (${reason}) and has been repaired`);
+    await this.#becomeMending(true);
     const replaced = await cleanStore(directory);
     let outcome = await this.#repair();
     if (outcome.type === 'done') outcome = await this.#elsewhere('open');
-    if (outcome.type !== 'done') {
+    if (outcome.type === 'done') {
+      const archived = await readdir(join(directory, LOST_FOLDER)).catch(() => []);
+      log.error('the store was repaired; some records may be lost, peers still hold them', {
+        directory,
+        reason,
+        damagedFiles: replaced.length,
+        damagedFilesKept: archived.length,
+      });
+      await this.#becomeMending(false);
+    } else {
       await this.#setAside(outcome.type === 'died' ? outcome.how : reasonOf(outcome.error));
-      return;
     }
-    const archived = await readdir(join(directory, LOST_FOLDER)).catch(() => []);
-    log.error('the store was repaired; some records may be lost, peers still hold them', {
-      directory,
-      reason,
-      damagedFiles: replaced.length,
-      damagedFilesKept: archived.length,
-    });
+  }
+
+  /**
+   * A repair that is cut off leaves tables that no index names, logs that it has put away, and older versions of records
+   * in front of newer ones: LevelDB would open all that.
+   */
+  async #becomeMending(isMending: boolean): Promise<void> {
+    this.#isMending = isMending;
+    await this.#marker.write(isMending ? 'mending' : 'opening');
   }
 
   async #repair(): Promise<TrialOutcome> {
     if (this.#options.trialCommand !== undefined) return await this.#elsewhere('repair');
-    return await ClassicLevel.repair(this.#options.directory).then(() => DONE, failedOrThrow);
+    return await repairStore(this.#options.directory).then(() => DONE, failedOrThrow);
   }
 
   /** Without a command for it nothing is tried. Throws what is no damage: a full disk, no permission, another process. */
@@ -213,7 +231,7 @@ export class Database {
     const { directory, log, onRecordsLost } = this.#options;
     onRecordsLost(`the store could not be repaired (${reason}) and was set aside; this node began an empty one`);
     const kept = await setStoreAside(directory);
-    await this.#marker.write('opening');
+    await this.#becomeMending(false);
     log.error(
       'the store could not be repaired and was set aside; the node goes on with an empty one, which the other owners fill; delete the old one when nobody wants to look into it',
       { directory, kept, reason },

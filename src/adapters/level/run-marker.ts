@@ -3,11 +3,12 @@ import { join } from 'node:path';
 
 /**
  * How far the run that has the store open has come. What damage does to LevelDB mostly happens while it opens and in the
- * first minute: reading what a node reads first, compacting what was left.
+ * first minute: reading what a node reads first, compacting what was left. `mending`: the store is being repaired, and is
+ * not to be opened before that has come to its end.
  */
-export type RunPhase = 'opening' | 'young' | 'settled';
+export type RunPhase = 'opening' | 'mending' | 'young' | 'settled';
 
-const PHASES: readonly RunPhase[] = ['opening', 'young', 'settled'];
+const PHASES: readonly RunPhase[] = ['opening', 'mending', 'young', 'settled'];
 const FILE = 'RUNNING';
 
 /**
@@ -30,7 +31,8 @@ export class RunMarker {
   }
 
   async write(phase: RunPhase | null): Promise<void> {
-    const written = phase === null ? rm(this.#path, { force: true }) : writeFile(this.#path, `${phase}\n`);
+    const written =
+      phase === null ? rm(this.#path, { force: true }) : writeFile(this.#path, `${phase}\n`, { flush: true });
     await written.catch(() => undefined);
   }
 }

@@ -19,6 +19,11 @@ const HOW_CHARS_MAX = 300;
 const ROWS = 100;
 /** The adapter's own keys begin like that; there never is a record of this name. */
 const TRIAL_KEY = Uint8Array.of(0xff, 0x70);
+/** All keys are between them. */
+const FIRST_KEY = Uint8Array.of(0);
+const END_KEY = Uint8Array.of(0xff, 0xff);
+
+type Handle = ClassicLevel<Uint8Array, Uint8Array>;
 
 interface ErrorPart {
   readonly code: string | null;
@@ -81,7 +86,7 @@ export async function runTrialTask(task: string | undefined, directory: string |
   endWithParent();
   try {
     if (task === 'open' && directory !== undefined) await open(directory);
-    else if (task === 'repair' && directory !== undefined) await ClassicLevel.repair(directory);
+    else if (task === 'repair' && directory !== undefined) await repairStore(directory);
     else throw new Error('open DIRECTORY or repair DIRECTORY is expected');
     return 0;
   } catch (error) {
@@ -103,8 +108,32 @@ function endWithParent(): void {
     .unref();
 }
 
+/**
+ * LevelDB's repair leaves all tables side by side, where a single read takes the one with the highest number for the
+ * newest. Compactions give high numbers to old records, too: so all tables are merged.
+ */
+export async function repairStore(directory: string): Promise<void> {
+  await ClassicLevel.repair(directory);
+  await withStore(directory, async (handle) => {
+    await handle.compactRange(FIRST_KEY, END_KEY);
+    // A compaction that fails says so to later writes only.
+    await handle.del(TRIAL_KEY, { sync: true });
+  });
+}
+
 async function open(directory: string): Promise<void> {
-  const handle = new ClassicLevel<Uint8Array, Uint8Array>(directory, {
+  await withStore(directory, async (handle) => {
+    for await (const [key] of handle.iterator({ limit: ROWS })) await handle.get(key);
+    // The number of a write is where damage shows, and that of the next one where LevelDB aborts over it.
+    for (let write = 0; write < 2; write++) {
+      await handle.del(TRIAL_KEY).catch(() => undefined);
+      await handle.get(TRIAL_KEY);
+    }
+  });
+}
+
+async function withStore(directory: string, use: (handle: Handle) => Promise<void>): Promise<void> {
+  const handle: Handle = new ClassicLevel(directory, {
     keyEncoding: 'view',
     valueEncoding: 'view',
     // Where it would have to be created there is something wrong, and creating it deletes what is there.
@@ -112,12 +141,7 @@ async function open(directory: string): Promise<void> {
   });
   await handle.open();
   try {
-    for await (const [key] of handle.iterator({ limit: ROWS })) await handle.get(key);
-    // The number of a write is where damage shows, and that of the next one where LevelDB aborts over it.
-    for (let write = 0; write < 2; write++) {
-      await handle.del(TRIAL_KEY).catch(() => undefined);
-      await handle.get(TRIAL_KEY);
-    }
+    await use(handle);
   } finally {
     await handle.close();
   }

@@ -111,6 +111,18 @@ describe('after a run that died', () => {
     expect(await readdir(root)).toEqual(['store']);
   });
 
+  it('a repair that was cut off begins anew, and is remembered until it has come to its end', async () => {
+    await leaveMarker('mending\n');
+    const fails = `console.log('[{"code":null,"message":"No space left on device"}]'); process.exit(1)`;
+    await expect(openStore(processThat(fails))).rejects.toMatchObject({ code: 'disk-full' });
+    expect(await readFile(join(directory, 'RUNNING'), 'utf8')).toBe('mending\n');
+    const storage = await openStore();
+    expect(Buffer.from(storage.read(KEY) ?? []).toString()).toBe('v');
+    expect(lost.at(-1)).toMatch(/an earlier repair was cut off/);
+    expect(await readFile(join(directory, 'RUNNING'), 'utf8')).toBe('young\n');
+    await storage.close();
+  });
+
   it('what tries the store does not outlive the one that asked for it', async () => {
     await leaveMarker('opening');
     const pidFile = join(root, 'pid');

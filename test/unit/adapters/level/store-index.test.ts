@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -29,9 +29,9 @@ beforeEach(async () => {
 
 afterEach(() => rm(root, { recursive: true, force: true }));
 
-function openStore(): Promise<Storage> {
+function openStore(at = directory): Promise<Storage> {
   return openLevelStorage({
-    directory,
+    directory: at,
     log: new RecordingLog(),
     onCorrupt: () => undefined,
     onRecordsLost: (reason) => lost.push(reason),
@@ -40,9 +40,9 @@ function openStore(): Promise<Storage> {
   });
 }
 
-async function pathOf(pattern: RegExp): Promise<string> {
-  const name = (await readdir(directory)).find((each) => pattern.test(each));
-  return join(directory, name ?? 'no such file');
+async function pathOf(pattern: RegExp, folder = directory): Promise<string> {
+  const name = (await readdir(folder)).find((each) => pattern.test(each));
+  return join(folder, name ?? 'no such file');
 }
 
 /** Where the entries of the MANIFEST begin: checksum (4 bytes), length (2 bytes), kind (1 byte), and the entry. */
@@ -79,6 +79,30 @@ describe('a MANIFEST', () => {
     expect(lost).toEqual([expect.stringContaining('MANIFEST is missing or damaged')]);
   });
 });
+
+describe('a repair', () => {
+  it('leaves no older version of a record in front of a newer one', async () => {
+    const older = await tableOf(join(root, 'older'), ['old']);
+    directory = join(root, 'newer');
+    await tableOf(directory, ['older', 'new']);
+    // As of a compaction that ended after the newer version had been written to a table.
+    await copyFile(older, join(directory, '000999.ldb'));
+    await rm(await pathOf(/^MANIFEST/));
+    const storage = await openStore();
+    expect(Buffer.from(storage.read(storeKey(1)) ?? []).toString()).toBe('new');
+    await storage.close();
+  });
+});
+
+/** Path of the table of a new store in which one record was written so often. */
+async function tableOf(at: string, values: readonly string[]): Promise<string> {
+  const storage = await openStore(at);
+  for (const value of values) await storage.commit([{ key: storeKey(1), value: Buffer.from(value) }]);
+  await storage.close();
+  // Opening makes a table of the log.
+  await (await openStore(at)).close();
+  return await pathOf(/\.ldb$/, at);
+}
 
 describe('a log', () => {
   it('that is missing is noticed', async () => {
