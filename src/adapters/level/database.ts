@@ -6,7 +6,7 @@ import type { Log } from '../../ports/log.ts';
 import { endsCompacting, setStoreAside, storesSetAside } from './database-files.ts';
 import { inUseError, isCorruption, isLocked, isMissingFile, storageError } from './errors.ts';
 import { RunMarker } from './run-marker.ts';
-import { cleanStore, damagedFiles, damagedLogParts, indexDamage, LOST_FOLDER } from './store-check.ts';
+import { cleanStore, damagedFiles, indexDamage, LOST_FOLDER, logDamage, noteSizes } from './store-check.ts';
 import { repairStore, type TrialOutcome, type TrialTask, tryElsewhere } from './trial.ts';
 
 export interface DatabaseOptions {
@@ -89,9 +89,9 @@ export class Database {
       const diedCompacting = last !== null && (await endsCompacting(directory));
       await this.#marker.write('opening');
       const reason = last === 'mending' ? 'an earlier repair was cut off' : await indexDamage(directory);
+      const looksInside = last === 'opening' || last === 'young' || diedCompacting;
       if (reason !== null) await this.#mend(reason);
-      else if (last === 'opening' || last === 'young' || diedCompacting) await this.#examine(last === 'opening');
-      else await this.#reportDamagedLog();
+      else if (!looksInside || !(await this.#examine(last === 'opening'))) await this.#reportLogDamage();
       // Only now: the constructor starts to open by itself.
       this.#handle = new ClassicLevel<Uint8Array, Uint8Array>(directory, {
         keyEncoding: 'view',
@@ -113,6 +113,7 @@ export class Database {
   async close(): Promise<void> {
     clearTimeout(this.#settling);
     await this.handle.close();
+    await noteSizes(this.#options.directory);
     await this.#marker.write(this.#isMending ? 'mending' : null);
   }
 
@@ -165,16 +166,21 @@ export class Database {
     }
   }
 
-  /** The last run died, and it may have been LevelDB that ended it. A power cut costs no more than some time here. */
-  async #examine(diedOpening: boolean): Promise<void> {
+  /**
+   * The last run died, and it may have been LevelDB that ended it. A power cut costs no more than some time here. True when
+   * the store had to be mended.
+   */
+  async #examine(diedOpening: boolean): Promise<boolean> {
     const { directory, log } = this.#options;
     log.warn('the last run died while it opened or compacted its store, or soon after; checking the store for damage', {
       directory,
     });
     const damaged = await damagedFiles(directory);
-    if (damaged.length > 0) return await this.#mend(`${damaged.length} of its files are damaged`);
-    const outcome = diedOpening ? await this.#elsewhere('open') : DONE;
-    if (outcome.type === 'died') await this.#mend(`a process that opens it is ended by ${outcome.how}`);
+    const outcome = damaged.length === 0 && diedOpening ? await this.#elsewhere('open') : DONE;
+    if (damaged.length > 0) await this.#mend(`${damaged.length} of its files are damaged`);
+    else if (outcome.type === 'died') await this.#mend(`a process that opens it is ended by ${outcome.how}`);
+    else return false;
+    return true;
   }
 
   /** Makes a store that is closed one that can be opened, of what is sound in it; at worst an empty one. */
@@ -248,16 +254,13 @@ export class Database {
     });
   }
 
-  /** Before LevelDB leaves them out: it must not be forgotten. */
-  async #reportDamagedLog(): Promise<void> {
+  /** Before LevelDB leaves out what it cannot read: it must not be forgotten. */
+  async #reportLogDamage(): Promise<void> {
     const { directory, log, onRecordsLost } = this.#options;
-    const parts = await damagedLogParts(directory);
-    if (parts === 0) return;
-    log.warn('part of the write-ahead log was unreadable; the newest records before the last stop may be lost', {
-      directory,
-      damagedParts: parts,
-    });
-    onRecordsLost(`the write-ahead log is damaged (parts: ${parts})`);
+    const reason = await logDamage(directory);
+    if (reason === null) return;
+    log.warn('the newest records before the last stop may be lost', { directory, reason });
+    onRecordsLost(reason);
   }
 }
 

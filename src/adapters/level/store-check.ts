@@ -1,5 +1,6 @@
 import { copyFile, link, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { changedSinceClosed, noteClosedFiles } from './closed-files.ts';
 import { checkLog } from './format/log-file.ts';
 import { type Manifest, readManifest } from './format/manifest.ts';
 import { checkTable, SEQUENCE_MAX } from './format/table-file.ts';
@@ -8,10 +9,17 @@ import { checkTable, SEQUENCE_MAX } from './format/table-file.ts';
 export const LOST_FOLDER = 'lost';
 const TABLE = /^\d+\.(ldb|sst)$/;
 const LOG = /^\d+\.log$/;
+const MANIFEST = /^MANIFEST-\d+$/;
+const CHANGED = 'is not as long as when the store was closed';
 
 /** Tables and logs of a closed store, for which LevelDB takes whatever it finds in them. */
 function isDataFile(name: string): boolean {
   return TABLE.test(name) || LOG.test(name);
+}
+
+/** After a clean end. */
+export async function noteSizes(directory: string): Promise<void> {
+  await noteClosedFiles(directory, (name) => isDataFile(name) || MANIFEST.test(name));
 }
 
 /**
@@ -27,20 +35,24 @@ export async function indexDamage(directory: string): Promise<string | null> {
   const { firstLog } = manifest;
   const logs = names.filter((name) => LOG.test(name)).map((name) => Number.parseInt(name, 10));
   // A log is deleted when a later index says that it is in tables. Tables that are missing LevelDB finds itself.
-  return firstLog === 0 || logs.includes(firstLog) ? null : `its log ${firstLog} is missing`;
+  if (firstLog !== 0 && !logs.includes(firstLog)) return `its log ${firstLog} is missing`;
+  const changed = (await changedSinceClosed(directory)).find((name) => !LOG.test(name));
+  return changed === undefined ? null : `its file ${changed} ${CHANGED}`;
 }
 
 /**
- * Damaged parts of the logs that LevelDB reads as it opens the store. It leaves them out, says so in a file at the most,
- * and has forgotten it by the next start.
+ * What LevelDB will not read of the logs as it opens the store; null where it reads all. It leaves such parts out, says so
+ * in a file at the most, and has forgotten it by the next start.
  */
-export async function damagedLogParts(directory: string): Promise<number> {
+export async function logDamage(directory: string): Promise<string | null> {
+  const changed = (await changedSinceClosed(directory)).find((name) => LOG.test(name));
+  if (changed !== undefined) return `its log ${changed} ${CHANGED}`;
   const manifest = await readManifest(directory);
   let parts = 0;
   for (const name of await readdir(directory)) {
     if (LOG.test(name) && isInUse(name, manifest)) parts += (await check(join(directory, name), name)).damaged;
   }
-  return parts;
+  return parts === 0 ? null : `the write-ahead log is damaged (parts: ${parts})`;
 }
 
 /**

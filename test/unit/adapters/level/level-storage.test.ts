@@ -106,7 +106,7 @@ describe('damaged files', () => {
     await fill(directory, 2000);
     await unlink(join(directory, await nameOf(/\.ldb$/)));
     const storage = await openStore();
-    expect(lost).toEqual([expect.stringMatching(/missing files/)]);
+    expect(lost).toEqual([expect.stringMatching(/its file \d+\.ldb is not as long as/)]);
     await storage.commit([put('new', '1')]);
     expect(storage.read(bytes('new'))).toBeDefined();
   });
@@ -117,6 +117,8 @@ describe('damaged files', () => {
     await first.close();
     const path = join(directory, await nameOf(/\.log$/));
     await truncate(path, 100_000);
+    // As of a run that did not come to close it.
+    await rm(join(directory, 'CLOSED'));
     const second = await openStore();
     const rows = await second.scan(range('k', 'l'), 1000, 1e9);
     expect(rows.length).toBeGreaterThan(90);

@@ -65,6 +65,7 @@ describe('a MANIFEST', () => {
   it.each(entry)('that ends before its entry %i is not taken for an older one', async (number) => {
     const path = await pathOf(/^MANIFEST/);
     await truncate(path, entriesOf(await readFile(path))[number]);
+    await rm(join(directory, 'CLOSED'));
     expect(await countOf()).toBe(RECORDS);
     expect(lost).toEqual([expect.stringMatching(/MANIFEST is missing or damaged|log \d+ is missing|Corruption/)]);
   });
@@ -77,6 +78,15 @@ describe('a MANIFEST', () => {
     await writeFile(path, manifest);
     expect(await countOf()).toBe(RECORDS);
     expect(lost).toEqual([expect.stringContaining('MANIFEST is missing or damaged')]);
+  });
+});
+
+describe('a table', () => {
+  it('that ends too soon is noticed before it is read', async () => {
+    const path = await pathOf(/\.ldb$/);
+    await truncate(path, 1000);
+    expect(await countOf()).toBeLessThan(RECORDS);
+    expect(lost).toEqual([expect.stringMatching(/its file \d+\.ldb is not as long as when the store was closed/)]);
   });
 });
 
@@ -109,6 +119,16 @@ describe('a log', () => {
     await rm(await pathOf(/\.log$/));
     expect(await countOf()).toBeLessThan(RECORDS);
     expect(lost).toEqual([expect.stringMatching(/log \d+ is missing/)]);
+  });
+
+  it.each([0, 0.5, 0.99])('that ends too soon is noticed, where the store was closed (at %d of it)', async (share) => {
+    const path = await pathOf(/\.log$/);
+    await truncate(path, Math.floor((await readFile(path)).length * share));
+    expect(await countOf()).toBeLessThan(RECORDS);
+    expect(lost).toEqual([expect.stringMatching(/^its log \d+\.log is not as long as when the store was closed$/)]);
+    lost = [];
+    await countOf();
+    expect(lost).toEqual([]);
   });
 
   it('that LevelDB takes for its first part is told of before it is opened', async () => {
