@@ -22,7 +22,15 @@ export interface LogCheck {
 
 export function checkLog(log: Uint8Array): LogCheck {
   const { batches, damaged } = batchesOf(log);
-  const sound = batches.filter(isSoundBatch);
+  const sound: Uint8Array[] = [];
+  // LevelDB aborts over a number that comes twice.
+  let next = 0n;
+  for (const batch of batches) {
+    const numbers = numbersOf(batch);
+    if (numbers === null || numbers.first < next) continue;
+    next = numbers.first + BigInt(numbers.count);
+    sound.push(batch);
+  }
   const bad = damaged + batches.length - sound.length;
   return { damaged: bad, rest: bad === 0 || sound.length === 0 ? null : logOf(sound) };
 }
@@ -105,22 +113,23 @@ function hasPiece(rest: Uint8Array): boolean {
   return false;
 }
 
-function isSoundBatch(batch: Uint8Array): boolean {
+/** Of the writes of a batch; null where the batch makes no sense. */
+function numbersOf(batch: Uint8Array): { first: bigint; count: number } | null {
   try {
     const reader = new ByteReader(batch);
     const header = Buffer.from(reader.bytes(BATCH_HEADER_BYTES));
-    if (header.readBigUInt64LE(0) > SEQUENCE_MAX) return false;
+    const first = header.readBigUInt64LE(0);
     let count = 0;
     for (; reader.left > 0; count++) {
       const kind = reader.byte();
-      if (kind > PUT) return false;
+      if (kind > PUT) return null;
       reader.bytes(reader.varint());
       if (kind === PUT) reader.bytes(reader.varint());
     }
-    return count === header.readUInt32LE(8);
+    return first <= SEQUENCE_MAX && count === header.readUInt32LE(8) ? { first, count } : null;
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    return false;
+    return null;
   }
 }
 

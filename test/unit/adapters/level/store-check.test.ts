@@ -131,6 +131,16 @@ describe('a check of the store', () => {
     },
   );
 
+  it('keeps one of two batches with the same numbers', async () => {
+    await fill();
+    const log = await readFile((await filesOf(/\.log$/)).sort().at(-1) ?? '');
+    const page = log.subarray(0, 32 * 1024);
+    const { damaged, rest } = checkLog(Buffer.concat([page, page]));
+    expect(damaged).toBeGreaterThan(1);
+    expect(rest?.length).toBeLessThanOrEqual(page.length);
+    expect(checkLog(rest as Uint8Array)).toEqual({ damaged: 0, rest: null });
+  });
+
   it('takes a torn end of the log for what it is', async () => {
     await fill();
     const path = (await filesOf(/\.log$/)).sort().at(-1) ?? '';
