@@ -10,6 +10,7 @@ export const LOST_FOLDER = 'lost';
 const TABLE = /^\d+\.(ldb|sst)$/;
 const LOG = /^\d+\.log$/;
 const MANIFEST = /^MANIFEST-\d+$/;
+const DAMAGED_SUFFIX = '.damaged';
 const CHANGED = 'is not as long as when the store was closed';
 
 /** Tables and logs of a closed store, for which LevelDB takes whatever it finds in them. */
@@ -82,7 +83,8 @@ export async function cleanStore(directory: string): Promise<string[]> {
     const { damaged, rest } = await check(path, name);
     if (damaged === 0) continue;
     await mkdir(join(directory, LOST_FOLDER), { recursive: true });
-    const kept = join(directory, LOST_FOLDER, name);
+    // LevelDB puts the replaced one there, under its own name.
+    const kept = join(directory, LOST_FOLDER, `${name}${DAMAGED_SUFFIX}`);
     if (rest === null) {
       await rename(path, kept);
     } else {
