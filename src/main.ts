@@ -207,7 +207,7 @@ async function openStore(config: NodeConfig, log: Log): Promise<{ storage: Stora
     keepsCorrupt: (key) => !['meta', 'other'].includes(recordOf(key).table),
     onRecordsLost: (reason) => {
       // Counters may have gone back, and no dot is used twice.
-      writeFileSync(damage.lostFile, `${reason}\n`);
+      writeFileSync(damage.lostFile, `${reason}\n`, { flush: true });
       log.error('the disk lost records; the next start takes a new actor id, and fetches what is missing', { reason });
       damage.onLost(reason);
     },
