@@ -15,6 +15,7 @@ import { closedError, headroomError, isClosedUnderneath, isCorruption, storageEr
 import { PointReads } from './point-reads.ts';
 import { Quarantine, RESERVED_BYTE } from './quarantine.ts';
 import { decodeRecord, encodeRecord } from './record.ts';
+import { assertSoundSoFar, END_KEY, type RowIterator } from './sound-scan.ts';
 import { type Operation, WriteQueue } from './write-queue.ts';
 
 const CACHE_BYTES_DEFAULT = 16 * 1024 * 1024;
@@ -124,11 +125,21 @@ class LevelStorage implements Storage {
   async open(): Promise<void> {
     await this.#database.open();
     try {
-      await this.#quarantine.load(this.#database.handle);
+      await this.#begin();
     } catch (error) {
       if (!isCorruption(error)) throw storageError(this.#directory, 'reading', error);
       await this.#restore(() => this.#database.repairWhileOpen(errorText(error)));
     }
+  }
+
+  /** With what is the adapter's own. */
+  async #begin(): Promise<void> {
+    const { handle } = this.#database;
+    await this.#quarantine.load(handle);
+    if (handle.getSync(END_KEY) !== undefined) return;
+    const freeBytes = await this.#space.freeBytes().catch(() => 0);
+    if (freeBytes < this.#headroomBytes) return;
+    await handle.put(END_KEY, new Uint8Array(0));
   }
 
   get prefersBatches(): boolean {
@@ -308,29 +319,35 @@ class LevelStorage implements Storage {
 
   async #scanOnce(range: StorageRange, limit: number, bytesMax: number): Promise<StorageRow[]> {
     const to = Buffer.compare(range.to, RESERVED) > 0 ? RESERVED : range.to;
-    const rows: StorageRow[] = [];
-    let bytes = 0;
     const iterator = this.#database.handle.iterator({
       gte: range.from,
       lt: to,
       highWaterMarkBytes: Math.min(bytesMax, SCAN_PIECE_BYTES_MAX),
     });
     try {
-      while (rows.length < limit) {
-        const entries = await iterator.nextv(Math.min(limit - rows.length, SCAN_PIECE_ROWS));
-        if (entries.length === 0) break;
-        for (const [key, stored] of entries) {
-          const value = this.#checked(key, stored);
-          if (value === undefined) continue;
-          bytes += key.byteLength + value.byteLength;
-          if (rows.length > 0 && bytes > bytesMax) return rows;
-          rows.push({ key: plain(key), value });
-        }
-      }
+      const { rows, isEnd } = await this.#rowsOf(iterator, limit, bytesMax);
+      if (!isEnd) await assertSoundSoFar(iterator);
       return rows;
     } finally {
       await iterator.close();
     }
+  }
+
+  async #rowsOf(iterator: RowIterator, limit: number, bytesMax: number) {
+    const rows: StorageRow[] = [];
+    let bytes = 0;
+    while (rows.length < limit) {
+      const entries = await iterator.nextv(Math.min(limit - rows.length, SCAN_PIECE_ROWS));
+      if (entries.length === 0) return { rows, isEnd: true };
+      for (const [key, stored] of entries) {
+        const value = this.#checked(key, stored);
+        if (value === undefined) continue;
+        bytes += key.byteLength + value.byteLength;
+        if (rows.length > 0 && bytes > bytesMax) return { rows, isEnd: false };
+        rows.push({ key: plain(key), value });
+      }
+    }
+    return { rows, isEnd: false };
   }
 
   #checked(key: Uint8Array, stored: Uint8Array | undefined): Uint8Array | undefined {
@@ -430,7 +447,7 @@ class LevelStorage implements Storage {
     this.#restored = promise;
     try {
       await restore();
-      await this.#quarantine.load(this.#database.handle);
+      await this.#begin();
       this.#state = 'open';
     } catch (error) {
       this.#state = 'failed';

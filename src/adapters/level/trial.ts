@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { Socket } from 'node:net';
 import { ClassicLevel } from 'classic-level';
 import { errorChain } from './errors.ts';
+import { END_KEY } from './sound-scan.ts';
 
 export type TrialTask = 'open' | 'repair';
 
@@ -19,9 +20,8 @@ const HOW_CHARS_MAX = 300;
 const ROWS = 100;
 /** The adapter's own keys begin like that; there never is a record of this name. */
 const TRIAL_KEY = Uint8Array.of(0xff, 0x70);
-/** All keys are between them. */
+/** All keys are between it and the end. */
 const FIRST_KEY = Uint8Array.of(0);
-const END_KEY = Uint8Array.of(0xff, 0xff);
 
 type Handle = ClassicLevel<Uint8Array, Uint8Array>;
 
