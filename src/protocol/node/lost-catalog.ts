@@ -8,7 +8,7 @@ import type { RestoredReplication } from '../replication/replication.ts';
 /** What clients are told until a member has told the node what the cluster is. */
 export const CATALOG_LOST = failure(
   'not-ready',
-  'the node has lost what it knew of the cluster, and waits for a member that tells it; ask another node. Is there no other any more, `holdfast ring in` with the name of this node, at this node, begins a new cluster with the data that is here',
+  'the node has lost what it knew of the cluster, and waits for a member that tells it; ask another node. Where no other is left, `holdfast ring in` with the name of this node, at this node, begins a new cluster with the data that is here',
 );
 
 /** What the disk of a node says of others. */
