@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { CausalContext } from '../../src/protocol/causal/context.ts';
+import { WHOLE } from '../../src/protocol/replication/message.ts';
 import { COVERED, EVENT, LoneReplica, NAME, OBJECT } from '../support/lone-replica.ts';
 
 const NOTHING = new CausalContext();
@@ -52,6 +53,36 @@ describe('a shard on its way out', () => {
     node.answerReads();
     node.handle({ type: 'cleared', shard: 0 });
     expect(node.items()).toEqual([]);
+  });
+});
+
+describe('a shard that is dropped while a lost key of it is read', () => {
+  test('is not told to be without the key', () => {
+    const node = new LoneReplica();
+    node.tell('a', COVERED);
+    node.tell('b', COVERED);
+    // Its record has gone bad since.
+    node.handle({ type: 'message', from: 'a', message: { type: 'sync-fetch', shard: 0, names: [NAME] } });
+    node.tell('c', COVERED);
+    expect(node.isDropped).toBe(true);
+    node.answerReads();
+    node.handle({ type: 'cleared', shard: 0 });
+    expect(node.sent.filter(({ message }) => message.type === 'sync-fetched')).toEqual([]);
+  });
+
+  test('does not get the key back', () => {
+    const node = new LoneReplica('leaver', { cacheBytes: 0 });
+    node.lose();
+    expect(node.onDisk).toBe(null);
+    const { entries, past } = OBJECT;
+    const items = [{ ...NAME, entries, past, events: NOTHING, part: WHOLE }];
+    const message = { type: 'sync-fetched', shard: 0, context: COVERED, items } as const;
+    node.handle({ type: 'message', from: 'a', message });
+    for (const owner of ['a', 'b', 'c']) node.tell(owner, COVERED);
+    expect(node.isDropped).toBe(true);
+    node.handle({ type: 'cleared', shard: 0 });
+    node.answerReads();
+    expect(node.onDisk).toBe(null);
   });
 });
 

@@ -69,7 +69,7 @@ export class LoneReplica {
   private readonly replication: Replication;
   private readonly now = { monoMs: 0, wallMs: 1_790_000_000_000 };
 
-  constructor(self: NodeId = LEAVER) {
+  constructor(self: NodeId = LEAVER, { cacheBytes = 1024 * 1024 } = {}) {
     this.replication = new Replication(
       {
         self,
@@ -80,7 +80,7 @@ export class LoneReplica {
         antiEntropyIntervalMs: 10_000,
         syncBytesPerSecond: 0,
         hintBytesMax: 1024 * 1024,
-        cacheBytes: 1024 * 1024,
+        cacheBytes,
         maxClockDriftMs: 60_000,
         isWatched: () => false,
       },

@@ -88,6 +88,8 @@ export class LostKeyFetcher {
     let isWhole = true;
     for (const name of held) {
       this.core.cells.open(shard.id, name, (cell) => {
+        // Dropped while the key was read: it would be sent as absent.
+        if (this.core.shards.find(shard.id) !== shard) return;
         this.core.restamp(cell);
         const { entries } = cell.object;
         const past = withBare(cell.object, bare);
@@ -112,6 +114,8 @@ export class LostKeyFetcher {
       const whole = this.uses.parts.add(from, 'fetched', shard.id, item);
       if (whole === 'more' || whole === 'lost') continue;
       this.core.cells.open(shard.id, { bucket: item.bucket, key: item.key }, (cell) => {
+        // Dropped while the key was read: it would stay on the disk.
+        if (this.core.shards.find(shard.id) !== shard) return;
         const id = nameId(item);
         const wasLost = shard.lost.has(id);
         if (wasLost) this.takeIn(from, shard, message.context, whole, cell);
