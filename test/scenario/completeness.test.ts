@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { CausalContext } from '../../src/protocol/causal/context.ts';
 import type { SimCluster, SimNode } from '../simulation/cluster.ts';
-import { COVERED, LoneReplica } from '../support/lone-replica.ts';
+import { COVERED, LoneReplica, NAME, OBJECT } from '../support/lone-replica.ts';
 import {
   ask,
   BUCKET,
@@ -163,9 +163,8 @@ test('a new owner does not do with a majority of the owners that are left', () =
 }, 60_000);
 
 /** The one copy moves from A to C, to a member that never hears that it was meant to take it over, and back to A. */
-test('a source that knows of nothing is not all that there was: who owned the shard before is asked as well', () => {
+function afterDetour(): LoneReplica {
   const node = new LoneReplica('a');
-  const nothing = new CausalContext();
   node.turnTo('a');
   node.turnTo('c');
   node.tell('c', COVERED);
@@ -173,11 +172,37 @@ test('a source that knows of nothing is not all that there was: who owned the sh
   node.handle({ type: 'cleared', shard: 0 });
   node.turnTo('leaver');
   node.turnTo('a');
+  return node;
+}
+
+function expectToWaitForC(node: LoneReplica): void {
+  const nothing = new CausalContext();
   // The next in line, and the last owner.
   for (const peer of ['b', 'leaver']) node.tell(peer, nothing, { complete: false });
   expect(node.isComplete).toBe(false);
   node.tell('c', nothing, { complete: false });
   expect(node.isComplete).toBe(true);
+}
+
+test('a source that knows of nothing is not all that there was: who owned the shard before is asked as well', () => {
+  expectToWaitForC(afterDetour());
+});
+
+test('who owned the shard before is asked as well where a read has heard that its copy does not vote', () => {
+  const node = afterDetour();
+  node.handle({ type: 'request', id: 1, request: { type: 'get', ...NAME, level: 'quorum', session: null } });
+  node.answerReads();
+  const reply = { type: 'read-reply', status: 'object', standing: 'none', past: null } as const;
+  const held = { entries: OBJECT.entries, context: COVERED };
+  const asked: string[] = [];
+  for (const { to, message } of node.sent) {
+    if (message.type !== 'read') continue;
+    asked.push(to);
+    const copy = to === 'c' ? held : { entries: [], context: new CausalContext() };
+    node.handle({ type: 'message', from: to, message: { ...reply, id: message.id, ...copy } });
+  }
+  expect(asked).toContain('c');
+  expectToWaitForC(node);
 });
 
 test('a change of the ring does not complete an owner that waits for a lost key', () => {

@@ -180,7 +180,7 @@ export class ReadCoordinator {
     this.core.tally.answered(from);
     const { entries, context, past, standing } = message;
     read.copies.set(from, { entries, context, past, standing, same: message.status === 'same' });
-    if (standing === 'none' && !read.owners.includes(from)) this.core.formers.forget(read.cell.shard, from);
+    if (standing === 'none' && !read.owners.includes(from)) this.core.formers.silence(read.cell.shard, from);
     if (this.isAnswered(read)) this.finish(read);
     else if (read.copies.size === read.asked.size && !this.askMore(read)) this.finish(read);
   }
@@ -241,7 +241,7 @@ export class ReadCoordinator {
   private candidates(read: Read): readonly NodeId[] {
     const { shard } = read.cell;
     const preference = this.core.ring.preference(shard);
-    const formers = this.core.formers.of(shard);
+    const formers = this.core.formers.voting(shard);
     if (formers.length === 0 || ![...read.copies.values()].some(({ standing }) => standing === 'partial')) {
       return preference;
     }

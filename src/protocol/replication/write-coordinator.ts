@@ -181,7 +181,7 @@ export class WriteCoordinator {
         break;
       case 'hinted':
         write.extra.add(from);
-        this.core.formers.forget(write.cell.shard, from);
+        this.core.formers.silence(write.cell.shard, from);
         break;
       case 'refused':
         write.refused.add(from);
@@ -198,7 +198,7 @@ export class WriteCoordinator {
     this.pair(write);
     if (!write.partial.has(owner)) return;
     const former = this.core.formers
-      .of(write.cell.shard)
+      .voting(write.cell.shard)
       .find((node) => this.core.isUp(node) && !write.asked.has(node));
     if (former === undefined) return;
     write.asked.set(former, null);
