@@ -330,7 +330,12 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
   ],
   'replicate-ack': [
     23,
-    record({ id, status: oneOf('stored', 'partial', 'former', 'hinted', 'refused'), failure: nullable(failure) }),
+    record({
+      id,
+      status: oneOf('stored', 'partial', 'former', 'hinted', 'refused'),
+      failure: nullable(failure),
+      owners: uint32,
+    }),
   ],
   read: [24, record({ id, bucket: bucketName, key: keyText, dots })],
   'read-reply': [
@@ -342,6 +347,7 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
       entries,
       context: causalContext,
       past: nullable(causalContext),
+      owners: uint32,
     }),
   ],
   list: [
@@ -365,6 +371,7 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
       more: boolean,
       partial: shards,
       contexts: list(shardContext, SHARDS_MAX),
+      owners: uint32,
     }),
   ],
   'counter-check': [28, record({ actor: actorId })],

@@ -163,6 +163,7 @@ describe('frames', () => {
       type: 'replicate-ack',
       id: 1,
       status: 'refused',
+      owners: 0,
       failure: { code: 'disk-full', message: 'm', stateChanged: 'no' },
     };
     const frame = Buffer.from(frameOf([valid])).toString('latin1');

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { CausalContext } from '../../src/protocol/causal/context.ts';
+import { ownersDigest } from '../../src/protocol/replication/placement.ts';
 import type { SimCluster, SimNode } from '../simulation/cluster.ts';
 import { COVERED, LoneReplica, NAME, OBJECT } from '../support/lone-replica.ts';
 import {
@@ -192,7 +193,8 @@ test('who owned the shard before is asked as well where a read has heard that it
   const node = afterDetour();
   node.handle({ type: 'request', id: 1, request: { type: 'get', ...NAME, level: 'quorum', session: null } });
   node.answerReads();
-  const reply = { type: 'read-reply', status: 'object', standing: 'none', past: null } as const;
+  const owners = ownersDigest(node.placement, [0]);
+  const reply = { type: 'read-reply', status: 'object', standing: 'none', past: null, owners } as const;
   const held = { entries: OBJECT.entries, context: COVERED };
   const asked: string[] = [];
   for (const { to, message } of node.sent) {
@@ -215,6 +217,84 @@ test('a change of the ring does not complete an owner that waits for a lost key'
     expect(node.isComplete).toBe(false);
   }
 });
+
+/** A is cut off, and out of the ring that the others have by now: D has its place in all shards, and is complete. */
+function replaced() {
+  const cluster = formed(4);
+  const ring = ringOf(cluster.nodes[0] as SimNode);
+  const shard = ring.shardOf(BUCKET, 'k');
+  const [a, b, c, d] = nodesOf(cluster, ring.preference(shard)) as [SimNode, SimNode, SimNode, SimNode];
+  expect(cluster.changeRing(b, d, { place: 'out' })).toBe(true);
+  cluster.run(30_000);
+  cluster.partition([a], [b, c, d]);
+  cluster.run(DISCONNECT_MS);
+  expect(cluster.changeRing(b, a, { place: 'out' })).toBe(true);
+  cluster.run(30_000);
+  expect(cluster.changeRing(b, d, { place: 'in' })).toBe(true);
+  cluster.run(30_000);
+  for (const node of [b, c, d]) expect(isComplete(node, shard)).toBe(true);
+  return { cluster, shard, a, b, c, d };
+}
+
+/** A meets another one on a slow network: it goes on as an owner until it hears of the ring. */
+function asBefore(cluster: SimCluster, a: SimNode, other: SimNode, ask: () => void): void {
+  cluster.weather = { ...cluster.weather, latencyMinMs: 15, latencyMaxMs: 25 };
+  expect(cluster.runUntil(() => a.running?.peers.has(other.id) === true, SETTLE_MS, 1)).toBe(true);
+  expect(ringOf(a).isOwner(0, a.id)).toBe(true);
+  for (let i = 0; i < 50; i++) {
+    cluster.run(2);
+    ask();
+  }
+  cluster.run(5000);
+  expect(ringOf(a).isOwner(0, a.id)).toBe(false);
+}
+
+test('what a former owner writes before it has heard of the ring is not taken for a quorum', () => {
+  const { cluster, shard, a, b, c, d } = replaced();
+  const keys = Array.from({ length: 2000 }, (_, i) => `k${i}`).filter(
+    (key) => ringOf(b).shardOf(BUCKET, key) === shard,
+  );
+  cluster.heal();
+  cluster.partition([a, b], [c, d]);
+  const strict: string[] = [];
+  asBefore(cluster, a, b, () => {
+    const key = keys.pop() as string;
+    const mutation = put('acknowledged');
+    cluster.request(a, { type: 'mutate', bucket: BUCKET, key, mutation, level: 'quorum', context: null }, (reply) => {
+      if (reply.type === 'mutate' && reply.quorum === 'strict') strict.push(key);
+    });
+  });
+  const missed = strict.filter((key) => {
+    const seen = read(cluster, c, key);
+    return seen.complete && seen.entries === 0;
+  });
+  expect(missed).toEqual([]);
+}, 60_000);
+
+for (const type of ['get', 'list'] as const) {
+  test(`what a former owner answers to a ${type} before it has heard of the ring is not taken for complete`, () => {
+    const { cluster, a, b, c, d } = replaced();
+    cluster.partition([a], [b, d], [c]);
+    cluster.run(DISCONNECT_MS);
+    expect(mutate(cluster, b, 'k', put('acknowledged'), 'quorum')()).toMatchObject({ quorum: 'strict' });
+    cluster.heal();
+    cluster.partition([b, d], [a, c]);
+    let missed = 0;
+    asBefore(cluster, a, c, () => {
+      const page = { prefix: '', after: '', limit: 10, values: false, snapshot: false };
+      const request =
+        type === 'get'
+          ? ({ type, bucket: BUCKET, key: 'k', level: 'quorum', session: null } as const)
+          : ({ type, bucket: BUCKET, ...page } as const);
+      cluster.request(a, request, (reply) => {
+        const isEmpty =
+          reply.type === 'list' ? reply.items.length === 0 : reply.type === 'get' && reply.entries.length === 0;
+        if (isEmpty && (reply.type === 'list' || reply.type === 'get') && reply.complete) missed++;
+      });
+    });
+    expect(missed).toBe(0);
+  }, 60_000);
+}
 
 /** Once before and once after any change of the ring. */
 test('a source is counted once, however often the ring changes', () => {

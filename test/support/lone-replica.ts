@@ -65,6 +65,7 @@ export class LoneReplica {
   /** Nothing gets to the disk until `sync`. */
   isSlow = false;
   private digest = 1;
+  placement = placementOf(OWNERS, this.digest);
   private readonly unsynced: number[] = [];
   private readonly replication: Replication;
   private readonly now = { monoMs: 0, wallMs: 1_790_000_000_000 };
@@ -84,7 +85,7 @@ export class LoneReplica {
         maxClockDriftMs: 60_000,
         isWatched: () => false,
       },
-      placementOf(OWNERS, this.digest),
+      this.placement,
       () => 'lww',
       {
         shards: new Map([
@@ -118,7 +119,8 @@ export class LoneReplica {
 
   /** The ring changes: these own the shard now. */
   turnTo(...owners: readonly NodeId[]): void {
-    this.take(this.replication.handleRing(placementOf(owners, ++this.digest), () => true, this.now));
+    this.placement = placementOf(owners, ++this.digest);
+    this.take(this.replication.handleRing(this.placement, () => true, this.now));
   }
 
   sync(): void {

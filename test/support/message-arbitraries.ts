@@ -264,6 +264,7 @@ const FIELDS: {
       'refused' as const,
     ),
     failure: fc.option(failure),
+    owners: uint32,
   }),
   read: fc.record({ id: count, bucket, key, dots: few(dot) }),
   'read-reply': fc.record({
@@ -273,6 +274,7 @@ const FIELDS: {
     entries,
     context,
     past: fc.option(context),
+    owners: uint32,
   }),
   list: fc.record({
     id: count,
@@ -290,6 +292,7 @@ const FIELDS: {
     more: fc.boolean(),
     partial: shards,
     contexts: few(fc.record({ shard, context })),
+    owners: uint32,
   }),
   'counter-check': fc.record({ actor }),
   'counter-report': fc.record({

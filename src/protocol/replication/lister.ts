@@ -8,6 +8,7 @@ import type { NodeId } from '../machine.ts';
 import type { ReplicationCore } from './core.ts';
 import type { HintStore } from './hint-store.ts';
 import type { ListMessage, ListReplyMessage, PageItem } from './message.ts';
+import { ownersDigest } from './placement.ts';
 import type { ReadCoordinator } from './read-coordinator.ts';
 import type { ListingRow } from './record.ts';
 import type { ListItem, ListRequest, Respond, ShardContext } from './request.ts';
@@ -24,6 +25,8 @@ interface Listing {
   readonly id: number;
   readonly request: ListRequest;
   readonly respond: Respond;
+  /** Who owns the shards that each was asked for. */
+  readonly owners: Map<NodeId, number>;
   /** Nodes asked, and the shards each answers for. */
   readonly asked: Map<NodeId, ReadonlySet<number>>;
   readonly pages: Map<NodeId, Page>;
@@ -62,6 +65,7 @@ export class Lister {
       id: this.nextId(),
       request,
       respond,
+      owners: new Map(),
       asked: new Map(),
       pages: new Map(),
       complete: true,
@@ -70,7 +74,10 @@ export class Lister {
     this.listings.set(listing.id, listing);
     this.deadlines.push(listing, this.core.now.monoMs);
     const plan = this.plan(listing);
-    for (const [node, shards] of plan) listing.asked.set(node, new Set(shards));
+    for (const [node, shards] of plan) {
+      listing.asked.set(node, new Set(shards));
+      listing.owners.set(node, ownersDigest(this.core.ring, shards));
+    }
     const { bucket, prefix, after, values, snapshot } = request;
     for (const [node, shards] of plan) {
       const limit = this.shareOf(request.limit, shards.length);
@@ -163,6 +170,7 @@ export class Lister {
       const shard = this.core.shards.find(id);
       return shard?.owned !== true || !shard.complete;
     });
+    const owners = ownersDigest(this.core.ring, wanted);
     const contexts = query.snapshot ? this.contextsOf(shards) : [];
     const scan = { table: 'listing', bucket, shards, hints, prefix, after, limit } as const;
     // The scan reads the disk. What the contexts cover, and what others may have been told of, is to be there.
@@ -172,7 +180,7 @@ export class Lister {
       this.core.scan(scan, ({ rows, more }) => {
         // A row that is bad is missing from the scan: the contexts would say that its key is deleted.
         const isWhole = open === 0 && losses.count === count;
-        use({ ...pageOf(rows, more), partial, contexts: isWhole ? contexts : [] });
+        use({ ...pageOf(rows, more), partial, contexts: isWhole ? contexts : [], owners });
       });
     });
   }
@@ -220,11 +228,11 @@ export class Lister {
   }
 
   /** True when a majority of the owners of every shard have answered with complete replicas. */
-  private isCounted({ asked, pages, request }: Listing): boolean {
+  private isCounted({ asked, owners, pages, request }: Listing): boolean {
     const counts = new Map<number, number>();
     for (const [node, shards] of asked) {
       const page = pages.get(node);
-      if (page === undefined) continue;
+      if (page === undefined || page.owners !== owners.get(node)) continue;
       const partial = new Set(page.partial);
       for (const shard of shards) if (!partial.has(shard)) counts.set(shard, (counts.get(shard) ?? 0) + 1);
     }

@@ -71,6 +71,8 @@ export interface ReplicateAckMessage {
   readonly status: AckStatus;
   /** Set when refused. */
   readonly failure: Failure | null;
+  /** `ownersDigest` of the shard by the sender's ring. */
+  readonly owners: number;
 }
 
 export interface ReadMessage {
@@ -91,6 +93,8 @@ export interface ReadReplyMessage {
   readonly context: CausalContext;
   /** The part of the context that is known to be superseded, but not what it had replaced; null: none. */
   readonly past: CausalContext | null;
+  /** `ownersDigest` of the shard by the sender's ring. */
+  readonly owners: number;
 }
 
 export interface ListMessage {
@@ -116,6 +120,8 @@ export interface ListReplyMessage {
   readonly partial: readonly number[];
   /** What the page is at least the state of, in a snapshot. */
   readonly contexts: readonly ShardContext[];
+  /** `ownersDigest` of the shards asked for by the sender's ring. */
+  readonly owners: number;
 }
 
 export interface PageItem {

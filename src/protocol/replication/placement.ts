@@ -1,3 +1,4 @@
+import { hashString } from '../../lib/hash.ts';
 import type { NodeId } from '../machine.ts';
 
 /**
@@ -37,4 +38,13 @@ export interface Placement {
   readonly remaining: readonly NodeId[];
   /** Out for good: it is not waited for. */
   isGone(node: NodeId): boolean;
+}
+
+/**
+ * Who owns the shards, in 32 bits. Answers count together only where all who give them have the same owners in mind: a
+ * quorum of those before and one of those after a change need not have anybody in common.
+ */
+export function ownersDigest(ring: Placement, shards: readonly number[]): number {
+  const owners = shards.toSorted((a, b) => a - b).map((shard) => ring.owners(shard).toSorted().join(' '));
+  return hashString(owners.join('\n'));
 }

@@ -8,6 +8,7 @@ import type { NodeId } from '../machine.ts';
 import type { Cell } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
 import type { ReadReplyMessage, Standing } from './message.ts';
+import { ownersDigest } from './placement.ts';
 import type { Replica } from './replica.ts';
 import type { ConfirmRequest, GetRequest, Level, Respond } from './request.ts';
 import { needed } from './request.ts';
@@ -57,6 +58,8 @@ interface Read {
   readonly id: number;
   readonly cell: Cell;
   readonly owners: readonly NodeId[];
+  /** Answers under other owners do not count as theirs. */
+  readonly ownersDigest: number;
   readonly needed: number;
   /** What the answer must cover, whatever the level. */
   readonly session: CausalContext | null;
@@ -154,6 +157,7 @@ export class ReadCoordinator {
       id: this.parts.nextId(),
       cell,
       owners,
+      ownersDigest: ownersDigest(this.core.ring, [cell.shard]),
       needed: needed(level, owners.length),
       session,
       asked: new Set([self]),
@@ -178,9 +182,11 @@ export class ReadCoordinator {
     const read = this.reads.get(message.id);
     if (read === undefined || !read.asked.has(from) || read.copies.has(from)) return;
     this.core.tally.answered(from);
-    const { entries, context, past, standing } = message;
+    const { entries, context, past } = message;
+    const isSame = message.owners === read.ownersDigest;
+    const standing = isSame ? message.standing : 'none';
     read.copies.set(from, { entries, context, past, standing, same: message.status === 'same' });
-    if (standing === 'none' && !read.owners.includes(from)) this.core.formers.silence(read.cell.shard, from);
+    if (isSame && standing === 'none' && !read.owners.includes(from)) this.core.formers.silence(read.cell.shard, from);
     if (this.isAnswered(read)) this.finish(read);
     else if (read.copies.size === read.asked.size && !this.askMore(read)) this.finish(read);
   }
@@ -334,7 +340,7 @@ function places({ owners, copies }: Read): number {
   let partial = 0;
   let former = 0;
   for (const [node, { standing }] of copies) {
-    if (!owners.includes(node)) former += standing === 'former' || standing === 'stored' ? 1 : 0;
+    if (!owners.includes(node)) former += standing === 'former' ? 1 : 0;
     else if (standing === 'stored') complete++;
     else if (standing === 'partial') partial++;
   }

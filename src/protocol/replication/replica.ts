@@ -12,6 +12,7 @@ import type { Cell } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
 import type { HintStore } from './hint-store.ts';
 import type { AckStatus, ReadMessage, ReplicateMessage, Standing } from './message.ts';
+import { ownersDigest } from './placement.ts';
 import { type HintRecord, nameId } from './record.ts';
 import type { Comparison, LostKey, Shard } from './shard-table.ts';
 
@@ -54,16 +55,16 @@ export class Replica {
   handleReplicate(from: NodeId, message: ReplicateMessage): void {
     const refusal = this.refuseDrift(from, message.entries);
     if (refusal !== null) {
-      this.acknowledge(from, message.id, 'refused', refusal);
+      this.refuse(from, message.id, refusal);
       return;
     }
     const id = this.core.shardOf(message.bucket, message.key);
     if (!this.core.ring.knowsShard(id)) {
-      this.acknowledge(from, message.id, 'refused', NOT_KNOWN_YET);
+      this.refuse(from, message.id, NOT_KNOWN_YET);
       return;
     }
     if (this.unsyncedBytes > PEER_UNSYNCED_BYTES_MAX) {
-      this.acknowledge(from, message.id, 'refused', BEHIND);
+      this.refuse(from, message.id, BEHIND);
       return;
     }
     const bytes = this.reserve(message.entries);
@@ -77,7 +78,7 @@ export class Replica {
           // Handed over and dropped meanwhile: it is not here any more.
           if (this.core.shards.find(id) !== shard) return;
           const status = !mayVote ? 'hinted' : !owned ? 'former' : shard.complete ? 'stored' : 'partial';
-          this.acknowledge(from, message.id, status, null);
+          this.acknowledge(from, message.id, id, status);
         });
       } else {
         this.hold(from, cell, message);
@@ -108,6 +109,7 @@ export class Replica {
       const copy = this.copyOf(cell);
       const { entries, context: live } = copy;
       const mayVote = this.core.ring.knows(from);
+      const owners = ownersDigest(this.core.ring, [id]);
       // Taken together, now: by the time this is synced the key may hold newer entries that are not.
       const context = live.clone();
       for (const entry of entries) context.add(entry.dot);
@@ -125,6 +127,7 @@ export class Replica {
           entries: same ? [] : entries,
           context,
           past: copy.past,
+          owners,
         });
       });
     });
@@ -334,17 +337,17 @@ export class Replica {
     const others = this.core.ring.owners(cell.shard).filter((node) => node !== self && node !== from);
     const targets = named.length > 0 ? named : others;
     if (targets.length === 0) {
-      this.acknowledge(from, message.id, 'refused', OTHER_RING);
+      this.refuse(from, message.id, OTHER_RING);
       return;
     }
     const { entries, events, context } = message;
     const stored = this.hints().store(cell, { entries, events, context, targets });
     if (!stored) {
       const full = failure('disk-full', 'the hint store of the fallback is full; the owners must come back first');
-      this.acknowledge(from, message.id, 'refused', full);
+      this.refuse(from, message.id, full);
       return;
     }
-    this.core.journal.whenDurable(cell.persistId, () => this.acknowledge(from, message.id, 'hinted', null));
+    this.core.journal.whenDurable(cell.persistId, () => this.acknowledge(from, message.id, cell.shard, 'hinted'));
   }
 
   private writeExpiries(cell: Cell, before: Entries, after: Entries): void {
@@ -359,8 +362,13 @@ export class Replica {
     this.core.journal.write({ table: 'expiry', atMs, shard, name, value });
   }
 
-  private acknowledge(to: NodeId, id: number, status: AckStatus, reason: Failure | null): void {
-    this.core.send(to, { type: 'replicate-ack', id, status, failure: reason });
+  private acknowledge(to: NodeId, id: number, shard: number, status: AckStatus): void {
+    const owners = ownersDigest(this.core.ring, [shard]);
+    this.core.send(to, { type: 'replicate-ack', id, status, failure: null, owners });
+  }
+
+  refuse(to: NodeId, id: number, reason: Failure): void {
+    this.core.send(to, { type: 'replicate-ack', id, status: 'refused', failure: reason, owners: 0 });
   }
 }
 

@@ -405,8 +405,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
         this.counterCheck.note(this.core.shardOf(message.bucket, message.key), message.events);
         if (!this.core.writable && message.entries.length > 0) {
           const full = failure('disk-full', this.diskRefusal);
-          this.core.send(from, { type: 'replicate-ack', id: message.id, status: 'refused', failure: full });
-          return;
+          return this.replica.refuse(from, message.id, full);
         }
         if (message.entries.some((entry) => entry.expiresAtMs !== 0)) this.sweeper.wake();
         return this.replica.handleReplicate(from, message);

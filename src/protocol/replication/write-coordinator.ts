@@ -16,6 +16,7 @@ import type { ReplicationCore } from './core.ts';
 import type { HintStore } from './hint-store.ts';
 import type { ReplicateAckMessage, ReplicateMessage } from './message.ts';
 import { knownFrom } from './own-events.ts';
+import { ownersDigest } from './placement.ts';
 import { coversSession, type MergedCopy, type ReadCoordinator, SESSION_UNAVAILABLE } from './read-coordinator.ts';
 import type { Replica } from './replica.ts';
 import { type ClientReply, type Level, type MutateReply, type MutateRequest, needed, type Respond } from './request.ts';
@@ -27,6 +28,8 @@ interface Write {
   readonly id: number;
   readonly cell: Cell;
   readonly owners: readonly NodeId[];
+  /** Answers under other owners do not count as theirs. */
+  readonly ownersDigest: number;
   readonly needed: number;
   readonly strictOnly: boolean;
   /** Null once it is over: its deadlines are still to come. */
@@ -159,16 +162,15 @@ export class WriteCoordinator {
     if (write === undefined || !write.asked.has(from)) return;
     if (message.status === 'refused') this.core.tally.failed(from);
     else this.core.tally.answered(from);
+    if (message.status !== 'refused' && message.owners !== write.ownersDigest) {
+      // The ring is changing. It has the write, but as one of other owners.
+      write.extra.add(from);
+      this.settleWrite(write);
+      return;
+    }
     switch (message.status) {
       case 'stored':
-        if (write.owners.includes(from)) {
-          write.stored.add(from);
-        } else {
-          // By its own ring it still is an owner.
-          write.extra.add(from);
-          write.formers.add(from);
-          this.pair(write);
-        }
+        write.stored.add(from);
         break;
       case 'partial':
         write.extra.add(from);
@@ -364,6 +366,7 @@ export class WriteCoordinator {
       id: this.nextId(),
       cell,
       owners,
+      ownersDigest: this.ownersDigest(cell),
       needed: needed(request.level, owners.length),
       strictOnly: request.level === 'all',
       respond,
@@ -380,20 +383,25 @@ export class WriteCoordinator {
     };
   }
 
+  private ownersDigest({ shard }: Cell): number {
+    return ownersDigest(this.core.ring, [shard]);
+  }
+
   /** The write is synced here: now it may leave. */
   private replicate(write: Write, counts: boolean): void {
     const { self } = this.core.options;
     this.writes.set(write.id, write);
     this.openBytes += write.parts?.bytes ?? 0;
     write.asked.set(self, null);
-    if (counts) write.stored.add(self);
+    const isSame = this.ownersDigest(write.cell) === write.ownersDigest;
+    if (counts && isSame) write.stored.add(self);
     else write.extra.add(self);
     for (const owner of write.owners) {
       if (owner === self || !this.core.isUp(owner)) continue;
       write.asked.set(owner, null);
       this.send(write, owner);
     }
-    if (!counts && write.owners.includes(self)) this.addPartial(write, self);
+    if (!counts && isSame && write.owners.includes(self)) this.addPartial(write, self);
     this.stalls.push(write, this.core.now.monoMs);
     this.deadlines.push(write, this.core.now.monoMs);
     if (write.owners.some((owner) => !write.asked.has(owner))) this.useFallbacks(write);

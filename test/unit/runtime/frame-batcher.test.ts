@@ -16,7 +16,7 @@ function reply(values: number): PeerMessage {
     payload: { kind: 'register', value: new Uint8Array(MIB), contentType: '' },
   }));
   const context = new CausalContext();
-  return { type: 'read-reply', id: 1, status: 'object', standing: 'stored', entries, context, past: null };
+  return { type: 'read-reply', id: 1, status: 'object', standing: 'stored', entries, context, past: null, owners: 0 };
 }
 
 it('counts and reports a message that no frame can hold, and sends the others', () => {
