@@ -314,6 +314,35 @@ test('a source is counted once, however often the ring changes', () => {
   expectHonest(cluster, a, shard);
 }, 60_000);
 
+/**
+ * A has a new disk and has synced with S, but not with C yet, when it is cut off. While it is out of the ring S and E
+ * acknowledge a write. When it is in again, what it has of S is of the time before.
+ */
+test('a source is not counted for a time as an owner that was over in between', () => {
+  const cluster = formed(4);
+  const ring = ringOf(cluster.nodes[0] as SimNode);
+  const shard = ring.shardOf(BUCKET, 'k');
+  const [a, s, c, e] = nodesOf(cluster, ring.preference(shard)) as [SimNode, SimNode, SimNode, SimNode];
+  returnWiped(cluster, a, c);
+  cluster.run(30_000);
+  expect(isComplete(a, shard)).toBe(false);
+  cluster.partition([a], [s, c, e]);
+  cluster.start(c);
+  cluster.run(DISCONNECT_MS);
+  expect(cluster.changeRing(s, a, { place: 'out' })).toBe(true);
+  cluster.run(30_000);
+  for (const node of [s, c, e]) expect(isComplete(node, shard)).toBe(true);
+  cluster.partition([c], [s, e]);
+  cluster.run(DISCONNECT_MS);
+  expect(mutate(cluster, s, 'k', put('acknowledged'), 'quorum')()).toMatchObject({ quorum: 'strict' });
+  expect(cluster.changeRing(c, a, { place: 'in' })).toBe(true);
+  cluster.heal();
+  cluster.partition([a, c], [s, e]);
+  cluster.run(30_000);
+  expect(ringOf(c).isOwner(shard, a.id)).toBe(true);
+  for (const node of [a, c]) expectHonest(cluster, node, shard);
+}, 60_000);
+
 /** Two bad records one after the other. */
 test('a source is counted once, however many records are found bad', () => {
   const cluster = formed(3);

@@ -296,13 +296,14 @@ export class ShardTable {
         continue;
       }
       shard.former = false;
-      const isLate = before !== null && shard.complete && !isKept(id);
+      const wasAway = before !== null && !isKept(id);
+      const isLate = wasAway && shard.complete;
       if (isLate) shard.complete = false;
       if (shard.complete) continue;
       if (isLate || (before !== null && !wasOwned)) shard.gained = shard.bare.isEmpty && !this.hasForgotten;
       const sources = this.sourcesOf(ring, before, id);
-      // Who has been synced with need not be again, unless others have come who may know of writes of their own.
-      if (!wasOwned || sources.some((node) => !shard.sources.has(node) && !shard.synced.has(node)))
+      // Who has been synced with need not be again, unless there are, or were, others who may know of writes of their own.
+      if (!wasOwned || wasAway || sources.some((node) => !shard.sources.has(node) && !shard.synced.has(node)))
         shard.synced.clear();
       for (const node of sources) if (!shard.synced.has(node)) shard.sources.add(node);
       for (const node of shard.sources) if (ring.isGone(node)) shard.sources.delete(node);
