@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { ListReply } from '../../src/protocol/replication/request.ts';
 import type { SimCluster, SimNode } from '../simulation/cluster.ts';
-import { ask, BUCKET, DISCONNECT_MS, formed, mutate, put, ringOf, settle } from '../support/sim-story.ts';
+import { ask, BUCKET, DISCONNECT_MS, formed, mutate, onDisk, put, ringOf, settle } from '../support/sim-story.ts';
 
 function page(cluster: SimCluster, node: SimNode, after = '', limit = 1000, snapshot = false): ListReply {
   const request = { type: 'list', bucket: BUCKET, prefix: '', after, limit, values: true, snapshot } as const;
@@ -74,4 +74,24 @@ describe('a listing', () => {
       for (const { dot } of entries) expect(context?.has(dot)).toBe(true);
     }
   });
+});
+
+test('a page on which a bad record is missing does not count', () => {
+  const cluster = formed(3);
+  const [a, b, c] = cluster.nodes as [SimNode, SimNode, SimNode];
+  const shard = ringOf(a).shardOf(BUCKET, 'k');
+  cluster.partition([a, c], [b]);
+  expect(mutate(cluster, a, 'k', put('acknowledged'), 'quorum')()).toMatchObject({ quorum: 'strict' });
+  cluster.run(1000);
+  a.disk.damage(shard, { bucket: BUCKET, key: 'k' });
+  cluster.crash(c);
+  cluster.heal();
+  expect(cluster.runUntil(() => a.running?.peers.has(b.id) === true, DISCONNECT_MS, 1)).toBe(true);
+  const pages: string[] = [];
+  for (let i = 0; i < 100 && onDisk(b, shard, 'k').length === 0; i++) {
+    a.disk.damage(shard, { bucket: BUCKET, key: 'k' });
+    const { items, complete } = page(cluster, a);
+    pages.push(`${items.length} ${complete}`);
+  }
+  expect(pages).not.toContain('0 true');
 });

@@ -56,6 +56,17 @@ describe('a shard on its way out', () => {
   });
 });
 
+test('a page that is read while its shard is dropped says nothing of the keys that are not on it', () => {
+  const node = new LoneReplica();
+  const query = { bucket: NAME.bucket, prefix: '', after: '', limit: 10, values: true, shards: [0], snapshot: true };
+  node.handle({ type: 'message', from: 'b', message: { type: 'list', id: 7, ...query } });
+  for (const owner of ['a', 'b', 'c']) node.tell(owner, COVERED);
+  expect(node.isDropped).toBe(true);
+  node.answerListing([]);
+  const replies = node.sent.map(({ message }) => message).filter(({ type }) => type === 'list-reply');
+  expect(replies).toMatchObject([{ items: [], contexts: [] }]);
+});
+
 describe('a shard that is dropped while a lost key of it is read', () => {
   test('is not told to be without the key', () => {
     const node = new LoneReplica();

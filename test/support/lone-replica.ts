@@ -5,6 +5,7 @@ import type { NodeId } from '../../src/protocol/machine.ts';
 import type { ReplicationEffect, ReplicationInput } from '../../src/protocol/replication/effect.ts';
 import type { ReplicationMessage } from '../../src/protocol/replication/message.ts';
 import type { Placement } from '../../src/protocol/replication/placement.ts';
+import type { ListingRow } from '../../src/protocol/replication/record.ts';
 import { Replication } from '../../src/protocol/replication/replication.ts';
 
 const LEAVER = 'leaver';
@@ -190,6 +191,10 @@ export class LoneReplica {
       id,
       result: { table: 'dot', rows: [{ ...EVENT, name: NAME }], more: false },
     });
+  }
+
+  answerListing(rows: readonly ListingRow[]): void {
+    this.handle({ type: 'scan-done', id: this.answering('scan'), result: { table: 'listing', rows, more: false } });
   }
 
   answerReads(): void {

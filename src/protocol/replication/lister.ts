@@ -12,6 +12,7 @@ import { ownersDigest } from './placement.ts';
 import type { ReadCoordinator } from './read-coordinator.ts';
 import type { ListingRow } from './record.ts';
 import type { ListItem, ListRequest, Respond, ShardContext } from './request.ts';
+import type { Shard } from './shard-table.ts';
 
 /** Bytes of entries in one page from one node. */
 const PAGE_BYTES_MAX = 1024 * 1024;
@@ -164,34 +165,28 @@ export class Lister {
   private page(query: Omit<ListMessage, 'type' | 'id'>, use: (page: Page) => void): void {
     const { bucket, prefix, after, limit } = query;
     const wanted = [...new Set(query.shards)];
-    const shards = wanted.filter((shard) => this.core.shards.find(shard) !== undefined);
+    const held = wanted.flatMap((shard) => this.core.shards.find(shard) ?? []);
+    const shards = held.map(({ id }) => id);
     const hints = wanted.filter((shard) => this.hints.mayHold(shard));
     const partial = wanted.filter((id) => {
       const shard = this.core.shards.find(id);
       return shard?.owned !== true || !shard.complete;
     });
     const owners = ownersDigest(this.core.ring, wanted);
-    const contexts = query.snapshot ? this.contextsOf(shards) : [];
+    const contexts = query.snapshot ? contextsOf(held) : [];
     const scan = { table: 'listing', bucket, shards, hints, prefix, after, limit } as const;
     // The scan reads the disk. What the contexts cover, and what others may have been told of, is to be there.
     this.core.journal.afterTurn(() => {
       const { losses } = this.core;
       const { count, open } = losses;
       this.core.scan(scan, ({ rows, more }) => {
-        // A row that is bad is missing from the scan: the contexts would say that its key is deleted.
-        const isWhole = open === 0 && losses.count === count;
-        use({ ...pageOf(rows, more), partial, contexts: isWhole ? contexts : [], owners });
+        // A row that is bad is missing from the scan, or all of a shard that was dropped: the contexts would say that their
+        // keys are deleted.
+        const isHeld = held.every((shard) => this.core.shards.find(shard.id) === shard);
+        const isWhole = isHeld && open === 0 && losses.count === count;
+        const told = isWhole ? { partial, contexts } : { partial: wanted, contexts: [] };
+        use({ ...pageOf(rows, more), ...told, owners });
       });
-    });
-  }
-
-  /** Of shards whose context says what is true of all keys: of a lost one it may still count events on the floor. */
-  private contextsOf(shards: readonly number[]): ShardContext[] {
-    return shards.flatMap((shard) => {
-      const found = this.core.shards.find(shard);
-      return found === undefined || !found.bare.isEmpty || found.lost.size > 0
-        ? []
-        : [{ shard, context: found.context.clone() }];
     });
   }
 
@@ -339,6 +334,13 @@ export class Lister {
 interface Differing {
   readonly copies: readonly Copy[];
   readonly context: CausalContext | null;
+}
+
+/** Of shards whose context says what is true of all keys: of a lost one it may still count events on the floor. */
+function contextsOf(shards: readonly Shard[]): ShardContext[] {
+  return shards
+    .filter(({ bare, lost }) => bare.isEmpty && lost.size === 0)
+    .map(({ id, context }) => ({ shard: id, context: context.clone() }));
 }
 
 /** What the pages are together the state of, by shard. */
