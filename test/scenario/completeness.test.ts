@@ -207,6 +207,28 @@ test('who owned the shard before is asked as well where a read has heard that it
   expectToWaitForC(node);
 });
 
+/** B has synced with the last source, which is gone since, after A had heard from B that it waits itself. */
+test('a source that had no vote is asked again', () => {
+  const node = new LoneReplica('a');
+  node.turnTo('b', 'c', 'leaver');
+  node.turnTo('a', 'b', 'c');
+  node.handle({ type: 'peer-down', peer: 'leaver' });
+  node.tell('b', COVERED, { complete: false });
+  node.tell('c', COVERED);
+  expect(node.isComplete).toBe(false);
+  node.sent.length = 0;
+  for (let round = 0; round < 10; round++) {
+    node.pass(12_000);
+    for (const { to, message } of node.sent.splice(0)) {
+      if (message.type === 'sync-context') node.tell(to, COVERED);
+      if (message.type !== 'sync-digest') continue;
+      const { exchange, shards } = message;
+      node.handle({ type: 'message', from: to, message: { type: 'sync-equal', exchange, shards } });
+    }
+  }
+  expect(node.isComplete).toBe(true);
+});
+
 test('a change of the ring does not complete an owner that waits for a lost key', () => {
   const node = new LoneReplica('a');
   node.lose();

@@ -131,6 +131,20 @@ export class LoneReplica {
     }
   }
 
+  /** Time goes by. */
+  pass(ms: number): void {
+    const endMs = this.now.monoMs + ms;
+    for (let next = this.nextMs; next <= endMs; next = this.nextMs) {
+      this.now.monoMs = Math.max(this.now.monoMs, next);
+      this.take(this.replication.handleTimeout(this.now));
+    }
+    this.now.monoMs = endMs;
+  }
+
+  private get nextMs(): number {
+    return this.replication.nextDeadline() ?? Number.POSITIVE_INFINITY;
+  }
+
   private take(effects: readonly ReplicationEffect[]): void {
     for (const effect of effects) {
       if (effect.type === 'send') this.sent.push({ to: effect.to, message: effect.message });

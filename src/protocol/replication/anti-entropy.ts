@@ -256,6 +256,8 @@ export class AntiEntropy {
     // A replica in transfer, in or out, does not leave its completion to chance.
     for (const shard of this.core.shards.all()) {
       for (const source of shard.sources) this.ask(source, shard);
+      // Who waited itself may have a vote by now, where others are away for good.
+      for (const [source, votes] of shard.synced) if (!votes) this.ask(source, shard);
       if (shard.lost.size > 0) this.fetcher.fetch(shard);
       if (shard.owned || !shard.bare.isEmpty) this.completeIfMet(shard);
       if (shard.owned) continue;
