@@ -40,11 +40,29 @@ export interface Placement {
   isGone(node: NodeId): boolean;
 }
 
+/** By the list itself: a ring makes one for each shard, and every answer about a key carries its digest. */
+const digests = new WeakMap<readonly NodeId[], number>();
+
 /**
  * Who owns the shards, in 32 bits. Answers count together only where all who give them have the same owners in mind: a
  * quorum of those before and one of those after a change need not have anybody in common.
  */
 export function ownersDigest(ring: Placement, shards: readonly number[]): number {
-  const owners = shards.toSorted((a, b) => a - b).map((shard) => ring.owners(shard).toSorted().join(' '));
-  return hashString(owners.join('\n'));
+  const [first, ...others] = shards;
+  if (first !== undefined && others.length === 0) return digestOf(ring.owners(first));
+  return hashString(
+    shards
+      .toSorted((a, b) => a - b)
+      .map((shard) => digestOf(ring.owners(shard)))
+      .join(' '),
+  );
+}
+
+function digestOf(owners: readonly NodeId[]): number {
+  let digest = digests.get(owners);
+  if (digest === undefined) {
+    digest = hashString(owners.toSorted().join(' '));
+    digests.set(owners, digest);
+  }
+  return digest;
 }

@@ -366,7 +366,7 @@ export class WriteCoordinator {
       id: this.nextId(),
       cell,
       owners,
-      ownersDigest: this.ownersDigest(cell),
+      ownersDigest: ownersDigest(this.core.ring, [cell.shard]),
       needed: needed(request.level, owners.length),
       strictOnly: request.level === 'all',
       respond,
@@ -383,17 +383,13 @@ export class WriteCoordinator {
     };
   }
 
-  private ownersDigest({ shard }: Cell): number {
-    return ownersDigest(this.core.ring, [shard]);
-  }
-
   /** The write is synced here: now it may leave. */
   private replicate(write: Write, counts: boolean): void {
     const { self } = this.core.options;
     this.writes.set(write.id, write);
     this.openBytes += write.parts?.bytes ?? 0;
     write.asked.set(self, null);
-    const isSame = this.ownersDigest(write.cell) === write.ownersDigest;
+    const isSame = ownersDigest(this.core.ring, [write.cell.shard]) === write.ownersDigest;
     if (counts && isSame) write.stored.add(self);
     else write.extra.add(self);
     for (const owner of write.owners) {
