@@ -1,5 +1,6 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { CausalContext } from '../../src/protocol/causal/context.ts';
+import { WHOLE } from '../../src/protocol/replication/message.ts';
 import { ownersDigest } from '../../src/protocol/replication/placement.ts';
 import type { SimCluster, SimNode } from '../simulation/cluster.ts';
 import { COVERED, LoneReplica, NAME, OBJECT } from '../support/lone-replica.ts';
@@ -227,6 +228,43 @@ test('a source that had no vote is asked again', () => {
     }
   }
   expect(node.isComplete).toBe(true);
+});
+
+describe('a former owner does not stand in for what it has lost', () => {
+  function standingOf(node: LoneReplica): string | undefined {
+    node.handle({ type: 'message', from: 'b', message: { type: 'read', id: 7, ...NAME, dots: [] } });
+    node.answerReads();
+    const replies = node.sent.map(({ message }) => message).filter((message) => message.type === 'read-reply');
+    return replies.at(-1)?.standing;
+  }
+
+  function formerOwner(): LoneReplica {
+    const node = new LoneReplica('a', { cacheBytes: 0 });
+    node.turnTo('b', 'c', 'leaver');
+    expect(standingOf(node)).toBe('former');
+    return node;
+  }
+
+  test("once it has another one's copy of a lost key, which may be an older one", () => {
+    const node = formerOwner();
+    node.lose();
+    const items = [{ ...NAME, entries: [], past: null, events: new CausalContext(), part: WHOLE }];
+    const message = { type: 'sync-fetched', shard: 0, context: new CausalContext(), items } as const;
+    node.handle({ type: 'message', from: 'b', message });
+    expect(standingOf(node)).toBe('none');
+  });
+
+  test('once it hears that its disk was rolled back', () => {
+    const node = formerOwner();
+    const context = CausalContext.fromDots([{ actor: 'f'.repeat(16), counter: 1 }]);
+    const known = [{ shard: 0, context }];
+    node.handle({
+      type: 'message',
+      from: 'b',
+      message: { type: 'counter-report', actor: 'f'.repeat(16), known, named: [] },
+    });
+    expect(standingOf(node)).toBe('none');
+  });
 });
 
 test('a change of the ring does not complete an owner that waits for a lost key', () => {

@@ -322,7 +322,7 @@ export class AntiEntropy {
       context: toldContext(shard).clone(),
       ...asks,
       complete: isComplete(shard),
-      former: shard.former && shard.lost.size === 0 && shard.losing === 0,
+      former: shard.former && shard.losing === 0,
       withholds: shard.owned && !shard.bare.isEmpty,
       hinted: this.hooks.mayHaveHints(shard.id),
       waitsFor: isComplete(shard) ? [] : [...shard.sources].slice(0, WAITS_FOR_MAX),

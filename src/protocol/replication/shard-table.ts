@@ -223,7 +223,10 @@ export class ShardTable {
   /** Other members know this node from a time that its disk knows nothing of, or not all. */
   noteForgotten(): void {
     this.hasForgotten = true;
-    for (const shard of this.shards.values()) shard.gained = false;
+    for (const shard of this.shards.values()) {
+      shard.gained = false;
+      shard.former = false;
+    }
   }
 
   /**
@@ -362,6 +365,8 @@ export class ShardTable {
       this.journal.write({ table: 'dot', shard: shard.id, actor, counter, value: null });
     }
     shard.gained = false;
+    // Who sends it may not have all of the key that was acknowledged here.
+    shard.former = false;
     this.becomeIncomplete(shard, owners);
     // Alone, there is nobody who could have it.
     if (shard.sources.size === 0) return;
