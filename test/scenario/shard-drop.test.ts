@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { CausalContext } from '../../src/protocol/causal/context.ts';
-import { WHOLE } from '../../src/protocol/replication/message.ts';
+import { type SyncItem, WHOLE } from '../../src/protocol/replication/message.ts';
 import { COVERED, EVENT, LoneReplica, NAME, OBJECT } from '../support/lone-replica.ts';
 
 const NOTHING = new CausalContext();
@@ -126,4 +126,27 @@ test('a former owner does not acknowledge a write after it has let go of the sha
   expect(node.isDropped).toBe(true);
   node.sync();
   expect(node.sent.filter(({ message }) => message.type === 'replicate-ack')).toEqual([]);
+});
+
+/** B was sending A a delete when A ceased to own the shard, dropped it, and became its owner again. */
+test('what was being sent to a replica that was dropped does not let what it replaces come back', () => {
+  const node = new LoneReplica('a');
+  const gone = { ...EVENT, counter: 2 };
+  const both = CausalContext.fromDots([EVENT, gone]);
+  node.turnTo('b', 'c', 'leaver');
+  for (const owner of ['b', 'c', 'leaver']) node.tell(owner, both);
+  expect(node.isDropped).toBe(true);
+  node.handle({ type: 'cleared', shard: 0 });
+  node.turnTo('a', 'b', 'c');
+  const send = (from: string, context: CausalContext, item: Pick<SyncItem, 'entries' | 'events'>): void => {
+    const items = [{ ...NAME, ...item, past: null, part: WHOLE }];
+    const chunk = { shard: 0, sequence: 1, context, items, covered: context };
+    node.handle({ type: 'message', from, message: { type: 'sync-objects', chunks: [chunk] } });
+    node.answerReads();
+  };
+  send('b', both, { entries: [], events: CausalContext.fromDots([gone]) });
+  // C has not heard of the delete, and was asked by the replica of now.
+  send('c', COVERED, { entries: OBJECT.entries, events: COVERED });
+  expect(node.context.covers(both)).toBe(true);
+  expect(node.onDisk).toBe(null);
 });

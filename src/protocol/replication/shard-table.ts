@@ -44,6 +44,8 @@ export interface Shard {
   bare: CausalContext;
   /** Who is asked for them now. */
   bareStep: BareStep;
+  /** What a replica of the shard covered that this run has dropped: others may still be sending what that one missed. */
+  earlier: CausalContext;
   /** The highest dots of each actor that are named here, as replaced or ahead of their events, and beyond the context. */
   readonly named: CausalContext;
   /** Records found bad of which the context still says, or the disk does not say yet, what is true. */
@@ -103,6 +105,8 @@ export class ShardTable {
   private readonly journal: Journal;
   private readonly shards = new Map<number, Shard>();
   private readonly counters: Map<number, number>;
+  /** What replicas covered that this run has dropped. */
+  private readonly dropped = new Map<number, CausalContext>();
   private readonly dirty = new Set<Shard>();
   private readonly first: FirstCounters;
   /** In the shards where this run has looked for one: beyond which its counters begin, since the last drop. */
@@ -140,6 +144,7 @@ export class ShardTable {
         lost: new Map(),
         bare: record.bare,
         bareStep: 'sources',
+        earlier: NOTHING,
         named: record.named,
         losing: 0,
         floor: restored.floors.get(id) ?? new CausalContext(),
@@ -410,6 +415,9 @@ export class ShardTable {
     if (last > 0) this.saveCounter(shard.id, Math.max(last, this.counters.get(shard.id) ?? 0));
     this.beginAgain(shard.id);
     this.shards.delete(shard.id);
+    const covered = shard.context.clone();
+    covered.union(shard.earlier);
+    this.dropped.set(shard.id, covered);
     this.dirty.delete(shard);
   }
 
@@ -437,6 +445,7 @@ export class ShardTable {
       lost: new Map(),
       bare: NOTHING,
       bareStep: 'sources',
+      earlier: this.dropped.get(id) ?? NOTHING,
       named: new CausalContext(),
       losing: 0,
       floor: new CausalContext(),

@@ -306,15 +306,17 @@ export class SyncReceiver {
 type End = Pick<SyncDoneMessage, 'sequence' | 'context'>;
 
 /**
- * The item's past, and what its sender counts on to be covered here but was lost since the session began: without it,
- * what the item replaces would come back once those events arrive again.
+ * The item's past, and what its sender counts on to be covered here but was lost since the session began, or dropped with
+ * an earlier replica: without it, what the item replaces would come back once those events arrive again.
  */
 function pastHere(shard: Shard, item: SyncItem, context: CausalContext): CausalContext | null {
+  if (shard.context.covers(shard.earlier)) shard.earlier = NOTHING;
   const { past } = item;
-  const lost = shard.lost.get(nameId(item))?.events.without(shard.context).intersection(context);
-  if (lost === undefined || lost.isEmpty) return past;
-  if (past !== null) lost.union(past);
-  return lost;
+  const lost = shard.lost.get(nameId(item))?.events;
+  const gone = (lost === undefined ? shard.earlier : unionOf(lost, shard.earlier))
+    .without(shard.context)
+    .intersection(context);
+  return gone.isEmpty ? past : unionOf(past, gone);
 }
 
 function unionOf(past: CausalContext | null, further: CausalContext): CausalContext {
