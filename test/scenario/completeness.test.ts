@@ -267,6 +267,29 @@ describe('a former owner does not stand in for what it has lost', () => {
   });
 });
 
+test('who has let go of the shard is not waited for, wherever it is by now', () => {
+  const leaver = new LoneReplica();
+  for (const owner of ['a', 'b', 'c']) leaver.tell(owner, COVERED);
+  expect(leaver.isDropped).toBe(true);
+  const told = leaver.sent.filter(({ message }) => message.type === 'sync-context').slice(-3);
+  const nothing = new CausalContext();
+  for (const { message } of told) expect(message).toMatchObject({ covers: [{ context: nothing, wants: false }] });
+  expect(told.map(({ to }) => to)).toEqual(['a', 'b', 'c']);
+
+  const node = new LoneReplica('a');
+  node.turnTo('a', 'b');
+  node.tell('c', nothing, { complete: false });
+  node.handle({ type: 'peer-down', peer: 'c' });
+  node.lose();
+  expect(node.isComplete).toBe(false);
+  // B was to be without a record of its own at the same time.
+  const items = [{ ...NAME, entries: OBJECT.entries, past: null, events: COVERED, part: WHOLE }];
+  const message = { type: 'sync-fetched', shard: 0, context: COVERED, items } as const;
+  node.handle({ type: 'message', from: 'b', message });
+  node.tell('b', COVERED, { complete: false });
+  expect(node.isComplete).toBe(true);
+});
+
 test('a change of the ring does not complete an owner that waits for a lost key', () => {
   const node = new LoneReplica('a');
   node.lose();

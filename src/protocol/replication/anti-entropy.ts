@@ -126,8 +126,11 @@ export class AntiEntropy {
     });
   }
 
-  /** The shard is no longer held. */
+  /** The shard is no longer held. The owners need not wait for this node again, wherever it is by then. */
   handleDropped(shard: Shard): void {
+    for (const owner of this.core.ring.owners(shard.id)) {
+      if (this.core.isUp(owner)) this.outbox.tell(owner, this.nothing(shard.id));
+    }
     this.inquiries.handleDropped(shard);
     this.sender.handleDropped(shard);
     this.fetcher.handleDropped(shard);
@@ -177,19 +180,13 @@ export class AntiEntropy {
     const shard = this.core.shards.find(cover.shard);
     if (shard === undefined) {
       // Nothing is held here: say so, for a peer that waits for this node before it is complete.
-      const nothing = {
-        shard: cover.shard,
-        context: new CausalContext(),
-        complete: false,
-        former: false,
-        withholds: false,
-        hinted: this.hooks.mayHaveHints(cover.shard),
-        waitsFor: [],
-      };
-      if (cover.wants || reply) this.outbox.tell(from, { ...nothing, wants: false, reply: false });
+      if (cover.wants || reply) this.outbox.tell(from, this.nothing(cover.shard));
       return;
     }
     shard.known.set(from, context);
+    if (sameRing && context.isEmpty && !this.core.ring.isOwner(shard.id, from)) {
+      this.core.formers.forget(shard.id, from);
+    }
     if (cover.complete) shard.completeOwners.add(from);
     else shard.completeOwners.delete(from);
     // From now on it may vote by itself, without this node: should it lose its disk, the two do not make up one place.
@@ -327,6 +324,20 @@ export class AntiEntropy {
       hinted: this.hooks.mayHaveHints(shard.id),
       waitsFor: isComplete(shard) ? [] : [...shard.sources].slice(0, WAITS_FOR_MAX),
     });
+  }
+
+  private nothing(shard: number): ShardCover {
+    return {
+      shard,
+      context: new CausalContext(),
+      wants: false,
+      reply: false,
+      complete: false,
+      former: false,
+      withholds: false,
+      hinted: this.hooks.mayHaveHints(shard),
+      waitsFor: [],
+    };
   }
 
   /** A full disk asks for nothing: the same objects would be sent, and refused, again and again. */

@@ -36,6 +36,13 @@ export class FormerOwners {
     }
   }
 
+  /** It has let go of the shard. */
+  forget(shard: number, node: NodeId): void {
+    const left = this.of(shard).filter((former) => former !== node);
+    if (left.length === 0) this.byShard.delete(shard);
+    else this.byShard.set(shard, left);
+  }
+
   /** Its answer does not count. It may hold the shard all the same. */
   silence(shard: number, node: NodeId): void {
     if (!this.of(shard).includes(node)) return;
