@@ -164,6 +164,23 @@ test('a new owner does not do with a majority of the owners that are left', () =
   for (const node of [c, d]) expectHonest(cluster, node, shard);
 }, 60_000);
 
+/** A and B acknowledge a write without C; C is told that B is out, and B that A is out: together they leave C alone. */
+test('the owner that is left of three has synced with the others before it counts alone', () => {
+  const cluster = formed(3);
+  const [a, b, c] = cluster.nodes as [SimNode, SimNode, SimNode];
+  cluster.partition([c], [a, b]);
+  cluster.run(DISCONNECT_MS);
+  expect(mutate(cluster, a, 'k', put('acknowledged'), 'quorum')()).toMatchObject({ quorum: 'strict' });
+  expect(cluster.changeRing(c, b, { place: 'out' })).toBe(true);
+  expect(cluster.changeRing(b, a, { place: 'out' })).toBe(true);
+  cluster.run(1000);
+  cluster.heal();
+  expect(cluster.runUntil(() => ringOf(c).memberCount === 1, SETTLE_MS, 1)).toBe(true);
+  expectHonest(cluster, c, ringOf(c).shardOf(BUCKET, 'k'));
+  cluster.run(10_000);
+  expect(read(cluster, c, 'k')).toEqual({ complete: true, entries: 1 });
+}, 60_000);
+
 /** The one copy moves from A to C, to a member that never hears that it was meant to take it over, and back to A. */
 function afterDetour(): LoneReplica {
   const node = new LoneReplica('a');

@@ -4,6 +4,7 @@ import type { NodeId } from '../machine.ts';
 import type { Journal } from './journal.ts';
 import type { Placement } from './placement.ts';
 import { type LostRecord, type LostRow, nameId, type ObjectName, type ShardRecord } from './record.ts';
+import { needed } from './request.ts';
 
 /** One shard replica on this node. */
 export interface Shard {
@@ -304,7 +305,7 @@ export class ShardTable {
         continue;
       }
       shard.former = false;
-      const wasAway = before !== null && !isKept(id);
+      const wasAway = before !== null && (!isKept(id) || mayLackQuorum(ring, before, id));
       const isLate = wasAway && shard.complete;
       if (isLate) shard.complete = false;
       if (shard.complete) continue;
@@ -475,7 +476,8 @@ export class ShardTable {
     for (const owner of before?.owners(id) ?? []) if (owner !== this.self) sources.add(owner);
     // Of a single copy no other owner knows who had it before; and this node does not if it has lost its disk.
     const isKnown = before !== null && before.memberCount > 1 && before.knowsShard(id);
-    if (ring.replicasOf(id) === 1 && !isKnown) for (const node of ring.remaining) sources.add(node);
+    const isLeft = before !== null && mayLackQuorum(ring, before, id);
+    if (isLeft || (ring.replicasOf(id) === 1 && !isKnown)) for (const node of ring.remaining) sources.add(node);
     sources.delete(this.self);
     return [...sources];
   }
@@ -503,6 +505,16 @@ function trim(named: CausalContext, context: CausalContext): void {
   for (const dot of named.ranges().map(({ actor, to }) => ({ actor, counter: to }))) {
     if (context.highest(dot.actor) >= dot.counter) named.remove(dot);
   }
+}
+
+/**
+ * True where a quorum of the owners that are left need not have anybody in common with one of all that there may have been:
+ * members that were taken out one after the other, or on two sides of a partition, may have acknowledged without them.
+ */
+function mayLackQuorum(ring: Placement, before: Placement, id: number): boolean {
+  const owners = ring.owners(id).length;
+  const most = Math.min(ring.replicasOf(id), ring.remaining.length);
+  return owners < before.owners(id).length && needed('quorum', owners) + needed('quorum', most) <= most;
 }
 
 function sameNodes(a: readonly NodeId[], b: readonly NodeId[]): boolean {
