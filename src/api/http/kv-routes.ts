@@ -280,8 +280,10 @@ function sendValue(reply: FastifyReply, { content }: Variant): FastifyReply {
 }
 
 function notFound(read: { bucket: string; key: string; complete: boolean }, url: string): object {
-  const doubt = read.complete ? '' : ', as far as is known: too few of its owners could be asked';
-  return problemOf(failure('not-found', `bucket ${read.bucket} has no key ${JSON.stringify(read.key)}${doubt}`), url);
+  const absence = `bucket ${read.bucket} has no key ${JSON.stringify(read.key)}`;
+  if (read.complete) return problemOf(failure('not-found', absence), url);
+  const message = `${absence}, as far as is known: too few of its owners could be asked`;
+  return problemOf(failure('not-found', message, { data: { complete: false } }), url);
 }
 
 function isListed(etag: string, list: string): boolean {

@@ -23,8 +23,9 @@ const PROBLEM_SCHEMA: Schema = {
       code: { type: 'string', enum: Object.keys(FAILURE_CODES), description: 'Stable; made for programs.' },
       instance: { type: 'string', format: 'uri-reference' },
       stateChanged: text('`maybe`: a write may have taken effect all the same.'),
+      complete: { type: 'boolean', description: 'False: too few owners could be asked to know that there is none.' },
     },
-    ['stateChanged'],
+    ['stateChanged', 'complete'],
   ),
   description: 'RFC 9457 problem details; further members carry data, for instance the limit that was exceeded.',
 };

@@ -99,7 +99,12 @@ describe('put and get', () => {
     const absent = await h.fetch('/v1/kv/default/absent');
     expect(absent.status).toBe(404);
     expect(absent.headers.get('holdfast-complete')).toBe('false');
-    expect(await absent.json()).toMatchObject({ detail: expect.stringContaining('as far as is known') });
+    expect(await absent.json()).toMatchObject({
+      detail: expect.stringContaining('as far as is known'),
+      complete: false,
+    });
+    h.node.complete = true;
+    expect(await (await h.fetch('/v1/kv/default/absent')).json()).not.toHaveProperty('complete');
   });
 
   it('never shows a session less than its context has seen', async () => {
