@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
-import { failure, HoldfastError } from '../../lib/failure.ts';
+import { HoldfastError } from '../../lib/failure.ts';
+import { NOT_READY } from '../not-ready.ts';
 import type { HttpContext } from './context.ts';
 import { json, MEMBERS_SCHEMA, problems, STATUS_SCHEMA, TEXT } from './openapi.ts';
 import { NO_QUERY } from './query.ts';
@@ -65,8 +66,7 @@ function operationRoutes(app: FastifyInstance, { node }: HttpContext): void {
       response: { 200: json('It does.', STATE_SCHEMA), ...problems('not-ready') },
     },
     handler: (_request, reply) => {
-      if (!node.ready)
-        throw new HoldfastError(failure('not-ready', 'the node is starting or stopping; ask again shortly'));
+      if (!node.ready) throw new HoldfastError(NOT_READY);
       return reply.send({ status: 'ready' });
     },
   });

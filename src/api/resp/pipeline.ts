@@ -1,5 +1,6 @@
 import { failure, HoldfastError } from '../../lib/failure.ts';
 import { VALUE_BYTES_MAX } from '../../ports/node-handle.ts';
+import { NOT_READY } from '../not-ready.ts';
 import { type CommandSpec, hasArity, keysOf, lookUp, type RespServices } from './command.ts';
 import { failureReply, notWhileSubscribed, unknownCommand, unknownSubcommand, wrongArity } from './errors.ts';
 import { type KeyJob, KeyLocks } from './key-locks.ts';
@@ -28,7 +29,6 @@ const TOO_LARGE = failure(
   'batch-too-large',
   `a command is at most ${COMMAND_BYTES_MAX} bytes in ${ARGUMENTS_MAX} arguments, a value at most ${VALUE_BYTES_MAX} bytes`,
 );
-const NOT_READY = failure('not-ready', 'the node has not joined its cluster yet');
 
 /** What a RESP2 client may send while it is subscribed. */
 const SUBSCRIBER_COMMANDS: ReadonlySet<string> = new Set([

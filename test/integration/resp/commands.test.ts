@@ -157,7 +157,7 @@ describe('failures of the node', () => {
     await using fixture = await RespFixture.start();
     const { node, client } = fixture;
     node.ready = false;
-    const loading = new Error('LOADING the node has not joined its cluster yet');
+    const loading = new Error('LOADING the node is starting or stopping, or waits for its cluster; its log says which');
     expect(await client.call('GET', 'k')).toEqual(loading);
     expect(await client.call('PING')).toEqual(loading);
     expect(await client.call('ECHO', 'hi')).toBe('hi');
