@@ -24,7 +24,12 @@ export function ttlOption(description: string): Option {
 }
 
 export function contextOption(meaning: string): Option {
-  return new Option('--context <token>', `causal context of an earlier answer about the key (--json): ${meaning}`);
+  const description = `causal context of an earlier answer about the key (--json): ${meaning}`;
+  return new Option('--context <token>', description).argParser((text) => {
+    // A variable of a script that was never set.
+    if (text === '') throw new InvalidArgumentError('It is empty; leave it out, or pass on what --json printed.');
+    return text;
+  });
 }
 
 /** `holdfast bucket create`; without a command, of the program. */

@@ -19,6 +19,7 @@ import type { CliContext } from './context.ts';
 import { BrokenPipeError, CliError, EXIT_DONE, EXIT_STATUSES } from './errors.ts';
 import { commandPath, examples } from './options.ts';
 import { DEFAULT_API } from './session.ts';
+import { printable } from './text.ts';
 
 const EXIT_STATUS = `\nExit status:\n${EXIT_STATUSES.map(([status, meaning]) => `  ${status}  ${meaning}`).join('\n')}`;
 
@@ -150,11 +151,12 @@ function isFault(error: Error): boolean {
 
 /** Commander's `error: …` in this program's form; `otherwise`: what to do where there is no suggestion. */
 function usageText(text: string, otherwise: string): string {
-  const [first = '', ...rest] = text
-    .trim()
-    .replace(/^error: /, '')
-    .split('\n');
-  const suggestion = /^\(Did you mean (.*)\?\)$/s.exec(rest.join(' ').trim())?.[1];
-  const fix = suggestion === undefined ? otherwise : `did you mean ${suggestion}?`;
-  return `${redact(first.replace(/\.$/, ''))} — ${fix}`;
+  const said = text.trim().replace(/^error: /, '');
+  const suggestion = /\n\(Did you mean (.*)\?\)$/s.exec(said);
+  const problem = said
+    .slice(0, suggestion?.index)
+    .replace(/\.$/, '')
+    .replace(/^command-argument value ('.*') is invalid for argument ('.*?')/s, 'argument $2: $1 is invalid');
+  const fix = suggestion === null ? otherwise : `did you mean ${suggestion[1]}?`;
+  return `${printable(redact(problem))} — ${fix}`;
 }

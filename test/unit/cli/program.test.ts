@@ -38,7 +38,12 @@ describe('usage', () => {
       /option '--level <level>' argument 'two' is invalid\. Allowed choices are one, quorum, all/,
     ],
     [['demo', '--nodes', '2'], /'--nodes <n>' argument '2' is invalid\. Use a whole number from 3 to 16/],
-    [['completion', 'tcsh'], /Allowed choices are bash, zsh, fish/],
+    [['completion', 'tcsh'], /argument 'shell': 'tcsh' is invalid\. Allowed choices are bash, zsh, fish/],
+    [
+      ['put', 'b', 'k', 'v', '--type', 'a\nb'],
+      /'a\\u000ab' is invalid\. Use 1 to 256 printable ASCII characters — see/,
+    ],
+    [['get', 'b', 'k', '--context', ''], /'--context <token>' argument '' is invalid\. It is empty; leave it out/],
     [['put', 'b', 'k', 'v', '--ttl', '1.5'], /Use a whole number from 1/],
     [['start', `--secrte=${SECRET}`], /unknown option '--secrte=\[redacted\]'/],
   ])('%j is refused with status 2', async (args, message) => {
