@@ -47,7 +47,7 @@ export function addPutCommand(program: Command, context: CliContext): void {
     )
     .action(async (bucket: string, key: string, value: string | undefined, options: PutOptions, command: Command) => {
       const session = openSession(command, context);
-      const path = keyPath(bucket, key);
+      const path = keyPath(bucket, asTyped(key, 'key', 'use another key'));
       const body = await readValue(context, value, options.file);
       const headers: Record<string, string> = {
         'Content-Type': options.type ?? (value === undefined || value === '-' ? BYTES : TEXT),
@@ -77,7 +77,13 @@ async function readValue(
   if (value === undefined)
     throw new CliError('no value is given — name one, - for standard input, or --file', 'bad-usage');
   if (value === '-') return collect(context.stdin, 'standard input');
-  return new TextEncoder().encode(value);
+  return new TextEncoder().encode(asTyped(value, 'value', 'give it with --file or on standard input'));
+}
+
+/** Node.js puts U+FFFD for bytes of an argument that are not UTF-8: what they were is lost, and nothing may be stored. */
+function asTyped(text: string, what: string, fix: string): string {
+  if (!text.includes('\ufffd')) return text;
+  throw new CliError(`the ${what} is not UTF-8, or holds U+FFFD, which stands for such bytes — ${fix}`, 'bad-usage');
 }
 
 async function readFileValue(path: string): Promise<Uint8Array<ArrayBuffer>> {

@@ -193,6 +193,8 @@ describe('put', () => {
       [['..', 'v'], 2, /cannot be part of a URL/],
       [['', 'v'], 2, /the key is empty/],
       [['\ud800', 'v'], 2, /not valid Unicode/],
+      [['k\ufffd', 'v'], 2, /the key is not UTF-8/],
+      [['k', 'v\ufffd'], 2, /the value is not UTF-8.*--file/],
       [['k', '-'], 1, /standard input has more than 1048576 bytes/],
     ];
     for (const [args, status, message] of cases) {
