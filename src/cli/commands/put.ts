@@ -96,7 +96,8 @@ async function readFileValue(path: string): Promise<Uint8Array<ArrayBuffer>> {
     }
   } catch (error) {
     if (error instanceof CliError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
+    // Without the code before it, and the call and the path behind it.
+    const reason = (error instanceof Error ? error.message : String(error)).replace(/^[A-Z]+: (.*?), .*$/s, '$1');
     throw new CliError(`cannot read ${path}: ${reason} — name a file that you can read`, 'failed', { cause: error });
   }
 }

@@ -195,6 +195,7 @@ describe('put', () => {
       [['\ud800', 'v'], 2, /not valid Unicode/],
       [['k\ufffd', 'v'], 2, /the key is not UTF-8/],
       [['k', 'v\ufffd'], 2, /the value is not UTF-8.*--file/],
+      [['k', '--file', '/none/f'], 1, /cannot read \/none\/f: no such file or directory — name a file/],
       [['k', '-'], 1, /standard input has more than 1048576 bytes/],
     ];
     for (const [args, status, message] of cases) {
