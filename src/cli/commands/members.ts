@@ -18,7 +18,9 @@ Columns:
   RTT      round-trip time, ~ where it is predicted and not measured
   MISSED   unanswered ones of the last 16 probes from this node
   ERRORS   share of recent requests for data that it refused or answered late
-  SINCE    last change of state that this node saw; - where it has heard nothing of the member since its own start`;
+  SINCE    last change of state that this node saw; - where it has heard nothing of the member since its own start
+  ADDRESS  where it listens; with the peer id behind /p2p/ where several members have the same name`;
+
 export function addMembersCommand(program: Command, context: CliContext): void {
   program
     .command('members')
@@ -30,6 +32,7 @@ export function addMembersCommand(program: Command, context: CliContext): void {
       const answer = await client.json('/v1/members');
       if (json) return terminal.json(answer);
       const { members } = readShape(MEMBERS, answer);
+      const named = Map.groupBy(members, ({ name }) => name);
       const rows = members
         .toSorted((a, b) => compare(a.name, b.name) || compare(a.peerId, b.peerId))
         .map((member) => ({ ...member, isHere: member.state === 'alive' || member.state === 'suspect' }))
@@ -43,10 +46,19 @@ export function addMembersCommand(program: Command, context: CliContext): void {
           member.isHere && !member.self ? missedText(member.missedProbes) : '-',
           member.isHere && !member.self ? shareText(member.errorRate) : '-',
           member.since === null ? '-' : agoText(member.since, context.now()),
-          printable(member.addresses[0] ?? '-').replace(/\/p2p\/.*$/, ''),
+          addressText(member, named.get(member.name)?.length === 1),
         ]);
       return terminal.line(tableText(terminal, HEAD, rows, ['SCORE', 'RTT', 'MISSED', 'ERRORS']));
     });
+}
+
+/** With the peer id, by which commands call it, where others have its name too. */
+function addressText(
+  { addresses, peerId }: { readonly addresses: readonly string[]; readonly peerId: string },
+  isNameUnique: boolean,
+): string {
+  const address = printable(addresses[0] ?? '').replace(/\/p2p\/.*$/, '');
+  return (isNameUnique ? address : `${address}/p2p/${printable(peerId)}`) || '-';
 }
 
 function zoneText({ zone, ownZone = zone }: { readonly zone: string; readonly ownZone?: string | undefined }): string {

@@ -194,6 +194,16 @@ describe('members', () => {
     ]);
   });
 
+  it('tells members of the same name apart by their peer ids', async () => {
+    const members = MEMBERS.members.map((member, i) => (i === 2 ? member : { ...member, name: 'edge-1' }));
+    const rows = (await show(['members'], { members })).out.split('\n').slice(1, -1);
+    expect(rows.map((row) => row.split(/ +/).at(-1))).toEqual([
+      '/ip4/10.0.0.1/tcp/7400/p2p/12D3KooWA',
+      '/p2p/12D3KooWB',
+      '/ip4/10.0.0.3/tcp/7400',
+    ]);
+  });
+
   it('has no time for a member that nothing was heard of since the start', async () => {
     const [gone] = MEMBERS.members;
     const { out } = await show(['members'], { members: [{ ...gone, since: null }] });
