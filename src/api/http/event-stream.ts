@@ -75,7 +75,12 @@ export function resumeAt(
   const [, run = '', mark = null, position] = match ?? [];
   const seq = position === INTERRUPTED ? 0 : Number(position);
   if (match === null || run.length > RUN_CHARACTERS_MAX || !Number.isSafeInteger(seq)) {
-    throw new HoldfastError(failure('bad-request', 'Last-Event-ID is no id of an event stream; send the last one received as it was, or none'));
+    throw new HoldfastError(
+      failure(
+        'bad-request',
+        'Last-Event-ID is no id of an event stream; send the last one received as it was, or none',
+      ),
+    );
   }
   if (run !== source.run) return { reset: 'other-run', seq: fallback };
   if (position === INTERRUPTED) return { reset: 'interrupted', seq: fallback };
