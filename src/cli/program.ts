@@ -157,6 +157,6 @@ function usageText(text: string, otherwise: string): string {
     .slice(0, suggestion?.index)
     .replace(/\.$/, '')
     .replace(/^command-argument value ('.*') is invalid for argument ('.*?')/s, 'argument $2: $1 is invalid');
-  const fix = suggestion === null ? otherwise : `did you mean ${suggestion[1]}?`;
+  const fix = suggestion?.[1] === undefined ? otherwise : `did you mean ${suggestion[1]}?`;
   return `${printable(redact(problem))} — ${fix}`;
 }
