@@ -1,7 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { open, readFile, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys';
+import {
+  generateKeyPair,
+  generateKeyPairFromSeed,
+  privateKeyFromProtobuf,
+  privateKeyToProtobuf,
+} from '@libp2p/crypto/keys';
 import type { PrivateKey } from '@libp2p/interface';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import type { NodeId } from '../../ports/transport.ts';
@@ -14,6 +19,8 @@ export interface Identity {
 }
 
 const KEY_FILE = 'identity.key';
+/** RFC 8032, section 5.1.5. */
+const SEED_BYTES = 32;
 
 /**
  * Reads the node's Ed25519 key from `identity.key` in the data directory, or creates it there (mode 0600, synced
@@ -23,7 +30,7 @@ const KEY_FILE = 'identity.key';
 export async function loadIdentity(dataDir: string): Promise<Identity> {
   const path = join(dataDir, KEY_FILE);
   const stored = await readKeyFile(path);
-  if (stored !== undefined) return decodeIdentity(stored, path);
+  if (stored !== undefined) return await decodeIdentity(stored, path);
   const identity = await createIdentity();
   await writeKeyFile(path, dataDir, privateKeyToProtobuf(identity.privateKey));
   return identity;
@@ -38,7 +45,7 @@ function identityOf(privateKey: PrivateKey): Identity {
   return { peer: peerIdFromPrivateKey(privateKey).toString(), privateKey };
 }
 
-function decodeIdentity(bytes: Uint8Array, path: string): Identity {
+async function decodeIdentity(bytes: Uint8Array, path: string): Promise<Identity> {
   let key: PrivateKey;
   try {
     key = privateKeyFromProtobuf(bytes);
@@ -46,6 +53,9 @@ function decodeIdentity(bytes: Uint8Array, path: string): Identity {
     throw new TransportError('identity-corrupt', corruptMessage(path), { cause });
   }
   if (key.type !== 'Ed25519') throw new TransportError('identity-corrupt', corruptMessage(path));
+  // The file holds the public half as well; one that does not belong to the other would fail whatever is signed.
+  const whole = await generateKeyPairFromSeed('Ed25519', key.raw.subarray(0, SEED_BYTES));
+  if (!whole.equals(key)) throw new TransportError('identity-corrupt', corruptMessage(path));
   return identityOf(key);
 }
 

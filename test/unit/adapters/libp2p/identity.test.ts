@@ -2,7 +2,7 @@ import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createIdentity, loadIdentity } from '../../../../src/adapters/libp2p/identity.ts';
+import { createIdentity, type Identity, loadIdentity } from '../../../../src/adapters/libp2p/identity.ts';
 
 describe('loadIdentity', () => {
   let directory: string;
@@ -37,6 +37,23 @@ describe('loadIdentity', () => {
     await expect(loadIdentity(directory)).rejects.toMatchObject({ code: 'identity-corrupt' });
     await expect(loadIdentity(directory)).rejects.toThrow(/restore it from a backup/);
     expect(Buffer.compare(await readFile(path), bytes)).toBe(0);
+  });
+
+  it('refuses a file in which any one bit is another, unless it holds the same key all the same', async () => {
+    const { peer } = await loadIdentity(directory);
+    const path = join(directory, 'identity.key');
+    const bytes = await readFile(path);
+    for (const at of bytes.keys()) {
+      const flipped = Buffer.from(bytes);
+      flipped[at] = (flipped[at] as number) ^ 1;
+      await writeFile(path, flipped);
+      const found = await loadIdentity(directory).catch((error: unknown) => error);
+      expect([{ peer }, { code: 'identity-corrupt' }], `byte ${at}`).toContainEqual(
+        found instanceof Error
+          ? { code: (found as Error & { code?: string }).code }
+          : { peer: (found as Identity).peer },
+      );
+    }
   });
 
   it('says what it cannot read or write', async () => {
