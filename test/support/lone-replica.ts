@@ -1,4 +1,3 @@
-import { Prng } from '../../src/lib/prng.ts';
 import { CausalContext } from '../../src/protocol/causal/context.ts';
 import type { CausalObject } from '../../src/protocol/causal/object.ts';
 import type { NodeId } from '../../src/protocol/machine.ts';
@@ -7,6 +6,7 @@ import type { ReplicationMessage } from '../../src/protocol/replication/message.
 import type { Placement } from '../../src/protocol/replication/placement.ts';
 import type { ListingRow } from '../../src/protocol/replication/record.ts';
 import { Replication } from '../../src/protocol/replication/replication.ts';
+import { replicationOptions, restoredShard } from './replica-start.ts';
 
 const LEAVER = 'leaver';
 const OWNERS: readonly NodeId[] = ['a', 'b', 'c'];
@@ -71,46 +71,9 @@ export class LoneReplica {
   private readonly replication: Replication;
   private readonly now = { monoMs: 0, wallMs: 1_790_000_000_000 };
 
-  constructor(self: NodeId = LEAVER, { cacheBytes = 1024 * 1024 } = {}) {
-    this.replication = new Replication(
-      {
-        self,
-        actor: 'f'.repeat(16),
-        prng: new Prng(1),
-        requestTimeoutMs: 5000,
-        replicaTimeoutMs: 750,
-        antiEntropyIntervalMs: 10_000,
-        syncBytesPerSecond: 0,
-        hintBytesMax: 1024 * 1024,
-        cacheBytes,
-        maxClockDriftMs: 60_000,
-        isWatched: () => false,
-      },
-      this.placement,
-      () => 'lww',
-      {
-        shards: new Map([
-          [
-            0,
-            {
-              context: COVERED.clone(),
-              complete: true,
-              sources: new Set(),
-              bare: new CausalContext(),
-              named: new CausalContext(),
-            },
-          ],
-        ]),
-        floors: new Map(),
-        lost: [],
-        orphans: [],
-        isNew: true,
-        counters: new Map(),
-        hints: [],
-        hasExpiries: false,
-      },
-      this.now,
-    );
+  constructor(self: NodeId = LEAVER, { cacheBytes }: { readonly cacheBytes?: number } = {}) {
+    const [options, restored] = [replicationOptions(self, cacheBytes), restoredShard(0, COVERED)];
+    this.replication = new Replication(options, this.placement, () => 'lww', restored, this.now);
     for (const peer of MEMBERS) if (peer !== self) this.handle({ type: 'peer-up', peer });
   }
 

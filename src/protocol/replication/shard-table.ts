@@ -128,31 +128,9 @@ export class ShardTable {
     this.journal = journal;
     this.counters = new Map(restored.counters);
     for (const [id, record] of restored.shards) {
-      this.shards.set(id, {
-        id,
-        context: record.context,
-        owned: false,
-        complete: record.complete,
-        former: false,
-        successors: [],
-        gained: false,
-        sources: new Set(record.complete ? [] : record.sources),
-        synced: new Map(),
-        known: new Map(),
-        completeOwners: new Set(),
-        repairedMs: new Map(),
-        open: new Map(),
-        lost: new Map(),
-        bare: record.bare,
-        bareStep: 'sources',
-        earlier: NOTHING,
-        named: record.named,
-        losing: 0,
-        floor: restored.floors.get(id) ?? new CausalContext(),
-        comparison: null,
-        mayHaveOrphans: !record.complete,
-        durableCounter: record.context.highest(actor),
-      });
+      const shard = replicaOf(id, record, restored.floors.get(id) ?? new CausalContext(), actor);
+      shard.mayHaveOrphans = !record.complete;
+      this.shards.set(id, shard);
     }
     for (const { shard, name, record } of restored.lost) {
       this.shards.get(shard)?.lost.set(nameId(name), { name, ...record });
@@ -305,12 +283,13 @@ export class ShardTable {
         continue;
       }
       shard.former = false;
-      const wasAway = before !== null && (!isKept(id) || mayLackQuorum(ring, before, id));
+      const isLeft = before !== null && mayLackQuorum(ring, before, id);
+      const wasAway = before !== null && (isLeft || !isKept(id));
       const isLate = wasAway && shard.complete;
       if (isLate) shard.complete = false;
       if (shard.complete) continue;
       if (isLate || (before !== null && !wasOwned)) shard.gained = shard.bare.isEmpty && !this.hasForgotten;
-      const sources = this.sourcesOf(ring, before, id);
+      const sources = this.sourcesOf(ring, before, id, isLeft);
       // Who has been synced with need not be again, unless there are, or were, others who may know of writes of their own.
       if (!wasOwned || wasAway || sources.some((node) => !shard.sources.has(node) && !shard.synced.has(node)))
         shard.synced.clear();
@@ -429,32 +408,14 @@ export class ShardTable {
   }
 
   private create(id: number, complete: boolean): Shard {
-    const shard: Shard = {
-      id,
+    const empty = {
       context: new CausalContext(),
-      owned: false,
-      complete,
-      former: false,
-      successors: [],
-      gained: false,
-      sources: new Set(),
-      synced: new Map(),
-      known: new Map(),
-      completeOwners: new Set(),
-      repairedMs: new Map(),
-      open: new Map(),
-      lost: new Map(),
+      sources: new Set<NodeId>(),
       bare: NOTHING,
-      bareStep: 'sources',
-      earlier: this.dropped.get(id) ?? NOTHING,
       named: new CausalContext(),
-      losing: 0,
-      floor: new CausalContext(),
-      comparison: null,
-      mayHaveOrphans: false,
-      // Own events in hints may not be synced yet.
-      durableCounter: 0,
     };
+    const shard = replicaOf(id, { ...empty, complete }, new CausalContext(), this.actor);
+    shard.earlier = this.dropped.get(id) ?? NOTHING;
     this.shards.set(id, shard);
     this.touch(shard);
     return shard;
@@ -469,18 +430,51 @@ export class ShardTable {
     this.journal.write({ table: 'counter', shard: id, value: counter });
   }
 
-  /** Who held the shard while this node did not: the owners of the ring without it, and those before. */
-  private sourcesOf(ring: Placement, before: Placement | null, id: number): NodeId[] {
+  /**
+   * Who held the shard while this node did not: the owners of the ring without it, and those before. `isLeft`: see
+   * `mayLackQuorum`.
+   */
+  private sourcesOf(ring: Placement, before: Placement | null, id: number, isLeft: boolean): NodeId[] {
     const without = ring.preference(id).filter((node) => node !== this.self);
     const sources = new Set(without.slice(0, ring.replicasOf(id)));
     for (const owner of before?.owners(id) ?? []) if (owner !== this.self) sources.add(owner);
     // Of a single copy no other owner knows who had it before; and this node does not if it has lost its disk.
     const isKnown = before !== null && before.memberCount > 1 && before.knowsShard(id);
-    const isLeft = before !== null && mayLackQuorum(ring, before, id);
     if (isLeft || (ring.replicasOf(id) === 1 && !isKnown)) for (const node of ring.remaining) sources.add(node);
     sources.delete(this.self);
     return [...sources];
   }
+}
+
+/** A replica as it begins, before the ring says whose it is. */
+function replicaOf(id: number, record: ShardRecord, floor: CausalContext, actor: ActorId): Shard {
+  const { context, complete, sources, bare, named } = record;
+  return {
+    id,
+    context,
+    owned: false,
+    complete,
+    former: false,
+    successors: [],
+    gained: false,
+    sources: new Set(complete ? [] : sources),
+    synced: new Map(),
+    known: new Map(),
+    completeOwners: new Set(),
+    repairedMs: new Map(),
+    open: new Map(),
+    lost: new Map(),
+    bare,
+    bareStep: 'sources',
+    earlier: NOTHING,
+    named,
+    losing: 0,
+    floor,
+    comparison: null,
+    mayHaveOrphans: false,
+    // Of an empty one 0: own events in hints may not be synced yet.
+    durableCounter: context.highest(actor),
+  };
 }
 
 /**

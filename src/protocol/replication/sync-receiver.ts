@@ -312,7 +312,8 @@ type End = Pick<SyncDoneMessage, 'sequence' | 'context'>;
 function pastHere(shard: Shard, item: SyncItem, context: CausalContext): CausalContext | null {
   if (shard.context.covers(shard.earlier)) shard.earlier = NOTHING;
   const { past } = item;
-  const lost = shard.lost.get(nameId(item))?.events;
+  const lost = shard.lost.size === 0 ? undefined : shard.lost.get(nameId(item))?.events;
+  if (lost === undefined && shard.earlier.isEmpty) return past;
   const gone = (lost === undefined ? shard.earlier : unionOf(lost, shard.earlier))
     .without(shard.context)
     .intersection(context);

@@ -1,11 +1,11 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { qualifiedName } from '../../../../src/lib/bucket-name.ts';
-import { Prng } from '../../../../src/lib/prng.ts';
 import { CausalContext } from '../../../../src/protocol/causal/context.ts';
 import type { ReplicationEffect } from '../../../../src/protocol/replication/effect.ts';
 import type { ReplicationMessage } from '../../../../src/protocol/replication/message.ts';
 import { Replication } from '../../../../src/protocol/replication/replication.ts';
 import { type PlacedClass, PlacementMap } from '../../../../src/protocol/ring/placement-map.ts';
+import { replicationOptions, restoredShard } from '../../../support/replica-start.ts';
 
 const SELF = 'self';
 const PEER = 'peer';
@@ -59,45 +59,9 @@ describe('a bucket whose placement has not been heard of', () => {
   beforeEach(() => {
     buckets = new Set(['default']);
     effects = [];
-    replication = new Replication(
-      {
-        self: SELF,
-        actor: 'f'.repeat(16),
-        prng: new Prng(1),
-        requestTimeoutMs: 5000,
-        replicaTimeoutMs: 750,
-        antiEntropyIntervalMs: 10_000,
-        syncBytesPerSecond: 0,
-        hintBytesMax: 1024 * 1024,
-        cacheBytes: 1024 * 1024,
-        maxClockDriftMs: 60_000,
-        isWatched: () => false,
-      },
-      placements([]),
-      (bucket) => (buckets.has(bucket) ? 'lww' : undefined),
-      {
-        shards: new Map([
-          [
-            held,
-            {
-              context: EVENTS.clone(),
-              complete: true,
-              sources: new Set(),
-              bare: new CausalContext(),
-              named: new CausalContext(),
-            },
-          ],
-        ]),
-        floors: new Map(),
-        lost: [],
-        orphans: [],
-        isNew: true,
-        counters: new Map(),
-        hints: [],
-        hasExpiries: false,
-      },
-      NOW,
-    );
+    const conflictOf = (bucket: string) => (buckets.has(bucket) ? 'lww' : undefined);
+    const restored = restoredShard(held, EVENTS);
+    replication = new Replication(replicationOptions(SELF), placements([]), conflictOf, restored, NOW);
     run(replication.handle({ type: 'peer-up', peer: PEER }, NOW));
   });
 
