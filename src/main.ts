@@ -12,7 +12,7 @@ import { makeDataDirectory } from './adapters/level/data-directory.ts';
 import { openLevelStorage } from './adapters/level/level-storage.ts';
 import { runTrialTask } from './adapters/level/trial.ts';
 import { listenError } from './adapters/libp2p/host.ts';
-import { loadIdentity } from './adapters/libp2p/identity.ts';
+import { hasIdentity, loadIdentity } from './adapters/libp2p/identity.ts';
 import { createSigner } from './adapters/libp2p/signer.ts';
 import { createLibp2pTransport } from './adapters/libp2p/transport.ts';
 import { prometheusRenderer } from './adapters/prometheus/metrics-renderer.ts';
@@ -71,9 +71,11 @@ async function compose(
   closers.push(() => storage.close());
   const secret = await clusterSecret(config, log);
   const clusterId = clusterIdOf(secret);
-  const identity = await loadIdentity(config.dataDir);
   const { shards } = config.tuning;
-  const { state, lost } = await openState(storage, damage, { clusterId, shards });
+  const hasRun = hasIdentity(config.dataDir);
+  const { state, lost } = await openState(storage, damage, { clusterId, shards, hasRun });
+  // Written after the first state: a start that fails in between is not taken for a lost disk.
+  const identity = await loadIdentity(config.dataDir);
   damage.onLost = (reason) => fail(recordsLost(reason));
   const transport = await createLibp2pTransport({
     identity,
@@ -151,7 +153,7 @@ async function checkPorts({ http, resp, listen }: NodeConfig): Promise<void> {
 async function openState(
   storage: Storage,
   damage: Damage,
-  cluster: Pick<ExpectedState, 'clusterId' | 'shards'>,
+  cluster: Pick<ExpectedState, 'clusterId' | 'shards' | 'hasRun'>,
 ): Promise<{ state: NodeState; lost: string | null }> {
   const lostMeanwhile: string[] = [];
   const lostBefore = await readFile(damage.lostFile, 'utf8').catch(() => null);

@@ -13,7 +13,7 @@ import { decodeFrame } from '../wire/message.ts';
 import { clearRanges } from '../wire/record.ts';
 import { FrameBatcher } from './frame-batcher.ts';
 import { GroupCommit } from './group-commit.ts';
-import { catalogWrite, forgetMemberWrite, incarnationWrite, memberWrite } from './node-state.ts';
+import { catalogWrites, forgetMemberWrite, incarnationWrite, memberWrite } from './node-state.ts';
 import { type ReadRequest, readRecords, scanRecords } from './record-reader.ts';
 
 /** Passes over the inbox in one turn, before the event loop gets a chance. */
@@ -268,7 +268,8 @@ export class Driver implements TransportHandler {
         });
       }
       case 'persist-catalog':
-        return this.writeMeta(catalogWrite(effect.state), nothing);
+        for (const write of catalogWrites(effect.state)) this.writeMeta(write);
+        return;
       case 'persist-member': {
         const { id, profile } = effect.member;
         const version = JSON.stringify(profile.addresses) + profile.name + profile.bootEpoch;

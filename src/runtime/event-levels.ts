@@ -28,6 +28,7 @@ export const EVENT_LEVELS: Readonly<Record<EventName, LogLevel>> = {
   'member-degraded': 'warn',
   'member-healthy': 'info',
   'ring-changed': 'info',
+  'catalog-lost': 'error',
   'bucket-created': 'info',
   'bucket-conflict': 'warn',
   'disk-rolled-back': 'error',

@@ -4,6 +4,7 @@ import type { ClusterEvent } from '../ports/node-handle.ts';
 import type { NodeId } from '../protocol/machine.ts';
 import { isDegraded, type Member } from '../protocol/membership/member.ts';
 import type { NodeEvent } from '../protocol/node/effect.ts';
+import { CATALOG_LOST } from '../protocol/node/lost-catalog.ts';
 import { EVENT_LEVELS, type EventName } from './event-levels.ts';
 import { EventLog } from './event-log.ts';
 import { ReplicaCounts } from './replica-counts.ts';
@@ -59,6 +60,8 @@ export class EventRecorder {
       case 'shard-dropped':
         // One a shard would drown everything else; progress is in `status` and `ring`.
         return this.options.log.debug(event.type, { shard: event.shard });
+      case 'catalog-lost':
+        return this.append(event.type, {}, CATALOG_LOST.message);
       case 'ring-changed':
         return this.handleRing(event);
       default: {

@@ -162,6 +162,7 @@ export class LocalNode implements NodeHandle {
         incarnation: state.incarnation,
         known: state.known.filter(({ id }) => id !== transport.self),
         catalog: state.catalog,
+        lostCatalog: state.lostCatalog,
         shards: tuning.shards,
         replicas: tuning.replicas,
         membership: {
@@ -212,7 +213,6 @@ export class LocalNode implements NodeHandle {
     this.care.start();
     if (this.phase !== 'starting') return;
     this.phase = 'serving';
-    if (this.node.refusal !== null) this.options.log.error(this.node.refusal.message);
     this.logPlace();
   }
 

@@ -41,6 +41,8 @@ import { NEVER_SCRUBBED, type ScrubState } from './scrubber.ts';
 import { salvageShards } from './shard-salvage.ts';
 
 const MEMBER_PREFIX = 'member/';
+/** There from the loss of the catalog until there is one again. */
+const CATALOG_LOST_NAME = 'catalog-lost';
 const FORMAT_VERSION = 1;
 const number = integer();
 const clusterIdText = text(64);
@@ -59,6 +61,8 @@ export interface NodeState {
   readonly bootEpoch: number;
   readonly incarnation: number;
   readonly catalog: CatalogState;
+  /** The node has run before, and its catalog is gone. */
+  readonly lostCatalog: boolean;
   readonly known: readonly KnownMember[];
   readonly replication: RestoredReplication;
   readonly scrub: ScrubState;
@@ -84,6 +88,8 @@ export interface ExpectedState {
    * its replicas may claim more than they hold, so they are rebuilt from what is there.
    */
   readonly renewActor: boolean;
+  /** The node has an identity, so that what is not on the disk was lost. */
+  readonly hasRun: boolean;
 }
 
 /** Null for an entry of the address book in a form of another version: it is a cache, and fills again. */
@@ -101,7 +107,7 @@ function addressOf(value: Uint8Array): MemberProfile | null {
  * with `drawActor`, are synced before anything else happens.
  */
 export async function openNodeState(storage: Storage, expected: ExpectedState): Promise<NodeState> {
-  const { clusterId, shards, drawActor, renewActor, corrupt } = expected;
+  const { clusterId, shards, drawActor, renewActor, hasRun, corrupt } = expected;
   const meta = new Map<string, Uint8Array>();
   await eachRow(storage, metaRange(''), (row) => void meta.set(metaNameIn(row.key), row.value));
   const known: KnownMember[] = [];
@@ -135,12 +141,18 @@ export async function openNodeState(storage: Storage, expected: ExpectedState): 
   const isOver = renewActor || lostCounters.length > 0;
   const actor = isOver ? drawActor() : (storedActor ?? drawActor());
   const bootEpoch = (read(meta, 'boot-epoch', number) ?? 0) + 1;
+  const catalog = read(meta, 'catalog', catalogState);
+  // Whoever has an actor id may have stopped before its first catalog was written; whoever has lost it had a catalog.
+  const isLost = renewActor || (hasRun && storedActor === null) || meta.has(CATALOG_LOST_NAME);
+  const lostCatalog = catalog === null && isLost;
   const writes: StorageWrite[] = [
     { key: metaKey('format'), value: encodeOne(number, FORMAT_VERSION) },
     { key: metaKey('actor'), value: encodeOne(actorId, actor) },
     { key: metaKey('boot-epoch'), value: encodeOne(number, bootEpoch) },
     { key: metaKey('shards'), value: encodeOne(number, shards) },
     { key: metaKey('cluster-id'), value: encodeOne(clusterIdText, clusterId) },
+    // For the next start: by then there is an actor id again.
+    ...(lostCatalog ? [{ key: metaKey(CATALOG_LOST_NAME), value: encodeOne(number, 1) }] : []),
   ];
   // With the new actor the lost counters have done their duty.
   await storage.commit([...writes, ...lostCounters.map(({ key }) => ({ key, value: null }))]);
@@ -148,7 +160,8 @@ export async function openNodeState(storage: Storage, expected: ExpectedState): 
     actor,
     bootEpoch,
     incarnation: read(meta, 'incarnation', number) ?? 0,
-    catalog: read(meta, 'catalog', catalogState) ?? { members: [], buckets: [] },
+    catalog: catalog ?? { members: [], buckets: [] },
+    lostCatalog,
     known,
     replication: { ...replication, isNew: actor !== storedActor },
     scrub: read(meta, 'scrub', scrubState) ?? NEVER_SCRUBBED,
@@ -164,8 +177,11 @@ export function incarnationWrite(incarnation: number): StorageWrite {
   return { key: metaKey('incarnation'), value: encodeOne(number, incarnation) };
 }
 
-export function catalogWrite(state: CatalogState): StorageWrite {
-  return { key: metaKey('catalog'), value: encodeOne(catalogState, state) };
+export function catalogWrites(state: CatalogState): StorageWrite[] {
+  return [
+    { key: metaKey('catalog'), value: encodeOne(catalogState, state) },
+    { key: metaKey(CATALOG_LOST_NAME), value: null },
+  ];
 }
 
 export function memberWrite(id: NodeId, profile: MemberProfile): StorageWrite {

@@ -23,7 +23,14 @@ test('a table file that is gone does not leave a complete replica without its ob
       },
     });
   const actor = '00000000000000aa';
-  const expected = { clusterId: 'c', shards: 16, drawActor: () => actor, corrupt: [], renewActor: false };
+  const expected = {
+    clusterId: 'c',
+    shards: 16,
+    drawActor: () => actor,
+    corrupt: [],
+    renewActor: false,
+    hasRun: false,
+  };
   const dot = { actor, counter: 1 };
   const name = { bucket: 'b', key: 'k' };
   try {

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { dotText } from '../../src/protocol/causal/dot.ts';
 import type { SimCluster, SimNode } from '../simulation/cluster.ts';
 import {
@@ -171,4 +171,69 @@ test('its operator may say that nobody else is left: it begins anew with what it
   expect(ringOf(third).memberCount).toBe(1);
   const read = ask(cluster, third, { type: 'get', bucket: BUCKET, key: KEY, level: 'quorum', session: null })();
   expect(read).toMatchObject({ type: 'get', complete: true, entries: [{}] });
+});
+
+test('nodes that have lost their disks found no cluster while nobody who knows it is there, also after a restart', () => {
+  const cluster = formed(5);
+  const [first, second, third, ...wiped] = cluster.nodes as [SimNode, SimNode, SimNode, ...SimNode[]];
+  mutate(cluster, first, KEY, put('acknowledged'), 'all')();
+  cluster.run(1000);
+  for (const node of cluster.nodes) cluster.crash(node);
+  const read = { type: 'get', bucket: BUCKET, key: KEY, level: 'one', session: null } as const;
+  for (const node of wiped) cluster.replaceDisk(node);
+  for (let run = 0; run < 2; run++) {
+    for (const node of wiped) cluster.start(node);
+    cluster.run(20_000);
+    for (const node of wiped) {
+      expect(ask(cluster, node, read)()).toMatchObject({ type: 'failed', failure: { code: 'not-ready' } });
+      expect(mutate(cluster, node, 'other', put('x'), 'one')()).toMatchObject({ type: 'failed' });
+      expect(ringOf(node).memberCount).toBe(0);
+    }
+    for (const node of wiped) cluster.crash(node);
+  }
+  for (const node of [first, second, third, ...wiped]) cluster.start(node);
+  expect(cluster.runUntil(() => hasRing(cluster, 5), SETTLE_MS)).toBe(true);
+  settle(cluster);
+  for (const node of wiped) expect(ask(cluster, node, read)()).toMatchObject({ entries: [{}] });
+});
+
+describe('a node that has lost its identity, but not its disk', () => {
+  /** The first node's disk in a machine of another identity; the first itself is gone for good. */
+  function moved(size: number): { cluster: SimCluster; first: SimNode; others: SimNode[]; heir: SimNode } {
+    const cluster = formed(size + 1, size);
+    const [first, ...rest] = cluster.nodes as [SimNode, ...SimNode[]];
+    const heir = rest.pop() as SimNode;
+    mutate(cluster, first, KEY, put('kept'), 'all')();
+    cluster.run(1000);
+    cluster.crash(first);
+    cluster.replaceDisk(heir, first.disk.clone());
+    cluster.replaceDisk(first);
+    cluster.start(heir);
+    return { cluster, first, others: rest, heir };
+  }
+
+  test('joins with what it has once a member that it knows is there, and votes when it is complete', () => {
+    const { cluster, first, others, heir } = moved(3);
+    cluster.partition([heir], others);
+    cluster.run(20_000);
+    expect(ringOf(heir).memberCount).toBe(3);
+    expect(mutate(cluster, heir, KEY, put('x'), 'one')()).toMatchObject({ failure: { code: 'not-ready' } });
+    cluster.heal();
+    expect(cluster.runUntil(() => hasRing(cluster, 4), SETTLE_MS)).toBe(true);
+    expect(cluster.changeRing(heir, first, { place: 'removed' })).toBe(true);
+    settle(cluster);
+    const read = ask(cluster, heir, { type: 'get', bucket: BUCKET, key: KEY, level: 'all', session: null })();
+    expect(read).toMatchObject({ type: 'get', complete: true, entries: [{}] });
+  });
+
+  test('where nobody else was in the cluster, its operator puts it into the ring', () => {
+    const { cluster, first, heir } = moved(1);
+    cluster.run(20_000);
+    expect(mutate(cluster, heir, KEY, put('x'), 'one')()).toMatchObject({ failure: { code: 'not-ready' } });
+    expect(cluster.changeRing(heir, heir, { place: 'in' })).toBe(true);
+    expect(cluster.changeRing(heir, first, { place: 'removed' })).toBe(true);
+    cluster.run(20_000);
+    const read = ask(cluster, heir, { type: 'get', bucket: BUCKET, key: KEY, level: 'all', session: null })();
+    expect(read).toMatchObject({ type: 'get', complete: true, entries: [{}] });
+  });
 });

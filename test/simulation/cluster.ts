@@ -180,6 +180,11 @@ export class SimCluster {
   /** A new disk, with nothing on it, in a machine that is down. */
   replaceDisk(node: SimNode, disk: VirtualDisk = this.newDisk()): void {
     node.disk = disk;
+    // Where nobody has ever heard of the node, nobody can tell it either: that is for an operator.
+    const isKnown = this.nodes.some(
+      (each) => each !== node && each.disk.catalog.members.some(({ id }) => id === node.id),
+    );
+    disk.lostCatalog ||= isKnown && disk.catalog.members.length === 0;
   }
 
   /** Stops the process where it is (SIGSTOP, or something synchronous that takes long). */
@@ -348,6 +353,7 @@ export class SimCluster {
         incarnation: disk.incarnation,
         known: [...disk.members.values()],
         catalog: disk.catalog,
+        lostCatalog: disk.lostCatalog,
         shards: this.shards,
         replicas: 3,
         membership: {},
@@ -539,7 +545,10 @@ export class SimCluster {
         );
       }
       case 'persist-catalog':
-        return commits.addChange(() => void (disk.catalog = effect.state), nothing);
+        return commits.addChange(() => {
+          disk.catalog = effect.state;
+          disk.lostCatalog = false;
+        }, nothing);
       case 'persist-member': {
         const { id, profile } = effect.member;
         return commits.addChange(() => void disk.members.set(id, { id, profile }), nothing);

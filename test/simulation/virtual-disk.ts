@@ -41,6 +41,8 @@ export class VirtualDisk {
   bootEpoch = 0;
   incarnation = 0;
   catalog: CatalogState = { members: [], buckets: [] };
+  /** The node has run before, and the catalog is gone. */
+  lostCatalog = false;
   readonly members = new Map<string, KnownMember>();
   readonly objects = new Map<number, Map<string, ObjectRecord>>();
   readonly dots = new Map<number, Map<string, DotRow>>();
@@ -64,6 +66,7 @@ export class VirtualDisk {
     copy.bootEpoch = this.bootEpoch;
     copy.incarnation = this.incarnation;
     copy.catalog = this.catalog;
+    copy.lostCatalog = this.lostCatalog;
     copyInto(copy.members, this.members);
     for (const [shard, rows] of this.objects) copy.objects.set(shard, new Map(rows));
     for (const [shard, rows] of this.dots) copy.dots.set(shard, new Map(rows));

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { open, readFile, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -34,6 +35,11 @@ export async function loadIdentity(dataDir: string): Promise<Identity> {
   const identity = await createIdentity();
   await writeKeyFile(path, dataDir, privateKeyToProtobuf(identity.privateKey));
   return identity;
+}
+
+/** True where a node has run on this data directory before. */
+export function hasIdentity(dataDir: string): boolean {
+  return existsSync(join(dataDir, KEY_FILE));
 }
 
 /** An identity that is not kept. */

@@ -71,6 +71,8 @@ export type NodeEvent =
       readonly members: number;
       readonly differences: readonly RingDifference[];
     }
+  /** The disk does not say what cluster this node is a member of: until a member tells it, it serves nobody. */
+  | { readonly type: 'catalog-lost' }
   | { readonly type: 'bucket-created'; readonly bucket: string }
   /** Buckets of this name were created with different placements on two sides of a partition: one goes by another name now. */
   | { readonly type: 'bucket-conflict'; readonly bucket: string }

@@ -1,33 +1,54 @@
 import { failure } from '../../lib/failure.ts';
+import type { Catalog } from '../catalog/catalog.ts';
 import type { CatalogState } from '../catalog/record.ts';
 import type { ActorId } from '../causal/dot.ts';
 import type { NodeId } from '../machine.ts';
 import type { KnownMember } from '../membership/options.ts';
 import type { RestoredReplication } from '../replication/replication.ts';
+import type { CatalogExchange } from './message.ts';
 
 /** What clients are told until a member has told the node what the cluster is. */
 export const CATALOG_LOST = failure(
   'not-ready',
-  'the node has lost what it knew of the cluster, and waits for a member that tells it; ask another node. Where no other is left, `holdfast ring in` with the name of this node, at this node, begins a new cluster with the data that is here',
+  'the disk of this node does not say what cluster it is a member of, and no member has told it yet; ask another node. Where none is left that could tell it, `holdfast ring in` with the name of this node, at this node, puts it into the ring with the data that is here',
 );
 
 /** What the disk of a node says of others. */
 interface Restored {
   readonly self: NodeId;
   readonly catalog: CatalogState;
+  readonly lostCatalog: boolean;
   readonly known: readonly KnownMember[];
   readonly restored: RestoredReplication;
 }
 
 /**
- * True where the disk knows other members, or more than one node has written what is on it, and its catalog not even this
- * one: then the catalog's record was lost. As a ring of one the node would answer for everything.
+ * True where the catalog does not know this node, and there was a cluster: the catalog's record was lost, or with all of
+ * the disk, or the node's identity was. As a ring of one the node would answer for everything.
  */
-export function hasLostCatalog({ self, catalog, known, restored }: Restored): boolean {
+export function hasLostCatalog({ self, catalog, lostCatalog, known, restored }: Restored): boolean {
   if (catalog.members.some(({ id }) => id === self)) return false;
+  if (lostCatalog || catalog.members.length > 0) return true;
   const hasSources = [...restored.shards.values()].some(({ sources }) => sources.size > 0);
   const hasTargets = restored.hints.some(({ hint }) => hint.targets.some((target) => target !== self));
   return known.length > 0 || hasSources || hasTargets || writersOf(restored).size > 1;
+}
+
+/**
+ * True when a member has told what the cluster is: one that knows this node, or one that the disk knows and that is in
+ * its own catalog, and so has not lost it as well. Anybody else may be of another cluster, or a new node.
+ * `before`: what is on the disk; `now`: with what was told.
+ */
+export function hasBeenTold(
+  { self, catalog: before }: Pick<Restored, 'self' | 'catalog'>,
+  now: Catalog,
+  from: NodeId,
+  message: CatalogExchange,
+): boolean {
+  if (now.ringRecord(self) !== undefined) return true;
+  if (!before.members.some(({ id }) => id === from)) return false;
+  if (message.type === 'catalog-digest') return message.digest === now.digest();
+  return message.state.members.some(({ id }) => id === from);
 }
 
 function writersOf({ shards }: RestoredReplication): Set<ActorId> {

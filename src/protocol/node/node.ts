@@ -3,7 +3,7 @@ import { classOf } from '../../lib/bucket-name.ts';
 import { earlier } from '../../lib/deadline-queue.ts';
 import { type Failure, failure } from '../../lib/failure.ts';
 import { Prng } from '../../lib/prng.ts';
-import { Catalog, type CatalogChange, type PlacementClass } from '../catalog/catalog.ts';
+import { Catalog, type PlacementClass } from '../catalog/catalog.ts';
 import type { BucketRecord, CatalogState } from '../catalog/record.ts';
 import type { OwnSettings, RingPlace } from '../catalog/ring-record.ts';
 import { greediestRing, outnumbers, type RingRecords } from '../catalog/unseen-rings.ts';
@@ -30,7 +30,7 @@ import { CatalogExchanger } from './catalog-exchange.ts';
 import { type ClockState, ClusterClock } from './cluster-clock.ts';
 import type { NodeEffect, NodeInput, RingOutcome } from './effect.ts';
 import { keptBetween } from './kept-shards.ts';
-import { CATALOG_LOST, hasLostCatalog } from './lost-catalog.ts';
+import { CATALOG_LOST, hasBeenTold, hasLostCatalog } from './lost-catalog.ts';
 import type { PeerMessage } from './message.ts';
 import { ringDifferences } from './ring-difference.ts';
 import { type Change, type Coverage, WatchRelay } from './watch-relay.ts';
@@ -46,6 +46,8 @@ export interface NodeOptions {
   /** The persisted address book. */
   readonly known: readonly KnownMember[];
   readonly catalog: CatalogState;
+  /** The node has run before, and the disk has no catalog any more. */
+  readonly lostCatalog: boolean;
   readonly shards: number;
   readonly replicas: number;
   readonly membership: Partial<MembershipTiming>;
@@ -91,7 +93,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.ownSettings = { weight: profile.weight, zone: profile.zone, actor };
     this.catalog = new Catalog(options.catalog);
     this.lacksCatalog = hasLostCatalog(options);
-    if (!this.lacksCatalog && this.catalog.setOwn(self, this.ownSettings)) {
+    if (this.lacksCatalog) this.effects.push({ type: 'event', event: { type: 'catalog-lost' } });
+    else if (this.catalog.setOwn(self, this.ownSettings)) {
       this.effects.push({ type: 'persist-catalog', state: this.catalog.state() });
     }
     this.places = this.catalog.ringMembers;
@@ -317,7 +320,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       case 'catalog':
       case 'catalog-digest': {
         const change = this.exchanger.handleMessage(from, message, this.send);
-        if (change !== null) this.handleCatalogChange(from, change, now);
+        if (this.lacksCatalog && !hasBeenTold(this.options, this.catalog, from, message)) return;
+        if (this.lacksCatalog || change !== null) this.handleCatalogChange(from, change?.conflicts ?? [], now);
         return;
       }
       case 'watch':
@@ -363,9 +367,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.fromMembership(this.membership.handle({ type: 'disconnected', peer }, now), now);
   }
 
-  private handleCatalogChange(from: NodeId, { conflicts }: CatalogChange, now: Instant): void {
-    // Told by one who has never heard of this node: of another cluster, or a new one.
-    if (this.lacksCatalog && this.catalog.ringRecord(this.options.self) === undefined) return;
+  private handleCatalogChange(from: NodeId, conflicts: readonly string[], now: Instant): void {
     this.lacksCatalog = false;
     // An earlier life of this node may have said otherwise.
     const restored = this.catalog.setOwn(this.options.self, this.ownSettings);

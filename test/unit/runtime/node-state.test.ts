@@ -1,11 +1,18 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { CorruptRecord } from '../../../src/ports/storage.ts';
 import { CausalContext } from '../../../src/protocol/causal/context.ts';
-import { openNodeState } from '../../../src/runtime/node-state.ts';
+import { catalogWrites, openNodeState } from '../../../src/runtime/node-state.ts';
 import { decodeDotRow, decodeShardRow, expiryRange, storageWrite, tableRange } from '../../../src/wire/record.ts';
 import { MemoryStorage } from '../../support/memory-storage.ts';
 
-const EXPECTED = { clusterId: 'c', shards: 16, drawActor: () => '00000000000000a1', corrupt: [], renewActor: false };
+const EXPECTED = {
+  clusterId: 'c',
+  shards: 16,
+  drawActor: () => '00000000000000a1',
+  corrupt: [],
+  renewActor: false,
+  hasRun: false,
+};
 /** Of another class than the first. */
 const FAR = 0x7fff_ffff * 65_536 + 65_535;
 
@@ -116,4 +123,28 @@ it('starts with records that cannot be decoded, and reports them as bad', async 
   const { replication } = await openNodeState(storage, { ...EXPECTED, corrupt });
   expect(replication).toMatchObject({ hints: [] });
   expect(corrupt.map(({ key }) => key)).toEqual([hintKey]);
+});
+
+describe('a node that has run before, on a disk without a catalog', () => {
+  it('has lost it where the actor id is gone too, also after a restart, until there is one again', async () => {
+    const storage = new MemoryStorage();
+    const hasRun = { ...EXPECTED, hasRun: true };
+    expect(await openNodeState(storage, hasRun)).toMatchObject({ lostCatalog: true });
+    expect(await openNodeState(storage, hasRun)).toMatchObject({ lostCatalog: true });
+    await storage.commit(catalogWrites({ members: [], buckets: [] }));
+    expect(await openNodeState(storage, hasRun)).toMatchObject({ lostCatalog: false });
+  });
+
+  it('has lost it where records were lost that cannot be named', async () => {
+    const storage = new MemoryStorage();
+    await openNodeState(storage, EXPECTED);
+    expect(await openNodeState(storage, { ...EXPECTED, renewActor: true })).toMatchObject({ lostCatalog: true });
+    expect(await openNodeState(storage, EXPECTED)).toMatchObject({ lostCatalog: true });
+  });
+
+  it('never had one where its first start ended before it wrote it', async () => {
+    const storage = new MemoryStorage();
+    expect(await openNodeState(storage, EXPECTED)).toMatchObject({ lostCatalog: false });
+    expect(await openNodeState(storage, { ...EXPECTED, hasRun: true })).toMatchObject({ lostCatalog: false });
+  });
 });
