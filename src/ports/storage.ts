@@ -21,6 +21,11 @@ export interface CorruptRecord {
   readonly reason: string;
 }
 
+export interface VerifiedFile {
+  readonly number: number;
+  readonly bytes: number;
+}
+
 export type StorageErrorCode = 'in-use' | 'disk-full' | 'unreadable' | 'io';
 
 /** A failing disk. `in-use`: another process holds the data directory. */
@@ -57,6 +62,12 @@ export interface Storage {
    * one that fails it. The caller treats it as absent.
    */
   reject(key: Uint8Array, reason: string): void;
+  /**
+   * Compares the checksums of the next file of records after the one with number `after` (0: of the first); null where there
+   * is none. Damage can make a record unreadable of which no read says so. It is repaired, and reported as a loss that
+   * cannot be named.
+   */
+  verify(after: number): Promise<VerifiedFile | null>;
   /** Applies all writes atomically; resolves once they are synced to disk. */
   commit(writes: readonly StorageWrite[]): Promise<void>;
   /**

@@ -1,6 +1,6 @@
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
-import type { Storage } from '../ports/storage.ts';
+import type { Storage, StorageRow } from '../ports/storage.ts';
 
 /** Read in one go: what a request may have to wait for on a slow disk. */
 const PIECE_BYTES = 64 * 1024;
@@ -39,7 +39,7 @@ export interface ScrubPass {
 }
 
 export interface ScrubberOptions {
-  readonly storage: Pick<Storage, 'scan'>;
+  readonly storage: Pick<Storage, 'scan' | 'verify'>;
   readonly clock: Clock;
   readonly log: Log;
   /** 0: never. */
@@ -59,13 +59,16 @@ export interface ScrubCounters {
 
 /**
  * Reads every record through the store's checksums, slowly and again and again, so that a bad one is found while other
- * nodes still have it. What is found bad the store reports by itself.
+ * nodes still have it; and then every file that holds them, since damage to a key hides a record. What is found bad the
+ * store reports by itself.
  */
 export class Scrubber {
   readonly counters: ScrubCounters = { records: 0, bytes: 0, passes: 0 };
   private readonly options: ScrubberOptions;
   private current: ScrubState;
   private savedAtMs = 0;
+  /** The last file that was read in this pass; a restart begins with the first again. */
+  private file = 0;
   private stopped = false;
   private cancel: (() => void) | null = null;
 
@@ -120,10 +123,11 @@ export class Scrubber {
 
   /** Returns the pause after it, in milliseconds. */
   private async readPiece(): Promise<number> {
-    const { storage, clock, bytesPerSecond } = this.options;
+    const { storage, clock } = this.options;
     const startedMs = clock.now().monoMs;
     const from = this.current.position ?? FIRST_KEY;
     const rows = await storage.scan({ from, to: END_KEY }, PIECE_ROWS, PIECE_BYTES);
+    if (rows.length === 0) return await this.readFile();
     const nowMs = clock.now().monoMs;
     let bytes = 0;
     for (const { key, value } of rows) bytes += key.length + value.length;
@@ -131,23 +135,36 @@ export class Scrubber {
     this.counters.bytes += bytes;
     const { records, bytes: before } = this.current;
     this.current = { ...this.current, records: records + rows.length, bytes: before + bytes };
-    const last = rows.at(-1);
-    if (last === undefined) {
-      this.end();
-      return Math.min(DUE_CHECK_MS, this.options.intervalMs);
-    }
+    const last = rows.at(-1) as StorageRow;
     const next = new Uint8Array(last.key.length + 1);
     next.set(last.key);
     this.current = { ...this.current, position: next };
     if (nowMs - this.savedAtMs >= SAVE_INTERVAL_MS) this.save();
-    const paidMs = (Math.max(bytes, rows.length * ROW_BYTES_MIN) * 1000) / bytesPerSecond;
-    const tookMs = nowMs - startedMs;
-    return Math.max(paidMs - tookMs, tookMs * (1 / READ_SHARE - 1));
+    return this.pauseAfter(Math.max(bytes, rows.length * ROW_BYTES_MIN), startedMs);
+  }
+
+  /** All records have been read. */
+  private async readFile(): Promise<number> {
+    const startedMs = this.options.clock.now().monoMs;
+    const file = await this.options.storage.verify(this.file);
+    if (file === null) {
+      this.end();
+      return Math.min(DUE_CHECK_MS, this.options.intervalMs);
+    }
+    this.file = file.number;
+    return this.pauseAfter(file.bytes, startedMs);
+  }
+
+  private pauseAfter(bytes: number, startedMs: number): number {
+    const { clock, bytesPerSecond } = this.options;
+    const tookMs = clock.now().monoMs - startedMs;
+    return Math.max((bytes * 1000) / bytesPerSecond - tookMs, tookMs * (1 / READ_SHARE - 1));
   }
 
   private end(): void {
     const { wallMs } = this.options.clock.now();
     const { records, bytes, startedMs } = this.current;
+    this.file = 0;
     this.current = { ...this.current, position: null, lastEndedMs: wallMs };
     this.counters.passes++;
     this.save();

@@ -6,6 +6,7 @@ import {
   type StorageRange,
   type StorageRow,
   type StorageWrite,
+  type VerifiedFile,
 } from '../../src/ports/storage.ts';
 
 interface Cell {
@@ -80,6 +81,10 @@ export class MemoryStorage implements Storage {
     this.#keys.splice(index, 1);
     this.#cells.splice(index, 1);
     queueMicrotask(() => this.#onCorrupt({ key, reason }));
+  }
+
+  async verify(_after: number): Promise<VerifiedFile | null> {
+    return null;
   }
 
   commit(writes: readonly StorageWrite[]): Promise<void> {

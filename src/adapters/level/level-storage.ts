@@ -7,6 +7,7 @@ import {
   type StorageRange,
   type StorageRow,
   type StorageWrite,
+  type VerifiedFile,
 } from '../../ports/storage.ts';
 import { Database, releaseDirectory, reserveDirectory } from './database.ts';
 import { DeletedRanges } from './deleted-ranges.ts';
@@ -16,6 +17,7 @@ import { PointReads } from './point-reads.ts';
 import { Quarantine, RESERVED_BYTE } from './quarantine.ts';
 import { decodeRecord, encodeRecord } from './record.ts';
 import { assertSoundSoFar, END_KEY, type RowIterator } from './sound-scan.ts';
+import { checkNextTable } from './store-check.ts';
 import { type Operation, WriteQueue } from './write-queue.ts';
 
 const CACHE_BYTES_DEFAULT = 16 * 1024 * 1024;
@@ -180,6 +182,14 @@ class LevelStorage implements Storage {
 
   reject(key: Uint8Array, reason: string): void {
     this.#suspect(key, reason, true);
+  }
+
+  async verify(after: number): Promise<VerifiedFile | null> {
+    return await this.#reading(async () => {
+      const table = await checkNextTable(this.#directory, after);
+      if (table?.isSound === false) await this.#repairInTurn(`its table ${table.number} is damaged`);
+      return table;
+    });
   }
 
   commit(writes: readonly StorageWrite[]): Promise<void> {

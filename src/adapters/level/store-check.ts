@@ -1,15 +1,18 @@
 import { copyFile, link, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { changedSinceClosed, noteClosedFiles } from './closed-files.ts';
 import { checkLog } from './format/log-file.ts';
 import { type Manifest, readManifest } from './format/manifest.ts';
-import { checkTable, SEQUENCE_MAX } from './format/table-file.ts';
+import { checkingTable, checkTable, SEQUENCE_MAX } from './format/table-file.ts';
 
 /** Where LevelDB's repair, too, keeps the files that it replaces. */
 export const LOST_FOLDER = 'lost';
 const TABLE = /^\d+\.(ldb|sst)$/;
 const LOG = /^\d+\.log$/;
 const MANIFEST = /^MANIFEST-\d+$/;
+/** Some milliseconds of work. */
+const BLOCKS_AT_ONCE = 32;
 const DAMAGED_SUFFIX = '.damaged';
 const CHANGED = 'is not as long as when the store was closed';
 
@@ -71,6 +74,34 @@ export async function damagedFiles(directory: string): Promise<string[]> {
 }
 
 /**
+ * The first table in use after the one with number `after`, and whether it is sound; null where there is none. Goes easy on
+ * the rest of the program, and may be called while the store is open: what its index names is complete.
+ */
+export async function checkNextTable(
+  directory: string,
+  after: number,
+): Promise<{ number: number; bytes: number; isSound: boolean } | null> {
+  const tables = (await readManifest(directory))?.tables ?? [];
+  const next = Math.min(...[...tables].filter((number) => number > after));
+  if (next === Number.POSITIVE_INFINITY) return null;
+  const names = await readdir(directory);
+  const name = names.find((each) => TABLE.test(each) && Number.parseInt(each, 10) === next);
+  // A compaction has replaced it meanwhile, by others that come later.
+  const content = name === undefined ? 'absent' : await contentOf(join(directory, name));
+  if (typeof content === 'string') return { number: next, bytes: 0, isSound: content === 'absent' };
+  return { number: next, bytes: content.length, isSound: await isSoundTable(content) };
+}
+
+async function isSoundTable(bytes: Uint8Array): Promise<boolean> {
+  const steps = checkingTable(bytes);
+  for (let block = 1; ; block++) {
+    const { done, value } = steps.next();
+    if (done === true) return value.damaged === 0;
+    if (block % BLOCKS_AT_ONCE === 0) await nextTurn();
+  }
+}
+
+/**
  * Replaces every damaged table and log by one of its parts that are sound, so that LevelDB's repair does not meet the
  * others: it would take over keys and numbers as they are, and LevelDB aborts the process over them. The originals are
  * kept in `lost`. The store must be closed. Returns the names of what was replaced.
@@ -103,16 +134,20 @@ function isInUse(name: string, manifest: Manifest | null): boolean {
 }
 
 async function check(path: string, name: string): Promise<{ damaged: number; rest: Uint8Array | null }> {
-  let bytes: Uint8Array;
+  const content = await contentOf(path);
+  if (typeof content === 'string') return { damaged: content === 'absent' ? 0 : 1, rest: null };
+  return TABLE.test(name) ? checkTable(content) : checkLog(content);
+}
+
+async function contentOf(path: string): Promise<Uint8Array | 'absent' | 'unreadable'> {
   try {
-    bytes = await readFile(path);
+    return await readFile(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return { damaged: 0, rest: null };
+    if (code === 'ENOENT') return 'absent';
     if (code !== 'EIO') throw error;
-    return { damaged: 1, rest: null };
+    return 'unreadable';
   }
-  return TABLE.test(name) ? checkTable(bytes) : checkLog(bytes);
 }
 
 /** A second name, where the file system has such; at no time is the file without one. */

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import type { StorageRange, StorageRow } from '../../../src/ports/storage.ts';
+import type { StorageRange, StorageRow, VerifiedFile } from '../../../src/ports/storage.ts';
 import { NEVER_SCRUBBED, Scrubber, type ScrubPass, type ScrubState } from '../../../src/runtime/scrubber.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { MemoryStorage } from '../../support/memory-storage.ts';
@@ -11,6 +11,9 @@ const HOUR_MS = 3_600_000;
 
 class WatchedStorage extends MemoryStorage {
   scans = 0;
+  /** Sizes of its files. */
+  files: readonly number[] = [];
+  readonly verified: number[] = [];
   failure: Error | null = null;
   delay: () => Promise<void> = () => Promise.resolve();
 
@@ -19,6 +22,13 @@ class WatchedStorage extends MemoryStorage {
     await this.delay();
     if (this.failure !== null) throw this.failure;
     return await super.scan(range, limit, bytesMax);
+  }
+
+  override async verify(after: number): Promise<VerifiedFile | null> {
+    const bytes = this.files[after];
+    if (bytes === undefined) return null;
+    this.verified.push(after + 1);
+    return { number: after + 1, bytes };
   }
 }
 
@@ -80,6 +90,20 @@ describe('the scrubber', () => {
     storage.corrupt(Uint8Array.of(0x6f, 1, 7));
     await pass(20_000);
     expect(found).toEqual([7]);
+  });
+
+  it('reads the files after the records, at its rate, and in every pass', async () => {
+    const { storage, passes, pass } = await setup();
+    storage.files = [256 * KIB, 0, 64 * KIB];
+    await pass(18_000);
+    expect(storage.verified).toEqual([1]);
+    expect(passes).toEqual([]);
+    await pass(6000);
+    expect(storage.verified).toEqual([1, 2, 3]);
+    expect(passes).toHaveLength(1);
+    await pass(24 * HOUR_MS, 60_000);
+    await pass(90_000);
+    expect(storage.verified).toEqual([1, 2, 3, 1, 2, 3]);
   });
 
   it('rests between two passes, by the wall clock and over restarts', async () => {

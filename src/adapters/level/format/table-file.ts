@@ -37,6 +37,15 @@ interface SoundBlock {
 
 /** Looks at every block of a table, and makes one of what is sound where some are not. */
 export function checkTable(table: Uint8Array): TableCheck {
+  const steps = checkingTable(table);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}
+
+/** The same with a pause after every block. */
+export function* checkingTable(table: Uint8Array): Generator<undefined, TableCheck> {
   let handles: Handle[];
   try {
     handles = entriesOf(blockAt(table, footerOf(table).index)).map(({ value }) => handleIn(new ByteReader(value)));
@@ -46,6 +55,7 @@ export function checkTable(table: Uint8Array): TableCheck {
   }
   const sound: SoundBlock[] = [];
   for (const handle of handles) {
+    yield;
     const last = lastKeyOf(table, handle, sound.at(-1)?.last);
     if (last === undefined) continue;
     sound.push({ raw: table.subarray(handle.offset, handle.offset + handle.size + TRAILER_BYTES), last });
