@@ -32,7 +32,7 @@ import { Secret } from './config/secret.ts';
 import type { Log } from './ports/log.ts';
 import type { CorruptRecord, Storage } from './ports/storage.ts';
 import { LocalNode } from './runtime/local-node.ts';
-import { type ExpectedState, type NodeState, openNodeState } from './runtime/node-state.ts';
+import { type ExpectedState, type NodeState, openNodeState, storedClusterId } from './runtime/node-state.ts';
 import { WIRE_VERSION } from './wire/message.ts';
 import { recordOf } from './wire/record.ts';
 
@@ -69,7 +69,7 @@ async function compose(
   await makeDataDirectory(config.dataDir);
   const { storage, damage } = await openStore(config, log);
   closers.push(() => storage.close());
-  const secret = await clusterSecret(config, log);
+  const secret = await clusterSecret(config, storage, log);
   const clusterId = clusterIdOf(secret);
   const { shards } = config.tuning;
   const hasRun = hasIdentity(config.dataDir);
@@ -224,7 +224,7 @@ async function openStore(config: NodeConfig, log: Log): Promise<{ storage: Stora
 }
 
 /** The configured secret, or the one that this data directory made for a cluster of its own. */
-async function clusterSecret(config: NodeConfig, log: Log): Promise<Secret> {
+async function clusterSecret(config: NodeConfig, storage: Storage, log: Log): Promise<Secret> {
   if (config.secret !== null) return config.secret;
   const path = join(config.dataDir, SECRET_FILE);
   const stored = await readFile(path, 'utf8').catch(() => null);
@@ -236,6 +236,13 @@ async function clusterSecret(config: NodeConfig, log: Log): Promise<Secret> {
       );
     }
     return secret;
+  }
+  // A start that is about to fail must not leave a secret behind which later ones would take for the cluster's.
+  const owner = storedClusterId(storage);
+  if (owner !== null) {
+    throw new Error(
+      `the data directory belongs to cluster ${owner}, and no secret was given; pass the cluster's own with --secret-file, or use another directory`,
+    );
   }
   const text = randomBytes(32).toString('hex');
   const file = await open(path, 'wx', 0o600);

@@ -169,6 +169,12 @@ export async function openNodeState(storage: Storage, expected: ExpectedState): 
   };
 }
 
+/** Null where no node has run on it yet. */
+export function storedClusterId(storage: Storage): string | null {
+  const value = storage.read(metaKey('cluster-id'));
+  return value === undefined ? null : decodeOne(clusterIdText, value);
+}
+
 export function scrubWrite(state: ScrubState): StorageWrite {
   return { key: metaKey('scrub'), value: encodeOne(scrubState, state) };
 }

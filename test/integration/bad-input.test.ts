@@ -261,7 +261,7 @@ describe('a node among bad input', () => {
     });
 
     test(
-      'another secret or number of shards than the directory was made with is refused with the fix',
+      'another secret, none, or another number of shards than the directory was made with is refused with the fix',
       async () => {
         const other = await LocalCluster.start({ nodes: 1 });
         try {
@@ -275,6 +275,10 @@ describe('a node among bad input', () => {
           const secret = await runHoldfast(own.arguments, { HOLDFAST_SECRET: OTHER_SECRET });
           expect(secret.stderr).toMatch(/holdfast: the data directory belongs to cluster .*another directory\n$/);
           expect(secret.exit).toBe(1);
+          const none = await runHoldfast(own.arguments);
+          expect(none.stderr).toMatch(/holdfast: the data directory belongs to cluster .*--secret-file.*\n$/);
+          expect(none.exit).toBe(1);
+          expect(existsSync(join(own.dataDir, 'cluster.secret'))).toBe(false);
           await own.start();
         } finally {
           await other.close();
