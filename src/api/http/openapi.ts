@@ -145,7 +145,7 @@ export const STATUS_SCHEMA = object({
   peerId: { type: 'string' },
   clusterId: { type: 'string' },
   version: { type: 'string' },
-  bootEpoch: integer('Starts of this data directory.'),
+  bootEpoch: integer('Starts of this data directory that its disk remembers; for people, nothing rests on it.'),
   uptimeSeconds: { type: 'number' },
   level: { type: 'string', enum: ['connected', 'degraded', 'island'] },
   members: object({ alive: integer(), suspect: integer(), dead: integer(), left: integer() }),

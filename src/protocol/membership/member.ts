@@ -23,7 +23,7 @@ export interface MemberProfile {
   /** Lowest and highest wire version spoken. */
   readonly versionMin: number;
   readonly versionMax: number;
-  /** Number of starts of this data directory. */
+  /** Starts of this data directory, for people: a disk that loses records may count one twice. */
   readonly bootEpoch: number;
   /** Resource score in [0, 1]: mean of the free shares of cpu, memory and storage. */
   readonly score: number;

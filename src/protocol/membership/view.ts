@@ -1,3 +1,4 @@
+import { sameBytes } from '../../lib/byte-map.ts';
 import { hashString } from '../../lib/hash.ts';
 import type { Prng } from '../../lib/prng.ts';
 import type { Instant, NodeId } from '../machine.ts';
@@ -276,10 +277,9 @@ export class View {
     if (update.incarnation >= claim.incarnation && update !== claim.announced && !this.isGenuine(update)) return false;
     const isOurs = claim.leaving ? update.state === 'left' : update.state === 'alive';
     if (isOurs) {
-      // Announced by a former life whose record is lost, or with another boot: go beyond it.
-      const isForeign = update.state === 'alive' && update.profile.bootEpoch !== claim.profile.bootEpoch;
-      if (update.incarnation > claim.incarnation) claim.bump(update.incarnation);
-      else if (update.incarnation === claim.incarnation && isForeign) claim.bump(update.incarnation);
+      // Announced by a former life whose record is lost: go beyond it.
+      const isOwn = claim.announced !== null && sameBytes(claim.announced.signature, update.signature);
+      if (update.incarnation >= claim.incarnation && !isOwn) claim.bump(update.incarnation);
       return false;
     }
     if (update.incarnation >= claim.incarnation) {
@@ -295,6 +295,8 @@ export class View {
   private handleClaim(update: MemberUpdate, { from, source, isTold, about }: Telling, now: Instant): boolean {
     const record = this.m.table.record(update.id);
     const verdict = judge(record, update, source);
+    // It has forgotten that a former life of it used this number, and goes beyond it when it is told so.
+    if (verdict === 'ignored' && update.id === from && contradicts(update, record?.alive)) return true;
     if (verdict === 'ignored' || this.m.table.isGone(update)) return false;
     if (verdict === 'stale') return update.id === from || authorOf(update) === from || update.id === about;
     const isRipe = update.state === 'dead' && verdict === 'dead' && this.isRipe(record, update, now);
@@ -563,6 +565,12 @@ export class View {
 /** True when the accusation is one of a suspicion that runs already. */
 function isOfRunning(record: MemberRecord | undefined, { incarnation }: AccusationUpdate): boolean {
   return record?.member.state === 'suspect' && record.member.incarnation === incarnation;
+}
+
+/** True when a member has said two things under one number. */
+function contradicts(update: MemberUpdate, known: AliveUpdate | null | undefined): boolean {
+  if (update.state !== 'alive' || update.incarnation !== known?.incarnation) return false;
+  return !sameBytes(update.signature, known.signature);
 }
 
 /** Of three. */

@@ -218,6 +218,27 @@ describe('own incarnation', () => {
     expect(rig.core.self.incarnation).toBe(31);
   });
 
+  it('goes beyond what a lost former life said under the same numbers of its start and of its claim', () => {
+    const rig = Rig.ready();
+    const { id, incarnation, profile } = rig.core.self;
+    rig.gossip('a', alive('a'), signed({ state: 'alive', id, incarnation, profile }));
+    expect(rig.core.self.incarnation).toBe(incarnation);
+    const moved = { ...profile, addresses: ['/ip4/10.0.0.9/tcp/7400/p2p/me'] };
+    rig.gossip('a', signed({ state: 'alive', id, incarnation, profile: moved }));
+    expect(rig.core.self.incarnation).toBe(incarnation + 1);
+  });
+
+  it('tells a member what a former life of it has said under the same number', () => {
+    const rig = Rig.ready();
+    const former = alive('a', 5);
+    rig.gossip('a', former);
+    rig.take();
+    rig.gossip('a', former);
+    expect(rig.takeSent('gossip')).toEqual([]);
+    rig.gossip('a', signed({ state: 'alive', id: 'a', incarnation: 5, profile: { ...profileOf('a'), score: 0.9 } }));
+    expect(rig.takeSent('gossip')).toEqual([{ to: 'a', type: 'gossip', updates: [former] }]);
+  });
+
   it('answers an outdated accusation of itself with its announcement', () => {
     const rig = Rig.ready({ incarnation: 10 });
     rig.gossip('a', suspect('me', 3, 'b'));
