@@ -1,3 +1,5 @@
+import { sizeText } from '../lib/size-text.ts';
+
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
@@ -19,17 +21,6 @@ export function agoText(time: string, nowMs: number): string {
   if (Number.isNaN(seconds)) return printable(time);
   if (seconds < 1) return 'now';
   return `${durationText(seconds).split(' ').slice(0, 2).join(' ')} ago`;
-}
-
-/** `512 B`, `1.2 MiB`. */
-export function sizeText(bytes: number): string {
-  if (bytes < 1024) return `${bytes} B`;
-  let value = bytes / 1024;
-  for (const unit of ['KiB', 'MiB', 'GiB']) {
-    if (value < 1024) return `${value.toFixed(1)} ${unit}`;
-    value /= 1024;
-  }
-  return `${value.toFixed(1)} TiB`;
 }
 
 /** Makes control characters visible, so that nothing stored by others can steer a terminal. */

@@ -1,3 +1,4 @@
+import { sizeText } from '../../lib/size-text.ts';
 import { StorageError } from '../../ports/storage.ts';
 
 /** What LevelDB says of a table that is shorter than it ought to be. */
@@ -38,7 +39,7 @@ export function inUseError(directory: string, cause?: unknown): StorageError {
 export function headroomError(directory: string, freeBytes: number, neededBytes: number): StorageError {
   return new StorageError(
     'disk-full',
-    `The disk that holds ${directory} has ${freeBytes} bytes free, and the store writes only with ${neededBytes}. Free space on it, or lower tuning.diskHeadroomBytes; reads go on, and writes do once there is space.`,
+    `The disk that holds ${directory} has ${sizeText(freeBytes)} free, and the store writes only with ${sizeText(neededBytes)}. Free space on it, or lower tuning.diskHeadroomBytes; reads go on, and writes do once there is space.`,
   );
 }
 

@@ -1,12 +1,13 @@
 import type { Command } from 'commander';
 import type { z } from 'zod';
+import { sizeText } from '../../lib/size-text.ts';
 import type { CliContext } from '../context.ts';
 import { examples } from '../options.ts';
 import { openSession } from '../session.ts';
 import { readShape, STATUS } from '../shapes.ts';
 import { fieldsText } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
-import { durationText, plural, printable, sizeText } from '../text.ts';
+import { durationText, plural, printable } from '../text.ts';
 
 /** A node takes writes again once so many times its headroom is free. */
 const HEADROOM_RECOVERY = 1.25;

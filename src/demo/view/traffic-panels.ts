@@ -1,3 +1,4 @@
+import { sizeText } from '../../lib/size-text.ts';
 import type { SystemSample } from '../../ports/system.ts';
 import { counted, duration } from '../figures.ts';
 import { RATE_BUCKET_MS } from '../ledger.ts';
@@ -112,7 +113,7 @@ function machineRows(sample: SystemSample, inner: number, theme: Theme): Line[] 
     void rows.push([column(label, LABEL_WIDTH, 'dim'), ...fit([span(value)], inner - LABEL_WIDTH, theme)]);
   const { memoryTotalBytes: total, memoryAvailableBytes: available } = sample;
   if (sample.cpuUsedRatio !== null) ratio('cpu', sample.cpuUsedRatio, `${Math.round(sample.cpuUsedRatio * 100)} %`);
-  if (total !== null && available !== null) ratio('memory', (total - available) / total, size(total - available));
+  if (total !== null && available !== null) ratio('memory', (total - available) / total, sizeText(total - available));
   pair(text, 'disk', [sample.diskReadBytesPerSecond, 'read'], [sample.diskWrittenBytesPerSecond, 'written']);
   pair(text, 'network', [sample.networkReceivedBytesPerSecond, 'in'], [sample.networkSentBytesPerSecond, 'out']);
   if (sample.temperatureCelsius !== null) text('temperature', `${sample.temperatureCelsius.toFixed(1)} C`);
@@ -125,17 +126,8 @@ function pair(
   label: string,
   ...rates: readonly (readonly [number | null, string])[]
 ): void {
-  const parts = rates.flatMap(([value, word]) => (value === null ? [] : [`${size(value)}/s ${word}`]));
+  const parts = rates.flatMap(([value, word]) => (value === null ? [] : [`${sizeText(value)}/s ${word}`]));
   if (parts.length > 0) text(label, parts.join('  '));
-}
-
-/** `512 B`, `1.2 MiB`. */
-export function size(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
-  let value = bytes;
-  let unit = 0;
-  for (; value >= 1024 && unit < units.length - 1; unit++) value /= 1024;
-  return `${unit === 0 ? Math.round(value) : value.toFixed(1)} ${String(units[unit])}`;
 }
 
 const TONES: Readonly<Record<Tone, Style>> = { plain: 'plain', good: 'good', warn: 'warn', bad: 'bad' };

@@ -8,7 +8,6 @@ import { fit, type Line, printable, span, spread, toAnsi, widthOf } from '../../
 import { panel } from '../../../src/demo/view/panel.ts';
 import { summaryText } from '../../../src/demo/view/summary.ts';
 import { themeFor } from '../../../src/demo/view/theme.ts';
-import { size } from '../../../src/demo/view/traffic-panels.ts';
 import type { MemberView, NodeStatus } from '../../../src/ports/node-handle.ts';
 
 const UNICODE = themeFor({ LANG: 'C.UTF-8', TERM: 'xterm-256color' }, 8);
@@ -233,16 +232,6 @@ describe('charts', () => {
   test('the latest values stand at the right', () => {
     expect(latest([1, 2, 3], 5)).toEqual([0, 0, 1, 2, 3]);
     expect(latest([1, 2, 3], 2)).toEqual([2, 3]);
-  });
-
-  test('sizes', () => {
-    expect([0, 1023, 1024, 1_572_864, 2 ** 50].map(size)).toEqual([
-      '0 B',
-      '1023 B',
-      '1.0 KiB',
-      '1.5 MiB',
-      '1024.0 TiB',
-    ]);
   });
 });
 
