@@ -196,12 +196,11 @@ export class Database {
     let outcome = await this.#repair();
     if (outcome.type === 'done') outcome = await this.#elsewhere('open');
     if (outcome.type === 'done') {
-      const archived = await readdir(join(directory, LOST_FOLDER)).catch(() => []);
       log.error('the store was repaired; some records may be lost, peers still hold them', {
         directory,
         reason,
         damagedFiles: replaced.length,
-        damagedFilesKept: archived.length,
+        kept: join(directory, LOST_FOLDER),
       });
       await this.#becomeMending(false);
     } else {

@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type LevelStorageOptions, openLevelStorage } from '../../../../src/adapters/level/level-storage.ts';
 import type { Log } from '../../../../src/ports/log.ts';
 import type { Storage } from '../../../../src/ports/storage.ts';
+import { RecordingLog } from '../../../support/recording-log.ts';
 
 /** Of util-linux; a file system of its own needs a mount namespace of its own. */
 const NAMESPACE_TOOL = 'unshare';
@@ -93,6 +94,20 @@ describe('damaged files', () => {
     await expectAll(await openStore(), 2000);
     expect(logged).toEqual([expect.stringMatching(/damaged; repairing/), expect.stringMatching(/was repaired/)]);
     expect(lost).toHaveLength(1);
+  });
+
+  it('says of each repair how many files were damaged, and where they are kept', async () => {
+    await fill(directory, 5000);
+    for (const repair of [1, 2]) {
+      await flipBytes(join(directory, await nameOf(/\.ldb$/)), 20_000, 6000);
+      const recorded = new RecordingLog();
+      const storage = await openStore({ log: recorded });
+      await storage.scan(range('k', 'l'), 10_000, 1e9);
+      await storage.close();
+      const { fields } = recorded.lines.find(({ message }) => message.includes('was repaired')) ?? {};
+      const told = { directory, reason: expect.any(String), damagedFiles: 1, kept: join(directory, 'lost') };
+      expect(fields, `repair ${repair}`).toEqual(told);
+    }
   });
 
   it.each([/^CURRENT$/, /^MANIFEST-/])('survives a missing %s without starting empty', async (file) => {
