@@ -210,7 +210,10 @@ async function openStore(config: NodeConfig, log: Log): Promise<{ storage: Stora
     onRecordsLost: (reason) => {
       // Counters may have gone back, and no dot is used twice.
       writeFileSync(damage.lostFile, `${reason}\n`, { flush: true });
-      log.error('the disk lost records; the next start takes a new actor id, and fetches what is missing', { reason });
+      log.error(
+        'the disk lost data, and nobody can say which; the other nodes send this one what it lacks once it has started, so keep them running, and replace the disk if this happens again',
+        { reason },
+      );
       damage.onLost(reason);
     },
     trialCommand: trialCommand(),
