@@ -36,6 +36,8 @@ export interface NodeStatus {
   readonly version: string;
   readonly bootEpoch: number;
   readonly uptimeSeconds: number;
+  /** Why the node serves no requests; null where it does. */
+  readonly notReady: string | null;
   readonly level: 'connected' | 'degraded' | 'island';
   readonly members: Readonly<Record<MemberState, number>>;
   readonly ringEpoch: number;
@@ -48,12 +50,16 @@ export interface NodeStatus {
     readonly transferring: number;
     readonly behind: number;
   };
-  /** `headroomBytes`: free space below which writes are refused; `readOnly`: they are. */
+  /**
+   * `headroomBytes`: free space below which writes are refused; `readOnly`: they are. `recordsLost`: how it has lost
+   * records before this start that nobody can name, else null.
+   */
   readonly disk: {
     readonly usedBytes: number;
     readonly freeBytes: number;
     readonly headroomBytes: number;
     readonly readOnly: boolean;
+    readonly recordsLost: string | null;
   };
   /** The pass under way, or the last one, over all records; and the bad ones found since the start, by it or by reads. */
   readonly scrub: {

@@ -88,6 +88,7 @@ export class LocalNode implements NodeHandle {
   private readonly refusals = new Map<string, number>();
   private readonly startedMs: number;
   private phase: 'starting' | 'serving' | 'stopping' = 'starting';
+  private recordsLost: string | null = null;
   private lastId = 0;
   private score: number;
   private scoreToldMs = Number.NEGATIVE_INFINITY;
@@ -294,6 +295,7 @@ export class LocalNode implements NodeHandle {
       version: options.version,
       bootEpoch: options.state.bootEpoch,
       uptimeSeconds: Math.round((options.clock.now().monoMs - this.startedMs) / 100) / 10,
+      notReady: this.refusal()?.message ?? null,
       level: this.level(),
       members,
       ringEpoch: node.ringEpoch,
@@ -390,6 +392,7 @@ export class LocalNode implements NodeHandle {
 
   /** The disk lost records before this run, which it cannot name. */
   handleRecordsLost(reason: string): void {
+    this.recordsLost = reason;
     this.recorder.append('records-lost', { reason });
   }
 
@@ -444,8 +447,9 @@ export class LocalNode implements NodeHandle {
   }
 
   private disk(): NodeStatus['disk'] {
-    const { diskHeadroomBytes } = this.options.config.tuning;
-    return { ...this.space.usage, headroomBytes: diskHeadroomBytes, readOnly: this.space.shortage !== null };
+    const { space, recordsLost } = this;
+    const { diskHeadroomBytes: headroomBytes } = this.options.config.tuning;
+    return { ...space.usage, headroomBytes, readOnly: space.shortage !== null, recordsLost };
   }
 
   private async sample(): Promise<void> {

@@ -7,6 +7,7 @@ import type { Storage } from '../../src/ports/storage.ts';
 import { CausalContext } from '../../src/protocol/causal/context.ts';
 import { openNodeState } from '../../src/runtime/node-state.ts';
 import { readKey, storageWrite } from '../../src/wire/record.ts';
+import { LocalCluster } from '../support/local-cluster.ts';
 import { RecordingLog } from '../support/recording-log.ts';
 
 test('a table file that is gone does not leave a complete replica without its objects', async () => {
@@ -64,5 +65,25 @@ test('a table file that is gone does not leave a complete replica without its ob
     expect(shard?.context.has(dot)).toBe(false);
   } finally {
     await rm(directory, { recursive: true, force: true });
+  }
+});
+
+test('a start with a damaged store says of it in the status and in the events', async () => {
+  const cluster = await LocalCluster.start({ nodes: 1 });
+  try {
+    const node = cluster.node(1);
+    expect(await node.status()).toMatchObject({ notReady: null, disk: { recordsLost: null } });
+    await node.stop();
+    await rm(join(node.dataDir, 'store', 'CURRENT'));
+    await node.start();
+    const reason = expect.stringContaining('CURRENT file is missing') as string;
+    expect(await node.status()).toMatchObject({ disk: { recordsLost: reason } });
+    const events = await node.http.send('GET', '/v1/events?follow=false');
+    expect(events.text).toMatch(/event: records-lost\n.*CURRENT file is missing/s);
+    await node.stop();
+    await node.start();
+    expect(await node.status()).toMatchObject({ disk: { recordsLost: null } });
+  } finally {
+    await cluster.close();
   }
 });

@@ -147,6 +147,7 @@ export const STATUS_SCHEMA = object({
   version: { type: 'string' },
   bootEpoch: integer('Starts of this data directory that its disk remembers; for people, nothing rests on it.'),
   uptimeSeconds: { type: 'number' },
+  notReady: { ...nullable({ type: 'string' }), description: 'Why the node serves no requests; null where it does.' },
   level: { type: 'string', enum: ['connected', 'degraded', 'island'] },
   members: object({ alive: integer(), suspect: integer(), dead: integer(), left: integer() }),
   ringEpoch: integer(),
@@ -162,6 +163,11 @@ export const STATUS_SCHEMA = object({
     freeBytes: integer(),
     headroomBytes: integer(),
     readOnly: { type: 'boolean' },
+    recordsLost: {
+      ...nullable({ type: 'string' }),
+      description:
+        'How the disk lost records before this start that nobody can name; the other owners bring them back.',
+    },
   }),
   scrub: object({
     running: { type: 'boolean' },

@@ -33,6 +33,7 @@ function statusText(terminal: Terminal, status: z.infer<typeof STATUS>): string 
   const { behind: lacking = 0 } = shards;
   const behind = lacking > 0 ? `, ${lacking} behind other owners` : '';
   const readOnly = disk.readOnly ? terminal.colour('red', `, ${shortageText(disk)}`) : '';
+  const lost = lostText(terminal, disk.recordsLost);
   const fields: [string, string][] = [
     ['node', `${printable(status.name)} (${printable(status.peerId)})`],
     ['cluster', printable(status.clusterId)],
@@ -41,13 +42,18 @@ function statusText(terminal: Terminal, status: z.infer<typeof STATUS>): string 
     ['members', members.join(', ')],
     ['ring', `epoch ${status.ringEpoch}${placeText(terminal, status.ringPlace)}`],
     ['shards', `${shards.owned} owned, ${shards.complete} complete${transferring}${behind}`],
-    ['disk', `${sizeText(disk.usedBytes)} used, ${sizeText(disk.freeBytes)} free${readOnly}`],
+    ['disk', `${sizeText(disk.usedBytes)} used, ${sizeText(disk.freeBytes)} free${readOnly}${lost}`],
   ];
   if (status.scrub !== undefined) fields.push(['scrub', scrubText(terminal, status.scrub)]);
   if (hints !== undefined) fields.push(['hints', hintsText(hints)]);
   if (clock !== undefined && clock.offsetMs !== 0)
     fields.push(['clock', terminal.colour('red', clockText(clock.offsetMs))]);
+  if (status.notReady) fields.push(['serving', terminal.colour('red', `no: ${printable(status.notReady)}`)]);
   return fieldsText(terminal, fields);
+}
+
+function lostText(terminal: Terminal, reason: string | null = null): string {
+  return reason === null ? '' : terminal.colour('red', `, lost data before this start (${printable(reason)})`);
 }
 
 function placeText(terminal: Terminal, place = 'in'): string {

@@ -156,6 +156,21 @@ describe('status', () => {
     expect(out).toContain('last pass finished 2026-01-02T03:04:05.000Z, 2 bad records found');
   });
 
+  it('says when the node serves no requests, and why', async () => {
+    const { out } = await show(['status'], { ...STATUS, notReady: 'the node is starting; retry in a moment' });
+    expect(out).toContain('\nserving  no: the node is starting; retry in a moment\n');
+    await node?.close();
+    expect((await show(['status'], { ...STATUS, notReady: null })).out).not.toContain('serving');
+  });
+
+  it('says when the disk had lost records', async () => {
+    const { out } = await show(['status'], { ...STATUS, disk: { ...STATUS.disk, recordsLost: 'a cut log' } });
+    expect(out).toContain('34.5 GiB free, lost data before this start (a cut log)');
+    await node?.close();
+    const sound = await show(['status'], { ...STATUS, disk: { ...STATUS.disk, recordsLost: null } });
+    expect(sound.out).not.toContain('lost');
+  });
+
   it('says when it is the headroom that writes are refused for', async () => {
     const disk = { ...STATUS.disk, headroomBytes: 100 * 1024 ** 3, readOnly: true };
     expect((await show(['status'], { ...STATUS, disk })).out).toContain(
