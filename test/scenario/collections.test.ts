@@ -138,6 +138,14 @@ describe('sets', () => {
 });
 
 describe('maps', () => {
+  test('an increment of a field that is no number advises for the field, not for the whole map', () => {
+    const { cluster, owners } = story('m');
+    mutate(cluster, owners[0], 'm', putField('n', 'x'), 'all')();
+    const refused = mutate(cluster, owners[0], 'm', { type: 'increment-field', field: bytes('n'), by: 1 }, 'all')();
+    const message = 'the field is not a decimal integer; put a number into it first, or remove the field';
+    expect(refused).toMatchObject({ type: 'failed', failure: { code: 'not-a-number', message } });
+  });
+
   test('fields put on both sides of a partition stay, and counts in them add up', () => {
     const { cluster, shard, owners, fallback } = story('m');
     const count = (by: number): Mutation => ({ type: 'increment-field', field: bytes('n'), by });

@@ -338,6 +338,7 @@ export class FakeNodeHandle implements NodeHandle {
 
 const MUTATION_FAILURES = {
   'not-a-number': failure('not-a-number', 'the value is not an integer'),
+  'field-not-a-number': failure('not-a-number', 'the field is not an integer'),
   'wrong-type': failure('wrong-type', 'the key holds a value of another type'),
   'collection-too-large': failure('value-too-large', 'the set or map is too large'),
   overflow: failure('bad-value', 'the increment would leave the safe integers'),

@@ -125,6 +125,7 @@ function incrementField(
 ): MutationOutcome {
   const own = keyed(collection.own, fieldOf, [field]);
   const outcome = increment(fieldAsKey(own, field), by, at);
+  if (!outcome.applied && outcome.failure === 'not-a-number') return refused('field-not-a-number');
   const [added] = outcome.applied ? outcome.added : [];
   if (!outcome.applied || added?.payload.kind !== 'counter') return outcome;
   const { total, since } = added.payload;

@@ -26,12 +26,19 @@ export interface MutationContext {
 
 /**
  * - `not-a-number`: an increment of a value that is no decimal safe integer.
+ * - `field-not-a-number`: the same of a field of a map.
  * - `overflow`: the sum would leave the safe integers.
  * - `wrong-type`: the key holds a value of another type than the mutation is for.
  * - `value-too-large`: an append would exceed VALUE_BYTES_MAX.
  * - `collection-too-large`: a set or map would exceed COLLECTION_ENTRIES_MAX or COLLECTION_BYTES_MAX.
  */
-export type MutationFailure = 'not-a-number' | 'overflow' | 'wrong-type' | 'value-too-large' | 'collection-too-large';
+export type MutationFailure =
+  | 'not-a-number'
+  | 'field-not-a-number'
+  | 'overflow'
+  | 'wrong-type'
+  | 'value-too-large'
+  | 'collection-too-large';
 
 export type MutationOutcome =
   /** `failure` is null when a condition did not hold or there was nothing to do. Nothing is written. */

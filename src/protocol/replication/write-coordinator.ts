@@ -529,6 +529,10 @@ const MUTATION_FAILURES: Readonly<Record<MutationFailure, Failure>> = {
     'not-a-number',
     'the value is not a decimal integer; write a number first, or delete the key',
   ),
+  'field-not-a-number': failure(
+    'not-a-number',
+    'the field is not a decimal integer; put a number into it first, or remove the field',
+  ),
   overflow: failure('bad-value', 'the counter would leave the range of ±9007199254740991; use a smaller step'),
   'value-too-large': failure('value-too-large', 'the value would exceed 1 MiB; split it over several keys'),
   'collection-too-large': failure(

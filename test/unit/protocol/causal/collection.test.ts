@@ -244,7 +244,7 @@ describe('a map', () => {
     expect(mapOf(before)).toEqual(['m=-1', 'n=42']);
     expect(mutate(after(putFields({ n: 'x' })), incrementField('n', 1), at())).toEqual({
       applied: false,
-      failure: 'not-a-number',
+      failure: 'field-not-a-number',
     });
     expect(mutate(before, incrementField('n', Number.MAX_SAFE_INTEGER), at())).toEqual({
       applied: false,
