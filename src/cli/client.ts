@@ -142,7 +142,9 @@ export class ApiClient {
     } catch {
       return plain;
     }
-    return problemError(problem) ?? plain;
+    const context = response.headers.get('holdfast-context');
+    // That there is no such key is an answer as well: a session goes on from it.
+    return problemError(context === null ? problem : { ...problem, context }) ?? plain;
   }
 
   private unreachable(error: unknown, method = 'GET'): CliError {

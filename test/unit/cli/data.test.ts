@@ -47,6 +47,16 @@ describe('get', () => {
     });
   });
 
+  it('tells with --json the context of an answer that there is none', async () => {
+    const api = await serve((request, response) => {
+      response.setHeader('holdfast-context', 'ctx');
+      return problem(404, { title: 'Not found', detail: 'no key "x"', code: 'not-found' })(request, response);
+    });
+    const { status, out, err } = await run(['get', 'default', 'x', '--json', '--api', api]);
+    expect([status, out]).toEqual([1, '']);
+    expect(JSON.parse(err)).toMatchObject({ code: 'not-found', context: 'ctx' });
+  });
+
   it('prints everything with --json', async () => {
     const headers = {
       'content-type': 'image/png',
