@@ -60,9 +60,10 @@ export function encodeContextToken(context: CausalContext, subject: TokenSubject
 /** Throws a HoldfastError `bad-context` for anything that `encodeContextToken` does not produce for this key. */
 export function decodeContextToken(token: string, subject: TokenSubject): CausalContext {
   if (token.length > TOKEN_CHARACTERS_MAX) throw refusal(`it is longer than ${TOKEN_CHARACTERS_MAX} characters`);
+  if (!/^[\w-]*$/.test(token)) throw refusal('it is not base64url');
   const bytes = Buffer.from(token, 'base64url');
-  // Node's decoder skips what it does not know; only the canonical text survives the way back.
-  if (bytes.toString('base64url') !== token) throw refusal('it is not base64url');
+  // Node's decoder drops bits that make no byte; only the canonical text survives the way back.
+  if (bytes.toString('base64url') !== token) throw refusal('its end is missing or changed');
   const reader = new TokenReader(bytes);
   reader.expectName(subject);
   const context = new CausalContext();

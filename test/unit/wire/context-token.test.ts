@@ -100,6 +100,22 @@ describe('context token', () => {
     );
   });
 
+  it('tells what is no base64url from what has lost its end', () => {
+    const actor = '00000000000000a1';
+    // So long that the last character has bits to spare.
+    const token = encodeContextToken(CausalContext.fromRanges([{ actor, from: 1, to: 900 }]), SUBJECT) as string;
+    expect(token.length % 4).not.toBe(0);
+    for (let cut = 1; cut < 8; cut++) {
+      expect(() => decodeContextToken(token.slice(0, -cut), SUBJECT), `${cut}`).toThrow(
+        /its end is missing or changed|its checksum does not match/,
+      );
+    }
+    expect(() => decodeContextToken(`${token}A`, SUBJECT)).toThrow(/its end is missing or changed|checksum/);
+    for (const text of [`${token}=`, ` ${token}`, token.replace(/.$/, '+'), `${token}é`]) {
+      expect(() => decodeContextToken(text, SUBJECT), text).toThrow(/it is not base64url/);
+    }
+  });
+
   it('notices every flipped bit and every truncation', () => {
     fc.assert(
       fc.property(context, fc.nat(), (original, position) => {
