@@ -402,9 +402,10 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   private becomeRing(now: Instant): void {
     const before = this.placement;
     const places = this.catalog.ringMembers;
-    const differences = ringDifferences(this.places, places, (id) => this.catalog.ringRecord(id));
-    const unseen = greediestRing(this.options.self, this.records, this.catalog.ringRecords);
-    this.records = this.catalog.ringRecords;
+    const records = this.catalog.ringRecords;
+    const differences = ringDifferences(this.places, places, this.records, records);
+    const unseen = greediestRing(this.options.self, this.records, records);
+    this.records = records;
     if (differences.length > 0) this.places = places;
     const placement = this.buildPlacement(before);
     const isSame = placement.digest === before.digest && differences.length === 0;
