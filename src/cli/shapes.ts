@@ -62,7 +62,7 @@ const RING_MEMBER = z.object({
 });
 
 export type RingMember = z.infer<typeof RING_MEMBER>;
-export const ONE_RING_MEMBER = RING_MEMBER;
+export const RING_CHANGE = RING_MEMBER.extend({ changed: z.boolean().optional() });
 
 export const RING = z.object({
   epoch: count,

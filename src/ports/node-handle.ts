@@ -118,6 +118,11 @@ export interface RingMemberView {
   readonly shards: number;
 }
 
+/** `changed`: false where all was so already, and the ring is as it was. */
+export interface RingChangeView extends RingMemberView {
+  readonly changed: boolean;
+}
+
 export interface RingView {
   readonly epoch: number;
   readonly shards: number;
@@ -219,7 +224,7 @@ export interface NodeHandle {
    * An operator's command about the member of this name or peer id. `from`: the asker's address, for events. Failures:
    * `member-not-found`, `last-member`, `bad-request`.
    */
-  changeRing(member: string, change: RingChange, from: string): Promise<RingMemberView>;
+  changeRing(member: string, change: RingChange, from: string): Promise<RingChangeView>;
   locate(bucket: string, key: string): LocateView;
   buckets(): readonly BucketView[];
   /** Undefined when there is no such bucket. */

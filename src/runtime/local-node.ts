@@ -13,7 +13,7 @@ import type {
   NodeStatus,
   RefusalReason,
   RingChange,
-  RingMemberView,
+  RingChangeView,
   RingView,
 } from '../ports/node-handle.ts';
 import type { Signer } from '../ports/signer.ts';
@@ -317,7 +317,7 @@ export class LocalNode implements NodeHandle {
     return ringView(this.node, this.progress.observe(shards.transferring));
   }
 
-  async changeRing(member: string, change: RingChange, from: string): Promise<RingMemberView> {
+  async changeRing(member: string, change: RingChange, from: string): Promise<RingChangeView> {
     const refusal = this.refusal();
     const { self } = this.options.transport;
     const isFounding = refusal === CATALOG_LOST && [self, this.options.config.name].includes(member);
@@ -334,7 +334,7 @@ export class LocalNode implements NodeHandle {
       const message = outcome.failure.message.replaceAll(peerId, () => member);
       throw new HoldfastError({ ...outcome.failure, message });
     }
-    return findRingMember(this.node, peerId);
+    return { ...findRingMember(this.node, peerId), changed: outcome.changed };
   }
 
   locate(bucket: string, key: string): LocateView {

@@ -20,6 +20,7 @@ import type {
   NodeHandle,
   NodeStatus,
   RingChange,
+  RingChangeView,
   RingMemberView,
   RingView,
 } from '../../src/ports/node-handle.ts';
@@ -188,7 +189,7 @@ export class FakeNodeHandle implements NodeHandle {
   }
 
   /** As a ring of two members, of which each may be put anywhere but the last. */
-  async changeRing(nameOrId: string, change: RingChange, by: string): Promise<RingMemberView> {
+  async changeRing(nameOrId: string, change: RingChange, by: string): Promise<RingChangeView> {
     const at = this.ringMembers.findIndex(({ name, peerId }) => name === nameOrId || peerId === nameOrId);
     const member = this.ringMembers[at];
     if (member === undefined) throw new HoldfastError(failure('member-not-found', `no member ${nameOrId}`));
@@ -205,7 +206,7 @@ export class FakeNodeHandle implements NodeHandle {
       zone: change.zone ?? member.zone,
     };
     this.ringMembers[at] = changed;
-    return changed;
+    return { ...changed, changed: JSON.stringify(changed) !== JSON.stringify(member) };
   }
 
   locate(): LocateView {

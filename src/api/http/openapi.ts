@@ -222,7 +222,7 @@ export const MEMBERS_SCHEMA = object({
   },
 });
 
-export const RING_MEMBER_SCHEMA = object({
+const RING_MEMBER_PROPERTIES = {
   name: { type: 'string' },
   peerId: { type: 'string' },
   state: {
@@ -240,6 +240,13 @@ export const RING_MEMBER_SCHEMA = object({
   weight: { type: 'number' },
   zone: { type: 'string' },
   shards: integer('Shards that it owns.'),
+};
+
+const RING_MEMBER_SCHEMA = object(RING_MEMBER_PROPERTIES);
+
+export const RING_CHANGE_SCHEMA = object({
+  ...RING_MEMBER_PROPERTIES,
+  changed: { type: 'boolean', description: 'False where all was so already, and the ring is as it was.' },
 });
 
 export const RING_SCHEMA = object({

@@ -6,7 +6,7 @@ import type { RingChange } from '../../ports/node-handle.ts';
 import { readJson } from './body.ts';
 import { type HttpContext, requireBucket } from './context.ts';
 import { WEIGHT_MAX, WEIGHT_MIN } from './limits.ts';
-import { json, LOCATE_SCHEMA, MEMBER_PARAMS, problems, RING_MEMBER_SCHEMA, RING_SCHEMA } from './openapi.ts';
+import { json, LOCATE_SCHEMA, MEMBER_PARAMS, problems, RING_CHANGE_SCHEMA, RING_SCHEMA } from './openapi.ts';
 import { keyParameter, NO_QUERY, QueryReader } from './query.ts';
 import { checkKey, memberTarget } from './target.ts';
 
@@ -22,7 +22,7 @@ const MEMBER_BODY = z.strictObject({
 });
 
 const MEMBER_RESPONSES = {
-  200: json('The member as it stands now.', RING_MEMBER_SCHEMA),
+  200: json('The member as it stands now.', RING_CHANGE_SCHEMA),
   ...problems('bad-request', 'member-not-found', 'last-member', 'not-ready', 'shutting-down'),
 };
 

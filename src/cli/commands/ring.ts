@@ -7,7 +7,7 @@ import { CliError } from '../errors.ts';
 import { memberStateText } from '../member-state.ts';
 import { commandPath, examples } from '../options.ts';
 import { openSession } from '../session.ts';
-import { ONE_RING_MEMBER, RING, type Ring, type RingMember, readShape } from '../shapes.ts';
+import { RING, RING_CHANGE, type Ring, type RingMember, readShape } from '../shapes.ts';
 import { tableText } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 import { plural, printable } from '../text.ts';
@@ -145,7 +145,9 @@ async function change(command: Command, context: CliContext, name: string, body:
         };
   const answer = await client.json(memberPath(name), request);
   if (json) return terminal.json(answer);
-  await terminal.line(memberText(readShape(ONE_RING_MEMBER, answer)));
+  const member = readShape(RING_CHANGE, answer);
+  await terminal.line(memberText(member));
+  if (member.changed === false) terminal.note('nothing changed: it was so already');
   const { members, replicas } = readShape(RING, await client.json(PATH));
   const inside = members.filter((member) => member.in).length;
   if (inside < replicas) {

@@ -36,6 +36,8 @@ describe('with the HTTP API', () => {
       status: 0,
       out: 'other is out of the ring: weight 1, zone zone-2, owner of 1 shard\n',
     });
+    expect(out.err).not.toContain('was so already');
+    expect((await cli(['ring', 'out', 'other'])).err).toContain('nothing changed: it was so already');
     expect(await cli(['ring', 'out', 'fake'])).toMatchObject({ status: 1, out: '' });
     expect((await cli(['ring', 'out', 'fake'])).err).toMatch(/\(last-member\)\n$/);
     expect((await cli(['ring', 'in', 'nobody'])).err).toMatch(/\(member-not-found\)\n$/);
@@ -48,6 +50,7 @@ describe('with the HTTP API', () => {
     expect((await cli(['ring', 'remove', 'other', '--yes'])).out).toMatch(/^other is removed from the ring/);
     expect((await cli(['ring'])).out).toContain('1 member removed for good');
     expect(node.ringChanges.map(({ change }) => change)).toEqual([
+      { place: 'out' },
       { place: 'out' },
       { place: 'in' },
       { weight: 2.5 },

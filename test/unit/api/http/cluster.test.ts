@@ -43,7 +43,14 @@ describe('the place of a member', () => {
   it('is what an operator says, by name or peer id', async () => {
     const out = await post('other', { in: false });
     expect(out.status).toBe(200);
-    expect(await out.json()).toMatchObject({ name: 'other', peerId: 'peer-other', in: false, place: 'out' });
+    expect(await out.json()).toMatchObject({
+      name: 'other',
+      peerId: 'peer-other',
+      in: false,
+      place: 'out',
+      changed: true,
+    });
+    expect(await (await post('other', { in: false })).json()).toMatchObject({ changed: false });
     expect(await (await post('peer-other', { in: true, weight: 2, zone: 'b' })).json()).toMatchObject({
       in: true,
       weight: 2,
@@ -53,6 +60,7 @@ describe('the place of a member', () => {
     const removed = await h.fetch('/v1/ring/members/other', { method: 'DELETE' });
     expect(await removed.json()).toMatchObject({ in: false, place: 'removed' });
     expect(h.node.ringChanges.map(({ peerId, change }) => [peerId, change])).toEqual([
+      ['peer-other', { place: 'out' }],
       ['peer-other', { place: 'out' }],
       ['peer-other', { place: 'in', weight: 2, zone: 'b' }],
       ['peer-other', { weight: null, zone: null }],
