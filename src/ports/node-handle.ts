@@ -163,7 +163,7 @@ export interface ClusterEvent {
   readonly seq: number;
   /** ISO 8601. */
   readonly time: string;
-  /** `member-alive`, `member-suspect`, `member-dead`, `member-left`, `member-degraded`, `ring-changed`, `sync-completed`, `record-corrupt`, … */
+  /** `member-alive`, `ring-changed`, `records-lost`, …: the README lists them all. */
   readonly type: string;
   readonly data: Readonly<Record<string, string | number | boolean>>;
 }
