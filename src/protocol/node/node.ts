@@ -24,7 +24,7 @@ import type { ReplicationMessage } from '../replication/message.ts';
 import type { ReadState } from '../replication/read-coordinator.ts';
 import { Replication, type ReplicationStats, type RestoredReplication } from '../replication/replication.ts';
 import type { ClientReply, ClientRequest, ListRequest } from '../replication/request.ts';
-import { PlacementMap } from '../ring/placement-map.ts';
+import type { PlacementMap } from '../ring/placement-map.ts';
 import type { Ring } from '../ring/ring.ts';
 import { CatalogExchanger } from './catalog-exchange.ts';
 import { type ClockState, ClusterClock } from './cluster-clock.ts';
@@ -32,6 +32,7 @@ import type { NodeEffect, NodeInput, RingOutcome } from './effect.ts';
 import { keptBetween } from './kept-shards.ts';
 import { CATALOG_LOST, hasBeenTold, hasLostCatalog } from './lost-catalog.ts';
 import type { PeerMessage } from './message.ts';
+import { placementOf } from './placement.ts';
 import { ringDifferences } from './ring-difference.ts';
 import { type Change, type Coverage, WatchRelay } from './watch-relay.ts';
 
@@ -431,17 +432,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   }
 
   private buildPlacement(before: PlacementMap | null): PlacementMap {
-    const { shards, replicas } = this.options;
-    const { classes } = this.catalog;
-    const ring = this.catalog.ringDigest();
-    // A disk that is an older copy may have been of a class that it has forgotten.
-    const newborn = this.rollbacks > 0 || before?.memberCount === 0 ? [] : classes.filter(({ born }) => born === ring);
-    const gone = this.places.filter(({ place }) => place === 'removed');
-    const sets = {
-      newborn: new Set(newborn.map(({ number }) => number)),
-      gone: new Set(gone.map(({ id }) => id)),
-    };
-    return new PlacementMap({ members: this.places, shards, replicas, classes, ...sets }, before);
+    return placementOf(this.options, this.catalog, this.rollbacks > 0, before);
   }
 
   /** Nodes know buckets by their qualified names, clients do not. */
