@@ -72,10 +72,10 @@ async function compose(
   const secret = await clusterSecret(config, storage, log);
   const clusterId = clusterIdOf(secret);
   const { shards } = config.tuning;
-  const hasRun = hasIdentity(config.dataDir);
-  const { state, lost } = await openState(storage, damage, { clusterId, shards, hasRun });
-  // Written after the first state: a start that fails in between is not taken for a lost disk.
-  const identity = await loadIdentity(config.dataDir);
+  const known = hasIdentity(config.dataDir) ? await loadIdentity(config.dataDir) : null;
+  const { state, lost } = await openState(storage, damage, { clusterId, shards, hasRun: known !== null });
+  // A new one is written after the first state: a start that fails in between is not taken for a lost disk.
+  const identity = known ?? (await loadIdentity(config.dataDir));
   damage.onLost = (reason) => fail(recordsLost(reason));
   const transport = await createLibp2pTransport({
     identity,
