@@ -27,6 +27,7 @@ export type {
   ListItem,
   ListReply,
   MutateReply,
+  SessionContext,
 } from '../protocol/replication/request.ts';
 
 export interface NodeStatus {

@@ -1,15 +1,20 @@
 import { failure, HoldfastError } from '../lib/failure.ts';
 import { hash32, hashString } from '../lib/hash.ts';
 import { CausalContext } from '../protocol/causal/context.ts';
+import type { SessionContext } from '../protocol/replication/request.ts';
 
 /**
- * The causal context as clients carry it: base64url (RFC 4648, section 5, no padding) of
+ * What a session has seen of a key as clients carry it: base64url (RFC 4648, section 5, no padding) of
  *
- *     version (1) | key (4, little-endian) | actors (varint) | per actor: id (8 bytes) | ranges (varint) | per range: gap, length (varint) | hash32 (4, little-endian)
+ *     version (1) | key (4, little-endian) | context | bare, unless it is empty | hash32 (4, little-endian)
+ *
+ * and of each of the two contexts
+ *
+ *     actors (varint) | per actor: id (8 bytes) | ranges (varint) | per range: gap, length (varint)
  *
  * `key` is a hash of the bucket and key that it is about: dots are named anew in every shard, so that the token of one
  * key would say something wrong about another. Actors ascend; a range starts `gap` after the end of the one before it (or after 0), and spans `length` + 1
- * counters. Each context has exactly one token: anything else is refused. The checksum catches truncation and
+ * counters. Each session context has exactly one token: anything else is refused. The checksum catches truncation and
  * typing errors; it is no signature, so the node must never learn new dots from a client's context.
  */
 const VERSION = 2;
@@ -30,12 +35,19 @@ export interface TokenSubject {
   readonly key: string;
 }
 
-/** The token of a context of one key; null when it is too large for one (more than 1024 actors, 4096 ranges or 8192 characters). */
-export function encodeContextToken(context: CausalContext, subject: TokenSubject): string | null {
-  if (context.actorCount > ACTORS_MAX || context.rangeCount > RANGES_MAX) return null;
+/** Null when it is too large for a token (a context of more than 1024 actors or 4096 ranges, or 8192 characters). */
+export function encodeContextToken({ context, bare }: SessionContext, subject: TokenSubject): string | null {
   const writer = new TokenWriter();
   writer.byte(VERSION);
   writer.name(subject);
+  for (const each of bare.isEmpty ? [context] : [context, bare]) if (!writeContext(writer, each)) return null;
+  const token = writer.finish();
+  return token.length > TOKEN_CHARACTERS_MAX ? null : token;
+}
+
+/** False when it is too large. */
+function writeContext(writer: TokenWriter, context: CausalContext): boolean {
+  if (context.actorCount > ACTORS_MAX || context.rangeCount > RANGES_MAX) return false;
   writer.varint(context.actorCount);
   const ranges = context.ranges();
   for (let i = 0; i < ranges.length; ) {
@@ -51,14 +63,13 @@ export function encodeContextToken(context: CausalContext, subject: TokenSubject
       writer.varint(to - from);
       previous = to;
     }
-    if (writer.length > TOKEN_BYTES_MAX) return null;
+    if (writer.length > TOKEN_BYTES_MAX) return false;
   }
-  const token = writer.finish();
-  return token.length > TOKEN_CHARACTERS_MAX ? null : token;
+  return true;
 }
 
 /** Throws a HoldfastError `bad-context` for anything that `encodeContextToken` does not produce for this key. */
-export function decodeContextToken(token: string, subject: TokenSubject): CausalContext {
+export function decodeContextToken(token: string, subject: TokenSubject): SessionContext {
   if (token.length > TOKEN_CHARACTERS_MAX) throw refusal(`it is longer than ${TOKEN_CHARACTERS_MAX} characters`);
   if (!/^[\w-]*$/.test(token)) throw refusal('it is not base64url');
   const bytes = Buffer.from(token, 'base64url');
@@ -66,6 +77,15 @@ export function decodeContextToken(token: string, subject: TokenSubject): Causal
   if (bytes.toString('base64url') !== token) throw refusal('its end is missing or changed');
   const reader = new TokenReader(bytes);
   reader.expectName(subject);
+  const context = readContext(reader);
+  if (reader.isAtEnd) return { context, bare: new CausalContext() };
+  const bare = readContext(reader);
+  if (bare.isEmpty || !context.covers(bare)) throw refusal('its bare part is empty, or no part of it');
+  reader.expectEnd();
+  return { context, bare };
+}
+
+function readContext(reader: TokenReader): CausalContext {
   const context = new CausalContext();
   const actors = reader.varint();
   if (actors > ACTORS_MAX) throw refusal(`it names more than ${ACTORS_MAX} actors`);
@@ -88,7 +108,6 @@ export function decodeContextToken(token: string, subject: TokenSubject): Causal
       previous = to;
     }
   }
-  reader.expectEnd();
   return context;
 }
 
@@ -198,8 +217,12 @@ class TokenReader {
     return this.bytes.toString('hex', from, this.at);
   }
 
+  get isAtEnd(): boolean {
+    return this.at === this.end;
+  }
+
   expectEnd(): void {
-    if (this.at !== this.end) throw refusal('it has trailing bytes');
+    if (!this.isAtEnd) throw refusal('it has trailing bytes');
   }
 
   private next(): number {

@@ -17,7 +17,13 @@ import {
 } from '../protocol/membership/message.ts';
 import type { PeerMessage } from '../protocol/node/message.ts';
 import type { PageItem } from '../protocol/replication/message.ts';
-import type { ClientReply, ClientRequest, ListItem, ShardContext } from '../protocol/replication/request.ts';
+import type {
+  ClientReply,
+  ClientRequest,
+  ListItem,
+  SessionContext,
+  ShardContext,
+} from '../protocol/replication/request.ts';
 import {
   boolean,
   bytes,
@@ -197,9 +203,10 @@ const mutation: Codec<Mutation> = union<Mutation, 'type'>('type', {
 const level = oneOf('one', 'quorum', 'all');
 const prefix = text(KEY_BYTES_MAX);
 const LIST_LIMIT_MAX = 4096;
+const sessionContext: Codec<SessionContext> = record<SessionContext>({ context: causalContext, bare: causalContext });
 const request: Codec<ClientRequest> = union<ClientRequest, 'type'>('type', {
-  mutate: [0, record({ bucket: bucketName, key: keyText, mutation, level, context: nullable(causalContext) })],
-  get: [1, record({ bucket: bucketName, key: keyText, level, session: nullable(causalContext) })],
+  mutate: [0, record({ bucket: bucketName, key: keyText, mutation, level, context: nullable(sessionContext) })],
+  get: [1, record({ bucket: bucketName, key: keyText, level, session: nullable(sessionContext) })],
   list: [
     2,
     record({
@@ -229,6 +236,7 @@ const reply: Codec<ClientReply> = union<ClientReply, 'type'>('type', {
       applied: boolean,
       dot: nullable(dot),
       context: causalContext,
+      bare: causalContext,
       acks: integer(),
       owners: integer(),
       quorum: oneOf('strict', 'sloppy'),
@@ -236,7 +244,7 @@ const reply: Codec<ClientReply> = union<ClientReply, 'type'>('type', {
       after: entries,
     }),
   ],
-  get: [1, record({ entries, context: causalContext, complete: boolean })],
+  get: [1, record({ entries, context: causalContext, bare: causalContext, complete: boolean })],
   list: [
     2,
     record({
@@ -347,6 +355,7 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
       entries,
       context: causalContext,
       past: nullable(causalContext),
+      bare: causalContext,
       owners: uint32,
     }),
   ],

@@ -82,7 +82,9 @@ test('a node that has lost what the cluster was serves again once its operator s
   second.spawn();
   await until('the node answers', async () => (await runHoldfast(['status'], api)).exit === 0, 20_000);
   expect(await second.http.send('GET', '/v1/kv/default/key')).toMatchObject({ status: 503 });
-  expect(await second.status()).toMatchObject({ notReady: expect.stringContaining('no member has told it yet') as string });
+  expect(await second.status()).toMatchObject({
+    notReady: expect.stringContaining('no member has told it yet') as string,
+  });
   const refused = await runHoldfast(['get', 'default', 'key'], api);
   expect(refused).toMatchObject({ exit: 1, stderr: expect.stringContaining('holdfast ring in') as string });
   expect((await runHoldfast(['ring', 'in', first.name], api)).exit).not.toBe(0);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { CausalContext } from '../../src/protocol/causal/context.ts';
+import { CausalContext, NOTHING } from '../../src/protocol/causal/context.ts';
 import { WHOLE } from '../../src/protocol/replication/message.ts';
 import { ownersDigest } from '../../src/protocol/replication/placement.ts';
 import type { SimCluster, SimNode } from '../simulation/cluster.ts';
@@ -212,7 +212,7 @@ test('who owned the shard before is asked as well where a read has heard that it
   node.handle({ type: 'request', id: 1, request: { type: 'get', ...NAME, level: 'quorum', session: null } });
   node.answerReads();
   const owners = ownersDigest(node.placement, [0]);
-  const reply = { type: 'read-reply', status: 'object', standing: 'none', past: null, owners } as const;
+  const reply = { type: 'read-reply', status: 'object', standing: 'none', past: null, bare: NOTHING, owners } as const;
   const held = { entries: OBJECT.entries, context: COVERED };
   const asked: string[] = [];
   for (const { to, message } of node.sent) {

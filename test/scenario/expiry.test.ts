@@ -22,9 +22,8 @@ test('an expired value that had lost is swept once the winner is gone', () => {
   cluster.run(60_000);
   expect(dotsOn(b, shard, 'k')).toHaveLength(2);
   // The client deletes what it has read.
-  const { context } = winner;
   const request = { type: 'mutate', bucket: BUCKET, key: 'k', mutation: { type: 'delete' }, level: 'quorum' } as const;
-  expect(ask(cluster, b, { ...request, context })()).toMatchObject({ applied: true });
+  expect(ask(cluster, b, { ...request, context: winner })()).toMatchObject({ applied: true });
   cluster.run(10_000);
   expect(cluster.nodes.map((node) => dotsOn(node, shard, 'k').length)).toEqual([0, 0, 0]);
   expect(cluster.nodes.map((node) => node.disk.expiries.size)).toEqual([0, 0, 0]);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type CausalContext, CausalContext as Context } from '../../src/protocol/causal/context.ts';
-import type { ClientReply } from '../../src/protocol/replication/request.ts';
+import { type ClientReply, sessionOf } from '../../src/protocol/replication/request.ts';
 import type { SimCluster, SimNode } from '../simulation/cluster.ts';
 import { ask, DISCONNECT_MS, formed, put, ringOf, settle } from '../support/sim-story.ts';
 
@@ -37,7 +37,7 @@ function write(
     key: KEY,
     mutation: put(text),
     level: 'quorum',
-    context,
+    context: context === null ? null : sessionOf(context),
   });
 }
 

@@ -1,10 +1,15 @@
 import type { Prng } from '../../src/lib/prng.ts';
-import type { CausalContext } from '../../src/protocol/causal/context.ts';
 import { type Dot, dotText } from '../../src/protocol/causal/dot.ts';
 import type { Mutation } from '../../src/protocol/causal/mutation.ts';
-import type { ClientReply, GetReply, Level, MutateReply } from '../../src/protocol/replication/request.ts';
+import type {
+  ClientReply,
+  GetReply,
+  Level,
+  MutateReply,
+  SessionContext,
+} from '../../src/protocol/replication/request.ts';
 import { shardOf } from '../../src/protocol/ring/shard.ts';
-import type { SimCluster } from './cluster.ts';
+import type { SimCluster, SimNode } from './cluster.ts';
 
 const BUCKET = 'default';
 const SESSIONS = 4;
@@ -18,7 +23,7 @@ const encoder = new TextEncoder();
 
 /** What one session knows of one key. */
 interface Known {
-  token: CausalContext | null;
+  token: SessionContext | null;
   /** Versions that the last answer showed. */
   shown: ReadonlySet<string>;
   /** Versions that were shown and then were not, or that a delete of the session's own has seen. */
@@ -95,12 +100,13 @@ export class SessionClients {
     }
   }
 
-  private isKnown(key: string, token: CausalContext): boolean {
+  private isKnown(key: string, { context, bare }: SessionContext): boolean {
     const { nodes, shards } = this.cluster;
     const shard = shardOf(BUCKET, key, shards);
-    return [...token.actorIds()].every((actor) => {
-      const latest = { actor, counter: token.highest(actor) };
-      return nodes.some(({ disk }) => disk.covers(shard, latest));
+    return [...context.actorIds()].every((actor) => {
+      const latest = { actor, counter: context.highest(actor) };
+      const isCounted = ({ disk }: SimNode): boolean => disk.shards.get(shard)?.context.has(latest) === true;
+      return nodes.some((node) => node.disk.covers(shard, latest) || (bare.has(latest) && isCounted(node)));
     });
   }
 
@@ -132,7 +138,7 @@ export class SessionClients {
     const known = knownOf(session, key);
     this.write(session, key, known, { type: 'delete' }, ({ before }) => {
       // It has replaced what it saw of that.
-      for (const { dot } of before) if (known.token?.has(dot) === true) known.gone.add(dotText(dot));
+      for (const { dot } of before) if (known.token?.context.has(dot) === true) known.gone.add(dotText(dot));
     });
   }
 
@@ -159,7 +165,7 @@ export class SessionClients {
       if (reply.type !== 'mutate') return;
       known.loose = wasLoose;
       use(reply);
-      known.token = reply.context;
+      known.token = { context: reply.context, bare: reply.bare };
       // What a put has replaced is left to later answers to show.
       known.shown = new Set();
     });
@@ -175,7 +181,7 @@ export class SessionClients {
     });
   }
 
-  private check(session: Session, key: string, known: Known, { entries, context }: GetReply): void {
+  private check(session: Session, key: string, known: Known, { entries, context, bare }: GetReply): void {
     session.refusals = 0;
     // Asked with a token that counts no more.
     if (session.known.get(key) !== known) return;
@@ -192,7 +198,7 @@ export class SessionClients {
     }
     if (known.last !== null && !shown.has(known.last)) fault(`not shown its own write ${known.last}`);
     known.shown = shown;
-    known.token = context;
+    known.token = { context, bare };
   }
 
   private refuse(session: Session): void {

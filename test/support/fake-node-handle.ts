@@ -30,7 +30,13 @@ import { VALUE_BYTES_MAX } from '../../src/protocol/causal/entry.ts';
 import { mutate } from '../../src/protocol/causal/mutate.ts';
 import type { MutationFailure } from '../../src/protocol/causal/outcome.ts';
 import { liveEntries } from '../../src/protocol/causal/value.ts';
-import type { GetRequest, ListRequest, MutateRequest, ReplyOf } from '../../src/protocol/replication/request.ts';
+import {
+  type GetRequest,
+  type ListRequest,
+  type MutateRequest,
+  type ReplyOf,
+  sessionOf,
+} from '../../src/protocol/replication/request.ts';
 import { GossipPubSub } from '../../src/runtime/gossip-pub-sub.ts';
 import { ManualClock } from './manual-clock.ts';
 import { MemoryNetwork } from './memory-transport.ts';
@@ -130,7 +136,7 @@ export class FakeNodeHandle implements NodeHandle {
       expiresAtMs: 0,
       onlyIf: null,
     };
-    this.mutate({ type: 'mutate', bucket, key, mutation, level: 'one', context });
+    this.mutate({ type: 'mutate', bucket, key, mutation, level: 'one', context: sessionOf(context) });
   }
 
   async status(): Promise<NodeStatus> {
@@ -285,12 +291,12 @@ export class FakeNodeHandle implements NodeHandle {
       isComplete: true,
       hlc,
       wallMs: this.clockMs,
-      context,
+      context: context?.context ?? null,
       conflict,
     });
     const { acks, owners, quorum } = this;
     const shown = (entries: Entries): Entries => concerned(live(entries), request.mutation);
-    const base = { type: 'mutate', acks, owners, quorum, before: shown(stored) } as const;
+    const base = { type: 'mutate', bare: new CausalContext(), acks, owners, quorum, before: shown(stored) } as const;
     if (!outcome.applied) {
       if (outcome.failure !== null) throw new HoldfastError(MUTATION_FAILURES[outcome.failure]);
       return { ...base, applied: false, dot: null, context: contextOf(stored), after: base.before };
@@ -307,13 +313,14 @@ export class FakeNodeHandle implements NodeHandle {
 
   private read(request: GetRequest): GetReply {
     const stored = this.keysOf(request.bucket).get(request.key) ?? [];
-    if (request.session !== null && !this.covered.covers(request.session)) {
+    if (request.session !== null && !this.covered.covers(request.session.context)) {
       throw new HoldfastError(failure('session-unavailable', 'nobody has what the session has seen'));
     }
     return {
       type: 'get',
       entries: liveEntries(stored, this.clockMs, this.conflictOf(request.bucket)),
       context: stored.length === 0 ? this.covered.clone() : contextOf(stored),
+      bare: new CausalContext(),
       complete: this.complete,
     };
   }

@@ -51,6 +51,12 @@ function placementOf(owners: readonly NodeId[], digest: number): Placement {
   };
 }
 
+interface LoneReplicaOptions {
+  readonly cacheBytes?: number;
+  /** The disk was damaged. */
+  readonly salvaged?: boolean;
+}
+
 /**
  * One node and its only shard, which holds one key, on a disk that answers when it is told to. `a`, `b` and `c` own the
  * shard; `leaver` no longer does.
@@ -71,8 +77,8 @@ export class LoneReplica {
   private readonly replication: Replication;
   private readonly now = { monoMs: 0, wallMs: 1_790_000_000_000 };
 
-  constructor(self: NodeId = LEAVER, { cacheBytes }: { readonly cacheBytes?: number } = {}) {
-    const [options, restored] = [replicationOptions(self, cacheBytes), restoredShard(0, COVERED)];
+  constructor(self: NodeId = LEAVER, { cacheBytes, salvaged = false }: LoneReplicaOptions = {}) {
+    const [options, restored] = [replicationOptions(self, cacheBytes), restoredShard(0, COVERED, !salvaged)];
     this.replication = new Replication(options, this.placement, () => 'lww', restored, this.now);
     for (const peer of MEMBERS) if (peer !== self) this.handle({ type: 'peer-up', peer });
   }

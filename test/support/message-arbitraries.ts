@@ -10,7 +10,7 @@ import type { MemberProfile } from '../../src/protocol/membership/member.ts';
 import type { MemberUpdate } from '../../src/protocol/membership/message.ts';
 import type { PeerMessage } from '../../src/protocol/node/message.ts';
 import type { SyncChunk, SyncItem } from '../../src/protocol/replication/message.ts';
-import type { ClientReply, ClientRequest } from '../../src/protocol/replication/request.ts';
+import type { ClientReply, ClientRequest, SessionContext } from '../../src/protocol/replication/request.ts';
 
 const count = fc.maxSafeNat();
 const uint32 = fc.nat(0xffff_ffff);
@@ -140,6 +140,11 @@ const mutation: fc.Arbitrary<Mutation> = fc.oneof(
   fc.record({ type: fc.constant('increment-field' as const), field: bytes, by: signed }),
 );
 const level = fc.constantFrom('one' as const, 'quorum' as const, 'all' as const);
+export const session: fc.Arbitrary<SessionContext> = fc.tuple(context, context).map(([known, bare]) => {
+  const all = known.clone();
+  all.union(bare);
+  return { context: all, bare };
+});
 const request: fc.Arbitrary<ClientRequest> = fc.oneof(
   fc.record({
     type: fc.constant('mutate' as const),
@@ -147,9 +152,9 @@ const request: fc.Arbitrary<ClientRequest> = fc.oneof(
     key,
     mutation,
     level,
-    context: fc.option(context),
+    context: fc.option(session),
   }),
-  fc.record({ type: fc.constant('get' as const), bucket, key, level, session: fc.option(context) }),
+  fc.record({ type: fc.constant('get' as const), bucket, key, level, session: fc.option(session) }),
   fc.record({
     type: fc.constant('list' as const),
     bucket,
@@ -168,13 +173,14 @@ const reply: fc.Arbitrary<ClientReply> = fc.oneof(
     applied: fc.boolean(),
     dot: fc.option(dot),
     context,
+    bare: context,
     acks: count,
     owners: count,
     quorum: fc.constantFrom('strict' as const, 'sloppy' as const),
     before: entries,
     after: entries,
   }),
-  fc.record({ type: fc.constant('get' as const), entries, context, complete: fc.boolean() }),
+  fc.record({ type: fc.constant('get' as const), entries, context, bare: context, complete: fc.boolean() }),
   fc.record({
     type: fc.constant('list' as const),
     items: listItems,
@@ -274,6 +280,7 @@ const FIELDS: {
     entries,
     context,
     past: fc.option(context),
+    bare: context,
     owners: uint32,
   }),
   list: fc.record({

@@ -21,11 +21,12 @@ export function replicationOptions(self: NodeId, cacheBytes = 1024 * 1024): Repl
   };
 }
 
-/** A disk with one complete replica. */
-export function restoredShard(shard: number, context: CausalContext): RestoredReplication {
-  const nothing = { sources: new Set<NodeId>(), bare: new CausalContext(), named: new CausalContext() };
+/** A disk with one replica: a complete one, or one of a damaged disk, all of which is bare. */
+export function restoredShard(shard: number, context: CausalContext, complete = true): RestoredReplication {
+  const bare = complete ? new CausalContext() : context.clone();
+  const nothing = { sources: new Set<NodeId>(), bare, named: new CausalContext() };
   return {
-    shards: new Map([[shard, { context: context.clone(), complete: true, ...nothing }]]),
+    shards: new Map([[shard, { context: context.clone(), complete, ...nothing }]]),
     floors: new Map(),
     lost: [],
     orphans: [],

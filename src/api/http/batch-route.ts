@@ -194,10 +194,10 @@ function mutationOf(node: NodeHandle, batch: Batch, operation: Operation): Mutat
 }
 
 function successOf(
-  { dot, context, acks, owners, quorum }: MutateReply,
+  { dot, context, bare, acks, owners, quorum }: MutateReply,
   subject: TokenSubject,
 ): Record<string, unknown> {
-  const token = encodeContextToken(context, subject);
+  const token = encodeContextToken({ context, bare }, subject);
   return {
     ...(dot === null ? {} : { etag: entityTag(dot) }),
     ...(token === null ? {} : { context: token }),

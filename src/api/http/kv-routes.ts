@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifySchema } from 'fastify';
 import { failure, HoldfastError } from '../../lib/failure.ts';
-import { type CausalContext, type Dot, dotText, type MutateReply, VALUE_BYTES_MAX } from '../../ports/node-handle.ts';
+import { type Dot, dotText, type MutateReply, type SessionContext, VALUE_BYTES_MAX } from '../../ports/node-handle.ts';
 import { decodeContextToken, encodeContextToken, type TokenSubject } from '../../wire/context-token.ts';
 import { readBody } from './body.ts';
 import { type HttpContext, requireBucket } from './context.ts';
@@ -102,7 +102,7 @@ function getRoute(app: FastifyInstance, { node }: HttpContext): void {
       const session = contextOf(request.raw.headers['holdfast-context'], { bucket, key });
       const answer = await node.request({ type: 'get', bucket, key, level: r, session });
       const found = represent(answer.entries, conflict);
-      setContext(reply, answer.context, { bucket, key });
+      setContext(reply, answer, { bucket, key });
       if (!answer.complete) reply.header('holdfast-complete', 'false');
       if (found === null)
         return reply
@@ -222,7 +222,7 @@ export function expiryOf(ttlSeconds: number | null, wallMs: number): number {
 }
 
 /** Throws `bad-context`. */
-export function contextOf(token: string | string[] | undefined, subject: TokenSubject): CausalContext | null {
+export function contextOf(token: string | string[] | undefined, subject: TokenSubject): SessionContext | null {
   return token === undefined ? null : decodeContextToken(String(token), subject);
 }
 
@@ -249,13 +249,13 @@ function refuseConditions(headers: Readonly<Record<string, unknown>>): void {
   );
 }
 
-function setContext(reply: FastifyReply, context: CausalContext, subject: TokenSubject): void {
-  const token = encodeContextToken(context, subject);
+function setContext(reply: FastifyReply, seen: SessionContext, subject: TokenSubject): void {
+  const token = encodeContextToken(seen, subject);
   if (token !== null) reply.header('holdfast-context', token);
 }
 
 export function setWritten(reply: FastifyReply, written: MutateReply, subject: TokenSubject): void {
-  setContext(reply, written.context, subject);
+  setContext(reply, written, subject);
   if (written.dot !== null) reply.header('etag', entityTag(written.dot));
   reply.header('holdfast-acks', `${written.acks}/${written.owners}`);
   reply.header('holdfast-quorum', written.quorum);

@@ -23,7 +23,7 @@ import type { ReplicationEffect, ReplicationEvent, ReplicationInput } from '../r
 import type { ReplicationMessage } from '../replication/message.ts';
 import type { ReadState } from '../replication/read-coordinator.ts';
 import { Replication, type ReplicationStats, type RestoredReplication } from '../replication/replication.ts';
-import type { ClientReply, ClientRequest, ListRequest } from '../replication/request.ts';
+import { type ClientReply, type ClientRequest, type ListRequest, sessionOf } from '../replication/request.ts';
 import type { PlacementMap } from '../ring/placement-map.ts';
 import type { Ring } from '../ring/ring.ts';
 import { CatalogExchanger } from './catalog-exchange.ts';
@@ -482,7 +482,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     });
   }
 
-  private read(bucket: string, key: string, session: CausalContext | null, use: (state: Change | null) => void): void {
+  private read(bucket: string, key: string, context: CausalContext | null, use: (state: Change | null) => void): void {
+    const session = context === null ? null : sessionOf(context);
     const query = { bucket, key, level: 'quorum', session } as const;
     const done = (state: ReadState | Failure): void => {
       // Without a session, what too few owners say says nothing.

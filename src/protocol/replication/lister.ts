@@ -11,7 +11,7 @@ import type { ListMessage, ListReplyMessage, PageItem } from './message.ts';
 import { ownersDigest } from './placement.ts';
 import type { ReadCoordinator } from './read-coordinator.ts';
 import type { ListingRow } from './record.ts';
-import type { ListItem, ListRequest, Respond, ShardContext } from './request.ts';
+import { type ListItem, type ListRequest, type Respond, type ShardContext, sessionOf } from './request.ts';
 import type { Shard } from './shard-table.ts';
 
 /** Bytes of entries in one page from one node. */
@@ -309,8 +309,8 @@ export class Lister {
   private read(listing: Listing, key: string, pages: Differing, use: (item: ListItem | null) => void): void {
     const { bucket, snapshot } = listing.request;
     const shown = CausalContext.fromDots(pages.copies.flatMap(({ entries }) => entries.map(({ dot }) => dot)));
-    const read = (session: CausalContext, otherwise: () => void): void => {
-      this.reader.read({ bucket, key, level: 'quorum', session }, (state) => {
+    const read = (covered: CausalContext, otherwise: () => void): void => {
+      this.reader.read({ bucket, key, level: 'quorum', session: sessionOf(covered) }, (state) => {
         if (!('entries' in state)) otherwise();
         else
           use({

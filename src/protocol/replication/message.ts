@@ -93,6 +93,8 @@ export interface ReadReplyMessage {
   readonly context: CausalContext;
   /** The part of the context that is known to be superseded, but not what it had replaced; null: none. */
   readonly past: CausalContext | null;
+  /** The part of the context that is bare at the sender: see `LocalCopy`. */
+  readonly bare: CausalContext;
   /** `ownersDigest` of the shard by the sender's ring. */
   readonly owners: number;
 }

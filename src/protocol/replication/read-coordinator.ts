@@ -7,17 +7,20 @@ import { liveEntries } from '../causal/value.ts';
 import type { NodeId } from '../machine.ts';
 import type { Cell } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
-import type { ReadReplyMessage, Standing } from './message.ts';
+import type { ReadReplyMessage } from './message.ts';
 import { ownersDigest } from './placement.ts';
-import type { Replica } from './replica.ts';
-import type { ConfirmRequest, GetRequest, Level, Respond } from './request.ts';
+import type { LocalCopy, Replica } from './replica.ts';
+import type { ConfirmRequest, GetRequest, Level, Respond, SessionContext } from './request.ts';
 import { needed } from './request.ts';
 import type { Shard } from './shard-table.ts';
 
 /** A key as all the replicas that answered know it, this node's present copy included. */
 export interface MergedCopy {
   readonly entries: Entries;
+  /** What has been applied. */
   readonly context: CausalContext;
+  /** What is bare wherever it is known. */
+  readonly bare: CausalContext;
   /** True when all that the client's session has seen is among it, and what that had replaced is not. */
   readonly coversSession: boolean;
 }
@@ -36,22 +39,20 @@ type UseCopies = (merged: MergedCopy, complete: boolean, cell: Cell, contexts: r
 /** Which key is to be read, and how well. */
 export type ReadQuery = Omit<GetRequest, 'type'>;
 
-export interface ReadState {
+/** The context is what the entries are the state of. */
+export interface ReadState extends SessionContext {
   readonly entries: Entries;
-  /** What the entries are the state of. */
-  readonly context: CausalContext;
   /** Further dots of the key that are known to be superseded. */
   readonly past: CausalContext;
   readonly complete: boolean;
 }
 
-interface Copy {
-  readonly entries: Entries;
-  readonly context: CausalContext;
-  readonly past: CausalContext | null;
+interface Copy extends LocalCopy {
   readonly same: boolean;
-  readonly standing: Standing;
 }
+
+/** What of a copy counts for sessions. */
+type Known = Omit<LocalCopy, 'standing'>;
 
 /** A read that waits for R replicas. */
 interface Read {
@@ -62,7 +63,7 @@ interface Read {
   readonly ownersDigest: number;
   readonly needed: number;
   /** What the answer must cover, whatever the level. */
-  readonly session: CausalContext | null;
+  readonly session: SessionContext | null;
   readonly asked: Set<NodeId>;
   readonly copies: Map<NodeId, Copy>;
   readonly use: UseCopies;
@@ -102,7 +103,8 @@ export class ReadCoordinator {
         return;
       }
       const entries = liveEntries(state.entries, this.core.now.wallMs, this.core.conflictOf(request.bucket));
-      respond({ type: 'get', entries, context: state.context, complete: state.complete });
+      const { context, bare, complete } = state;
+      respond({ type: 'get', entries, context, bare, complete });
     });
   }
 
@@ -123,6 +125,8 @@ export class ReadCoordinator {
         const { entries } = merged;
         const context = merged.context.clone();
         for (const entry of entries) context.add(entry.dot);
+        if (session !== null) context.union(session.context);
+        const bare = context.intersection(merged.bare);
         const seen = new CausalContext();
         for (const each of contexts) seen.union(each);
         const past = seen.without(context);
@@ -130,7 +134,7 @@ export class ReadCoordinator {
         // What is not synced yet must not be read: a crash would take it back.
         this.core.journal.whenDurable(cell.persistId, () => {
           context.union(synced());
-          done({ entries, context, past, complete });
+          done({ entries, context, bare, past, complete });
         });
       };
       this.collect(opened, level, use, session);
@@ -149,7 +153,7 @@ export class ReadCoordinator {
   }
 
   /** Brings together what the level's replicas know of a key; `complete` is false where too few could be asked. */
-  collect(cell: Cell, level: Level, use: UseCopies, session: CausalContext | null = null): void {
+  collect(cell: Cell, level: Level, use: UseCopies, session: SessionContext | null = null): void {
     const { self } = this.core.options;
     const owners = this.core.ring.owners(cell.shard);
     const own = this.parts.replica.copyOf(cell);
@@ -166,8 +170,7 @@ export class ReadCoordinator {
       ended: false,
     };
     if (this.isAnswered(read)) {
-      const context = own.past === null ? own.context : own.context.without(own.past);
-      use({ entries: own.entries, context, coversSession: true }, true, cell, [own.context]);
+      use({ entries: own.entries, ...knownTo([own]), coversSession: true }, true, cell, [own.context]);
       return;
     }
     // The context goes on with the replica, while these entries stay.
@@ -182,10 +185,10 @@ export class ReadCoordinator {
     const read = this.reads.get(message.id);
     if (read === undefined || !read.asked.has(from) || read.copies.has(from)) return;
     this.core.tally.answered(from);
-    const { entries, context, past } = message;
+    const { entries, context, past, bare } = message;
     const isSame = message.owners === read.ownersDigest;
     const standing = isSame ? message.standing : 'none';
-    read.copies.set(from, { entries, context, past, standing, same: message.status === 'same' });
+    read.copies.set(from, { entries, context, past, bare, standing, same: message.status === 'same' });
     if (isSame && standing === 'none' && !read.owners.includes(from)) this.core.formers.silence(read.cell.shard, from);
     if (this.isAnswered(read)) this.finish(read);
     else if (read.copies.size === read.asked.size && !this.askMore(read)) this.finish(read);
@@ -240,7 +243,7 @@ export class ReadCoordinator {
   private isAnswered(read: Read): boolean {
     const { session, copies } = read;
     if (places(read) < read.needed) return false;
-    return session === null || coversSession(copies.values(), session);
+    return session === null || coversSession([...copies.values()], session);
   }
 
   /** In the order in which they are asked: owners, where some of them take the shard over former ones, fallbacks. */
@@ -262,16 +265,16 @@ export class ReadCoordinator {
       const { merged, divergent } = this.merge(read, cell);
       if (divergent) this.repair(read, cell);
       const contexts = [...read.copies.values()].map(({ context }) => context);
-      const context = appliedBy([...read.copies.values(), this.parts.replica.copyOf(cell)]);
-      const isCovered = read.session === null || context.covers(read.session);
-      const copy = { entries: merged.entries, context, coversSession: isCovered };
+      const copies = [...read.copies.values(), this.parts.replica.copyOf(cell)];
+      const isCovered = read.session === null || coversSession(copies, read.session);
+      const copy = { entries: merged.entries, ...knownTo(copies), coversSession: isCovered };
       read.use(copy, places(read) >= read.needed, cell, contexts);
       // Its deadline is still to come.
       read.copies.clear();
     });
   }
 
-  private merge(read: Read, cell: Cell): { merged: Omit<MergedCopy, 'coversSession'>; divergent: boolean } {
+  private merge(read: Read, cell: Cell): { merged: Pick<MergedCopy, 'entries' | 'context'>; divergent: boolean } {
     let { entries, context } = this.ownCopy(read, cell);
     let divergent = false;
     const asked = read.copies.get(this.core.options.self);
@@ -298,7 +301,7 @@ export class ReadCoordinator {
    * What this node has, and what it had when it asked: `same` stands for that. Where they differ, later events have
    * replaced it, which the context says, or the record was bad, and it still counts.
    */
-  private ownCopy(read: Read, cell: Cell): Omit<MergedCopy, 'coversSession'> {
+  private ownCopy(read: Read, cell: Cell): Pick<MergedCopy, 'entries' | 'context'> {
     const { entries, context } = this.parts.replica.copyOf(cell);
     const copy = read.copies.get(this.core.options.self);
     const asked = copy?.entries ?? [];
@@ -349,21 +352,34 @@ function places({ owners, copies }: Read): number {
 
 /**
  * Whether copies together have applied all that a session has seen. That something is superseded is not enough to know:
- * what it had replaced may still be there.
+ * what it had replaced may still be there. But what was bare when the session saw it has only to be there, or replaced: all
+ * else that it has seen is as it was beside it, or has been replaced by events that are among what must be applied.
  */
-export function coversSession(
-  copies: Iterable<Pick<Copy, 'entries' | 'context' | 'past'>>,
-  session: CausalContext,
-): boolean {
-  return appliedBy(copies).covers(session);
+export function coversSession(copies: readonly Known[], { context, bare }: SessionContext): boolean {
+  const known = knownTo(copies).context;
+  if (bare.isEmpty) return known.covers(context);
+  if (!known.covers(context.without(bare))) return false;
+  for (const copy of copies) {
+    known.union(copy.context);
+    known.union(copy.bare);
+  }
+  return known.covers(bare);
 }
 
-function appliedBy(copies: Iterable<Pick<Copy, 'entries' | 'context' | 'past'>>): CausalContext {
+/** What copies have applied together, and what is bare in all of them that know of it. */
+function knownTo(copies: readonly Known[]): SessionContext {
   const applied = new CausalContext();
-  for (const { context, past, entries } of copies) {
-    applied.union(past === null ? context : context.without(past));
+  const bare = new CausalContext();
+  for (const copy of copies) {
+    let known = copy.past === null ? copy.context : copy.context.without(copy.past);
+    if (!copy.bare.isEmpty) known = known.without(copy.bare);
+    applied.union(known);
     // What is shown ahead of its event, or on a damaged disk, may have replaced more than the copy says.
-    for (const { dot } of entries) if (past?.has(dot) !== true) applied.add(dot);
+    for (const { dot } of copy.entries) if (copy.past?.has(dot) !== true && !copy.bare.has(dot)) applied.add(dot);
+    bare.union(copy.bare);
   }
-  return applied;
+  if (bare.isEmpty) return { context: applied, bare };
+  const open = new CausalContext();
+  for (const { past } of copies) if (past !== null) open.union(past);
+  return { context: applied, bare: bare.without(applied).without(open) };
 }

@@ -38,6 +38,11 @@ export interface LocalCopy {
   readonly context: CausalContext;
   /** The part of the context that is known to be superseded, but not what it had replaced; null: none. */
   readonly past: CausalContext | null;
+  /**
+   * The part of the context that a damaged disk still had, or has replaced since: nobody here knows what that had replaced
+   * itself, so that nothing is missing here on its account. See `Shard.bare`.
+   */
+  readonly bare: CausalContext;
   readonly standing: Standing;
 }
 
@@ -127,6 +132,7 @@ export class Replica {
           entries: same ? [] : entries,
           context,
           past: copy.past,
+          bare: copy.bare,
           owners,
         });
       });
@@ -138,16 +144,18 @@ export class Replica {
     const shard = this.core.shards.find(cell.shard);
     const hint = cell.hint;
     if (shard === undefined) {
+      const none = { bare: NOTHING, standing: 'none' } as const;
       return hint === null
-        ? { entries: [], context: NOTHING, past: null, standing: 'none' }
-        : { entries: hint.entries, context: hint.context, past: hint.context.without(hint.events), standing: 'none' };
+        ? { entries: [], context: NOTHING, past: null, ...none }
+        : { entries: hint.entries, context: hint.context, past: hint.context.without(hint.events), ...none };
     }
     const standing = standingOf(shard);
-    if (isUnsure(shard, cell)) return this.copyOfLost(shard, cell);
+    if (isLost(shard, cell)) return this.copyOfLost(shard, cell);
+    const { bare } = shard;
     const covered = this.core.shards.publicContext(shard);
     const own = seenOf(cell.object, covered);
-    const past = cell.object.past?.without(covered) ?? null;
-    if (hint === null) return { entries: cell.object.entries, context: own, past, standing };
+    const past = openPast(shard, cell.object, covered);
+    if (hint === null) return { entries: cell.object.entries, context: own, past, bare, standing };
     const seen = seenOf(cell.object, shard.context);
     const joined = joinEntries(
       cell.object.entries,
@@ -159,7 +167,13 @@ export class Replica {
     context.union(hint.context);
     const open = hint.context.without(hint.events).without(covered);
     if (past !== null) open.union(past.without(hint.events));
-    return { entries: joined.entries, context, past: open.isEmpty ? null : open, standing };
+    return {
+      entries: joined.entries,
+      context,
+      past: open.isEmpty ? null : open,
+      bare: bare.isEmpty ? NOTHING : bare.without(hint.events),
+      standing,
+    };
   }
 
   /**
@@ -169,8 +183,8 @@ export class Replica {
   onceSynced(cell: Cell): () => CausalContext {
     const shard = this.core.shards.find(cell.shard);
     if (shard === undefined || this.core.journal.isDurable(cell.persistId)) return () => NOTHING;
-    if (shard.lost.has(nameId(cell.name))) return () => NOTHING;
-    const covered = shard.context.clone();
+    if (isLost(shard, cell)) return () => NOTHING;
+    const covered = shard.context.without(shard.bare);
     return () => covered.cappedAt(this.core.options.actor, shard.durableCounter);
   }
 
@@ -192,7 +206,7 @@ export class Replica {
       ).entries;
       context.union(hint.context);
     }
-    return { entries, context, past: context, standing: 'none' };
+    return { entries, context, past: context, bare: NOTHING, standing: 'none' };
   }
 
   /** Joins a remote copy into the shard replica, and writes what changed. */
@@ -392,8 +406,27 @@ function beyondFloor(remote: RemoteObject, floor: CausalContext): RemoteObject {
 }
 
 /** What the shard's context counts of the key is not all here, or what that has replaced is not known. */
-function isUnsure({ bare, lost }: Shard, { name }: Cell): boolean {
-  return !bare.isEmpty || (lost.size > 0 && lost.has(nameId(name)));
+function isUnsure(shard: Shard, cell: Cell): boolean {
+  return !shard.bare.isEmpty || isLost(shard, cell);
+}
+
+function isLost({ lost }: Shard, { name }: Cell): boolean {
+  return lost.size > 0 && lost.has(nameId(name));
+}
+
+/** The part of a copy's past that is not `covered`. */
+function openPast(
+  { bare, context }: Shard,
+  { entries, past }: CausalObject,
+  covered: CausalContext,
+): CausalContext | null {
+  const open = past?.without(covered) ?? null;
+  const uncounted = bare.isEmpty ? [] : entries.filter(({ dot }) => !context.has(dot));
+  if (uncounted.length === 0) return open;
+  // Of a damaged disk: it had too much for its context.
+  const all = CausalContext.fromDots(uncounted.map(({ dot }) => dot));
+  if (open !== null) all.union(open);
+  return all;
 }
 
 function standingOf({ owned, complete, former, gained }: Shard): Standing {

@@ -1,5 +1,5 @@
 import type { Failure } from '../../lib/failure.ts';
-import type { CausalContext } from '../causal/context.ts';
+import { type CausalContext, NOTHING } from '../causal/context.ts';
 import type { Dot } from '../causal/dot.ts';
 import type { Entries } from '../causal/entry.ts';
 import type { Mutation } from '../causal/mutation.ts';
@@ -8,6 +8,21 @@ import type { NodeId } from '../machine.ts';
 /** How many replicas must answer: one, a majority of the key's owners, or all of them. */
 export type Level = 'one' | 'quorum' | 'all';
 
+/** What the session of a client has seen of a key. */
+export interface SessionContext {
+  readonly context: CausalContext;
+  /**
+   * The part of it that only replicas with bare events (`Shard.bare`) have shown: none of them knew what that had replaced,
+   * so that the client may have seen this beside it. Whoever shows it again need not know that either.
+   */
+  readonly bare: CausalContext;
+}
+
+/** Of a session that has seen what the context is the state of. */
+export function sessionOf(context: CausalContext): SessionContext {
+  return { context, bare: NOTHING };
+}
+
 export interface MutateRequest {
   readonly type: 'mutate';
   readonly bucket: string;
@@ -15,7 +30,7 @@ export interface MutateRequest {
   readonly mutation: Mutation;
   readonly level: Level;
   /** What the client has read; the write replaces that and nothing else. Absent: replaces what the coordinator has. */
-  readonly context: CausalContext | null;
+  readonly context: SessionContext | null;
 }
 
 export interface GetRequest {
@@ -24,7 +39,7 @@ export interface GetRequest {
   readonly key: string;
   readonly level: Level;
   /** What the client's session has seen of the key: the answer covers it, or the read fails. Null: no session. */
-  readonly session: CausalContext | null;
+  readonly session: SessionContext | null;
 }
 
 export interface ListRequest {
@@ -54,14 +69,13 @@ export interface ConfirmRequest {
 
 export type ClientRequest = MutateRequest | GetRequest | ListRequest | ConfirmRequest;
 
-export interface MutateReply {
+/** The context covers the write and everything it replaced. */
+export interface MutateReply extends SessionContext {
   readonly type: 'mutate';
   /** False when a condition of the mutation did not hold; nothing was written then. */
   readonly applied: boolean;
   /** The event's name (the first one, of an event that took several); null when nothing was written. */
   readonly dot: Dot | null;
-  /** Covers the write and everything it replaced. */
-  readonly context: CausalContext;
   /** Nodes that had synced it when the reply was made, and the number of owners of the key. */
   readonly acks: number;
   readonly owners: number;
@@ -75,11 +89,10 @@ export interface MutateReply {
   readonly after: Entries;
 }
 
-export interface GetReply {
+export interface GetReply extends SessionContext {
   readonly type: 'get';
   /** Live entries (not expired); empty when the key is absent. */
   readonly entries: Entries;
-  readonly context: CausalContext;
   /** False when too few owners of the key could be asked: the answer may be missing newer writes. */
   readonly complete: boolean;
 }

@@ -6,6 +6,7 @@ import { liveEntries } from '../causal/value.ts';
 import type { Cell } from './cell-table.ts';
 import type { ReplicationCore } from './core.ts';
 import type { ExpiryRow } from './record.ts';
+import { sessionOf } from './request.ts';
 import type { WriteCoordinator } from './write-coordinator.ts';
 
 /** Between two looks at the schedule. */
@@ -86,7 +87,7 @@ export class Sweeper {
     }
     if (!expired.every((entry) => this.hasOutlived(entry))) return;
     this.core.counters.expired++;
-    const context = CausalContext.fromDots(expired.map((entry) => entry.dot));
+    const context = sessionOf(CausalContext.fromDots(expired.map((entry) => entry.dot)));
     const { bucket, key } = row.name;
     const mutation = { type: 'delete' } as const;
     this.writer.handleMutate({ type: 'mutate', bucket, key, mutation, level: 'one', context }, () => undefined);

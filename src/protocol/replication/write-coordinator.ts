@@ -19,7 +19,15 @@ import { knownFrom } from './own-events.ts';
 import { ownersDigest } from './placement.ts';
 import { coversSession, type MergedCopy, type ReadCoordinator, SESSION_UNAVAILABLE } from './read-coordinator.ts';
 import type { Replica } from './replica.ts';
-import { type ClientReply, type Level, type MutateReply, type MutateRequest, needed, type Respond } from './request.ts';
+import {
+  type ClientReply,
+  type Level,
+  type MutateReply,
+  type MutateRequest,
+  needed,
+  type Respond,
+  type SessionContext,
+} from './request.ts';
 import type { Shard } from './shard-table.ts';
 import { tooManyValues } from './value-bounds.ts';
 
@@ -54,7 +62,7 @@ interface Write {
 }
 
 /** What a mutation is evaluated on. */
-interface EvaluatedCopy extends Pick<MergedCopy, 'entries' | 'context'> {
+interface EvaluatedCopy extends Pick<MergedCopy, 'entries' | 'context' | 'bare'> {
   /** False where too few owners could be asked: others may hold what is not here. */
   readonly complete: boolean;
 }
@@ -275,13 +283,13 @@ export class WriteCoordinator {
       isComplete: owner?.complete === true,
       hlc: hlcNext(this.lastHlc, wallMs),
       wallMs,
-      context: request.context,
+      context: request.context?.context ?? null,
       conflict,
     });
     if (!outcome.applied) {
       // What has not been replaced here, the client need not have looked at.
-      const context = request.context ?? copy.context;
-      const unapplied = { before, context, owners: owners.length, complete: copy.complete };
+      const seen = request.context ?? { context: copy.context, bare: copy.context.intersection(copy.bare) };
+      const unapplied = { before, ...seen, owners: owners.length, complete: copy.complete };
       const reply =
         outcome.failure === null
           ? unappliedReply(request.level, unapplied)
@@ -320,7 +328,7 @@ export class WriteCoordinator {
         type: 'mutate',
         applied: true,
         dot,
-        context: shownTo(request, context, outcome.after),
+        ...shownTo(request, copy, { context, after: outcome.after }),
         owners: owners.length,
         before,
         after: shown(outcome.after),
@@ -501,11 +509,12 @@ export class WriteCoordinator {
   }
 }
 
+interface Unapplied extends Pick<MutateReply, 'before' | 'context' | 'bare' | 'owners'> {
+  readonly complete: boolean;
+}
+
 /** There was nothing to do: as far as this node knows, where it could not ask a quorum of the owners. */
-function unappliedReply(
-  level: Level,
-  { before, context, owners, complete }: Pick<MutateReply, 'before' | 'context' | 'owners'> & { complete: boolean },
-): ClientReply {
+function unappliedReply(level: Level, { before, context, bare, owners, complete }: Unapplied): ClientReply {
   if (!complete && level === 'all') {
     const message = 'not all owners of the key answered, and this node holds nothing to change; restore their links';
     return { type: 'failed', failure: failure('quorum-unavailable', message) };
@@ -515,6 +524,7 @@ function unappliedReply(
     applied: false,
     dot: null,
     context: context.clone(),
+    bare,
     acks: 0,
     owners,
     quorum: complete ? 'strict' : 'sloppy',
@@ -547,13 +557,20 @@ const MUTATION_FAILURES: Readonly<Record<MutationFailure, Failure>> = {
  * increments in the sum that it is told. Not what else this replica has: a write that passes it on would replace values
  * that nobody has looked at.
  */
-function shownTo(request: MutateRequest, written: CausalContext, after: Entries): CausalContext {
-  const context = written.clone();
-  if (request.context !== null) context.union(request.context);
-  const { type } = request.mutation;
+function shownTo(
+  { context: session, mutation: { type } }: MutateRequest,
+  copy: EvaluatedCopy,
+  written: { readonly context: CausalContext; readonly after: Entries },
+): SessionContext {
+  const context = written.context.clone();
   const summed = type === 'increment' ? 'counter' : type === 'increment-field' ? 'map-counter' : null;
-  for (const { dot, payload } of after) if (payload.kind === summed) context.add(dot);
-  return context;
+  for (const { dot, payload } of written.after) if (payload.kind === summed) context.add(dot);
+  const bare = context.intersection(copy.bare);
+  if (session !== null) {
+    context.union(session.context);
+    bare.union(session.bare.without(copy.context));
+  }
+  return { context, bare };
 }
 
 /** At `all` only owners count. */

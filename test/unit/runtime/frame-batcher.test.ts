@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { CausalContext } from '../../../src/protocol/causal/context.ts';
+import { CausalContext, NOTHING } from '../../../src/protocol/causal/context.ts';
 import type { Entries } from '../../../src/protocol/causal/entry.ts';
 import type { PeerMessage } from '../../../src/protocol/node/message.ts';
 import { FrameBatcher } from '../../../src/runtime/frame-batcher.ts';
@@ -16,7 +16,17 @@ function reply(values: number): PeerMessage {
     payload: { kind: 'register', value: new Uint8Array(MIB), contentType: '' },
   }));
   const context = new CausalContext();
-  return { type: 'read-reply', id: 1, status: 'object', standing: 'stored', entries, context, past: null, owners: 0 };
+  return {
+    type: 'read-reply',
+    id: 1,
+    status: 'object',
+    standing: 'stored',
+    entries,
+    context,
+    past: null,
+    bare: NOTHING,
+    owners: 0,
+  };
 }
 
 it('counts and reports a message that no frame can hold, and sends the others', () => {

@@ -11,6 +11,7 @@ test('WAIT without end ends with its connection', async () => {
     applied: true,
     dot: { actor: 'a', counter: 1 },
     context: new CausalContext(),
+    bare: new CausalContext(),
     acks: 2,
     owners: 3,
     quorum: 'strict',

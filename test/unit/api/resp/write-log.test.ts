@@ -8,6 +8,7 @@ function reply(counter: number, acks: number, owners = 3): MutateReply {
     applied: counter > 0,
     dot: counter > 0 ? { actor: 'a', counter } : null,
     context: new CausalContext(),
+    bare: new CausalContext(),
     acks,
     owners,
     quorum: 'strict',
