@@ -198,3 +198,30 @@ test.each([false, true])(
     expect(answer).toMatchObject({ bare: known ? NOTHING : COVERED });
   },
 );
+
+describe('a listing', () => {
+  test.each([false, true])('shows the keys that only a salvaged disk has, or has newer (snapshot: %s)', (snapshot) => {
+    const { cluster, behind, salvaged } = story((all, writer) => {
+      mutate(all, writer, 'missed', put('value'), 'quorum')();
+    });
+    cluster.start(behind);
+    cluster.start(salvaged);
+    const request = { type: 'list', bucket: BUCKET, prefix: '', after: '', limit: 10, values: true, snapshot } as const;
+    const expectListed = (): void => {
+      for (const node of [behind, salvaged]) {
+        const reply = ask(cluster, node, request)();
+        if (reply.type !== 'list') throw new Error(JSON.stringify(reply));
+        const listed = Object.fromEntries(
+          reply.items.map(({ key, entries }) => [key, entries.map(({ dot }) => dotText(dot)).sort()]),
+        );
+        const read = [KEY, 'missed'].map((key) => [key, dotsOf(get(cluster, node, 'quorum', null, key))]);
+        expect(listed).toEqual(Object.fromEntries(read));
+        expect(reply.complete).toBe(false);
+      }
+    };
+    expect(cluster.runUntil(() => behind.running?.peers.has(salvaged.id) === true, DISCONNECT_MS, 1)).toBe(true);
+    expectListed();
+    cluster.run(30_000);
+    expectListed();
+  });
+});

@@ -1,7 +1,7 @@
 import { DeadlineQueue } from '../../lib/deadline-queue.ts';
 import { failure } from '../../lib/failure.ts';
 import { compareUtf8 } from '../../lib/utf8.ts';
-import { CausalContext } from '../causal/context.ts';
+import { CausalContext, NOTHING } from '../causal/context.ts';
 import { type Entries, sizeOf, withoutBytes } from '../causal/entry.ts';
 import { liveEntries } from '../causal/value.ts';
 import type { NodeId } from '../machine.ts';
@@ -11,7 +11,7 @@ import type { ListMessage, ListReplyMessage, PageItem } from './message.ts';
 import { ownersDigest } from './placement.ts';
 import type { ReadCoordinator } from './read-coordinator.ts';
 import type { ListingRow } from './record.ts';
-import { type ListItem, type ListRequest, type Respond, type ShardContext, sessionOf } from './request.ts';
+import type { ListItem, ListRequest, Respond, ShardContext } from './request.ts';
 import type { Shard } from './shard-table.ts';
 
 /** Bytes of entries in one page from one node. */
@@ -310,7 +310,11 @@ export class Lister {
     const { bucket, snapshot } = listing.request;
     const shown = CausalContext.fromDots(pages.copies.flatMap(({ entries }) => entries.map(({ dot }) => dot)));
     const read = (covered: CausalContext, otherwise: () => void): void => {
-      this.reader.read({ bucket, key, level: 'quorum', session: sessionOf(covered) }, (state) => {
+      const context = covered.clone();
+      context.union(shown);
+      // What they have shown has to be there, or replaced; what it had replaced need not be known.
+      const session = { context, bare: shown.without(covered) };
+      this.reader.read({ bucket, key, level: 'quorum', session }, (state) => {
         if (!('entries' in state)) otherwise();
         else
           use({
@@ -325,8 +329,8 @@ export class Lister {
       listing.complete = false;
       use(null);
     };
-    if (pages.context === null) read(shown, fail);
-    else read(pages.context, () => read(shown, fail));
+    if (pages.context === null) read(NOTHING, fail);
+    else read(pages.context, () => read(NOTHING, fail));
   }
 }
 
