@@ -115,7 +115,10 @@ describe('context token', () => {
   it('tells what is no base64url from what has lost its end', () => {
     const actor = '00000000000000a1';
     // So long that the last character has bits to spare.
-    const token = encodeContextToken(CausalContext.fromRanges([{ actor, from: 1, to: 900 }]), SUBJECT) as string;
+    const token = encodeContextToken(
+      sessionOf(CausalContext.fromRanges([{ actor, from: 1, to: 900 }])),
+      SUBJECT,
+    ) as string;
     expect(token.length % 4).not.toBe(0);
     for (let cut = 1; cut < 8; cut++) {
       expect(() => decodeContextToken(token.slice(0, -cut), SUBJECT), `${cut}`).toThrow(
