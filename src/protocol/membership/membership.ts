@@ -1,6 +1,7 @@
 import { unreachable } from '../../lib/assert.ts';
 import { earlier } from '../../lib/deadline-queue.ts';
 import type { Prng } from '../../lib/prng.ts';
+import { Rotation } from '../../lib/rotation.ts';
 import type { Instant, Machine, NodeId } from '../machine.ts';
 import { Awareness } from './awareness.ts';
 import { Vivaldi } from './coordinate.ts';
@@ -17,7 +18,6 @@ import { Outbox } from './outbox.ts';
 import { Overlay } from './overlay.ts';
 import { Prober } from './prober.ts';
 import { BucketedView, packBuckets } from './push-pull.ts';
-import { Rotation } from './rotation.ts';
 import { SelfClaim } from './self-claim.ts';
 import { Suspicions } from './suspicion.ts';
 import { View } from './view.ts';
