@@ -128,3 +128,20 @@ describe('a node that was away', () => {
     settle(cluster);
   });
 });
+
+test('within as many rounds as there are peers a node looks at all of them, whatever it draws', () => {
+  const nodes = 6;
+  const cluster = formed(nodes);
+  settle(cluster);
+  cluster.run(DISCONNECT_MS);
+  for (const type of ['sync-digest', 'catalog-digest'] as const) {
+    const roundMs = type === 'sync-digest' ? 12_500 : 5000;
+    const asked = new Map(cluster.nodes.map((node) => [node, new Set<string>()]));
+    cluster.observers.push({
+      message: (from, to, message) => void (message.type === type && asked.get(from)?.add(to)),
+    });
+    // A round under way may have begun anywhere.
+    cluster.run(2 * (nodes - 1) * roundMs);
+    for (const [node, peers] of asked) expect(peers.size, `${type} of ${node.name}`).toBe(nodes - 1);
+  }
+});

@@ -175,6 +175,79 @@ describe('a node with a salvaged disk', () => {
   });
 });
 
+describe('the session of a client of a salvaged node', () => {
+  /** Only the salvaged node is up; it has a number that nobody has replaced. */
+  function numberStory(): { cluster: SimCluster; salvaged: SimNode } {
+    const cluster = formed(3);
+    const [whole, behind, salvaged] = cluster.nodes as [SimNode, SimNode, SimNode];
+    mutate(cluster, whole, KEY, put('5'), 'all')();
+    cluster.run(5000);
+    for (const node of [behind, salvaged, whole]) cluster.crash(node);
+    cluster.replaceDisk(salvaged, salvaged.disk.salvaged(NEW_ACTOR));
+    cluster.start(salvaged);
+    cluster.run(DISCONNECT_MS);
+    return { cluster, salvaged };
+  }
+
+  test('goes on after it has replaced elsewhere what was bare, read after read', () => {
+    const { cluster, behind, salvaged } = story();
+    cluster.start(behind);
+    cluster.start(salvaged);
+    cluster.run(3000);
+    const reply = write(cluster, behind, put('newer'), tokenOf(get(cluster, salvaged, 'quorum', null)));
+    cluster.run(100);
+    cluster.crash(salvaged);
+    cluster.run(DISCONNECT_MS);
+    let token = tokenOf(reply);
+    for (let i = 0; i < 3; i++) {
+      const read = get(cluster, behind, 'one', token);
+      expect(dotsOf(read)).toEqual([dotText(dotOf(reply))]);
+      token = tokenOf(read);
+    }
+  });
+
+  test('goes on after its increment there', () => {
+    const { cluster, salvaged } = numberStory();
+    const token = tokenOf(get(cluster, salvaged, 'one', null));
+    const reply = write(cluster, salvaged, { type: 'increment', by: 1 }, token);
+    expect(dotsOf(get(cluster, salvaged, 'one', tokenOf(reply)))).toHaveLength(2);
+  });
+
+  test('goes on after its write there, which came after that of another client', () => {
+    const { cluster, salvaged } = numberStory();
+    const token = tokenOf(get(cluster, salvaged, 'one', null));
+    write(cluster, salvaged, put('of another client'), null);
+    const reply = write(cluster, salvaged, put('mine'), token);
+    expect(dotsOf(get(cluster, salvaged, 'one', tokenOf(reply)))).toContain(dotText(dotOf(reply)));
+  });
+
+  test('that has seen a value replaced does not see it again after its increment there', () => {
+    const cluster = formed(3);
+    const [whole, behind, salvaged] = cluster.nodes as [SimNode, SimNode, SimNode];
+    const replaced = dotText(dotOf(write(cluster, whole, put('100'), null)));
+    cluster.run(5000);
+    cluster.crash(behind);
+    const expiresAtMs = whole.clock.now().wallMs + 60_000;
+    mutate(cluster, whole, KEY, { ...put('5'), expiresAtMs } as Mutation, 'quorum')();
+    const seen = tokenOf(get(cluster, whole, 'quorum', null));
+    cluster.run(5000);
+    cluster.crash(salvaged);
+    cluster.replaceDisk(salvaged, salvaged.disk.salvaged(NEW_ACTOR));
+    cluster.crash(whole);
+    cluster.run(56_000);
+    cluster.start(salvaged);
+    cluster.run(DISCONNECT_MS);
+    const token = tokenOf(write(cluster, salvaged, { type: 'increment', by: 1 }, seen));
+    cluster.start(behind);
+    cluster.run(3000);
+    for (const node of [behind, salvaged]) {
+      const read = get(cluster, node, 'quorum', token);
+      if (read.type === 'get') expect(dotsOf(read)).not.toContain(replaced);
+      else expect(read).toMatchObject(REFUSED);
+    }
+  });
+});
+
 test.each([false, true])(
   'an entry is bare where nobody who shows it knows of what it had replaced (known: %s)',
   (known) => {

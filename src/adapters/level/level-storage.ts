@@ -17,7 +17,7 @@ import { PointReads } from './point-reads.ts';
 import { Quarantine, RESERVED_BYTE } from './quarantine.ts';
 import { decodeRecord, encodeRecord } from './record.ts';
 import { assertSoundSoFar, END_KEY, type RowIterator } from './sound-scan.ts';
-import { checkNextTable } from './store-check.ts';
+import { tablesInUse, verifyTable } from './store-check.ts';
 import { type Operation, WriteQueue } from './write-queue.ts';
 
 const CACHE_BYTES_DEFAULT = 16 * 1024 * 1024;
@@ -100,6 +100,8 @@ class LevelStorage implements Storage {
   #state: 'open' | 'restoring' | 'failed' | 'closed' = 'open';
   #restored: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
+  /** Of the pass of `verify` that is under way. */
+  #tables: readonly number[] = [];
 
   constructor(directory: string, options: LevelStorageOptions) {
     this.#directory = directory;
@@ -186,9 +188,14 @@ class LevelStorage implements Storage {
 
   async verify(after: number): Promise<VerifiedFile | null> {
     return await this.#reading(async () => {
-      const table = await checkNextTable(this.#directory, after);
-      if (table?.isSound === false) await this.#repairInTurn(`its table ${table.number} is damaged`);
-      return table;
+      const generation = this.#restored;
+      // The index grows for as long as the store is open: it is read once a pass.
+      if (after === 0) this.#tables = await tablesInUse(this.#directory);
+      const number = this.#tables.find((each) => each > after);
+      if (number === undefined) return null;
+      const { bytes, isSound } = await verifyTable(this.#directory, number);
+      if (!isSound) await this.#repairInTurn(`its table ${number} is damaged`, generation);
+      return { number, bytes };
     });
   }
 
@@ -467,11 +474,13 @@ class LevelStorage implements Storage {
     }
   }
 
-  /** Repairs after the writes that wait already. Never to be awaited by one of them. */
-  #repairInTurn(reason: string): Promise<void> {
-    const before = this.#restored;
+  /**
+   * Repairs after the writes that wait already, what was seen in `generation`. Never to be awaited by one of them.
+   */
+  #repairInTurn(reason: string, generation = this.#restored): Promise<void> {
     return this.#queue.task(async () => {
-      if (before === this.#restored) await this.#restore(() => this.#database.repairWhileOpen(reason));
+      if (generation === this.#restored && !this.#isClosed())
+        await this.#restore(() => this.#database.repairWhileOpen(reason));
     });
   }
 

@@ -73,23 +73,20 @@ export async function damagedFiles(directory: string): Promise<string[]> {
   return damaged;
 }
 
-/**
- * The first table in use after the one with number `after`, and whether it is sound; null where there is none. Goes easy on
- * the rest of the program, and may be called while the store is open: what its index names is complete.
- */
-export async function checkNextTable(
-  directory: string,
-  after: number,
-): Promise<{ number: number; bytes: number; isSound: boolean } | null> {
+/** The tables in use, in order of their numbers: of an open store too, since what its index names is complete. */
+export async function tablesInUse(directory: string): Promise<number[]> {
   const tables = (await readManifest(directory))?.tables ?? [];
-  const next = Math.min(...[...tables].filter((number) => number > after));
-  if (next === Number.POSITIVE_INFINITY) return null;
+  return [...tables].sort((a, b) => a - b);
+}
+
+/** Whether one of them is sound, and its size. Goes easy on the rest of the program. */
+export async function verifyTable(directory: string, number: number): Promise<{ bytes: number; isSound: boolean }> {
   const names = await readdir(directory);
-  const name = names.find((each) => TABLE.test(each) && Number.parseInt(each, 10) === next);
-  // A compaction has replaced it meanwhile, by others that come later.
+  const name = names.find((each) => TABLE.test(each) && Number.parseInt(each, 10) === number);
+  // A compaction has replaced it meanwhile.
   const content = name === undefined ? 'absent' : await contentOf(join(directory, name));
-  if (typeof content === 'string') return { number: next, bytes: 0, isSound: content === 'absent' };
-  return { number: next, bytes: content.length, isSound: await isSoundTable(content) };
+  if (typeof content === 'string') return { bytes: 0, isSound: content === 'absent' };
+  return { bytes: content.length, isSound: await isSoundTable(content) };
 }
 
 async function isSoundTable(bytes: Uint8Array): Promise<boolean> {

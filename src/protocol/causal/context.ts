@@ -4,6 +4,9 @@ import type { ActorId, Dot } from './dot.ts';
 /** Inclusive counter ranges, flat and sorted: [from, to, from, to, …], never touching each other. */
 type Ranges = number[];
 
+/** Lists of numbers that are both longer than this are merged in one walk. */
+const MERGED_LENGTH_MIN = 16;
+
 /** One run of consecutive dots of an actor, both ends inclusive. */
 export interface DotRange {
   readonly actor: ActorId;
@@ -92,6 +95,8 @@ export class CausalContext {
     for (const [actor, ranges] of other.actors) {
       const own = this.actors.get(actor);
       if (own === undefined) this.setRanges(actor, ranges.slice());
+      else if (Math.min(own.length, ranges.length) > MERGED_LENGTH_MIN)
+        this.setRanges(actor, mergedRanges(own, ranges));
       else for (let i = 0; i < ranges.length; i += 2) insertRange(own, ranges[i] as number, ranges[i + 1] as number);
     }
   }
@@ -277,6 +282,17 @@ function holdsRange(ranges: Ranges, from: number, to: number): boolean {
     else high = middle;
   }
   return low > 0 && to <= (ranges[2 * low - 1] as number);
+}
+
+/** Of two long lists in one walk over both: inserting each range would walk over the other list again and again. */
+function mergedRanges(a: Ranges, b: Ranges): Ranges {
+  const merged: number[] = [];
+  for (let i = 0, j = 0; i < a.length || j < b.length; ) {
+    const isFirst = j >= b.length || (i < a.length && (a[i] as number) <= (b[j] as number));
+    const [from, to] = isFirst ? [a[i++], a[i++]] : [b[j++], b[j++]];
+    insertRange(merged, from as number, to as number);
+  }
+  return merged;
 }
 
 function insertRange(ranges: Ranges, from: number, to: number): void {

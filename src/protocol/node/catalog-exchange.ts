@@ -1,9 +1,10 @@
 import type { Prng } from '../../lib/prng.ts';
+import { Rotation } from '../../lib/rotation.ts';
 import type { Catalog, CatalogChange } from '../catalog/catalog.ts';
 import type { Instant, NodeId } from '../machine.ts';
 import type { CatalogExchange } from './message.ts';
 
-/** Between two digests to a random peer: heals whatever a lost message left unequal. */
+/** Between two digests, to one peer after the other: heals whatever a lost message left unequal. */
 const DIGEST_INTERVAL_MS = 5000;
 
 export type CatalogSend = (to: NodeId, message: CatalogExchange) => void;
@@ -11,7 +12,7 @@ export type CatalogSend = (to: NodeId, message: CatalogExchange) => void;
 /** Keeps the catalogs of connected nodes equal: digests on connect and on a timer, states where they differ. */
 export class CatalogExchanger {
   private readonly catalog: Catalog;
-  private readonly prng: Prng;
+  private readonly rotation: Rotation;
   private readonly peers = new Set<NodeId>();
   /** Peers that have been asked for what they know, and have not answered. */
   private readonly asked = new Set<NodeId>();
@@ -19,7 +20,7 @@ export class CatalogExchanger {
 
   constructor(catalog: Catalog, prng: Prng) {
     this.catalog = catalog;
-    this.prng = prng;
+    this.rotation = new Rotation(prng);
   }
 
   handleConnected(peer: NodeId, now: Instant, send: CatalogSend): void {
@@ -66,7 +67,10 @@ export class CatalogExchanger {
     this.nextDigestMs = now.monoMs + DIGEST_INTERVAL_MS;
     // What was lost on the way is asked for again.
     this.asked.clear();
-    const peer = this.prng.pick([...this.peers]);
+    const peer = this.rotation.next(
+      () => this.peers,
+      (id) => this.peers.has(id),
+    );
     if (peer !== undefined) send(peer, { type: 'catalog-digest', digest: this.catalog.digest() });
   }
 

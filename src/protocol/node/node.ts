@@ -456,7 +456,10 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   }
 
   private putBucket(input: Extract<NodeInput, { type: 'put-bucket' }>, now: Instant): void {
-    const outcome = this.catalog.putBucket(input.name, input.config, this.options.replicas);
+    const outcome =
+      this.refusal === null
+        ? this.catalog.putBucket(input.name, input.config, this.options.replicas)
+        : ({ ok: false, failure: this.refusal } as const);
     if (outcome.ok && outcome.created) {
       this.effects.push({ type: 'event', event: { type: 'bucket-created', bucket: input.name } });
       this.publish(null, now);

@@ -1,5 +1,6 @@
 import { unreachable } from '../../lib/assert.ts';
 import { earlier } from '../../lib/deadline-queue.ts';
+import { Rotation } from '../../lib/rotation.ts';
 import { CausalContext } from '../causal/context.ts';
 import type { NodeId } from '../machine.ts';
 import { BareEvents } from './bare-events.ts';
@@ -52,12 +53,15 @@ export class AntiEntropy {
   private readonly fetcher: LostKeyFetcher;
   private readonly bareEvents: BareEvents;
   private readonly parts = new PartGatherer();
+  /** What a lost message leaves different is found within as many rounds as there are peers. */
+  private readonly rotation: Rotation;
   private nextRoundMs: number | undefined;
 
   constructor(core: ReplicationCore, replica: Replica, hooks: AntiEntropyHooks) {
     this.core = core;
     this.hooks = hooks;
     this.outbox = new SyncOutbox(core);
+    this.rotation = new Rotation(core.options.prng);
     this.digests = new DigestExchange(core, {
       onEqual: (peer, shard) => this.noteEqual(peer, shard),
       onDiffer: (peer, shard) => this.ask(peer, shard),
@@ -248,7 +252,10 @@ export class AntiEntropy {
     this.nextRoundMs = undefined;
     this.hooks.onRound();
     const peers = this.peers();
-    const peer = this.core.options.prng.pick([...peers]);
+    const peer = this.rotation.next(
+      () => peers,
+      (id) => peers.has(id),
+    );
     if (peer !== undefined) this.open(peer);
     // A replica in transfer, in or out, does not leave its completion to chance.
     for (const shard of this.core.shards.all()) {

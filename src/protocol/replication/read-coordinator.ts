@@ -127,6 +127,7 @@ export class ReadCoordinator {
         for (const entry of entries) context.add(entry.dot);
         if (session !== null) context.union(session.context);
         const bare = context.intersection(merged.bare);
+        if (session !== null) bare.union(session.bare.without(merged.context));
         const seen = new CausalContext();
         for (const each of contexts) seen.union(each);
         const past = seen.without(context);

@@ -65,6 +65,8 @@ interface Write {
 interface EvaluatedCopy extends Pick<MergedCopy, 'entries' | 'context' | 'bare'> {
   /** False where too few owners could be asked: others may hold what is not here. */
   readonly complete: boolean;
+  /** As in `LocalCopy`. */
+  readonly past: CausalContext | null;
 }
 
 interface WriteParts {
@@ -124,7 +126,7 @@ export class WriteCoordinator {
       this.core.restamp(cell);
       if (this.dependsOnOthers(request, cell)) {
         const use = (merged: MergedCopy, complete: boolean, current: Cell): void => {
-          if (merged.coversSession) this.write(current, request, { ...merged, complete }, respond);
+          if (merged.coversSession) this.write(current, request, { ...merged, past: null, complete }, respond);
           // What the client has seen and nobody here has could not be replaced: it would come back later.
           else respond({ type: 'failed', failure: SESSION_UNAVAILABLE });
         };
@@ -565,12 +567,19 @@ function shownTo(
   const context = written.context.clone();
   const summed = type === 'increment' ? 'counter' : type === 'increment-field' ? 'map-counter' : null;
   for (const { dot, payload } of written.after) if (payload.kind === summed) context.add(dot);
-  const bare = context.intersection(copy.bare);
+  let bare = context.intersection(copy.bare);
   if (session !== null) {
+    // What the session has seen applied must not be shown again beside what it had replaced.
+    bare = bare.without(session.context.without(session.bare));
     context.union(session.context);
-    bare.union(session.bare.without(copy.context));
+    if (!session.bare.isEmpty) bare.union(session.bare.without(appliedIn(copy)));
   }
   return { context, bare };
+}
+
+function appliedIn({ context, bare, past }: EvaluatedCopy): CausalContext {
+  const counted = context.without(bare);
+  return past === null ? counted : counted.without(past);
 }
 
 /** At `all` only owners count. */

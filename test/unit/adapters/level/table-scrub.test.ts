@@ -95,16 +95,34 @@ describe('the files of an open store', () => {
     expect(losses).toEqual([]);
   });
 
-  it('are repaired where a key was damaged, of which no read says anything', async () => {
+  async function damageKey(): Promise<void> {
     const [name = ''] = await tables();
-    const sound = await readFile(join(directory, name));
-    const at = sound.indexOf('key');
+    const damaged = await readFile(join(directory, name));
+    const at = damaged.indexOf('key');
     expect(at).toBeGreaterThan(0);
     await storage.close();
-    const damaged = Buffer.from(sound);
     damaged[at] = 'j'.charCodeAt(0);
     await writeFile(join(directory, name), damaged);
     storage = await open();
+  }
+
+  it('are repaired once, whoever looks at them together', async () => {
+    await damageKey();
+    await Promise.all([storage.verify(0), storage.verify(0)]);
+    expect(losses).toHaveLength(1);
+  });
+
+  it('are left alone once the store is being closed', async () => {
+    await damageKey();
+    const verified = storage.verify(0).catch(() => null);
+    await storage.close();
+    await verified;
+    expect(losses).toEqual([]);
+    storage = await open();
+  });
+
+  it('are repaired where a key was damaged, of which no read says anything', async () => {
+    await damageKey();
     expect(storage.read(keyOf(0))).toBeUndefined();
     expect(corrupt).toBe(0);
     expect(losses).toEqual([]);
