@@ -25,6 +25,7 @@ import { startHttpApi } from './api/http/server.ts';
 import { listenErrorOf } from './api/listen-error.ts';
 import { startRespServer } from './api/resp/server.ts';
 import { processContext } from './cli/context.ts';
+import { CliError } from './cli/errors.ts';
 import { runCli } from './cli/program.ts';
 import { listenEndpoint } from './config/address.ts';
 import type { NodeConfig } from './config/node-config.ts';
@@ -32,7 +33,13 @@ import { Secret } from './config/secret.ts';
 import type { Log } from './ports/log.ts';
 import type { CorruptRecord, Storage } from './ports/storage.ts';
 import { LocalNode } from './runtime/local-node.ts';
-import { type ExpectedState, type NodeState, openNodeState, storedClusterId } from './runtime/node-state.ts';
+import {
+  DataDirectoryError,
+  type ExpectedState,
+  type NodeState,
+  openNodeState,
+  storedClusterId,
+} from './runtime/node-state.ts';
 import { WIRE_VERSION } from './wire/message.ts';
 import { recordOf } from './wire/record.ts';
 
@@ -52,6 +59,9 @@ async function startNode(config: NodeConfig): Promise<void> {
     await compose(config, log, closers, stopped.fail);
     await stopped.promise;
     log.info('leaving the cluster');
+  } catch (error) {
+    // Whatever starts it again would do so in vain.
+    throw error instanceof DataDirectoryError ? new CliError(error.message, 'bad-config', { cause: error }) : error;
   } finally {
     for (const close of closers.reverse()) await close();
   }
@@ -76,6 +86,12 @@ async function compose(
   const { state, lost } = await openState(storage, damage, { clusterId, shards, hasRun: known !== null });
   // A new one is written after the first state: a start that fails in between is not taken for a lost disk.
   const identity = known ?? (await loadIdentity(config.dataDir));
+  if (known === null && state.bootEpoch > 1) {
+    log.warn(
+      'identity.key was missing: this node has a new identity, and joins with its data as a new member; once it has, take the old one out with `holdfast ring remove`',
+      { peerId: identity.peer },
+    );
+  }
   damage.onLost = (reason) => fail(recordsLost(reason));
   const transport = await createLibp2pTransport({
     identity,
@@ -125,7 +141,7 @@ async function compose(
     closers.push(() => resp.close());
   }
   await node.start();
-  log.info('serving', {
+  log.info(node.ready ? 'serving' : 'waiting for the cluster', {
     name: config.name,
     peerId: identity.peer,
     clusterId,
@@ -243,7 +259,7 @@ async function clusterSecret(config: NodeConfig, storage: Storage, log: Log): Pr
   // A start that is about to fail must not leave a secret behind which later ones would take for the cluster's.
   const owner = storedClusterId(storage);
   if (owner !== null) {
-    throw new Error(
+    throw new DataDirectoryError(
       `the data directory belongs to cluster ${owner}, and no secret was given; pass the cluster's own with --secret-file, or use another directory`,
     );
   }

@@ -1,6 +1,6 @@
 import type { ApiClient } from './client.ts';
 import type { CliContext } from './context.ts';
-import { UnreachableError } from './errors.ts';
+import { CliError } from './errors.ts';
 import type { ServerSentEvent, StreamPosition } from './server-sent-events.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -52,7 +52,8 @@ async function follow(
       if (!signal.aborted) terminal.note('the node ended the stream; reconnecting');
     } catch (error) {
       if (signal.aborted) return;
-      if (!(error instanceof UnreachableError) || !wasOpen) throw error;
+      const isPassing = error instanceof CliError && ['unreachable', 'not-ready'].includes(error.code);
+      if (!isPassing || !wasOpen) throw error;
       terminal.note(`${error.message}; reconnecting`);
     }
     await context.sleep(Math.max(delayMs, position.retryMs ?? 0), signal);

@@ -36,6 +36,7 @@ export class ChangeLog implements ChangeFeed {
   /** From which seq on every change of the bucket was seen. */
   private readonly since = new Map<string, number>();
   /** Cancels the end of the watch, of buckets whose last client went a while ago. */
+  private stopped = false;
   private readonly lingering = new Map<string, () => void>();
   private retainedBytes = 0;
   private droppedSeq = 0;
@@ -124,9 +125,16 @@ export class ChangeLog implements ChangeFeed {
     return this.coverages.get(id) ?? null;
   }
 
+  /** Nothing of it keeps the process alive any more. */
+  stop(): void {
+    this.stopped = true;
+    for (const cancel of this.lingering.values()) cancel();
+    this.lingering.clear();
+  }
+
   private unsubscribe(bucket: string, subscriber: Subscriber): void {
     const subscribers = this.subscribers.get(bucket);
-    if (subscribers?.delete(subscriber) !== true || subscribers.size > 0) return;
+    if (subscribers?.delete(subscriber) !== true || subscribers.size > 0 || this.stopped) return;
     const cancel = this.clock.after(LINGER_MS, () => {
       this.lingering.delete(bucket);
       this.subscribers.delete(bucket);

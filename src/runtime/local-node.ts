@@ -225,6 +225,7 @@ export class LocalNode implements NodeHandle {
     this.space.stop();
     this.care.stop();
     this.pubSub.stop();
+    this.changes.stop();
     if (hasStarted) {
       this.driver.post({ type: 'leave' });
       await new Promise<void>((resolve) => this.options.clock.after(LEAVE_GRACE_MS, resolve));

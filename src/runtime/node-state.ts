@@ -71,7 +71,7 @@ export interface NodeState {
 }
 
 /** The data directory cannot be used as configured; the message names cause and fix. */
-class DataDirectoryError extends Error {
+export class DataDirectoryError extends Error {
   override readonly name = 'DataDirectoryError';
 }
 

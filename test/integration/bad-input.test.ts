@@ -271,13 +271,13 @@ describe('a node among bad input', () => {
           expect(shards.stderr).toMatch(
             /holdfast: the cluster was created with 256 shards.*set tuning\.shards to 256\n$/,
           );
-          expect(shards.exit).toBe(1);
+          expect(shards.exit).toBe(2);
           const secret = await runHoldfast(own.arguments, { HOLDFAST_SECRET: OTHER_SECRET });
           expect(secret.stderr).toMatch(/holdfast: the data directory belongs to cluster .*another directory\n$/);
-          expect(secret.exit).toBe(1);
+          expect(secret.exit).toBe(2);
           const none = await runHoldfast(own.arguments);
           expect(none.stderr).toMatch(/holdfast: the data directory belongs to cluster .*--secret-file.*\n$/);
-          expect(none.exit).toBe(1);
+          expect(none.exit).toBe(2);
           expect(existsSync(join(own.dataDir, 'cluster.secret'))).toBe(false);
           await own.start();
         } finally {

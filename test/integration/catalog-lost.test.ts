@@ -64,6 +64,7 @@ test('a node of which the identity was deleted joins with what its store has', a
   await third.stop();
   await rm(join(third.dataDir, 'identity.key'));
   await third.start();
+  expect(third.logTail(1000)).toContain('identity.key was missing');
   const removed = await runHoldfast(['ring', 'remove', peerId, '--yes'], {
     HOLDFAST_API: `http://127.0.0.1:${first.httpPort}`,
   });

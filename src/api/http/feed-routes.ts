@@ -1,5 +1,7 @@
 import type { FastifyInstance } from 'fastify';
+import { HoldfastError } from '../../lib/failure.ts';
 import type { ChangeEvent, ClusterEvent, NodeHandle } from '../../ports/node-handle.ts';
+import { NOT_READY } from '../not-ready.ts';
 import { BucketSnapshot } from './bucket-snapshot.ts';
 import { type HttpContext, requireBucket } from './context.ts';
 import { resumeAt, type StreamSource, type StreamStart } from './event-stream.ts';
@@ -66,10 +68,12 @@ export function feedRoutes(app: FastifyInstance, { node, streams }: HttpContext)
       headers: lastEventId,
       response: {
         200: EVENT_STREAM,
-        ...problems('bad-request', 'bad-bucket', 'bucket-not-found', 'too-many-requests'),
+        ...problems('bad-request', 'bad-bucket', 'bucket-not-found', 'too-many-requests', 'not-ready'),
       },
     },
     handler: (request, reply) => {
+      // A client that is told to forget all keys would wait for them as long as this node for its cluster.
+      if (!node.ready) throw new HoldfastError(NOT_READY);
       const url = request.raw.url ?? '';
       const bucket = requireBucket(node, bucketTarget(url));
       const { prefix, snapshot } = WATCH_QUERY.read(url);

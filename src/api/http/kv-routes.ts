@@ -259,6 +259,8 @@ export function setWritten(reply: FastifyReply, written: MutateReply, subject: T
   if (written.dot !== null) reply.header('etag', entityTag(written.dot));
   reply.header('holdfast-acks', `${written.acks}/${written.owners}`);
   reply.header('holdfast-quorum', written.quorum);
+  // It found nothing to change, and too few owners could be asked.
+  if (!written.applied && written.quorum === 'sloppy') reply.header('holdfast-complete', 'false');
 }
 
 function sendWritten(reply: FastifyReply, written: MutateReply, subject: TokenSubject): FastifyReply {

@@ -83,6 +83,9 @@ export const TYPE_HEADER = {
 export const WRITE_HEADERS = {
   'Holdfast-Acks': text('Nodes that have synced the write, of the number of owners of the key: `3/3`.'),
   'Holdfast-Quorum': text('`strict`, or `sloppy` when nodes that are no owners of the key made up the number.'),
+  'Holdfast-Complete': text(
+    '`false` where nothing was found to change, and too few owners of the key could be asked; else left out.',
+  ),
 };
 
 export const BUCKET_PARAMS = object({ bucket: text('Name of the bucket.') });

@@ -10,7 +10,7 @@ import type { CatalogExchange } from './message.ts';
 /** What clients are told until a member has told the node what the cluster is. */
 export const CATALOG_LOST = failure(
   'not-ready',
-  'the disk of this node does not say what cluster it is a member of, and no member has told it yet; ask another node. Where none is left that could tell it, or none of them knows this node, `holdfast ring in` with the name of this node, at this node, puts it into the ring with the data that is here',
+  'nothing on the disk of this node says that it is a member of a cluster, and no member has told it yet; ask another node. Where none is left that could tell it, or none of them knows this node, `holdfast ring in` with the name of this node, at this node, puts it into the ring with the data that is here',
 );
 
 /** What the disk of a node says of others. */

@@ -145,6 +145,22 @@ describe('events', () => {
     expect(sleeps).toEqual([500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
   });
 
+  it('--follow waits for a node that waits for its cluster', async () => {
+    let asked = 0;
+    node = await fakeNode((_request, response) => {
+      if (++asked !== 2) return response.end(event(asked));
+      response.writeHead(503, { 'content-type': 'application/problem+json' });
+      return response.end(JSON.stringify({ title: 'Not ready', status: 503, detail: 'it waits', code: 'not-ready' }));
+    });
+    const { status, err } = await run(['events', '-f', '--api', node.api], {
+      onOutput: (text, interrupt) => {
+        if (text.split('\n').length > 2) interrupt();
+      },
+    });
+    expect([status, asked]).toEqual([0, 3]);
+    expect(err).toContain('it waits');
+  });
+
   it('--follow gives up when the node refuses', async () => {
     let first = true;
     node = await fakeNode((request, response) => {

@@ -63,6 +63,17 @@ describe('change log', () => {
     expect(log.after('c', 3)).toBeNull();
   });
 
+  it('leaves no timer behind once it is stopped, whenever the last client goes', () => {
+    const { clock, log, wanted, listener } = setup();
+    const first = log.subscribe('b', '', listener);
+    const second = log.subscribe('c', '', listener);
+    first();
+    log.stop();
+    second();
+    clock.advance(2 * LINGER_MS);
+    expect(wanted).toEqual([['b'], ['b', 'c']]);
+  });
+
   it('keeps so many changes', () => {
     const { log, listener } = setup();
     log.subscribe('b', '', listener);

@@ -160,6 +160,15 @@ describe('put and get', () => {
 });
 
 describe('delete', () => {
+  it('says that it found nothing where too few could be asked', async () => {
+    const remove = (key: string): Promise<Response> => h.fetch(`/v1/kv/default/${key}`, { method: 'DELETE' });
+    expect((await remove('gone')).headers.has('holdfast-complete')).toBe(false);
+    h.node.quorum = 'sloppy';
+    expect((await remove('gone')).headers.get('holdfast-complete')).toBe('false');
+    expect((await h.put('/v1/kv/default/there', '1')).headers.has('holdfast-complete')).toBe(false);
+    expect((await remove('there')).headers.has('holdfast-complete')).toBe(false);
+  });
+
   it('answers 204, also when there is nothing', async () => {
     await h.put('/v1/kv/default/k', '1');
     for (let i = 0; i < 2; i++) {

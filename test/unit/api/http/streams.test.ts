@@ -306,3 +306,9 @@ describe('limits of streams', () => {
     socket.destroy();
   });
 });
+
+it('nobody watches at a node that serves no requests', async () => {
+  const h = await startHarness();
+  h.node.ready = false;
+  expect(await problemOf(await h.fetch('/v1/watch/default?snapshot=true'))).toBe('503 not-ready');
+});
