@@ -358,7 +358,7 @@ const REPLICATION: readonly Mutation[] = [
     replace: "else if (standing === 'partial') complete++;",
     caughtBy: 'reads',
     seed: 1,
-    schedule: WIPED_HALF,
+    schedule: OUT_AND_BACK,
   },
   {
     name: 'the old and the new owner of a place count as two',
