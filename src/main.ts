@@ -12,7 +12,7 @@ import { makeDataDirectory } from './adapters/level/data-directory.ts';
 import { openLevelStorage } from './adapters/level/level-storage.ts';
 import { runTrialTask } from './adapters/level/trial.ts';
 import { listenError } from './adapters/libp2p/host.ts';
-import { hasIdentity, loadIdentity } from './adapters/libp2p/identity.ts';
+import { loadIdentity, readIdentity } from './adapters/libp2p/identity.ts';
 import { createSigner } from './adapters/libp2p/signer.ts';
 import { createLibp2pTransport } from './adapters/libp2p/transport.ts';
 import { prometheusRenderer } from './adapters/prometheus/metrics-renderer.ts';
@@ -82,7 +82,7 @@ async function compose(
   const secret = await clusterSecret(config, storage, log);
   const clusterId = clusterIdOf(secret);
   const { shards } = config.tuning;
-  const known = hasIdentity(config.dataDir) ? await loadIdentity(config.dataDir) : null;
+  const known = await readIdentity(config.dataDir);
   const { state, lost } = await openState(storage, damage, { clusterId, shards, hasRun: known !== null });
   // A new one is written after the first state: a start that fails in between is not taken for a lost disk.
   const identity = known ?? (await loadIdentity(config.dataDir));

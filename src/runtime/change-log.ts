@@ -35,8 +35,8 @@ export class ChangeLog implements ChangeFeed {
   private readonly subscribers = new Map<string, Set<Subscriber>>();
   /** From which seq on every change of the bucket was seen. */
   private readonly since = new Map<string, number>();
-  /** Cancels the end of the watch, of buckets whose last client went a while ago. */
   private stopped = false;
+  /** Cancels the end of the watch, of buckets whose last client went a while ago. */
   private readonly lingering = new Map<string, () => void>();
   private retainedBytes = 0;
   private droppedSeq = 0;

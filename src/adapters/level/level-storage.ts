@@ -17,7 +17,7 @@ import { PointReads } from './point-reads.ts';
 import { Quarantine, RESERVED_BYTE } from './quarantine.ts';
 import { decodeRecord, encodeRecord } from './record.ts';
 import { assertSoundSoFar, END_KEY, type RowIterator } from './sound-scan.ts';
-import { tablesInUse, verifyTable } from './store-check.ts';
+import { type TableFile, tablesInUse, verifyTable } from './store-check.ts';
 import { type Operation, WriteQueue } from './write-queue.ts';
 
 const CACHE_BYTES_DEFAULT = 16 * 1024 * 1024;
@@ -101,7 +101,7 @@ class LevelStorage implements Storage {
   #restored: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
   /** Of the pass of `verify` that is under way. */
-  #tables: readonly number[] = [];
+  #tables: readonly TableFile[] = [];
 
   constructor(directory: string, options: LevelStorageOptions) {
     this.#directory = directory;
@@ -191,11 +191,11 @@ class LevelStorage implements Storage {
       const generation = this.#restored;
       // The index grows for as long as the store is open: it is read once a pass.
       if (after === 0) this.#tables = await tablesInUse(this.#directory);
-      const number = this.#tables.find((each) => each > after);
-      if (number === undefined) return null;
-      const { bytes, isSound } = await verifyTable(this.#directory, number);
-      if (!isSound) await this.#repairInTurn(`its table ${number} is damaged`, generation);
-      return { number, bytes };
+      const table = this.#tables.find(({ number }) => number > after);
+      if (table === undefined) return null;
+      const { bytes, isSound } = await verifyTable(this.#directory, table);
+      if (!isSound) await this.#repairInTurn(`its table ${table.number} is damaged`, generation);
+      return { number: table.number, bytes };
     });
   }
 

@@ -73,18 +73,29 @@ export async function damagedFiles(directory: string): Promise<string[]> {
   return damaged;
 }
 
+export interface TableFile {
+  readonly number: number;
+  readonly name: string;
+}
+
 /** The tables in use, in order of their numbers: of an open store too, since what its index names is complete. */
-export async function tablesInUse(directory: string): Promise<number[]> {
-  const tables = (await readManifest(directory))?.tables ?? [];
-  return [...tables].sort((a, b) => a - b);
+export async function tablesInUse(directory: string): Promise<TableFile[]> {
+  const manifest = await readManifest(directory);
+  // What it names is not known while LevelDB begins a new one.
+  if (manifest === null) return [];
+  return (await readdir(directory))
+    .filter((name) => TABLE.test(name) && isInUse(name, manifest))
+    .map((name) => ({ number: Number.parseInt(name, 10), name }))
+    .sort((a, b) => a.number - b.number);
 }
 
 /** Whether one of them is sound, and its size. Goes easy on the rest of the program. */
-export async function verifyTable(directory: string, number: number): Promise<{ bytes: number; isSound: boolean }> {
-  const names = await readdir(directory);
-  const name = names.find((each) => TABLE.test(each) && Number.parseInt(each, 10) === number);
-  // A compaction has replaced it meanwhile.
-  const content = name === undefined ? 'absent' : await contentOf(join(directory, name));
+export async function verifyTable(
+  directory: string,
+  { name }: TableFile,
+): Promise<{ bytes: number; isSound: boolean }> {
+  const content = await contentOf(join(directory, name));
+  // A compaction may have replaced it meanwhile.
   if (typeof content === 'string') return { bytes: 0, isSound: content === 'absent' };
   return { bytes: content.length, isSound: await isSoundTable(content) };
 }

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { open, readFile, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -23,23 +22,24 @@ const KEY_FILE = 'identity.key';
 /** RFC 8032, section 5.1.5. */
 const SEED_BYTES = 32;
 
+/** The node's Ed25519 key as it is in the data directory; null where there is none. Fails as `loadIdentity`. */
+export async function readIdentity(dataDir: string): Promise<Identity | null> {
+  const path = join(dataDir, KEY_FILE);
+  const stored = await readKeyFile(path);
+  return stored === undefined ? null : await decodeIdentity(stored, path);
+}
+
 /**
  * Reads the node's Ed25519 key from `identity.key` in the data directory, or creates it there (mode 0600, synced
  * before it is used, so that a crash never leaves a node with two identities). The directory must exist.
  * Fails with TransportError `identity-corrupt` (the file is left as it is) or `identity-io`.
  */
 export async function loadIdentity(dataDir: string): Promise<Identity> {
-  const path = join(dataDir, KEY_FILE);
-  const stored = await readKeyFile(path);
-  if (stored !== undefined) return await decodeIdentity(stored, path);
+  const known = await readIdentity(dataDir);
+  if (known !== null) return known;
   const identity = await createIdentity();
-  await writeKeyFile(path, dataDir, privateKeyToProtobuf(identity.privateKey));
+  await writeKeyFile(join(dataDir, KEY_FILE), dataDir, privateKeyToProtobuf(identity.privateKey));
   return identity;
-}
-
-/** True where a node has run on this data directory before. */
-export function hasIdentity(dataDir: string): boolean {
-  return existsSync(join(dataDir, KEY_FILE));
 }
 
 /** An identity that is not kept. */

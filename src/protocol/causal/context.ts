@@ -151,6 +151,7 @@ export class CausalContext {
   /** The dots that both cover. */
   intersection(other: CausalContext): CausalContext {
     const both = new CausalContext();
+    if (other.isEmpty) return both;
     for (const [actor, ranges] of this.actors) {
       const theirs = other.actors.get(actor) ?? [];
       let j = 0;
@@ -172,6 +173,8 @@ export class CausalContext {
 
   /** A copy without the dots of `other`. */
   without(other: CausalContext): CausalContext {
+    // Nearly always: what is bare or past is an exception.
+    if (other.isEmpty) return this.clone();
     return CausalContext.fromRanges(this.minus(other));
   }
 

@@ -27,12 +27,12 @@ import { type ClientReply, type ClientRequest, type ListRequest, sessionOf } fro
 import type { PlacementMap } from '../ring/placement-map.ts';
 import type { Ring } from '../ring/ring.ts';
 import { CatalogExchanger } from './catalog-exchange.ts';
+import { catalogPlacement } from './catalog-placement.ts';
 import { type ClockState, ClusterClock } from './cluster-clock.ts';
 import type { NodeEffect, NodeInput, RingOutcome } from './effect.ts';
 import { keptBetween } from './kept-shards.ts';
 import { CATALOG_LOST, hasBeenTold, hasLostCatalog } from './lost-catalog.ts';
 import type { PeerMessage } from './message.ts';
-import { placementOf } from './placement.ts';
 import { ringDifferences } from './ring-difference.ts';
 import { type Change, type Coverage, WatchRelay } from './watch-relay.ts';
 
@@ -432,7 +432,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   }
 
   private buildPlacement(before: PlacementMap | null): PlacementMap {
-    return placementOf(this.options, this.catalog, this.rollbacks > 0, before);
+    return catalogPlacement(this.options, this.catalog, this.places, this.rollbacks > 0, before);
   }
 
   /** Nodes know buckets by their qualified names, clients do not. */

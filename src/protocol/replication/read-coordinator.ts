@@ -1,6 +1,6 @@
 import { DeadlineQueue, earlier } from '../../lib/deadline-queue.ts';
 import { type Failure, failure } from '../../lib/failure.ts';
-import { CausalContext } from '../causal/context.ts';
+import { CausalContext, NOTHING } from '../causal/context.ts';
 import type { Entries } from '../causal/entry.ts';
 import { joinEntries } from '../causal/join.ts';
 import { liveEntries } from '../causal/value.ts';
@@ -12,12 +12,13 @@ import { ownersDigest } from './placement.ts';
 import type { LocalCopy, Replica } from './replica.ts';
 import type { ConfirmRequest, GetRequest, Level, Respond, SessionContext } from './request.ts';
 import { needed } from './request.ts';
+import { coversSession, knownTo, SESSION_UNAVAILABLE } from './session-cover.ts';
 import type { Shard } from './shard-table.ts';
 
 /** A key as all the replicas that answered know it, this node's present copy included. */
 export interface MergedCopy {
   readonly entries: Entries;
-  /** What has been applied. */
+  /** What has been applied. Whoever is given it may change it. */
   readonly context: CausalContext;
   /** What is bare wherever it is known. */
   readonly bare: CausalContext;
@@ -27,11 +28,6 @@ export interface MergedCopy {
 
 /** Nodes that are asked for what a session has seen, when those that had to answer do not have it. */
 const SESSION_NODES_MAX = 32;
-
-export const SESSION_UNAVAILABLE = failure(
-  'session-unavailable',
-  'no node that can be reached has all that the Holdfast-Context has seen; restore the links between the nodes and retry, or read without it',
-);
 
 /** `contexts`: what each node that answered covers, this one included. */
 type UseCopies = (merged: MergedCopy, complete: boolean, cell: Cell, contexts: readonly CausalContext[]) => void;
@@ -50,9 +46,6 @@ export interface ReadState extends SessionContext {
 interface Copy extends LocalCopy {
   readonly same: boolean;
 }
-
-/** What of a copy counts for sessions. */
-type Known = Omit<LocalCopy, 'standing'>;
 
 /** A read that waits for R replicas. */
 interface Read {
@@ -122,12 +115,12 @@ export class ReadCoordinator {
           done(SESSION_UNAVAILABLE);
           return;
         }
-        const { entries } = merged;
-        const context = merged.context.clone();
+        const { entries, context } = merged;
+        const stillBare = session === null ? NOTHING : session.bare.without(context);
         for (const entry of entries) context.add(entry.dot);
         if (session !== null) context.union(session.context);
         const bare = context.intersection(merged.bare);
-        if (session !== null) bare.union(session.bare.without(merged.context));
+        bare.union(stillBare);
         const seen = new CausalContext();
         for (const each of contexts) seen.union(each);
         const past = seen.without(context);
@@ -267,8 +260,9 @@ export class ReadCoordinator {
       if (divergent) this.repair(read, cell);
       const contexts = [...read.copies.values()].map(({ context }) => context);
       const copies = [...read.copies.values(), this.parts.replica.copyOf(cell)];
-      const isCovered = read.session === null || coversSession(copies, read.session);
-      const copy = { entries: merged.entries, ...knownTo(copies), coversSession: isCovered };
+      const known = knownTo(copies);
+      const isCovered = read.session === null || coversSession(copies, read.session, known.context);
+      const copy = { entries: merged.entries, ...known, coversSession: isCovered };
       read.use(copy, places(read) >= read.needed, cell, contexts);
       // Its deadline is still to come.
       read.copies.clear();
@@ -349,38 +343,4 @@ function places({ owners, copies }: Read): number {
     else if (standing === 'partial') partial++;
   }
   return complete + Math.min(partial, former);
-}
-
-/**
- * Whether copies together have applied all that a session has seen. That something is superseded is not enough to know:
- * what it had replaced may still be there. But what was bare when the session saw it has only to be there, or replaced: all
- * else that it has seen is as it was beside it, or has been replaced by events that are among what must be applied.
- */
-export function coversSession(copies: readonly Known[], { context, bare }: SessionContext): boolean {
-  const known = knownTo(copies).context;
-  if (bare.isEmpty) return known.covers(context);
-  if (!known.covers(context.without(bare))) return false;
-  for (const copy of copies) {
-    known.union(copy.context);
-    known.union(copy.bare);
-  }
-  return known.covers(bare);
-}
-
-/** What copies have applied together, and what is bare in all of them that know of it. */
-function knownTo(copies: readonly Known[]): SessionContext {
-  const applied = new CausalContext();
-  const bare = new CausalContext();
-  for (const copy of copies) {
-    let known = copy.past === null ? copy.context : copy.context.without(copy.past);
-    if (!copy.bare.isEmpty) known = known.without(copy.bare);
-    applied.union(known);
-    // What is shown ahead of its event, or on a damaged disk, may have replaced more than the copy says.
-    for (const { dot } of copy.entries) if (copy.past?.has(dot) !== true && !copy.bare.has(dot)) applied.add(dot);
-    bare.union(copy.bare);
-  }
-  if (bare.isEmpty) return { context: applied, bare };
-  const open = new CausalContext();
-  for (const { past } of copies) if (past !== null) open.union(past);
-  return { context: applied, bare: bare.without(applied).without(open) };
 }

@@ -17,7 +17,7 @@ import type { HintStore } from './hint-store.ts';
 import type { ReplicateAckMessage, ReplicateMessage } from './message.ts';
 import { knownFrom } from './own-events.ts';
 import { ownersDigest } from './placement.ts';
-import { coversSession, type MergedCopy, type ReadCoordinator, SESSION_UNAVAILABLE } from './read-coordinator.ts';
+import type { MergedCopy, ReadCoordinator } from './read-coordinator.ts';
 import type { Replica } from './replica.ts';
 import {
   type ClientReply,
@@ -28,6 +28,7 @@ import {
   type Respond,
   type SessionContext,
 } from './request.ts';
+import { appliedIn, coversSession, SESSION_UNAVAILABLE } from './session-cover.ts';
 import type { Shard } from './shard-table.ts';
 import { tooManyValues } from './value-bounds.ts';
 
@@ -570,16 +571,11 @@ function shownTo(
   let bare = context.intersection(copy.bare);
   if (session !== null) {
     // What the session has seen applied must not be shown again beside what it had replaced.
-    bare = bare.without(session.context.without(session.bare));
+    if (!bare.isEmpty) bare = bare.without(session.context.without(session.bare));
     context.union(session.context);
     if (!session.bare.isEmpty) bare.union(session.bare.without(appliedIn(copy)));
   }
   return { context, bare };
-}
-
-function appliedIn({ context, bare, past }: EvaluatedCopy): CausalContext {
-  const counted = context.without(bare);
-  return past === null ? counted : counted.without(past);
 }
 
 /** At `all` only owners count. */

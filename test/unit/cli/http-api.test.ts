@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type HttpApi, startHttpApi } from '../../../src/api/http/server.ts';
 import { HoldfastError } from '../../../src/lib/failure.ts';
-import { SESSION_UNAVAILABLE } from '../../../src/protocol/replication/read-coordinator.ts';
+import { SESSION_UNAVAILABLE } from '../../../src/protocol/replication/session-cover.ts';
 import { FakeNodeHandle } from '../../support/fake-node-handle.ts';
 import { RecordingLog } from '../../support/recording-log.ts';
 import { type RunOptions, run } from './harness.ts';

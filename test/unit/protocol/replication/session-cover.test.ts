@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { CausalContext, NOTHING } from '../../../../src/protocol/causal/context.ts';
-import { coversSession } from '../../../../src/protocol/replication/read-coordinator.ts';
 import { sessionOf } from '../../../../src/protocol/replication/request.ts';
+import { coversSession } from '../../../../src/protocol/replication/session-cover.ts';
 
 const WRITTEN = { actor: 'a'.repeat(16), counter: 2 };
 const REPLACED = { actor: 'a'.repeat(16), counter: 1 };

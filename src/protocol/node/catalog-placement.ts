@@ -1,17 +1,19 @@
 import type { Catalog } from '../catalog/catalog.ts';
+import type { RingPlace } from '../catalog/ring-record.ts';
 import { PlacementMap } from '../ring/placement-map.ts';
 
 /**
- * Who keeps which shard, as the catalog has it. `hasRolledBack`: the disk was an older copy of itself; `before`: the placement
- * that it follows, null at the start.
+ * Who keeps which shard, as the catalog has it. `members`: where it has everyone; `hasRolledBack`: the disk was an older copy
+ * of itself; `before`: the placement that it follows, null at the start.
  */
-export function placementOf(
+export function catalogPlacement(
   { shards, replicas }: { readonly shards: number; readonly replicas: number },
   catalog: Catalog,
+  members: readonly RingPlace[],
   hasRolledBack: boolean,
   before: PlacementMap | null,
 ): PlacementMap {
-  const { classes, ringMembers: members } = catalog;
+  const { classes } = catalog;
   const ring = catalog.ringDigest();
   // A disk that is an older copy may have been of a class that it has forgotten.
   const newborn = hasRolledBack || before?.memberCount === 0 ? [] : classes.filter(({ born }) => born === ring);
