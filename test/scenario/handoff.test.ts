@@ -17,6 +17,11 @@ const KEYS = Array.from({ length: 30 }, (_, i) => `k${i}`);
 /** More than a round of questions takes whose answers say nothing. */
 const PATIENCE_MS = 20_000;
 
+/** What opens the comparison of a node with others. */
+interface Internals {
+  readonly node: { readonly replication: { readonly antiEntropy: { readonly digests: { open?: () => void } } } };
+}
+
 interface Story {
   readonly cluster: SimCluster;
   readonly away: readonly SimNode[];
@@ -53,6 +58,24 @@ describe('a hint', () => {
     for (const node of away) cluster.start(node);
     expect(cluster.runUntil(() => hintsIn(cluster) === 0, SETTLE_MS)).toBe(true);
     expect(handedOver()).toEqual([]);
+    settle(cluster);
+  });
+
+  test('is not sent either while its owner has yet to compare with the other owners', () => {
+    const { cluster, away, handedOver } = written(1);
+    const [owner] = away as [SimNode];
+    cluster.start(owner);
+    // A busy node, or link: the hints are asked about before the comparison has got anywhere.
+    const exchanges = cluster.nodes.map(({ running }) => {
+      const { node } = running as unknown as Internals;
+      node.replication.antiEntropy.digests.open = () => {};
+      return node.replication.antiEntropy.digests;
+    });
+    cluster.run(3000);
+    expect(hintsIn(cluster)).toBeGreaterThan(0);
+    expect(handedOver()).toEqual([]);
+    for (const digests of exchanges) delete digests.open;
+    expect(cluster.runUntil(() => hintsIn(cluster) === 0, SETTLE_MS)).toBe(true);
     settle(cluster);
   });
 

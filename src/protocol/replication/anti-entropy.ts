@@ -115,19 +115,23 @@ export class AntiEntropy {
 
   /** True while the shard is to be compared with another holder, or is being sent what one has. */
   isAwaiting(shard: Shard): boolean {
-    return this.inquiries.isAwaiting(shard);
+    // An owner that has just come up is compared with first of all.
+    return this.inquiries.isAwaiting(shard) || this.ownersUp(shard).some((owner) => !shard.known.has(owner));
   }
 
   /** True while an owner that is up has more of an owned shard, or may have. */
   isBehind(shard: Shard): boolean {
     if (!shard.owned) return false;
-    const { ring, options } = this.core;
     const told = toldContext(shard);
-    return ring.owners(shard.id).some((owner) => {
-      if (owner === options.self || !this.core.isUp(owner)) return false;
+    return this.ownersUp(shard).some((owner) => {
       const known = shard.known.get(owner);
       return known === undefined || !told.covers(known);
     });
+  }
+
+  private ownersUp({ id }: Shard): NodeId[] {
+    const { ring, options } = this.core;
+    return ring.owners(id).filter((owner) => owner !== options.self && this.core.isUp(owner));
   }
 
   /** The shard is no longer held. The owners need not wait for this node again, wherever it is by then. */
