@@ -9,6 +9,7 @@
  *
  * Status 0 when every story has kept its promise, 1 when one missed it, failed or could not run, 2 for bad usage.
  */
+import { readFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { netnsUnavailable } from '../test/support/netns-cluster.ts';
@@ -32,9 +33,10 @@ const unavailable = netnsUnavailable();
 const endings: string[] = [];
 for (const [name, story] of chosen) {
   const startedMs = performance.now();
+  const before = cpuTimes();
   console.log(`${name}: ${story.what}`);
   const ending = await tell(story);
-  const line = `${ending.padEnd(8)} ${name.padEnd(12)} ${seconds(performance.now() - startedMs).padStart(8)}  load average ${load()}`;
+  const line = `${ending.padEnd(8)} ${name.padEnd(12)} ${seconds(performance.now() - startedMs).padStart(8)}  load average ${load()}${stolenSince(before)}`;
   console.log(`${line}\n`);
   endings.push(line);
   if (ending !== 'kept') process.exitCode = 1;
@@ -92,4 +94,23 @@ function load(): string {
   return loadavg()
     .map((value) => value.toFixed(2))
     .join(' ');
+}
+
+/** Of all CPUs together; null where the system does not say. */
+function cpuTimes(): { readonly stolen: number; readonly all: number } | null {
+  try {
+    const [first = ''] = readFileSync('/proc/stat', 'utf8').split('\n');
+    // user, nice, system, idle, iowait, irq, softirq, steal (proc(5)); what guests take is in the first two.
+    const times = first.split(/ +/).slice(1, 9).map(Number);
+    return { stolen: times[7] ?? 0, all: times.reduce((sum, time) => sum + time, 0) };
+  } catch {
+    return null;
+  }
+}
+
+/** What other virtual machines took meanwhile: figures of two machines compare only where it is alike. */
+function stolenSince(before: ReturnType<typeof cpuTimes>): string {
+  const now = cpuTimes();
+  if (before === null || now === null || now.all === before.all) return '';
+  return `, ${Math.round((100 * (now.stolen - before.stolen)) / (now.all - before.all))} % of the CPU stolen`;
 }

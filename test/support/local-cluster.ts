@@ -9,7 +9,10 @@ import { HttpClient } from './http-client.ts';
 import { NetnsCluster } from './netns-cluster.ts';
 import { until } from './until.ts';
 
-const main = join(resolve(import.meta.dirname, '../..'), 'src/main.ts');
+const root = resolve(import.meta.dirname, '../..');
+const main = join(root, 'src/main.ts');
+/** As `scripts/holdfast` has it. */
+const COMPILED = join(root, 'node_modules/.cache/compiled');
 
 /** Below the range from which Linux takes ports for outgoing connections: a stopped node finds its own free again. */
 const PORT_MIN = 15_000;
@@ -63,9 +66,8 @@ function isFree(port: number): Promise<boolean> {
 /** The environment of a child: this process's own settings for tests must not reach it. */
 function childEnvironment(extra: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
   const { PATH, HOME, TMPDIR, LANG } = process.env;
-  return Object.fromEntries(
-    Object.entries({ PATH, HOME, TMPDIR, LANG, ...extra }).filter(([, value]) => value !== undefined),
-  );
+  const environment = { PATH, HOME, TMPDIR, LANG, NODE_COMPILE_CACHE: COMPILED, ...extra };
+  return Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined));
 }
 
 /** Runs a command of the program that ends by itself. */
