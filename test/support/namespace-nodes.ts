@@ -70,6 +70,11 @@ export class NamespaceNodes {
     await this.untilStatus('all shards are complete', isComplete);
   }
 
+  /** No node keeps anything for another. */
+  async untilHandedOver(): Promise<void> {
+    await this.untilStatus('no hints are left', (status) => isComplete(status) && status.hints.records === 0);
+  }
+
   private async untilStatus(what: string, isMet: (status: NodeStatus) => boolean): Promise<void> {
     const met = async (client: HttpClient): Promise<boolean> => isMet(await client.json<NodeStatus>('/v1/status'));
     await until(what, async () => (await Promise.all(this.clients.map(met))).every(Boolean), EQUAL_TIMEOUT_MS);
@@ -78,7 +83,7 @@ export class NamespaceNodes {
   /** Of every shard all owners are equal on disk. Returns when the disks were read that were, and what differed last before. */
   async untilEqual(): Promise<{ readonly atMs: number; readonly lastDifferences: readonly string[] }> {
     // Reading the disks stops the nodes and takes a core for seconds: not before they have a chance of being equal.
-    await this.untilStatus('no hints are left', (status) => isComplete(status) && status.hints.records === 0);
+    await this.untilHandedOver();
     const status = this.cluster.status().nodes;
     const peerIds = await Promise.all(
       this.clients.map(async (client) => (await client.json<{ peerId: string }>('/v1/status')).peerId),
