@@ -15,7 +15,7 @@ const EXCHANGES_MAX = 8;
 interface Exchange {
   readonly shards: readonly number[];
   readonly digests: readonly number[];
-  /** Of an exchange that this node has opened and that is not answered: the events that it covered. */
+  /** Of an exchange that this node has opened and that the peer is to answer: the events that it covered. */
   readonly asked: number | null;
   readonly atMs: number;
 }
@@ -72,10 +72,13 @@ export class DigestExchange {
   handleDigest(from: NodeId, message: SyncDigestMessage): void {
     const { exchange, shards } = message;
     const digests = shards.map((id) => this.digestOf(id));
-    if (combine(digests) === message.combined) {
+    const isEqual = combine(digests) === message.combined;
+    if (!isEqual && this.hasAsked(from, message)) return;
+    this.giveWay(from, shards);
+    if (isEqual) {
       this.sayEqual(from, exchange, shards);
       this.noteEqual(from, shards, digests);
-    } else if (!this.hasAsked(from, message)) {
+    } else {
       this.remember(from, exchange, { shards, digests, asked: null, atMs: this.core.now.monoMs });
       this.core.sendDurable(from, { type: 'sync-digests', exchange, digests });
     }
@@ -141,6 +144,19 @@ export class DigestExchange {
     return false;
   }
 
+  /**
+   * The peer's exchange is answered: it leaves those of this node that crossed it unanswered, and they spare this node no
+   * answer to what the peer asks next.
+   */
+  private giveWay(peer: NodeId, shards: readonly number[]): void {
+    const exchanges = this.exchanges.get(peer);
+    const ids = new Set(shards);
+    for (const [id, exchange] of exchanges ?? []) {
+      if (exchange.asked === null || !exchange.shards.every((shard) => ids.has(shard))) continue;
+      exchanges?.set(id, { ...exchange, asked: null });
+    }
+  }
+
   private sayEqual(to: NodeId, exchange: number, shards: readonly number[]): void {
     this.core.sendDurable(to, { type: 'sync-equal', exchange, shards });
   }
@@ -149,8 +165,10 @@ export class DigestExchange {
   private noteEqual(from: NodeId, ids: readonly number[], digests: readonly (number | undefined)[]): void {
     for (const [index, id] of ids.entries()) {
       const shard = this.core.shards.find(id);
-      if (shard === undefined || toldContext(shard).digest() !== digests[index]) continue;
-      this.hooks.onEqual(from, shard);
+      if (shard === undefined) continue;
+      if (toldContext(shard).digest() === digests[index]) this.hooks.onEqual(from, shard);
+      // Others wait for the first word of what it covers.
+      else if (!shard.known.has(from)) this.openSoon(from, shard);
     }
   }
 

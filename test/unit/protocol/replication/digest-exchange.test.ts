@@ -11,6 +11,8 @@ const ACTOR = '00000000000000aa';
 interface Side {
   readonly exchange: DigestExchange;
   readonly contexts: Map<number, CausalContext>;
+  /** Peers whose context of the shards is known. */
+  readonly known: Set<string>;
   readonly sent: ReplicationMessage[];
   readonly found: string[];
   readonly now: { monoMs: number };
@@ -22,16 +24,17 @@ function holder(self: string, counts: readonly number[]): Side {
     counts.map((to, id) => [id, CausalContext.fromRanges(to === 0 ? [] : [{ actor: ACTOR, from: 1, to }])]),
   );
   const sent: ReplicationMessage[] = [];
+  const known = new Set<string>();
   const found: string[] = [];
   const now = { monoMs: 0 };
   const core = {
-    options: { self, prng: new Prng(1) },
+    options: { self, prng: new Prng(self.charCodeAt(0)) },
     now,
     isUp: () => true,
     shards: {
       find: (id: number) => {
         const context = contexts.get(id);
-        return context === undefined ? undefined : ({ id, context } as Partial<Shard>);
+        return context === undefined ? undefined : ({ id, context, known: known as unknown } as Partial<Shard>);
       },
     },
     sendDurable: (_to: string, message: ReplicationMessage) => sent.push(message),
@@ -40,7 +43,7 @@ function holder(self: string, counts: readonly number[]): Side {
     onEqual: (peer, { id }) => found.push(`${peer}/${id} equal`),
     onDiffer: (peer, { id }) => found.push(`${peer}/${id} differs`),
   });
-  return { exchange, contexts, sent, found, now };
+  return { exchange, contexts, known, sent, found, now };
 }
 
 /** Delivers what one has sent. */
@@ -76,14 +79,19 @@ describe('DigestExchange', () => {
     expect(b.found).toEqual(['a/0 equal', 'a/2 equal']);
   });
 
-  it('does not take for equal what has changed since it was told', () => {
+  it.each([
+    ['and looks at it again soon', [], 100],
+    ['which is left to the next round where the peer has been heard before', ['b'], undefined],
+  ])('does not take for equal what has changed since it was told, %s', (_, known, againMs) => {
     const a = holder('a', [1, 2]);
     const b = holder('b', [1, 2]);
     a.exchange.open('b', [0, 1]);
     deliver('a', a, b);
     a.contexts.get(1)?.add({ actor: ACTOR, counter: 3 });
+    for (const peer of known) a.known.add(peer);
     deliver('b', b, a);
     expect(a.found).toEqual(['b/0 equal']);
+    expect(a.exchange.nextDeadline()).toBe(againMs);
   });
 
   it.each([
@@ -104,6 +112,22 @@ describe('DigestExchange', () => {
     deliver(nameB, b, a);
     expect({ a: a.found.some((each) => each.endsWith('differs')) }).toEqual({ a: expected === nameA });
     expect({ b: b.found.some((each) => each.endsWith('differs')) }).toEqual({ b: expected === nameB });
+  });
+
+  it('answers the next one where its own gave way to the one before', () => {
+    const a = holder('a', [1, 2]);
+    const z = holder('z', [2, 1]);
+    a.exchange.open('z', [0, 1]);
+    z.exchange.open('a', [0, 1]);
+    const crossing = { ...z, sent: z.sent.splice(0) };
+    deliver('a', a, z);
+    deliver('z', crossing, a);
+    z.sent.length = 0;
+    // Another holder has sent this one what it missed.
+    a.contexts.get(1)?.addRange({ actor: ACTOR, from: 1, to: 9 });
+    a.exchange.open('z', [1]);
+    deliver('a', a, z);
+    expect(z.sent).toMatchObject([{ type: 'sync-digests' }]);
   });
 
   it('answers all the same where its own was lost, or was about less', () => {
