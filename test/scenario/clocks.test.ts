@@ -230,6 +230,21 @@ describe('wrong clocks', () => {
     for (const node of nodes) expect(textOn(node, 'k')).toBe('lives');
   });
 
+  test('a node that is the only one left in the ring, and cut off, removes nothing when its clock goes a year ahead', () => {
+    const { cluster, nodes } = three();
+    const [last, ...others] = nodes;
+    mutate(cluster, last, 'k', putFor('value', wallMs(last) + DAY_MS), 'all')();
+    for (const other of others) expect(cluster.changeRing(last, other, { place: 'out' })).toBe(true);
+    settle(cluster);
+    isolate(cluster, last);
+    last.clock.jump(YEAR_MS);
+    cluster.run(10_000);
+    last.clock.jump(-YEAR_MS);
+    cluster.heal();
+    settle(cluster);
+    expect(textOn(last, 'k')).toBe('value');
+  });
+
   test('two nodes that disagree each keep their clock', () => {
     const cluster = formed(2);
     const [wrong, right] = cluster.nodes as [SimNode, SimNode];

@@ -1,4 +1,5 @@
 import { isPlausible } from '../../lib/hlc.ts';
+import type { RingPlace } from '../catalog/ring-record.ts';
 import type { Instant, NodeId } from '../machine.ts';
 import type { ClockExchange } from './message.ts';
 
@@ -41,6 +42,21 @@ export interface ClockState {
   readonly doubtfulSinceMs: number | null;
 }
 
+/** Who has a say in which time it is. */
+export interface ClockRing {
+  /** Members that are in the ring. */
+  readonly members: number;
+  /** There are others than this node, if only out of the ring for a while. */
+  readonly hasOthers: boolean;
+}
+
+export function clockRing(self: NodeId, places: readonly RingPlace[]): ClockRing {
+  return {
+    members: places.filter((each) => each.in).length,
+    hasOthers: places.some(({ id, place }) => id !== self && place !== 'removed'),
+  };
+}
+
 export type ClockSend = (to: NodeId, message: ClockExchange) => void;
 
 /**
@@ -65,14 +81,15 @@ export class ClusterClock {
   private heldUntilMs: number | null = null;
   private confirmers = 0;
   private needed = 1;
+  private hasOthers = false;
   private doubtfulSinceMs: number | null;
 
-  constructor(maxDriftMs: number, ringMembers: number, now: Instant) {
+  constructor(maxDriftMs: number, ring: ClockRing, now: Instant) {
     this.maxDriftMs = maxDriftMs;
     this.ownBase = now.wallMs - now.monoMs;
     this.judgedBase = this.ownBase;
     this.doubtfulSinceMs = now.wallMs;
-    this.handleRing(ringMembers, now);
+    this.handleRing(ring, now);
   }
 
   get state(): ClockState {
@@ -96,10 +113,10 @@ export class ClusterClock {
     else if (Math.abs(this.ownBase - this.judgedBase) > STEP_MS) this.judge(now);
   }
 
-  handleRing(members: number, now: Instant): void {
+  handleRing({ members, hasOthers }: ClockRing, now: Instant): void {
     this.needed = Math.min(Math.floor(members / 2) + 1, CONFIRMERS_MAX);
-    // The only member needs nobody's word; but others that are connected, and were taken out, have a say.
-    if (this.needed === 1 && this.asked.size === 0) this.confirm(Math.max(1, this.confirmers));
+    this.hasOthers = hasOthers;
+    if (this.isAlone) this.confirm(Math.max(1, this.confirmers));
     if (this.confirmers < this.needed) this.judge(now);
     if (this.confirmers < this.needed && this.doubtfulSinceMs === null) this.doubt(now);
   }
@@ -152,6 +169,11 @@ export class ClusterClock {
     return this.heldUntilMs ?? undefined;
   }
 
+  /** Needs nobody's word. Those have a say who are only out of the ring, or are connected and were removed from it. */
+  private get isAlone(): boolean {
+    return this.needed === 1 && !this.hasOthers && this.asked.size === 0;
+  }
+
   private ask(peer: NodeId, now: Instant, send: ClockSend): void {
     if (!this.samples.has(peer) && this.samples.size >= SAMPLES_MAX) return;
     this.lastId = (this.lastId + 1) % 0xffff_ffff;
@@ -185,8 +207,8 @@ export class ClusterClock {
     this.base = null;
     this.heldUntilMs = null;
     this.judgedBase = this.ownBase;
-    // Also of the only member of the ring, where others are connected. Once in doubt, each time that it is set is another.
-    if (this.needed > 1 || this.asked.size > 0 || this.doubtfulSinceMs !== null) this.doubt(now);
+    // Once in doubt, each time that it is set is another.
+    if (!this.isAlone || this.doubtfulSinceMs !== null) this.doubt(now);
   }
 
   /** Compares the clocks that are known. Without a majority everything stays as it is. */

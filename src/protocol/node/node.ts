@@ -28,7 +28,7 @@ import type { PlacementMap } from '../ring/placement-map.ts';
 import type { Ring } from '../ring/ring.ts';
 import { CatalogExchanger } from './catalog-exchange.ts';
 import { catalogPlacement } from './catalog-placement.ts';
-import { type ClockState, ClusterClock } from './cluster-clock.ts';
+import { type ClockState, ClusterClock, clockRing } from './cluster-clock.ts';
 import type { NodeEffect, NodeInput, RingOutcome } from './effect.ts';
 import { keptBetween } from './kept-shards.ts';
 import { CATALOG_LOST, hasBeenTold, hasLostCatalog } from './lost-catalog.ts';
@@ -126,7 +126,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     );
     this.watches = this.newWatches(prng.uint32());
     this.now = now;
-    this.clock = new ClusterClock(options.replication.maxClockDriftMs, this.placement.memberCount, now);
+    this.clock = new ClusterClock(options.replication.maxClockDriftMs, clockRing(self, this.places), now);
     this.clockTold = { wrong: false, doubtfulSinceMs: null, baseMs: now.wallMs - now.monoMs };
     this.tellClock(now);
   }
@@ -426,7 +426,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       type: 'event',
       event: { type: 'ring-changed', epoch: this.catalog.epoch(), members: ring.memberCount, differences },
     });
-    this.clock.handleRing(ring.memberCount, now);
+    this.clock.handleRing(clockRing(this.options.self, places), now);
     const isKept = isTrusted ? wasOwn : (): boolean => false;
     this.fromReplication(this.replication.handleRing(placement, isKept, this.clock.corrected(now)));
   }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Instant } from '../../../../src/protocol/machine.ts';
-import { ClusterClock } from '../../../../src/protocol/node/cluster-clock.ts';
+import { type ClockRing, ClusterClock } from '../../../../src/protocol/node/cluster-clock.ts';
 import type { ClockExchange } from '../../../../src/protocol/node/message.ts';
 
 const TRUE_MS = 1_790_000_000_000;
@@ -9,6 +9,10 @@ const YEAR_MS = 365 * 86_400_000;
 const DAY_MS = 86_400_000;
 /** What a clock without a battery shows after a power cut. */
 const TO_1970_MS = -TRUE_MS;
+
+function ringOf(members: number, hasOthers = members > 1): ClockRing {
+  return { members, hasOthers };
+}
 
 /** One clock under test among peers whose clocks are off by so much. */
 class Rig {
@@ -22,7 +26,7 @@ class Rig {
   constructor(ownMs: number, offsets: Record<string, number> = {}, members = Object.keys(offsets).length + 1) {
     this.ownMs = ownMs;
     this.offsets = offsets;
-    this.clock = new ClusterClock(DRIFT_MS, members, this.now());
+    this.clock = new ClusterClock(DRIFT_MS, ringOf(members), this.now());
     for (const peer of Object.keys(offsets)) this.clock.handleConnected(peer, this.now(), this.send);
   }
 
@@ -104,7 +108,7 @@ describe('ClusterClock', () => {
       rig.ownMs = YEAR_MS;
       rig.turn(10);
       rig.turn(10_000);
-      rig.clock.handleRing(1, rig.now());
+      rig.clock.handleRing(ringOf(1), rig.now());
       const { doubtfulSinceMs } = rig.clock.state;
       if (answers) expect(rig.errorMs).toBe(0);
       else expect(doubtfulSinceMs).not.toBeNull();
@@ -207,9 +211,9 @@ describe('ClusterClock', () => {
   it('is in doubt since it was last set, also where it is the only member of a ring for now', () => {
     const rig = new Rig(0, { a: 0, b: 0 });
     rig.silence('a', 'b');
-    const restarted = new ClusterClock(DRIFT_MS, 3, rig.now());
+    const restarted = new ClusterClock(DRIFT_MS, ringOf(3), rig.now());
     restarted.handleConnected('a', rig.now(), rig.send);
-    restarted.handleRing(1, rig.now());
+    restarted.handleRing(ringOf(1), rig.now());
     expect(restarted.state.doubtfulSinceMs).toBe(rig.now().wallMs);
     rig.ownMs = YEAR_MS;
     restarted.observe(rig.now(), rig.send);
@@ -230,9 +234,23 @@ describe('ClusterClock', () => {
     rig.turn();
     expect(rig.clock.state.doubtfulSinceMs).toBe(rig.now().wallMs);
     // Alone in the world, a clock is set for a reason.
-    const alone = new ClusterClock(DRIFT_MS, 1, before);
+    const alone = new ClusterClock(DRIFT_MS, ringOf(1), before);
     alone.observe(rig.now(), send);
     expect(alone.state.doubtfulSinceMs).toBeNull();
+  });
+
+  it('is in doubt when set while all others are out of the ring, and none of them can be reached', () => {
+    const rig = new Rig(0, { a: 0, b: 0 });
+    expect(rig.clock.state.doubtfulSinceMs).toBeNull();
+    rig.clock.handleRing(ringOf(1, true), rig.now());
+    for (const peer of ['a', 'b']) rig.clock.handleDisconnected(peer);
+    expect(rig.clock.state.doubtfulSinceMs).toBeNull();
+    rig.ownMs = YEAR_MS;
+    rig.turn();
+    expect(rig.clock.state.doubtfulSinceMs).toBe(rig.now().wallMs);
+    // Once all of them are gone for good there is nobody who could know better.
+    rig.clock.handleRing(ringOf(1), rig.now());
+    expect(rig.clock.state.doubtfulSinceMs).toBeNull();
   });
 
   it('does not add up two clocks that have been wrong one after the other', () => {
