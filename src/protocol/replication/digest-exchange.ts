@@ -146,13 +146,14 @@ export class DigestExchange {
 
   /**
    * The peer's exchange is answered: it leaves those of this node that crossed it unanswered, and they spare this node no
-   * answer to what the peer asks next.
+   * answer to what the peer asks next. Nor do those about more shards, whose answer may have been lost: at worst two
+   * answers say the same.
    */
   private giveWay(peer: NodeId, shards: readonly number[]): void {
     const exchanges = this.exchanges.get(peer);
     const ids = new Set(shards);
     for (const [id, exchange] of exchanges ?? []) {
-      if (exchange.asked === null || !exchange.shards.every((shard) => ids.has(shard))) continue;
+      if (exchange.asked === null || !exchange.shards.some((shard) => ids.has(shard))) continue;
       exchanges?.set(id, { ...exchange, asked: null });
     }
   }

@@ -130,6 +130,23 @@ describe('DigestExchange', () => {
     expect(z.sent).toMatchObject([{ type: 'sync-digests' }]);
   });
 
+  it('answers the next one where its own, about more, was never answered', () => {
+    const a = holder('a', [1, 1]);
+    const z = holder('z', [1, 1]);
+    a.exchange.open('z', [0, 1]);
+    // The peer took this node for dead just then.
+    a.sent.length = 0;
+    z.exchange.open('a', [0]);
+    deliver('z', z, a);
+    z.contexts.get(0)?.addRange({ actor: ACTOR, from: 1, to: 9 });
+    deliver('a', a, z);
+    z.now.monoMs = 100;
+    a.now.monoMs = 100;
+    z.exchange.handleTimeout();
+    deliver('z', z, a);
+    expect(a.sent).toMatchObject([{ type: 'sync-digests' }]);
+  });
+
   it('answers all the same where its own was lost, or was about less', () => {
     const a = holder('a', [1, 1]);
     const b = holder('b', [1, 9]);
