@@ -11,8 +11,6 @@ const WRITE_TIMEOUT_MS = 900_000;
 const SAMPLE_MAX = 120;
 /** Between two passes over those that are not right yet: reading them all the time would slow the merge that is timed. */
 const SAMPLE_PAUSE_MS = 250;
-/** Times that a key is asked for again where the answer says itself that it may not be whole. */
-const ASKED_AGAIN_MAX = 3;
 /** Keys among which those to be deleted are looked for. */
 const DELETABLE_MAX = 4000;
 
@@ -36,8 +34,6 @@ export interface PartitionReport {
   readonly lastDifferences: readonly string[];
   /** Wrong answers after all that, every key read through every node: lost writes and deletes undone. */
   readonly wrong: readonly string[];
-  /** Keys that were asked for again then, because an answer said itself that it may not be whole. */
-  readonly askedAgain: number;
 }
 
 /** Five nodes in namespaces, cut 2 | 3 under writes on both sides and deletes on one, then healed. */
@@ -79,7 +75,8 @@ export class PartitionStory {
     const viewsAfterMs = performance.now() - healMs;
     const { atMs, lastDifferences } = await all.untilEqual();
     const equalAfterMs = atMs - healMs;
-    const { wrong, askedAgain } = await this.readAll(wanted);
+    const wrong: string[] = [];
+    await this.all.forEach(wanted, async (want) => void wrong.push(...(await this.wrongAnswers(want))));
     return {
       deleted: deleted.length,
       detectedAfterMs,
@@ -88,7 +85,6 @@ export class PartitionStory {
       equalAfterMs,
       lastDifferences,
       wrong,
-      askedAgain,
     };
   }
 
@@ -135,9 +131,9 @@ export class PartitionStory {
         const stillWrong: Wanted[] = [];
         wrong = [];
         await this.all.forEach(open, async (want) => {
-          const problems = await this.wrongAnswers(want);
-          if (problems.length > 0) stillWrong.push(want);
-          wrong.push(...problems.map(({ line }) => line));
+          const lines = await this.wrongAnswers(want);
+          if (lines.length > 0) stillWrong.push(want);
+          wrong.push(...lines);
         });
         open = stillWrong;
         return open.length === 0;
@@ -149,48 +145,24 @@ export class PartitionStory {
     });
   }
 
-  /** Reads every key through every node. */
-  private async readAll(wanted: readonly Wanted[]): Promise<Pick<PartitionReport, 'wrong' | 'askedAgain'>> {
-    const wrong: string[] = [];
-    let askedAgain = 0;
-    await this.all.forEach(wanted, async (want) => {
-      let problems = await this.wrongAnswers(want);
-      if (problems.some(({ isWhole }) => !isWhole)) askedAgain++;
-      for (let times = 0; times < ASKED_AGAIN_MAX && problems.some(({ isWhole }) => !isWhole); times++) {
-        wrong.push(...problems.filter(({ isWhole }) => isWhole).map(({ line }) => line));
-        problems = await this.wrongAnswers(want);
-      }
-      wrong.push(...problems.map(({ line }) => line));
-    });
-    return { wrong, askedAgain };
-  }
-
   /** Reads a key through every node at quorum. */
-  private async wrongAnswers({ key, allowed }: Wanted): Promise<Problem[]> {
-    const problems: Problem[] = [];
+  private async wrongAnswers({ key, allowed }: Wanted): Promise<string[]> {
+    const wrong: string[] = [];
     await Promise.all(
       this.all.clients.map(async (client, i) => {
         const answer = await client.send('GET', path(key)).catch(() => null);
         const value = answer?.status === 200 ? answer.text : answer?.status === 404 ? null : undefined;
-        const isWhole = answer?.headers['holdfast-complete'] !== 'false';
-        if (value !== undefined && isWhole && allowed.includes(value)) return;
-        const line = `${key} through n${i + 1}: ${answer?.status ?? 'no answer'} ${value ?? ''} complete=${isWhole}`;
-        problems.push({ line, isWhole });
+        const complete = answer?.headers['holdfast-complete'] !== 'false';
+        if (value !== undefined && complete && allowed.includes(value)) return;
+        wrong.push(`${key} through n${i + 1}: ${answer?.status ?? 'no answer'} ${value ?? ''} complete=${complete}`);
       }),
     );
-    return problems;
+    return wrong;
   }
 
   private client(i: number): HttpClient {
     return this.all.clients[i % this.all.clients.length] as HttpClient;
   }
-}
-
-/** An answer that is not what is wanted. */
-interface Problem {
-  readonly line: string;
-  /** False where the answer says itself that too few owners could be asked. */
-  readonly isWhole: boolean;
 }
 
 interface Wanted {
