@@ -3,11 +3,14 @@ import { SseClient } from './sse-client.ts';
 export interface MemberNews {
   /** Name of the node whose feed told it. */
   readonly observer: string;
-  /** `member-alive`, `member-suspect`, `member-dead` or `member-left`. */
+  /** One of `STATE_NEWS`. */
   readonly type: string;
   readonly name: string;
   readonly bootEpoch: number;
 }
+
+/** A node may also call a member unwell (`member-degraded`) while it tells nothing new of its state. */
+const STATE_NEWS = new Set(['member-alive', 'member-suspect', 'member-dead', 'member-left']);
 
 interface Feed {
   readonly observer: string;
@@ -26,7 +29,7 @@ export class EventFeeds {
     else this.feeds.splice(known, 1, feed)[0]?.client.close();
   }
 
-  /** What was told of members so far, of each node in its order. */
+  /** What was told of members' states so far, of each node in its order. */
   news(): MemberNews[] {
     return this.feeds.flatMap((feed) => newsOf(feed, 0));
   }
@@ -52,7 +55,7 @@ export class EventFeeds {
 }
 
 function newsOf({ observer, client }: Feed, skipped: number): MemberNews[] {
-  const news = client.events.filter(({ event }) => event.startsWith('member-')).slice(skipped);
+  const news = client.events.filter(({ event }) => STATE_NEWS.has(event)).slice(skipped);
   return news.map(({ event, data }) => {
     const { name, bootEpoch } = (JSON.parse(data) as { data: { name: string; bootEpoch: number } }).data;
     return { observer, type: event, name, bootEpoch };
