@@ -7,6 +7,7 @@ import { addDelCommand } from './commands/del.ts';
 import { addDemoCommand } from './commands/demo.ts';
 import { addEventsCommand } from './commands/events.ts';
 import { addGetCommand } from './commands/get.ts';
+import { addLeaderCommand } from './commands/leader.ts';
 import { addMembersCommand } from './commands/members.ts';
 import { addPutCommand } from './commands/put.ts';
 import { addRingCommand } from './commands/ring.ts';
@@ -67,6 +68,7 @@ const COMMANDS: readonly ((program: Command, context: CliContext) => void)[] = [
   addSecretCommand,
   addStatusCommand,
   addMembersCommand,
+  addLeaderCommand,
   addRingCommand,
   addEventsCommand,
   addGetCommand,

@@ -14,6 +14,9 @@ export const STATUS = z.object({
   uptimeSeconds: count,
   notReady: z.string().nullable().optional(),
   level: z.string(),
+  leader: z.string().nullable().optional(),
+  term: count.optional(),
+  quorate: z.boolean().optional(),
   members: z.record(z.string(), count),
   ringEpoch: count,
   ringPlace: z.string().optional(),
@@ -49,6 +52,18 @@ export const MEMBERS = z.object({
       self: z.boolean(),
     }),
   ),
+});
+
+export const LEADER = z.object({
+  leader: z.string().nullable(),
+  peerId: z.string().nullable(),
+  self: z.boolean(),
+  term: count,
+  quorate: z.boolean(),
+  leaseRemainingMs: count,
+  fencingToken: count.nullable(),
+  votes: count,
+  view: count,
 });
 
 const RING_MEMBER = z.object({

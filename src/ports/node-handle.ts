@@ -40,6 +40,14 @@ export interface NodeStatus {
   /** Why the node serves no requests; null where it does. */
   readonly notReady: string | null;
   readonly level: 'connected' | 'degraded' | 'island';
+  /** ISO 8601; null where the clock was never set. */
+  readonly levelSince: string | null;
+  /** Name of the leader; null: this node knows of none. */
+  readonly leader: string | null;
+  /** Of that leader or the last one; it never falls. */
+  readonly term: number;
+  /** The leader's lease is one of a majority of the ring's members. */
+  readonly quorate: boolean;
   readonly members: Readonly<Record<MemberState, number>>;
   readonly ringEpoch: number;
   /** This node's own place in the ring. */
@@ -102,6 +110,24 @@ export interface MemberView {
   /** ISO 8601 time of the last state change that this node saw; null while it saw none since its start, or by no clock. */
   readonly since: string | null;
   readonly self: boolean;
+}
+
+/** Who leads the members that this node holds alive; a leader of null: nobody, as far as it knows. */
+export interface LeaderView {
+  readonly leader: string | null;
+  readonly peerId: string | null;
+  /** This node is the leader. */
+  readonly self: boolean;
+  /** Of that leader or the last one; it never falls. */
+  readonly term: number;
+  /** Granted by a majority of the ring's members: there is no other such leader. */
+  readonly quorate: boolean;
+  readonly leaseRemainingMs: number;
+  /** To be shown along with what is done in the leader's name, and checked by `fence`; null without a leader. */
+  readonly fencingToken: number | null;
+  /** Grants that the lease rests on, and members of the leader's view. */
+  readonly votes: number;
+  readonly view: number;
 }
 
 export interface RingMemberView {
@@ -220,6 +246,12 @@ export interface NodeHandle {
   request<R extends ClientRequest>(request: R): Promise<ReplyOf<R>>;
   status(): Promise<NodeStatus>;
   members(): readonly MemberView[];
+  leader(): LeaderView;
+  /**
+   * Whether a leader's token is still good here; once it is, no older one is. `leader`: name or peer id. Failures:
+   * `stale-token`, `member-not-found`, `bad-request`.
+   */
+  fence(leader: string, token: number): Promise<LeaderView>;
   ring(): RingView;
   /**
    * An operator's command about the member of this name or peer id. `from`: the asker's address, for events. Failures:

@@ -3,6 +3,7 @@ import { failure, HoldfastError } from '../lib/failure.ts';
 import { isPlausible } from '../lib/hlc.ts';
 import type {
   BucketView,
+  LeaderView,
   LocateView,
   MemberView,
   NodeStatus,
@@ -11,7 +12,7 @@ import type {
   RingView,
 } from '../ports/node-handle.ts';
 import type { BucketRecord } from '../protocol/catalog/record.ts';
-import type { NodeId } from '../protocol/machine.ts';
+import type { Instant, NodeId } from '../protocol/machine.ts';
 import type { Member } from '../protocol/membership/member.ts';
 import type { ClockState } from '../protocol/node/cluster-clock.ts';
 import type { Node } from '../protocol/node/node.ts';
@@ -73,6 +74,37 @@ export function clockView({ correctionMs, doubtfulSinceMs }: ClockState): NodeSt
 /** A member's name; its id while nothing else is known of it. */
 export function nameOf(node: Node, id: NodeId): string {
   return node.member(id)?.profile.name ?? id;
+}
+
+export function leaderView(node: Node, self: NodeId, now: Instant): LeaderView {
+  const leadership = node.leadership(now);
+  if (leadership === null) {
+    const none = { leader: null, peerId: null, self: false, quorate: false, fencingToken: null };
+    return { ...none, term: node.term, leaseRemainingMs: 0, votes: 0, view: 0 };
+  }
+  const { leader, term, quorate, remainingMs, votes, view } = leadership;
+  return {
+    leader: nameOf(node, leader),
+    peerId: leader,
+    self: leader === self,
+    term,
+    quorate,
+    leaseRemainingMs: Math.floor(remainingMs),
+    fencingToken: term,
+    votes,
+    view,
+  };
+}
+
+/** The member of this name or peer id. Throws `member-not-found`, or `bad-request` where a name is not clear. */
+export function findMember(node: Node, nameOrId: string): NodeId {
+  const found = node.members().filter(({ id, profile }) => id === nameOrId || profile.name === nameOrId);
+  const [member] = found;
+  if (member === undefined) {
+    throw new HoldfastError(failure('member-not-found', `no member ${nameOrId}; GET /v1/members lists them`));
+  }
+  if (found.length === 1) return member.id;
+  throw new HoldfastError(failure('bad-request', `${found.length} members are named ${nameOrId}; use a peer id`));
 }
 
 function ringMemberViews(node: Node): RingMemberView[] {

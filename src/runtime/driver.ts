@@ -4,6 +4,7 @@ import type { Log } from '../ports/log.ts';
 import type { Storage, StorageWrite } from '../ports/storage.ts';
 import type { Lane, Transport, TransportHandler } from '../ports/transport.ts';
 import type { Entries } from '../protocol/causal/entry.ts';
+import type { FenceOutcome } from '../protocol/election/effect.ts';
 import type { NodeId } from '../protocol/machine.ts';
 import type { BucketOutcome, NodeEffect, NodeEvent, NodeInput, RingOutcome } from '../protocol/node/effect.ts';
 import type { Node } from '../protocol/node/node.ts';
@@ -13,7 +14,7 @@ import { decodeFrame } from '../wire/message.ts';
 import { clearRanges } from '../wire/record.ts';
 import { FrameBatcher } from './frame-batcher.ts';
 import { GroupCommit } from './group-commit.ts';
-import { catalogWrites, forgetMemberWrite, incarnationWrite, memberWrite } from './node-state.ts';
+import { catalogWrites, forgetMemberWrite, incarnationWrite, memberWrite, voteWrite } from './node-state.ts';
 import { type ReadRequest, readRecords, scanRecords } from './record-reader.ts';
 
 /** Passes over the inbox in one turn, before the event loop gets a chance. */
@@ -25,6 +26,7 @@ export interface DriverHooks {
   readonly onReply: (id: number, reply: ClientReply) => void;
   readonly onBucketReply: (id: number, outcome: BucketOutcome) => void;
   readonly onRingReply: (id: number, outcome: RingOutcome) => void;
+  readonly onFenceReply: (id: number, outcome: FenceOutcome) => void;
   readonly onChanged: (bucket: string, key: string, entries: Entries) => void;
   /** Others tell of changes now, or some of what they told may be lost. */
   readonly onWatchCoverage: () => void;
@@ -267,6 +269,12 @@ export class Driver implements TransportHandler {
           this.post({ type: 'incarnation-persisted', incarnation });
         });
       }
+      case 'persist-vote': {
+        const { vote } = effect;
+        return this.writeMeta(voteWrite(vote), () => this.post({ type: 'vote-persisted', vote }));
+      }
+      case 'fence-reply':
+        return hooks.onFenceReply(effect.id, effect);
       case 'persist-catalog':
         for (const write of catalogWrites(effect.state)) this.writeMeta(write);
         return;

@@ -27,6 +27,8 @@ export const EVENT_LEVELS: Readonly<Record<EventName, LogLevel>> = {
   'replicas-differ': 'warn',
   'member-degraded': 'warn',
   'member-healthy': 'info',
+  'leader-changed': 'info',
+  'level-changed': 'warn',
   'ring-changed': 'info',
   'catalog-lost': 'error',
   'bucket-created': 'info',

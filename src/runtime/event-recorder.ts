@@ -62,6 +62,11 @@ export class EventRecorder {
         return this.options.log.debug(event.type, { shard: event.shard });
       case 'catalog-lost':
         return this.append(event.type, {}, CATALOG_LOST.message);
+      case 'leader-changed': {
+        const { leader, term, quorate } = event;
+        const data = leader === null ? {} : { leader: this.options.nameOf(leader), peerId: leader };
+        return this.append(event.type, { ...data, term, quorate });
+      }
       case 'ring-changed':
         return this.handleRing(event);
       default: {

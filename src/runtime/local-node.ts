@@ -1,5 +1,6 @@
 import type { NodeConfig } from '../config/node-config.ts';
 import { type Failure, failure, HoldfastError } from '../lib/failure.ts';
+import { isPlausible } from '../lib/hlc.ts';
 import { Prng } from '../lib/prng.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
@@ -7,6 +8,7 @@ import type { MetricsRenderer } from '../ports/metrics.ts';
 import type {
   BucketConfig,
   BucketView,
+  LeaderView,
   LocateView,
   MemberView,
   NodeHandle,
@@ -20,7 +22,8 @@ import type { Signer } from '../ports/signer.ts';
 import type { CorruptRecord, Storage } from '../ports/storage.ts';
 import type { SystemSampler } from '../ports/system.ts';
 import type { Transport } from '../ports/transport.ts';
-import { isReachable, type Member } from '../protocol/membership/member.ts';
+import type { FenceOutcome } from '../protocol/election/effect.ts';
+import type { Member } from '../protocol/membership/member.ts';
 import type { BucketOutcome, RingOutcome } from '../protocol/node/effect.ts';
 import { CATALOG_LOST } from '../protocol/node/lost-catalog.ts';
 import { Node } from '../protocol/node/node.ts';
@@ -28,7 +31,17 @@ import type { ClientReply, ClientRequest, ReplyOf } from '../protocol/replicatio
 import { WIRE_VERSION } from '../wire/message.ts';
 import { ChangeLog } from './change-log.ts';
 import { claimAuthority } from './claim-authority.ts';
-import { bucketView, clockView, findRingMember, locateView, memberViews, nameOf, ringView } from './cluster-views.ts';
+import {
+  bucketView,
+  clockView,
+  findMember,
+  findRingMember,
+  leaderView,
+  locateView,
+  memberViews,
+  nameOf,
+  ringView,
+} from './cluster-views.ts';
 import { DiskCare } from './disk-care.ts';
 import { Driver } from './driver.ts';
 import type { EventLog } from './event-log.ts';
@@ -84,6 +97,7 @@ export class LocalNode implements NodeHandle {
   private readonly requests = new Map<number, Waiter<ClientReply>>();
   private readonly bucketRequests = new Map<number, Waiter<BucketOutcome>>();
   private readonly ringRequests = new Map<number, Waiter<RingOutcome>>();
+  private readonly fenceRequests = new Map<number, Waiter<FenceOutcome>>();
   private readonly progress = new TransferProgress();
   private readonly refusals = new Map<string, number>();
   private readonly startedMs: number;
@@ -143,6 +157,7 @@ export class LocalNode implements NodeHandle {
         onReply: (id, reply) => settle(this.requests, id, reply),
         onBucketReply: (id, outcome) => settle(this.bucketRequests, id, outcome),
         onRingReply: (id, outcome) => settle(this.ringRequests, id, outcome),
+        onFenceReply: (id, outcome) => settle(this.fenceRequests, id, outcome),
         onChanged: (bucket, key, entries) => this.changes.append(bucket, key, entries),
         onWatchCoverage: () => this.changes.handleCoverage(),
         onEvent: (event) => this.recorder.handle(event),
@@ -164,6 +179,8 @@ export class LocalNode implements NodeHandle {
         known: state.known.filter(({ id }) => id !== transport.self),
         catalog: state.catalog,
         lostCatalog: state.lostCatalog,
+        vote: state.vote,
+        mayHaveVoted: state.mayHaveVoted,
         shards: tuning.shards,
         replicas: tuning.replicas,
         membership: {
@@ -249,7 +266,8 @@ export class LocalNode implements NodeHandle {
     const gone = failure('shutting-down', 'the node is shutting down; send the request to another node', {
       stateChanged: 'maybe',
     });
-    for (const waiters of [this.requests, this.bucketRequests, this.ringRequests]) rejectAll(waiters, gone);
+    for (const waiters of [this.requests, this.bucketRequests, this.ringRequests, this.fenceRequests])
+      rejectAll(waiters, gone);
   }
 
   get ready(): boolean {
@@ -289,6 +307,7 @@ export class LocalNode implements NodeHandle {
     const members = { alive: 0, suspect: 0, dead: 0, left: 0 };
     for (const member of node.members()) members[member.state]++;
     const { shards, hints } = node.replicationStats();
+    const { leader, term, quorate } = this.leader();
     return Promise.resolve({
       name: options.config.name,
       peerId: options.transport.self,
@@ -297,7 +316,11 @@ export class LocalNode implements NodeHandle {
       bootEpoch: options.state.bootEpoch,
       uptimeSeconds: Math.round((options.clock.now().monoMs - this.startedMs) / 100) / 10,
       notReady: this.refusal()?.message ?? null,
-      level: this.level(),
+      level: node.level.level,
+      levelSince: this.levelSince(),
+      leader,
+      term,
+      quorate,
       members,
       ringEpoch: node.ringEpoch,
       ringPlace: this.ringPlace,
@@ -311,6 +334,24 @@ export class LocalNode implements NodeHandle {
 
   members(): readonly MemberView[] {
     return memberViews(this.node, this.options.transport.self);
+  }
+
+  leader(): LeaderView {
+    return leaderView(this.node, this.options.transport.self, this.options.clock.now());
+  }
+
+  async fence(leader: string, token: number): Promise<LeaderView> {
+    const refusal = this.refusal();
+    if (refusal !== null) throw new HoldfastError(refusal);
+    const peerId = findMember(this.node, leader);
+    const id = ++this.lastId;
+    const { accepted, term } = await new Promise<FenceOutcome>((resolve, reject) => {
+      this.fenceRequests.set(id, { resolve, reject });
+      this.driver.post({ type: 'fence', id, token, leader: peerId });
+    });
+    if (accepted) return this.leader();
+    const message = `the token ${token} of ${leader} is not good: this node knows of term ${term}; whoever acts by it must stop and ask who leads now`;
+    throw new HoldfastError(failure('stale-token', message, { data: { token, term } }));
   }
 
   ring(): RingView {
@@ -363,6 +404,8 @@ export class LocalNode implements NodeHandle {
         members: node.members(),
         membership: node.membershipStats(),
         ringEpoch: node.ringEpoch,
+        leader: this.leader(),
+        level: node.level.level,
         clock: node.clockState(),
         replication: node.replicationStats(),
         disk: this.disk(),
@@ -413,16 +456,10 @@ export class LocalNode implements NodeHandle {
     return failure('bucket-not-found', `there is no bucket ${name}; create it with PUT /v1/buckets/${name}`);
   }
 
-  /** Without a hub to reach, what counts is whether a majority of the ring is here. */
-  private level(): NodeStatus['level'] {
-    let reachable = 0;
-    let all = 0;
-    for (const { id, in: isIn } of this.node.ring.members) {
-      if (!isIn) continue;
-      all++;
-      if (isReachable(this.node.member(id)?.state) || id === this.options.transport.self) reachable++;
-    }
-    return reachable * 2 > all ? 'connected' : 'island';
+  private levelSince(): string | null {
+    const { monoMs, wallMs } = this.options.clock.now();
+    const sinceMs = wallMs - (monoMs - this.node.level.sinceMs);
+    return isPlausible(sinceMs) ? new Date(sinceMs).toISOString() : null;
   }
 
   private get ringPlace(): NodeStatus['ringPlace'] {

@@ -1,4 +1,5 @@
 import type { Metric } from '../ports/metrics.ts';
+import type { LeaderView, NodeStatus } from '../ports/node-handle.ts';
 import { isDegraded, type Member } from '../protocol/membership/member.ts';
 import type { MembershipStats } from '../protocol/membership/membership.ts';
 import type { ClockState } from '../protocol/node/cluster-clock.ts';
@@ -15,6 +16,8 @@ export interface MetricsSnapshot {
   readonly members: readonly Member[];
   readonly membership: MembershipStats;
   readonly ringEpoch: number;
+  readonly leader: LeaderView;
+  readonly level: NodeStatus['level'];
   readonly clock: ClockState;
   readonly replication: ReplicationStats;
   readonly disk: { readonly usedBytes: number; readonly freeBytes: number; readonly readOnly: boolean };
@@ -42,6 +45,7 @@ export function nodeMetrics(snapshot: MetricsSnapshot): Metric[] {
     counter('holdfast_cpu_seconds_total', 'Processor time used by the process.', snapshot.process.cpuSeconds),
     ...membershipMetrics(snapshot),
     gauge('holdfast_ring_epoch', 'Number of ring changes.', snapshot.ringEpoch),
+    ...leaderMetrics(snapshot),
     ...replicationMetrics(snapshot.replication),
     ...clockMetrics(snapshot),
     gauge('holdfast_cache_bytes', 'Memory of cached objects.', snapshot.replication.cache.bytes),
@@ -97,6 +101,25 @@ export function nodeMetrics(snapshot: MetricsSnapshot): Metric[] {
       help: 'Counters of the transport: frames, bytes, drops, refusals.',
       type: 'counter',
       values: Object.entries(snapshot.transport).map(([what, value]) => ({ labels: { what }, value })),
+    },
+  ];
+}
+
+function leaderMetrics({ leader, level }: MetricsSnapshot): Metric[] {
+  return [
+    gauge('holdfast_leader', '1 while this node leads.', leader.self ? 1 : 0),
+    gauge('holdfast_leader_known', '1 while this node knows of a leader.', leader.leader === null ? 0 : 1),
+    gauge('holdfast_leader_quorate', '1 while that leader has a majority of the ring.', leader.quorate ? 1 : 0),
+    gauge('holdfast_leader_term', 'Term of the present leader or the last one.', leader.term),
+    gauge('holdfast_leader_lease_seconds', 'For how long its lease lasts yet.', leader.leaseRemainingMs / 1000),
+    {
+      name: 'holdfast_service_level',
+      help: '1 for the level of service that this node is at.',
+      type: 'gauge',
+      values: (['connected', 'degraded', 'island'] as const).map((each) => ({
+        labels: { level: each },
+        value: each === level ? 1 : 0,
+      })),
     },
   ];
 }

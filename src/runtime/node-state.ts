@@ -2,11 +2,13 @@ import type { Storage, StorageWrite } from '../ports/storage.ts';
 import type { CatalogState } from '../protocol/catalog/record.ts';
 import { CausalContext } from '../protocol/causal/context.ts';
 import type { ActorId } from '../protocol/causal/dot.ts';
+import { NO_VOTE, type VoteRecord } from '../protocol/election/options.ts';
 import type { NodeId } from '../protocol/machine.ts';
 import type { MemberProfile } from '../protocol/membership/member.ts';
 import type { KnownMember } from '../protocol/membership/options.ts';
 import type { LostRow, ShardRecord } from '../protocol/replication/record.ts';
 import type { RestoredReplication } from '../protocol/replication/replication.ts';
+import { memberProfile } from '../wire/claim.ts';
 import {
   bytes,
   type Codec,
@@ -18,7 +20,7 @@ import {
   record,
   text,
 } from '../wire/codec.ts';
-import { catalogState, memberProfile } from '../wire/message.ts';
+import { catalogState, voteRecord } from '../wire/message.ts';
 import {
   decodeCounterRow,
   decodeDotRow,
@@ -63,6 +65,9 @@ export interface NodeState {
   readonly catalog: CatalogState;
   /** The node has run before, and its catalog is gone. */
   readonly lostCatalog: boolean;
+  readonly vote: VoteRecord;
+  /** This node has run before, and may have voted. */
+  readonly mayHaveVoted: boolean;
   readonly known: readonly KnownMember[];
   readonly replication: RestoredReplication;
   readonly scrub: ScrubState;
@@ -162,6 +167,8 @@ export async function openNodeState(storage: Storage, expected: ExpectedState): 
     incarnation: read(meta, 'incarnation', number) ?? 0,
     catalog: catalog ?? { members: [], buckets: [] },
     lostCatalog,
+    vote: read(meta, 'vote', voteRecord) ?? NO_VOTE,
+    mayHaveVoted: hasRun || bootEpoch > 1,
     known,
     replication: { ...replication, isNew: actor !== storedActor },
     scrub: read(meta, 'scrub', scrubState) ?? NEVER_SCRUBBED,
@@ -181,6 +188,10 @@ export function scrubWrite(state: ScrubState): StorageWrite {
 
 export function incarnationWrite(incarnation: number): StorageWrite {
   return { key: metaKey('incarnation'), value: encodeOne(number, incarnation) };
+}
+
+export function voteWrite(vote: VoteRecord): StorageWrite {
+  return { key: metaKey('vote'), value: encodeOne(voteRecord, vote) };
 }
 
 export function catalogWrites(state: CatalogState): StorageWrite[] {

@@ -6,15 +6,8 @@ import { BUCKETS_MAX, PREFERRED_ZONES_MAX, ZONE_LENGTH_MAX } from '../protocol/c
 import { ASKER_LENGTH_MAX, RING_MEMBERS_MAX, type RingRecord } from '../protocol/catalog/ring-record.ts';
 import { COLLECTION_ENTRIES_MAX, VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
 import type { MapField, Mutation } from '../protocol/causal/mutation.ts';
-import type { Claim } from '../protocol/membership/claim.ts';
-import type { Coordinate } from '../protocol/membership/coordinate.ts';
-import type { MemberProfile } from '../protocol/membership/member.ts';
-import {
-  type AccusationUpdate,
-  type AliveUpdate,
-  MEMBERSHIP_LIMITS,
-  type MemberUpdate,
-} from '../protocol/membership/message.ts';
+import type { LeaderNews } from '../protocol/election/message.ts';
+import type { VoteRecord } from '../protocol/election/options.ts';
 import type { PeerMessage } from '../protocol/node/message.ts';
 import type { PageItem } from '../protocol/replication/message.ts';
 import type {
@@ -24,12 +17,12 @@ import type {
   SessionContext,
   ShardContext,
 } from '../protocol/replication/request.ts';
+import { coordinate, nodeId, shortText, updates } from './claim.ts';
 import {
   boolean,
   bytes,
   type Codec,
   DecodeError,
-  encodeOne,
   integer,
   list,
   mapped,
@@ -80,76 +73,8 @@ import {
 /** The version of the messages below. A node offers a range of versions at admission. */
 export const WIRE_VERSION = 2;
 
-const limits = MEMBERSHIP_LIMITS;
-const nodeId = text(limits.idLengthMax);
-/** Up to four UTF-8 bytes a character. */
-const shortText = text(limits.textLengthMax * 4);
 const id = integer();
 
-/** In hundredths of a millisecond and thousandths: a coordinate is never better than that. */
-const hundredths: Codec<number> = mapped(
-  signed,
-  (value: number) => Math.round(value * 100),
-  (value) => value / 100,
-);
-const thousandths: Codec<number> = mapped(
-  integer(),
-  (value: number) => Math.round(value * 1000),
-  (value) => value / 1000,
-);
-const coordinate = nullable(
-  record<Coordinate>({ x: hundredths, y: hundredths, z: hundredths, height: hundredths, error: thousandths }),
-);
-
-const profile: Codec<MemberProfile> = record<MemberProfile>({
-  name: text(limits.nameLengthMax * 4),
-  zone: shortText,
-  labels: mapped(
-    list(record<{ key: string; value: string }>({ key: shortText, value: shortText }), limits.labelsMax),
-    // Sorted, because the profile is signed: an object does not keep the order of keys that look like numbers.
-    (labels: Readonly<Record<string, string>>) =>
-      Object.keys(labels)
-        .sort()
-        .map((key) => ({ key, value: labels[key] as string })),
-    (pairs) => Object.fromEntries(pairs.map(({ key, value }) => [key, value])),
-  ),
-  capabilities: list(shortText, limits.capabilitiesMax),
-  addresses: list(text(limits.addressLengthMax), limits.addressesMax),
-  versionMin: integer(),
-  versionMax: integer(),
-  bootEpoch: integer(),
-  score: number,
-  coordinate,
-  weight: number,
-});
-
-const signature = bytes(limits.signatureBytesMax);
-const aliveFields = { id: nodeId, incarnation: integer(), profile };
-const accusationFields = { id: nodeId, incarnation: integer(), from: nodeId };
-const leftFields = { id: nodeId, incarnation: integer() };
-const signedAlive = record<Omit<AliveUpdate, 'state'>>({ ...aliveFields, signature });
-const aliveUpdate: Codec<AliveUpdate> = mapped(
-  signedAlive,
-  (alive: AliveUpdate) => alive,
-  (fields) => ({ state: 'alive', ...fields }),
-);
-const accusation: Codec<Omit<AccusationUpdate, 'state'>> = mapped(
-  record<Omit<AccusationUpdate, 'state' | 'alive'> & { alive: AliveUpdate | null }>({
-    ...accusationFields,
-    signature,
-    alive: nullable(aliveUpdate),
-  }),
-  (value: Omit<AccusationUpdate, 'state'>) => ({ ...value, alive: value.alive ?? null }),
-  ({ alive, ...rest }) => (alive === null ? rest : { ...rest, alive }),
-);
-
-const update: Codec<MemberUpdate> = union<MemberUpdate, 'state'>('state', {
-  alive: [0, signedAlive],
-  suspect: [1, accusation],
-  dead: [2, accusation],
-  left: [3, record({ ...leftFields, signature })],
-});
-const updates = list(update, limits.updatesPerMessageMax);
 const seq = integer(0xffff_ffff);
 
 const failureCode = mapped(
@@ -287,27 +212,14 @@ export const catalogState: Codec<CatalogState> = record<CatalogState>({
   buckets: list(bucketRecord, BUCKETS_MAX),
 });
 
-/** What the author of a claim signs: a purpose and the cluster too, so that a signature is worth nothing elsewhere. */
-const signedText = record<{ purpose: string; clusterId: string; claim: Claim }>({
-  purpose: text(128),
-  clusterId: text(128),
-  claim: union<Claim, 'state'>('state', {
-    alive: [0, record(aliveFields)],
-    suspect: [1, record(accusationFields)],
-    dead: [2, record(accusationFields)],
-    left: [3, record(leftFields)],
-  }),
-});
+/** Room for more elections than there will be, and for counting on. */
+const TERM_MAX = 2 ** 48;
+const term = integer(TERM_MAX);
+const leaderNews = record<LeaderNews>({ leader: nodeId, term, quorate: boolean });
+/** The disk's record of the last vote. */
+export const voteRecord: Codec<VoteRecord> = record<VoteRecord>({ term, votedFor: nullable(nodeId) });
 
-/** The bytes that are signed for a claim; fields beyond the claim's own are not looked at. */
-export function claimBytes(clusterId: string, claim: Claim): Uint8Array {
-  return encodeOne(signedText, { purpose: 'holdfast membership claim', clusterId, claim });
-}
-
-/** The address book's record of one member. */
-export const memberProfile: Codec<MemberProfile> = profile;
-
-/** Tags are for ever: 1-19 membership, 20-49 replication, 50-59 catalog, 60-69 watch, 70-79 clocks. */
+/** Tags are for ever: 1-19 membership, 20-49 replication, 50-59 catalog, 60-69 watch, 70-79 clocks, 80-89 election. */
 const peerMessage = union<PeerMessage, 'type'>('type', {
   ping: [1, record({ seq, updates })],
   'ping-request': [2, record({ seq, target: nodeId, timeoutMs: number, updates })],
@@ -423,6 +335,22 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
   watching: [62, record({ id, run: uint32, rollbacks: integer(), seq: integer() })],
   'clock-ask': [70, record({ id: seq })],
   'clock-tell': [71, record({ id: seq, wallMs: nullable(integer()) })],
+  'lease-ask': [
+    80,
+    record({
+      kind: oneOf('poll', 'vote', 'renew'),
+      term,
+      round: integer(),
+      quorate: boolean,
+      votes: integer(),
+      view: integer(),
+    }),
+  ],
+  'lease-tell': [
+    81,
+    record({ round: integer(), granted: boolean, term, holder: nullable(leaderNews), remainingMs: integer() }),
+  ],
+  'lease-end': [82, record({ term, successor: nullable(nodeId) })],
 });
 
 /** Probes never wait behind data, data never behind transfers. */
@@ -441,6 +369,9 @@ export function laneOf(message: PeerMessage): Lane {
     case 'watch':
     case 'clock-ask':
     case 'clock-tell':
+    case 'lease-ask':
+    case 'lease-tell':
+    case 'lease-end':
       return 'control';
     case 'forward':
     case 'forward-reply':

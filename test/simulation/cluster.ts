@@ -143,6 +143,7 @@ export class SimCluster {
       replies: new Map(),
       ringReplies: new Map(),
       bucketReplies: new Map(),
+      fenceReplies: new Map(),
       turning: false,
       held: null,
       timerIsDue: false,
@@ -273,6 +274,23 @@ export class SimCluster {
     return isThere;
   }
 
+  /** What a node says of its free resources. */
+  setScore(node: SimNode, score: number): void {
+    const { running } = node;
+    if (running === null) return;
+    this.deliver(node, running, () => this.inputs(node, [{ type: 'update-profile', patch: { score } }]));
+  }
+
+  /** Asks a node whether it takes a leader's token. */
+  fence(node: SimNode, leader: SimNode, token: number, use: (accepted: boolean) => void): void {
+    const { running } = node;
+    if (running === null) return;
+    const id = ++this.lastRequest;
+    running.fenceReplies.set(id, use);
+    const input = { type: 'fence', id, token, leader: leader.id } as const;
+    this.deliver(node, running, () => this.inputs(node, [input]));
+  }
+
   /** Clients of a node watch these buckets from now on. */
   watch(node: SimNode, buckets: readonly string[]): void {
     const { running } = node;
@@ -354,6 +372,8 @@ export class SimCluster {
         known: [...disk.members.values()],
         catalog: disk.catalog,
         lostCatalog: disk.lostCatalog,
+        vote: disk.vote,
+        mayHaveVoted: node.runs > 1,
         shards: this.shards,
         replicas: 3,
         membership: {},
@@ -491,6 +511,7 @@ export class SimCluster {
       case 'clear':
         return commits.clear(effect.range, () => this.post(node, { type: 'cleared', shard: effect.range.shard }));
       case 'persist-incarnation':
+      case 'persist-vote':
       case 'persist-catalog':
       case 'persist-member':
       case 'forget-member':
@@ -519,6 +540,11 @@ export class SimCluster {
         running.bucketReplies.delete(effect.id);
         return use?.(effect.outcome);
       }
+      case 'fence-reply': {
+        const use = running.fenceReplies.get(effect.id);
+        running.fenceReplies.delete(effect.id);
+        return use?.(effect.accepted);
+      }
       case 'misbehaviour':
         return;
       case 'event':
@@ -532,7 +558,7 @@ export class SimCluster {
     { commits }: Running,
     effect: Extract<
       NodeEffect,
-      { type: 'persist-incarnation' | 'persist-catalog' | 'persist-member' | 'forget-member' }
+      { type: 'persist-incarnation' | 'persist-vote' | 'persist-catalog' | 'persist-member' | 'forget-member' }
     >,
   ): void {
     const { disk } = node;
@@ -542,6 +568,13 @@ export class SimCluster {
         return commits.addChange(
           () => void (disk.incarnation = incarnation),
           () => this.post(node, { type: 'incarnation-persisted', incarnation }),
+        );
+      }
+      case 'persist-vote': {
+        const { vote } = effect;
+        return commits.addChange(
+          () => void (disk.vote = vote),
+          () => this.post(node, { type: 'vote-persisted', vote }),
         );
       }
       case 'persist-catalog':

@@ -56,6 +56,7 @@ export interface Running {
   readonly replies: Map<number, (reply: ClientReply) => void>;
   readonly ringReplies: Map<number, (outcome: RingOutcome) => void>;
   readonly bucketReplies: Map<number, (outcome: BucketOutcome) => void>;
+  readonly fenceReplies: Map<number, (accepted: boolean) => void>;
   /** A turn is under way: what is posted meanwhile belongs to it. */
   turning: boolean;
   /** What waits while the process is stopped or blocked; null while it runs. */

@@ -6,6 +6,7 @@ import type { Entries } from '../../src/protocol/causal/entry.ts';
 import { believed } from '../../src/protocol/causal/mark.ts';
 import type { CausalObject } from '../../src/protocol/causal/object.ts';
 import { expiriesOf } from '../../src/protocol/causal/value.ts';
+import { NO_VOTE, type VoteRecord } from '../../src/protocol/election/options.ts';
 import type { KnownMember } from '../../src/protocol/membership/options.ts';
 import type {
   DotRow,
@@ -43,6 +44,7 @@ export class VirtualDisk {
   catalog: CatalogState = { members: [], buckets: [] };
   /** The node has run before, and the catalog is gone. */
   lostCatalog = false;
+  vote: VoteRecord = NO_VOTE;
   readonly members = new Map<string, KnownMember>();
   readonly objects = new Map<number, Map<string, ObjectRecord>>();
   readonly dots = new Map<number, Map<string, DotRow>>();
@@ -67,6 +69,7 @@ export class VirtualDisk {
     copy.incarnation = this.incarnation;
     copy.catalog = this.catalog;
     copy.lostCatalog = this.lostCatalog;
+    copy.vote = this.vote;
     copyInto(copy.members, this.members);
     for (const [shard, rows] of this.objects) copy.objects.set(shard, new Map(rows));
     for (const [shard, rows] of this.dots) copy.dots.set(shard, new Map(rows));

@@ -12,6 +12,7 @@ import type {
   Entries,
   EventFeed,
   GetReply,
+  LeaderView,
   ListReply,
   LocateView,
   MemberView,
@@ -149,6 +150,10 @@ export class FakeNodeHandle implements NodeHandle {
       uptimeSeconds: 1,
       notReady: null,
       level: 'connected',
+      levelSince: '2026-01-01T00:00:00.000Z',
+      leader: 'fake',
+      term: 3,
+      quorate: true,
       members: { alive: 1, suspect: 0, dead: 0, left: 0 },
       ringEpoch: 1,
       ringPlace: 'in',
@@ -181,6 +186,26 @@ export class FakeNodeHandle implements NodeHandle {
         self: true,
       },
     ];
+  }
+
+  leader(): LeaderView {
+    return {
+      leader: 'fake',
+      peerId: 'peer-fake',
+      self: true,
+      term: 3,
+      quorate: true,
+      leaseRemainingMs: 1500,
+      fencingToken: 3,
+      votes: 1,
+      view: 1,
+    };
+  }
+
+  async fence(leader: string, token: number): Promise<LeaderView> {
+    if (leader !== 'fake') throw new HoldfastError(failure('member-not-found', `no member ${leader}`));
+    if (token < 3) throw new HoldfastError(failure('stale-token', 'stale', { data: { token, term: 3 } }));
+    return this.leader();
   }
 
   ring(): RingView {

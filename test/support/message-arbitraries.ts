@@ -245,6 +245,8 @@ export const catalog: fc.Arbitrary<CatalogState> = fc.record({
   ),
 });
 
+const term = fc.integer({ min: 0, max: 2 ** 48 });
+
 /** The fields of each message, its type left out; a new message does not compile until it is listed here. */
 const FIELDS: {
   readonly [T in PeerMessage['type']]: fc.Arbitrary<Omit<Extract<PeerMessage, { readonly type: T }>, 'type'>>;
@@ -359,6 +361,22 @@ const FIELDS: {
   watching: fc.record({ id: count, run: uint32, rollbacks: count, seq: count }),
   'clock-ask': fc.record({ id: uint32 }),
   'clock-tell': fc.record({ id: uint32, wallMs: fc.option(count) }),
+  'lease-ask': fc.record({
+    kind: fc.constantFrom('poll' as const, 'vote' as const, 'renew' as const),
+    term,
+    round: count,
+    quorate: fc.boolean(),
+    votes: count,
+    view: count,
+  }),
+  'lease-tell': fc.record({
+    round: count,
+    granted: fc.boolean(),
+    term,
+    holder: fc.option(fc.record({ leader: nodeId, term, quorate: fc.boolean() })),
+    remainingMs: count,
+  }),
+  'lease-end': fc.record({ term, successor: fc.option(nodeId) }),
 };
 
 export const MESSAGE_TYPES = Object.keys(FIELDS) as PeerMessage['type'][];

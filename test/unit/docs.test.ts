@@ -211,6 +211,18 @@ const EMPTY_SNAPSHOT: Parameters<typeof nodeMetrics>[0] = {
   members: [],
   membership: { localHealth: 0, forgedClaims: 0 },
   ringEpoch: 0,
+  leader: {
+    leader: null,
+    peerId: null,
+    self: false,
+    term: 0,
+    quorate: false,
+    leaseRemainingMs: 0,
+    fencingToken: null,
+    votes: 0,
+    view: 0,
+  },
+  level: 'connected',
   clock: { correctionMs: 0, pending: false, doubtfulSinceMs: null },
   replication: {
     shards: { owned: 0, complete: 0, transferring: 0, behind: 0 },

@@ -151,7 +151,18 @@ export const STATUS_SCHEMA = object({
   bootEpoch: integer('Starts of this data directory that its disk remembers; for people, nothing rests on it.'),
   uptimeSeconds: { type: 'number' },
   notReady: { ...nullable({ type: 'string' }), description: 'Why the node serves no requests; null where it does.' },
-  level: { type: 'string', enum: ['connected', 'degraded', 'island'] },
+  level: {
+    type: 'string',
+    enum: ['connected', 'degraded', 'island'],
+    description: 'island: no majority of the ring is here; degraded: the hub cannot be reached.',
+  },
+  levelSince: {
+    ...nullable({ type: 'string', format: 'date-time' }),
+    description: 'Null where the clock was not set.',
+  },
+  leader: { ...nullable({ type: 'string' }), description: 'Name of the leader; null: this node knows of none.' },
+  term: integer('Of that leader or the last one; it never falls.'),
+  quorate: { type: 'boolean', description: 'The leader has a majority of the ring.' },
   members: object({ alive: integer(), suspect: integer(), dead: integer(), left: integer() }),
   ringEpoch: integer(),
   ringPlace: { type: 'string', enum: ['in', 'out', 'removed'], description: "This node's own place in the ring." },
@@ -223,6 +234,23 @@ export const MEMBERS_SCHEMA = object({
       self: { type: 'boolean' },
     }),
   },
+});
+
+export const LEADER_SCHEMA = object({
+  leader: { ...nullable({ type: 'string' }), description: 'Name of the leader; null: this node knows of none.' },
+  peerId: nullable({ type: 'string' }),
+  self: { type: 'boolean', description: 'This node is the leader.' },
+  term: integer('Of that leader or the last one; it never falls.'),
+  quorate: {
+    type: 'boolean',
+    description: 'Its lease was granted by a majority of the ring: there is no other such leader.',
+  },
+  leaseRemainingMs: integer('For how long its lease lasts yet, as far as this node knows.'),
+  fencingToken: nullable(
+    integer("To be shown with whatever is done in the leader's name: of two, the higher one is the later."),
+  ),
+  votes: integer('Grants that the lease rests on.'),
+  view: integer('Members that the leader holds alive.'),
 });
 
 const RING_MEMBER_PROPERTIES = {

@@ -15,6 +15,7 @@ import { feedRoutes } from './feed-routes.ts';
 import { keyOperationStrategy } from './key-operation.ts';
 import { keyOperationRoutes } from './key-operation-routes.ts';
 import { kvRoutes } from './kv-routes.ts';
+import { leaderRoutes } from './leader-routes.ts';
 import { HTTP_LIMITS, type HttpLimits } from './limits.ts';
 import { listRoute } from './list-route.ts';
 import { logFault } from './ndjson.ts';
@@ -64,6 +65,7 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   bucketRoutes(app, context);
   feedRoutes(app, context);
   clusterRoutes(app, context);
+  leaderRoutes(app, context);
   ringRoutes(app, context);
   descriptionRoutes(app);
   try {

@@ -40,6 +40,7 @@ function statusText(terminal: Terminal, status: z.infer<typeof STATUS>): string 
     ['version', `${printable(status.version)}, start ${status.bootEpoch}, up ${durationText(status.uptimeSeconds)}`],
     ['level', level === undefined ? printable(status.level) : terminal.colour(level, status.level)],
     ['members', members.join(', ')],
+    ...(status.leader === undefined ? [] : [leaderField(terminal, status)]),
     ['ring', `epoch ${status.ringEpoch}${placeText(terminal, status.ringPlace)}`],
     ['shards', `${shards.owned} owned, ${shards.complete} complete${transferring}${behind}`],
     ['disk', `${sizeText(disk.usedBytes)} used, ${sizeText(disk.freeBytes)} free${readOnly}${lost}`],
@@ -50,6 +51,13 @@ function statusText(terminal: Terminal, status: z.infer<typeof STATUS>): string 
     fields.push(['clock', terminal.colour('red', clockText(clock.offsetMs))]);
   if (status.notReady) fields.push(['serving', terminal.colour('red', `no: ${printable(status.notReady)}`)]);
   return fieldsText(terminal, fields);
+}
+
+function leaderField(terminal: Terminal, status: z.infer<typeof STATUS>): [string, string] {
+  const { leader, term = 0, quorate = false } = status;
+  if (leader === null || leader === undefined) return ['leader', terminal.colour('yellow', 'none')];
+  const minority = quorate ? '' : terminal.colour('yellow', ', without a majority of the ring');
+  return ['leader', `${printable(leader)}, term ${term}${minority}`];
 }
 
 function lostText(terminal: Terminal, reason: string | null = null): string {

@@ -42,6 +42,14 @@ export interface ClockState {
   readonly doubtfulSinceMs: number | null;
 }
 
+export type ClockNews =
+  /** The time that this node works with has jumped. */
+  | { readonly type: 'clock-set' }
+  | { readonly type: 'clock-trust'; readonly doubtfulSinceMs: number | null }
+  /** This machine's clock is off by so much. */
+  | { readonly type: 'clock-wrong'; readonly offsetMs: number }
+  | { readonly type: 'clock-right' };
+
 /** Who has a say in which time it is. */
 export interface ClockRing {
   /** Members that are in the ring. */
@@ -83,12 +91,15 @@ export class ClusterClock {
   private needed = 1;
   private hasOthers = false;
   private doubtfulSinceMs: number | null;
+  /** What was last told. */
+  private readonly told: { wrong: boolean; doubtfulSinceMs: number | null; baseMs: number };
 
   constructor(maxDriftMs: number, ring: ClockRing, now: Instant) {
     this.maxDriftMs = maxDriftMs;
     this.ownBase = now.wallMs - now.monoMs;
     this.judgedBase = this.ownBase;
     this.doubtfulSinceMs = now.wallMs;
+    this.told = { wrong: false, doubtfulSinceMs: null, baseMs: this.ownBase };
     this.handleRing(ring, now);
   }
 
@@ -98,6 +109,23 @@ export class ClusterClock {
       pending: this.heldUntilMs !== null,
       doubtfulSinceMs: this.doubtfulSinceMs,
     };
+  }
+
+  /** What has changed since the last time. */
+  takeNews(now: Instant): ClockNews[] {
+    const { told, doubtfulSinceMs } = this;
+    const news: ClockNews[] = [];
+    const baseMs = this.corrected(now).wallMs - now.monoMs;
+    if (Math.abs(baseMs - told.baseMs) > this.maxDriftMs / 2) news.push({ type: 'clock-set' });
+    told.baseMs = baseMs;
+    if (doubtfulSinceMs !== told.doubtfulSinceMs) news.push({ type: 'clock-trust', doubtfulSinceMs });
+    told.doubtfulSinceMs = doubtfulSinceMs;
+    const { correctionMs, pending } = this.state;
+    const wrong = correctionMs !== 0;
+    if (pending || wrong === told.wrong) return news;
+    told.wrong = wrong;
+    news.push(wrong ? { type: 'clock-wrong', offsetMs: Math.round(-correctionMs) } : { type: 'clock-right' });
+    return news;
   }
 
   /** The instant with the cluster's wall clock. */

@@ -2,6 +2,8 @@ import type { Failure } from '../../lib/failure.ts';
 import type { BucketConfig, BucketRecord, CatalogState } from '../catalog/record.ts';
 import type { RingChange } from '../catalog/ring-record.ts';
 import type { Entries } from '../causal/entry.ts';
+import type { ElectionEffect, ElectionEvent, ElectionInput } from '../election/effect.ts';
+import type { LevelEvent } from '../island/island.ts';
 import type { NodeId } from '../machine.ts';
 import type { DialFailure } from '../membership/input.ts';
 import type { Member, MemberProfile, MemberState } from '../membership/member.ts';
@@ -16,6 +18,7 @@ export type NodeInput =
   | { readonly type: 'connected'; readonly peer: NodeId }
   | { readonly type: 'disconnected'; readonly peer: NodeId }
   | { readonly type: 'dial-failed'; readonly peer: NodeId; readonly reason: DialFailure }
+  | Extract<ElectionInput, { readonly type: 'vote-persisted' | 'fence' }>
   | { readonly type: 'incarnation-persisted'; readonly incarnation: number }
   | { readonly type: 'put-bucket'; readonly id: number; readonly name: string; readonly config: BucketConfig }
   /** An operator's command about a member's place in the ring. `by`: who asks, for people. */
@@ -39,6 +42,7 @@ export type NodeEffect =
   | { readonly type: 'dial'; readonly peer: NodeId; readonly addresses: readonly string[] }
   | { readonly type: 'disconnect'; readonly peer: NodeId }
   | { readonly type: 'misbehaviour'; readonly peer: NodeId; readonly reason: string }
+  | Extract<ElectionEffect, { readonly type: 'persist-vote' | 'fence-reply' }>
   | { readonly type: 'persist-incarnation'; readonly incarnation: number }
   | { readonly type: 'persist-catalog'; readonly state: CatalogState }
   | { readonly type: 'persist-member'; readonly member: Member }
@@ -63,6 +67,8 @@ export type RingOutcome =
 /** What an operator may want to know. */
 export type NodeEvent =
   | ReplicationEvent
+  | ElectionEvent
+  | LevelEvent
   | { readonly type: 'member-changed'; readonly member: Member; readonly previous: MemberState | null }
   | {
       readonly type: 'ring-changed';

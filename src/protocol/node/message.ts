@@ -1,6 +1,7 @@
 import type { CatalogState } from '../catalog/record.ts';
 import type { CausalContext } from '../causal/context.ts';
 import type { Entries } from '../causal/entry.ts';
+import type { ElectionMessage } from '../election/message.ts';
 import type { MembershipMessage } from '../membership/message.ts';
 import type { ReplicationMessage } from '../replication/message.ts';
 
@@ -69,4 +70,10 @@ export type CatalogExchange = CatalogDigestMessage | CatalogMessage;
 export type WatchExchange = WatchMessage | WatchingMessage | ChangeMessage;
 
 /** Everything that nodes say to each other. */
-export type PeerMessage = MembershipMessage | ReplicationMessage | CatalogExchange | WatchExchange | ClockExchange;
+export type PeerMessage =
+  | MembershipMessage
+  | ElectionMessage
+  | ReplicationMessage
+  | CatalogExchange
+  | WatchExchange
+  | ClockExchange;

@@ -4,59 +4,38 @@ import { earlier } from '../../lib/deadline-queue.ts';
 import { type Failure, failure } from '../../lib/failure.ts';
 import { Prng } from '../../lib/prng.ts';
 import { Catalog, type PlacementClass } from '../catalog/catalog.ts';
-import type { BucketRecord, CatalogState } from '../catalog/record.ts';
+import type { BucketRecord } from '../catalog/record.ts';
 import type { OwnSettings, RingPlace } from '../catalog/ring-record.ts';
-import { greediestRing, outnumbers, type RingRecords } from '../catalog/unseen-rings.ts';
 import type { CausalContext } from '../causal/context.ts';
-import type { ActorId } from '../causal/dot.ts';
 import type { Entries } from '../causal/entry.ts';
 import { liveEntries } from '../causal/value.ts';
+import type { Leadership } from '../election/election.ts';
+import { isElectionMessage } from '../election/message.ts';
+import type { ServiceLevel } from '../island/island.ts';
 import type { Instant, Machine, NodeId } from '../machine.ts';
-import type { ClaimAuthority } from '../membership/claim.ts';
 import type { MembershipEffect } from '../membership/effect.ts';
-import type { Member, MemberProfile } from '../membership/member.ts';
+import type { Member } from '../membership/member.ts';
 import { Membership, type MembershipStats } from '../membership/membership.ts';
 import { isMembershipMessage } from '../membership/message.ts';
-import type { KnownMember, MembershipTiming } from '../membership/options.ts';
-import type { ReplicationOptions } from '../replication/core.ts';
 import type { ReplicationEffect, ReplicationEvent, ReplicationInput } from '../replication/effect.ts';
 import type { ReplicationMessage } from '../replication/message.ts';
 import type { ReadState } from '../replication/read-coordinator.ts';
-import { Replication, type ReplicationStats, type RestoredReplication } from '../replication/replication.ts';
+import { Replication, type ReplicationStats } from '../replication/replication.ts';
 import { type ClientReply, type ClientRequest, type ListRequest, sessionOf } from '../replication/request.ts';
 import type { PlacementMap } from '../ring/placement-map.ts';
 import type { Ring } from '../ring/ring.ts';
 import { CatalogExchanger } from './catalog-exchange.ts';
-import { catalogPlacement } from './catalog-placement.ts';
 import { type ClockState, ClusterClock, clockRing } from './cluster-clock.ts';
 import type { NodeEffect, NodeInput, RingOutcome } from './effect.ts';
-import { keptBetween } from './kept-shards.ts';
 import { CATALOG_LOST, hasBeenTold, hasLostCatalog } from './lost-catalog.ts';
 import type { PeerMessage } from './message.ts';
-import { ringDifferences } from './ring-difference.ts';
+import type { NodeOptions } from './options.ts';
+import { RingState } from './ring-state.ts';
+import { ViewFollower, type ViewFollowerOptions } from './view-follower.ts';
 import { type Change, type Coverage, WatchRelay } from './watch-relay.ts';
 
 /** Between two reports to membership of how peers serve requests. */
 const OUTCOMES_INTERVAL_MS = 1000;
-
-export interface NodeOptions {
-  readonly self: NodeId;
-  readonly actor: ActorId;
-  readonly profile: MemberProfile;
-  readonly incarnation: number;
-  /** The persisted address book. */
-  readonly known: readonly KnownMember[];
-  readonly catalog: CatalogState;
-  /** The node has run before, and the disk has no catalog any more. */
-  readonly lostCatalog: boolean;
-  readonly shards: number;
-  readonly replicas: number;
-  readonly membership: Partial<MembershipTiming>;
-  readonly replication: Omit<ReplicationOptions, 'self' | 'actor' | 'prng' | 'isWatched'>;
-  readonly restored: RestoredReplication;
-  readonly claims: ClaimAuthority;
-  readonly prng: Prng;
-}
 
 /** One whole node: membership, catalog, ring and replication composed; still pure. */
 export class Node implements Machine<NodeInput, NodeEffect> {
@@ -68,13 +47,13 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   private readonly exchanger: CatalogExchanger;
   private readonly watches: WatchRelay;
   private readonly replication: Replication;
+  private readonly view: ViewFollower;
   private readonly connected = new Set<NodeId>();
   private readonly clock: ClusterClock;
-  /** What was last said of the clock. */
-  private readonly clockTold: { wrong: boolean; doubtfulSinceMs: number | null; baseMs: number };
-  private places: readonly RingPlace[];
-  private records: RingRecords;
-  private placement: PlacementMap;
+  private isWritable = true;
+  /** Members or the ring have changed in this turn. */
+  private isViewNew = true;
+  private readonly rings: RingState;
   private outcomesMs = Number.NEGATIVE_INFINITY;
   private effects: NodeEffect[] = [];
   private now: Instant;
@@ -98,9 +77,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     else if (this.catalog.setOwn(self, this.ownSettings)) {
       this.effects.push({ type: 'persist-catalog', state: this.catalog.state() });
     }
-    this.places = this.catalog.ringMembers;
-    this.records = this.catalog.ringRecords;
-    this.placement = this.buildPlacement(null);
+    this.rings = new RingState(options, this.catalog);
     this.membership = new Membership({
       self,
       profile,
@@ -119,15 +96,19 @@ export class Node implements Machine<NodeInput, NodeEffect> {
         prng: fork(prng),
         isWatched: (bucket) => this.watches.isWatched(bucket),
       },
-      this.placement,
+      this.rings.placement,
       (bucket) => this.catalog.bucket(bucket)?.conflict,
       options.restored,
       now,
     );
     this.watches = this.newWatches(prng.uint32());
     this.now = now;
-    this.clock = new ClusterClock(options.replication.maxClockDriftMs, clockRing(self, this.places), now);
-    this.clockTold = { wrong: false, doubtfulSinceMs: null, baseMs: now.wallMs - now.monoMs };
+    this.clock = new ClusterClock(options.replication.maxClockDriftMs, clockRing(self, this.rings.places), now);
+    this.view = new ViewFollower(
+      { ...options, prng: fork(prng), use: (effects) => this.fromView(effects) },
+      this.rings.places,
+      now,
+    );
     this.tellClock(now);
   }
 
@@ -138,12 +119,12 @@ export class Node implements Machine<NodeInput, NodeEffect> {
 
   /** The ring of buckets without a placement of their own. */
   get ring(): Ring {
-    return this.placement.common;
+    return this.rings.placement.common;
   }
 
   /** Who keeps which shard, of all buckets. */
   get placements(): PlacementMap {
-    return this.placement;
+    return this.rings.placement;
   }
 
   /** The placements of buckets that have one of their own. */
@@ -157,7 +138,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
 
   /** Where everyone stands in the ring, sorted by id. */
   get ringPlaces(): readonly RingPlace[] {
-    return this.places;
+    return this.rings.places;
   }
 
   get buckets(): readonly BucketRecord[] {
@@ -184,6 +165,21 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   /** Round-trip time to a member as predicted from coordinates, ms; null where nothing is known. */
   estimatedRttMs(id: NodeId): number | null {
     return this.membership.estimatedRttMs(id);
+  }
+
+  /** Who leads, as far as this node knows; null: nobody. */
+  leadership(now: Instant): Leadership | null {
+    return this.view.leadership(now);
+  }
+
+  /** How much of the cluster and of the world this node can reach. */
+  get level(): { readonly level: ServiceLevel; readonly sinceMs: number } {
+    return this.view.level;
+  }
+
+  /** Of the last leader that this node knew; it never falls. */
+  get term(): number {
+    return this.view.term;
   }
 
   /** Who tells this node of every change in the bucket; what a client that has read everything relies on. */
@@ -225,6 +221,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.dispatch(input, now);
     this.tellClock(now);
     this.reportOutcomes(now);
+    this.followView(now);
     return this.takeEffects();
   }
 
@@ -237,13 +234,15 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.fromReplication(this.replication.handleTimeout(this.clock.corrected(now)));
     this.exchanger.handleTimeout(now, this.send);
     this.watches.handleTimeout(now.monoMs);
+    this.view.handleTimeout(now);
+    this.followView(now);
     return this.takeEffects();
   }
 
   nextDeadline(): number | undefined {
     const cores = earlier(this.membership.nextDeadline(), this.replication.nextDeadline());
     const others = earlier(this.exchanger.nextDeadline(), this.watches.nextDeadline());
-    return earlier(earlier(cores, this.clock.nextDeadline()), others);
+    return earlier(earlier(cores, this.clock.nextDeadline()), earlier(others, this.view.nextDeadline()));
   }
 
   /** Replication works with the cluster's clock; membership with monotonic time and the clock that people see. */
@@ -252,23 +251,18 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   }
 
   private tellClock(now: Instant): void {
-    const { correctionMs, pending, doubtfulSinceMs } = this.clock.state;
-    const baseMs = this.wallMs(now) - now.monoMs;
-    if (Math.abs(baseMs - this.clockTold.baseMs) > this.options.replication.maxClockDriftMs / 2) {
-      this.watches.handleClockSet();
+    for (const news of this.clock.takeNews(now)) {
+      switch (news.type) {
+        case 'clock-set':
+          this.watches.handleClockSet();
+          break;
+        case 'clock-trust':
+          this.replicate(news, now);
+          break;
+        default:
+          this.effects.push({ type: 'event', event: news });
+      }
     }
-    this.clockTold.baseMs = baseMs;
-    if (doubtfulSinceMs !== this.clockTold.doubtfulSinceMs) {
-      this.clockTold.doubtfulSinceMs = doubtfulSinceMs;
-      this.replicate({ type: 'clock-trust', doubtfulSinceMs }, now);
-    }
-    const wrong = correctionMs !== 0;
-    if (pending || wrong === this.clockTold.wrong) return;
-    this.clockTold.wrong = wrong;
-    const event = wrong
-      ? ({ type: 'clock-wrong', offsetMs: Math.round(-correctionMs) } as const)
-      : ({ type: 'clock-right' } as const);
-    this.effects.push({ type: 'event', event });
   }
 
   /** Tells membership how peers serve requests, now and then. */
@@ -291,9 +285,14 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       case 'dial-failed':
       case 'incarnation-persisted':
       case 'lag':
-      case 'leave':
       case 'update-profile':
         return this.fromMembership(this.membership.handle(input, now), now);
+      case 'leave':
+        this.view.handle(input, now);
+        return this.fromMembership(this.membership.handle(input, now), now);
+      case 'vote-persisted':
+      case 'fence':
+        return this.view.handle(input, now);
       case 'put-bucket':
         return this.putBucket(input, now);
       case 'change-ring':
@@ -309,7 +308,9 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       case 'record-lost':
       case 'read-done':
       case 'scan-done':
+        return this.replicate(input, now);
       case 'storage-writable':
+        this.isWritable = input.writable;
         return this.replicate(input, now);
       default:
         return unreachable(input);
@@ -335,6 +336,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       default:
         if (isMembershipMessage(message)) {
           this.fromMembership(this.membership.handle({ type: 'message', from, message }, now), now);
+        } else if (isElectionMessage(message)) {
+          this.view.handle({ type: 'message', from, message }, now);
         } else {
           this.askForBucket(from, message);
           this.replicate({ type: 'message', from, message }, now);
@@ -346,7 +349,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   private askForBucket(from: NodeId, message: ReplicationMessage): void {
     const about = message.type === 'forward' ? message.request : message;
     if (!('bucket' in about) || about.bucket === undefined) return;
-    if (this.placement.ringOf(classOf(about.bucket)) === undefined) this.exchanger.ask(from, this.send);
+    if (this.rings.placement.ringOf(classOf(about.bucket)) === undefined) this.exchanger.ask(from, this.send);
   }
 
   private handleConnected(peer: NodeId, now: Instant): void {
@@ -356,6 +359,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.exchanger.handleConnected(peer, now, this.send);
     this.clock.handleConnected(peer, now, this.send);
     this.watches.handleConnected(peer);
+    this.view.handle({ type: 'connected', peer }, now);
     this.replicate({ type: 'peer-up', peer }, now);
   }
 
@@ -364,6 +368,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.exchanger.handleDisconnected(peer);
     this.clock.handleDisconnected(peer);
     this.watches.handleDisconnected(peer);
+    this.view.handle({ type: 'disconnected', peer }, now);
     this.replicate({ type: 'peer-down', peer }, now);
     this.fromMembership(this.membership.handle({ type: 'disconnected', peer }, now), now);
   }
@@ -401,38 +406,18 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   }
 
   private becomeRing(now: Instant): void {
-    const before = this.placement;
-    const places = this.catalog.ringMembers;
-    const records = this.catalog.ringRecords;
-    const differences = ringDifferences(this.places, places, this.records, records);
-    const unseen = greediestRing(this.options.self, this.records, records);
-    this.records = records;
-    if (differences.length > 0) this.places = places;
-    const placement = this.buildPlacement(before);
-    const isSame = placement.digest === before.digest && differences.length === 0;
-    if (isSame && unseen !== 'unknown') return;
-    this.placement = placement;
-    const wasOwn = keptBetween(this.options.self, placement, unseen);
-    if (differences.length === 0) {
-      // New placements, of the same members, or members as they were before something that was missed.
-      this.fromReplication(this.replication.handleRing(placement, wasOwn, this.clock.corrected(now)));
-      return;
+    const step = this.rings.follow(this.rollbacks > 0);
+    if (step === null) return;
+    const { placement, places } = this.rings;
+    const { differences, isKept } = step;
+    if (differences.length > 0) {
+      const members = placement.common.memberCount;
+      const event = { type: 'ring-changed', epoch: this.catalog.epoch(), members, differences } as const;
+      this.effects.push({ type: 'event', event });
+      this.clock.handleRing(clockRing(this.options.self, places), now);
+      this.isViewNew = true;
     }
-    const ring = placement.common;
-    // Two clusters merge (often: a new node meets an old one). The larger one's copies are the cluster's;
-    // members of the smaller one take their shards over anew, and hand over what they have.
-    const isTrusted = outnumbers(before.common.members, ring.members);
-    this.effects.push({
-      type: 'event',
-      event: { type: 'ring-changed', epoch: this.catalog.epoch(), members: ring.memberCount, differences },
-    });
-    this.clock.handleRing(clockRing(this.options.self, places), now);
-    const isKept = isTrusted ? wasOwn : (): boolean => false;
     this.fromReplication(this.replication.handleRing(placement, isKept, this.clock.corrected(now)));
-  }
-
-  private buildPlacement(before: PlacementMap | null): PlacementMap {
-    return catalogPlacement(this.options, this.catalog, this.places, this.rollbacks > 0, before);
   }
 
   /** Nodes know buckets by their qualified names, clients do not. */
@@ -472,8 +457,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       self: this.options.self,
       run,
       rollbacks: () => this.rollbacks,
-      shardOf: (bucket, key) => this.placement.shardOf(bucket, key),
-      owners: (bucket) => this.placement.shardIdsOf(bucket).map((shard) => this.placement.owners(shard)),
+      shardOf: (bucket, key) => this.rings.placement.shardOf(bucket, key),
+      owners: (bucket) => this.rings.placement.shardIdsOf(bucket).map((shard) => this.rings.placement.owners(shard)),
       send: this.send,
       whenDurable: (use) => this.fromReplication(this.replication.whenDurable(use, this.clock.corrected(this.now))),
       read: (bucket, key, session, use) => this.read(bucket, key, session, use),
@@ -517,6 +502,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
 
   private fromMembership(effects: readonly MembershipEffect[], now: Instant): void {
     for (const effect of effects) {
+      this.isViewNew ||= effect.type === 'member-changed';
       if (effect.type === 'member-changed') this.handleMemberChanged(effect.member, effect);
       else if (effect.type === 'forget') this.effects.push({ type: 'forget-member', peer: effect.peer });
       else this.effects.push(effect);
@@ -535,6 +521,21 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     // fallbacks and other owners answer now. If it was well after all, it catches up as after any absence.
     if (member.state !== 'alive') this.replicate({ type: 'peer-down', peer: id }, now);
     else if (this.connected.has(id)) this.replicate({ type: 'peer-up', peer: id }, now);
+  }
+
+  /** At the end of a turn: who leads, and the level of service, follow from how things stand then. */
+  private followView(now: Instant): void {
+    if (this.isViewNew) {
+      this.isViewNew = false;
+      this.view.handleView(this.membership.members(), this.rings.places, now);
+    }
+    this.view.handleFitness(this.lacksCatalog ? 'catalog lost' : this.isWritable ? null : 'disk full', now);
+  }
+
+  private fromView(effects: Parameters<ViewFollowerOptions['use']>[0]): void {
+    for (const effect of effects) {
+      this.effects.push(effect.type === 'notify' ? { type: 'event', event: effect.event } : effect);
+    }
   }
 
   private handleMemberChanged(member: Member, event: Extract<MembershipEffect, { type: 'member-changed' }>): void {

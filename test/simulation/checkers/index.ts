@@ -12,6 +12,7 @@ import { dotsChecker } from './dots.ts';
 import { durabilityChecker } from './durability.ts';
 import { incarnationsChecker } from './incarnations.ts';
 import { indexChecker } from './index-rows.ts';
+import { leadersChecker } from './leaders.ts';
 import { lifetimesChecker } from './lifetimes.ts';
 import { promisesChecker } from './promises.ts';
 import { readsChecker } from './reads.ts';
@@ -52,6 +53,7 @@ export function allCheckers(cluster: SimCluster, { histories, sessions, watch }:
     removalsChecker(cluster),
     suspicionsChecker(cluster),
     crashesChecker(cluster),
+    leadersChecker(cluster),
     viewsChecker(cluster),
     incarnationsChecker(),
     claimsChecker(),

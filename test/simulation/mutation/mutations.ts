@@ -639,4 +639,71 @@ const MEMBERSHIP: readonly Mutation[] = [
   },
 ];
 
-export const MUTATIONS: readonly Mutation[] = [...REPLICATION, ...CLOCKS, ...PLACEMENTS, ...MEMBERSHIP];
+/** All processes die again and again, and come back one by one: what they promised is on their disks only. */
+const MASS_RESTARTS: Partial<Schedule> = {
+  nodes: 3,
+  late: [],
+  weather: FAIR_WEATHER,
+  safetyMs: 110_000,
+  events: Array.from({ length: 10 }, (_, index) => ({
+    atMs: 8000 + index * 10_000,
+    fault: { type: 'mass-restart', downMs: 500, spreadMs: 6000, torn: 0 },
+  })),
+};
+
+/** Everybody is cut off in turn: whoever leads is left with its lease alone. */
+const CUT_OFF: Partial<Schedule> = {
+  nodes: 3,
+  late: [],
+  weather: FAIR_WEATHER,
+  safetyMs: 60_000,
+  events: Array.from({ length: 5 }, (_, index) => ({
+    atMs: 8000 + index * 10_000,
+    fault: { type: 'partition', groups: [[index % 3], [(index + 1) % 3, (index + 2) % 3]], forMs: 5000 },
+  })),
+};
+
+/** One end of the chain cannot know that the other one leads. */
+const CHAINS: Partial<Schedule> = {
+  nodes: 3,
+  late: [],
+  weather: FAIR_WEATHER,
+  safetyMs: 50_000,
+  events: [
+    [0, 1, 2],
+    [1, 0, 2],
+    [0, 2, 1],
+  ].map((row, index) => ({ atMs: 8000 + index * 13_000, fault: { type: 'chain', row, forMs: 12_000 } })),
+};
+
+const ELECTION: readonly Mutation[] = [
+  {
+    name: 'a vote is not written before it is spoken of',
+    file: 'protocol/election/voter.ts',
+    find: 'this.persist(vote);',
+    replace: 'this.handlePersisted(vote, now);',
+    caughtBy: 'leaders',
+    seed: 1,
+    schedule: MASS_RESTARTS,
+  },
+  {
+    name: 'a leader relies on grants for longer than its voters keep them',
+    file: 'protocol/election/grants.ts',
+    find: 'Math.max(askedMs + this.reliedMs,',
+    replace: 'Math.max(askedMs + this.reliedMs + 1500,',
+    caughtBy: 'leaders',
+    seed: 1,
+    schedule: CUT_OFF,
+  },
+  {
+    name: 'a voter grants a second lease while one lasts',
+    file: 'protocol/election/voter.ts',
+    find: 'if (holder !== null && holder.news.leader !== candidate) return false;',
+    replace: 'if (holder !== null && holder.news.leader === "") return false;',
+    caughtBy: 'leaders',
+    seed: 1,
+    schedule: CHAINS,
+  },
+];
+
+export const MUTATIONS: readonly Mutation[] = [...REPLICATION, ...CLOCKS, ...PLACEMENTS, ...MEMBERSHIP, ...ELECTION];

@@ -13,6 +13,7 @@ describe('cluster', () => {
   it('shows status, members, ring and the place of a key', async () => {
     expect(await json('/v1/status')).toEqual(await h.node.status());
     expect(await json('/v1/members')).toEqual({ members: h.node.members() });
+    expect(await json('/v1/leader')).toEqual(h.node.leader());
     expect(await json('/v1/ring')).toEqual(h.node.ring());
     expect(await json('/v1/ring/locate?bucket=default&key=a%2Fb')).toEqual(h.node.locate());
   });
@@ -33,6 +34,29 @@ describe('cluster', () => {
       ((await (await h.fetch(`/v1/ring/locate${query}`)).json()) as { detail: string }).detail;
     expect(await detail('?bucket=default')).toBe('the parameter key is missing; ask with ?bucket=BUCKET&key=KEY');
     expect(await detail('?key=a')).toBe('the parameter bucket is missing; ask with ?bucket=BUCKET&key=KEY');
+  });
+});
+
+describe("a leader's token", () => {
+  const fence = (body: unknown): Promise<Response> =>
+    h.fetch('/v1/leader/fence', { method: 'POST', body: JSON.stringify(body) });
+
+  it('is good until a later one is known', async () => {
+    const answer = await fence({ leader: 'fake', token: 3 });
+    expect([answer.status, await answer.json()]).toEqual([200, h.node.leader()]);
+    const refused = await fence({ leader: 'fake', token: 2 });
+    expect(await refused.json()).toMatchObject({ status: 409, code: 'stale-token', token: 2, term: 3 });
+  });
+
+  it.each([
+    [{ leader: 'fake' }, '400 bad-request'],
+    [{ leader: 'fake', token: 0 }, '400 bad-request'],
+    [{ leader: 'fake', token: '3' }, '400 bad-request'],
+    [{ leader: '', token: 3 }, '400 bad-request'],
+    [{ leader: 'fake', token: 3, more: 1 }, '400 bad-request'],
+    [{ leader: 'nobody', token: 3 }, '404 member-not-found'],
+  ])('is refused as %o', async (body, expected) => {
+    expect(await problemOf(await fence(body))).toBe(expected);
   });
 });
 

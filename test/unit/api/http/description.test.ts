@@ -23,6 +23,8 @@ const ROUTES = [
   'POST /v1/kv/{bucket}/{key}/fields',
   'POST /v1/kv/{bucket}/{key}/increment',
   'POST /v1/kv/{bucket}/{key}/remove',
+  'GET /v1/leader',
+  'POST /v1/leader/fence',
   'GET /v1/members',
   'GET /v1/ring',
   'GET /v1/ring/locate',

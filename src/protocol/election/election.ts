@@ -1,0 +1,508 @@
+import { unreachable } from '../../lib/assert.ts';
+import { earlier } from '../../lib/deadline-queue.ts';
+import type { Prng } from '../../lib/prng.ts';
+import type { Instant, Machine, NodeId } from '../machine.ts';
+import { type Contender, compareContenders } from './contender.ts';
+import type { ElectionEffect, ElectionInput } from './effect.ts';
+import { Grants } from './grants.ts';
+import { Lease } from './lease.ts';
+import type { ElectionMessage, LeaderNews, LeaseAskMessage, LeaseTellMessage } from './message.ts';
+import { ELECTION_TIMING, type ElectionOptions, type ElectionTiming } from './options.ts';
+import { Voter } from './voter.ts';
+
+/** A node that starts again looks for a leader for so long before it stands itself. */
+const START_GRACE_MS = 1500;
+/** The wall clock has gone on by so much more than the monotonic one: the machine slept, and leases went on. */
+const SLEEP_MS = 400;
+/** A leader that is known from others is asked after so long before what they told is over. */
+const ASK_AGAIN_MS = 900;
+/** Terms that a token may be ahead of what is known here: no leader's is. */
+const TOKEN_LEAD_MAX = 1000;
+
+interface Standing {
+  readonly type: 'standing';
+  /** `voting`: its own vote is being written. */
+  readonly stage: 'poll' | 'voting' | 'vote';
+  readonly term: number;
+  readonly round: number;
+  readonly granted: Set<NodeId>;
+  readonly grants: Grants;
+  readonly untilMs: number;
+}
+
+interface Leading {
+  readonly type: 'leading';
+  readonly lease: Lease;
+  renewMs: number;
+  /** A member that has been much better than this one, and since when. */
+  challenger: { readonly id: NodeId; readonly sinceMs: number } | null;
+}
+
+type Role = { readonly type: 'following' } | Standing | Leading;
+
+export interface Leadership extends LeaderNews {
+  /** For how long the leader's lease lasts yet, as far as this node knows; ms. */
+  readonly remainingMs: number;
+  /** Grants that the lease rests on, and members of the leader's view. */
+  readonly votes: number;
+  readonly view: number;
+}
+
+const FOLLOWING: Role = { type: 'following' };
+
+/**
+ * Who leads: leases (Gray and Cheriton, "Leases", 1989) in numbered terms with one vote each (as in Raft, Ongaro 2014).
+ * The leader of a view, the members that a node holds alive, has been granted its lease by a majority of them; it is
+ * quorate where the grants are those of a majority of the ring's members as well. A voter grants no second lease while
+ * one lasts, and the leader counts its lease from when it asked, so that there is never more than one quorate leader.
+ */
+export class Election implements Machine<ElectionInput, ElectionEffect> {
+  private readonly self: NodeId;
+  private readonly timing: ElectionTiming;
+  private readonly prng: Prng;
+  private readonly voter: Voter;
+  private readonly connected = new Set<NodeId>();
+  private readonly graceUntilMs: number;
+  private role: Role = FOLLOWING;
+  private view: readonly Contender[];
+  private viewIds: readonly NodeId[];
+  private voters: readonly NodeId[];
+  private unfit: string | null = null;
+  private leaving = false;
+  /** When it stands, while it knows of no leader. */
+  private standMs: number | undefined;
+  /** When the teller of a leader without a link to this node is asked again. */
+  private askAgainMs = 0;
+  private round: number;
+  private told: { readonly leader: NodeId | null; readonly term: number; readonly quorate: boolean };
+  private wallBaseMs: number;
+  /** The next deadline as of the end of the last turn; that of the first one is at once. */
+  private wakeMs: number | undefined = 0;
+  private effects: ElectionEffect[] = [];
+  private now: Instant;
+
+  constructor(options: ElectionOptions, voters: readonly NodeId[], now: Instant) {
+    const { self, vote, prng, mayHaveVoted } = options;
+    this.self = self;
+    this.prng = prng;
+    this.timing = { ...ELECTION_TIMING, ...options.timing };
+    const freeFromMs = mayHaveVoted ? now.monoMs + this.timing.leaseMs : now.monoMs;
+    this.voter = new Voter(vote, this.timing.leaseMs, freeFromMs, (next) => {
+      this.effects.push({ type: 'persist-vote', vote: next });
+    });
+    this.view = [{ id: self, score: 0, degraded: false }];
+    this.viewIds = [self];
+    this.voters = voters;
+    this.graceUntilMs = now.monoMs + (mayHaveVoted ? START_GRACE_MS : 0);
+    this.round = prng.uint32();
+    this.told = { leader: null, term: vote.term, quorate: false };
+    this.wallBaseMs = now.wallMs - now.monoMs;
+    this.now = now;
+  }
+
+  /** Who leads this node's view, as far as it knows. */
+  leadership(now: Instant): Leadership | null {
+    const { role } = this;
+    const { monoMs } = now;
+    if (role.type === 'leading') {
+      if (this.hasSlept(now)) return null;
+      const remainingMs = role.lease.untilMs(this.viewIds) - monoMs;
+      if (remainingMs <= 0) return null;
+      const quorate = role.lease.untilMs(this.voters) > monoMs;
+      const votes = role.lease.votes(this.viewIds, monoMs);
+      return { leader: this.self, term: role.lease.term, quorate, remainingMs, votes, view: this.view.length };
+    }
+    const known = this.voter.leader(monoMs);
+    // A leader that is told of higher terms goes beyond them at once: nobody is told of a lower one meanwhile.
+    if (known === null || known.news.term < this.told.term) return null;
+    return { ...known.news, remainingMs: known.untilMs - monoMs };
+  }
+
+  /** Of the leader that this node knows, or last knew of; it never falls. */
+  get term(): number {
+    return this.told.term;
+  }
+
+  handle(input: ElectionInput, now: Instant): ElectionEffect[] {
+    this.begin(now);
+    switch (input.type) {
+      case 'message':
+        this.handleMessage(input.from, input.message);
+        break;
+      case 'vote-persisted':
+        this.voter.handlePersisted(input.vote, now);
+        break;
+      case 'connected':
+        this.connected.add(input.peer);
+        break;
+      case 'disconnected':
+        this.connected.delete(input.peer);
+        break;
+      case 'view':
+        this.view = input.members;
+        this.viewIds = input.members.map(({ id }) => id);
+        break;
+      case 'voters':
+        this.voters = input.ids;
+        break;
+      case 'unfit':
+        this.unfit = input.reason;
+        break;
+      case 'fence':
+        this.fence(input.id, input.leader, input.token);
+        break;
+      case 'leave':
+        this.leaving = true;
+        break;
+      default:
+        unreachable(input);
+    }
+    return this.finish();
+  }
+
+  handleTimeout(now: Instant): ElectionEffect[] {
+    this.begin(now);
+    return this.finish();
+  }
+
+  nextDeadline(): number | undefined {
+    return this.wakeMs;
+  }
+
+  private earliestDeadline(): number | undefined {
+    const { role } = this;
+    switch (role.type) {
+      case 'leading': {
+        // Each end is news once: those that have passed were told.
+        const ends = [this.viewIds, this.voters].map((ids) => role.lease.untilMs(ids));
+        return Math.min(role.renewMs, ...ends.filter((ms) => ms > this.now.monoMs));
+      }
+      case 'standing':
+        return role.untilMs;
+      case 'following': {
+        const leader = this.voter.leader(this.now.monoMs);
+        const askAgainMs = leader === null || leader.teller === null ? undefined : this.askAgainMs;
+        return earlier(earlier(this.standMs, askAgainMs), leader?.untilMs);
+      }
+      default:
+        return unreachable(role);
+    }
+  }
+
+  /** A machine that slept cannot tell by its monotonic clock for how long. */
+  private begin(now: Instant): void {
+    this.now = now;
+    const hasSlept = this.hasSlept(now);
+    this.wallBaseMs = now.wallMs - now.monoMs;
+    if (hasSlept && this.role.type === 'leading') this.role.lease.void();
+    if (hasSlept) this.withdraw();
+  }
+
+  private hasSlept({ wallMs, monoMs }: Instant): boolean {
+    return wallMs - monoMs - this.wallBaseMs > SLEEP_MS;
+  }
+
+  /** What time and news have changed. */
+  private finish(): ElectionEffect[] {
+    if (this.role.type === 'leading') this.lead(this.role);
+    if (this.role.type === 'standing') this.count(this.role);
+    if (this.role.type === 'following') this.follow();
+    this.tell();
+    this.wakeMs = this.earliestDeadline();
+    const { effects } = this;
+    this.effects = [];
+    return effects;
+  }
+
+  private tell(): void {
+    const { told } = this;
+    const { leader, term, quorate } = this.leadership(this.now) ?? { leader: null, term: told.term, quorate: false };
+    if (leader === told.leader && quorate === told.quorate && term === told.term) return;
+    this.told = { leader, term, quorate };
+    this.effects.push({ type: 'notify', event: { type: 'leader-changed', ...this.told } });
+  }
+
+  private follow(): void {
+    const leader = this.voter.leader(this.now.monoMs);
+    if (leader !== null && leader.teller !== null) this.followFromAfar(leader.teller, leader.untilMs);
+    if (leader !== null || this.leaving || this.unfit !== null) this.standMs = undefined;
+    else if (this.standMs === undefined) this.plan(0);
+    else if (this.standMs <= this.now.monoMs) this.poll();
+  }
+
+  /** A leader that has no link to this node does not renew its lease here: who has told of it is asked again in time. */
+  private followFromAfar(teller: NodeId, untilMs: number): void {
+    const { monoMs } = this.now;
+    this.askAgainMs = Math.max(this.askAgainMs, untilMs - ASK_AGAIN_MS);
+    if (this.askAgainMs > monoMs) return;
+    this.askAgainMs = monoMs + ASK_AGAIN_MS / 3;
+    this.round += 1;
+    const { length: view } = this.view;
+    const poll = { type: 'lease-ask', kind: 'poll', round: this.round, quorate: false, votes: 0, view } as const;
+    this.send(teller, { ...poll, term: this.voter.term + 1 });
+  }
+
+  /** Decides when to stand: the best one first. */
+  private plan(delayMs: number): void {
+    const { rankDelayMs, jitterMs } = this.timing;
+    const atMs = this.now.monoMs + delayMs + this.rankOf(this.self) * rankDelayMs + this.prng.float() * jitterMs;
+    const isAlone = this.view.length === 1 && this.voters.every((id) => id === this.self);
+    this.standMs = isAlone ? this.now.monoMs + delayMs : Math.max(atMs, this.graceUntilMs);
+  }
+
+  /** Place in the order in which members should stand, from 0; behind all others for who is not in the view. */
+  private rankOf(id: NodeId): number {
+    const voters = new Set(this.voters);
+    const rank = this.view.toSorted((a, b) => compareContenders(a, b, voters)).findIndex((each) => each.id === id);
+    return rank < 0 ? this.view.length : rank;
+  }
+
+  /** Asks first whether it could win: who cannot must not drive the term up. */
+  private poll(): void {
+    this.standMs = undefined;
+    const term = this.voter.term + 1;
+    if (this.voter.isFree(this.self, term, this.now)) this.stand('poll', term);
+    else this.plan(this.timing.answerMs);
+  }
+
+  private stand(stage: 'poll' | 'vote', term: number): void {
+    this.round += 1;
+    const untilMs = this.now.monoMs + this.timing.answerMs;
+    const grants = this.newGrants();
+    const role: Standing = { type: 'standing', stage, term, round: this.round, granted: new Set(), grants, untilMs };
+    this.role = role;
+    grants.ask(this.round, this.now.monoMs);
+    this.grantTo(role, this.self);
+    const { length: view } = this.view;
+    this.ask({ type: 'lease-ask', kind: stage, term, round: this.round, quorate: false, votes: 0, view });
+    this.count(role);
+  }
+
+  /** The own vote is on the disk first: after a crash this node must not ask for the same term again. */
+  private requestVotes(term: number): void {
+    const untilMs = this.now.monoMs + this.timing.answerMs;
+    const grants = this.newGrants();
+    const role: Standing = { type: 'standing', stage: 'voting', term, round: 0, granted: new Set(), grants, untilMs };
+    this.role = role;
+    this.voter.stand(this.self, term, this.now, () => {
+      if (this.role === role) this.stand('vote', term);
+    });
+  }
+
+  private grantTo(role: Standing, voter: NodeId): void {
+    role.granted.add(voter);
+    role.grants.add(voter, role.round);
+  }
+
+  /** Goes on once a majority of the view has said yes, or gives up. */
+  private count(role: Standing): void {
+    if (this.role !== role) return;
+    const votes = this.viewIds.filter((id) => role.granted.has(id)).length;
+    if (votes * 2 > this.view.length) {
+      if (role.stage === 'poll') this.requestVotes(role.term);
+      else this.becomeLeader(role);
+    } else if (role.untilMs <= this.now.monoMs) {
+      this.withdraw();
+      this.plan(this.prng.float() * this.timing.answerMs);
+    }
+  }
+
+  /** Votes for a candidate bind until it gives them back. */
+  private withdraw(): void {
+    if (this.role.type !== 'standing') return;
+    const { stage, term } = this.role;
+    this.role = FOLLOWING;
+    if (stage === 'vote')
+      for (const peer of this.connected) this.send(peer, { type: 'lease-end', term, successor: null });
+  }
+
+  private becomeLeader({ term, grants }: Standing): void {
+    const lease = new Lease(term, grants, this.reliedMs);
+    const role: Leading = { type: 'leading', lease, renewMs: this.now.monoMs, challenger: null };
+    this.role = role;
+    this.lead(role);
+  }
+
+  private lead(role: Leading): void {
+    const { lease } = role;
+    const { monoMs } = this.now;
+    // Terms are known of that are higher than its own: who has voted in one grants it none in a lower one.
+    if (this.voter.term > lease.askedTerm) this.raise(lease);
+    const isQuorate = lease.untilMs(this.voters) > monoMs;
+    lease.settle(isQuorate ? [this.viewIds, this.voters] : [this.viewIds], monoMs);
+    if (lease.untilMs(this.viewIds) <= monoMs || this.leaving || this.unfit !== null) this.stepDown(null);
+    else if (role.renewMs <= monoMs) this.renew(role);
+  }
+
+  private raise(lease: Lease): void {
+    if (this.voter.persistedTerm < lease.askedTerm) return;
+    const term = this.voter.term + 1;
+    lease.raise(term);
+    this.voter.stand(this.self, term, this.now, () => {
+      const { role } = this;
+      if (role.type === 'leading' && role.lease === lease && lease.askedTerm === term) this.renew(role);
+    });
+  }
+
+  private renew(role: Leading): void {
+    const { lease } = role;
+    const { monoMs } = this.now;
+    role.renewMs = monoMs + this.timing.renewIntervalMs;
+    const successor = this.betterOne(role);
+    if (successor !== null) {
+      this.stepDown(successor);
+      return;
+    }
+    // In a term that is not on the disk yet nobody is asked.
+    if (this.voter.persistedTerm < lease.askedTerm) return;
+    this.round += 1;
+    lease.ask(this.round, monoMs);
+    lease.add(this.self, this.round);
+    const quorate = lease.untilMs(this.voters) > monoMs;
+    const votes = lease.votes(this.viewIds, monoMs);
+    const { length: view } = this.view;
+    this.ask({ type: 'lease-ask', kind: 'renew', term: lease.askedTerm, round: this.round, quorate, votes, view });
+  }
+
+  /** A member that has been much better for long. */
+  private betterOne(role: Leading): NodeId | null {
+    const { handoverMargin, handoverAfterMs } = this.timing;
+    const voters = new Set(this.voters);
+    const own = this.view.find(({ id }) => id === this.self);
+    const best = this.view.toSorted((a, b) => compareContenders(a, b, voters))[0];
+    if (best === undefined || own === undefined || !this.connected.has(best.id) || !voters.has(best.id)) return null;
+    const isBetter = best.id !== this.self && !best.degraded && best.score >= own.score + handoverMargin;
+    if (!isBetter) role.challenger = null;
+    else if (role.challenger?.id !== best.id) role.challenger = { id: best.id, sinceMs: this.now.monoMs };
+    const { challenger } = role;
+    return challenger !== null && this.now.monoMs - challenger.sinceMs >= handoverAfterMs ? challenger.id : null;
+  }
+
+  private stepDown(successor: NodeId | null): void {
+    if (this.role.type !== 'leading') return;
+    const { askedTerm: term } = this.role.lease;
+    this.role = FOLLOWING;
+    for (const peer of this.connected) this.send(peer, { type: 'lease-end', term, successor });
+    // It was not good enough a moment ago: others first.
+    this.plan(this.timing.leaseMs / 2);
+  }
+
+  private handleMessage(from: NodeId, message: ElectionMessage): void {
+    switch (message.type) {
+      case 'lease-ask':
+        return this.handleAsk(from, message);
+      case 'lease-tell':
+        return this.handleTell(from, message);
+      case 'lease-end': {
+        if (!this.voter.release(from, message.term) || this.role.type !== 'following') return;
+        this.plan(message.successor === null ? 0 : this.timing.answerMs);
+        if (message.successor === this.self) this.standMs = this.now.monoMs;
+        return;
+      }
+      default:
+        return unreachable(message);
+    }
+  }
+
+  private handleAsk(from: NodeId, ask: LeaseAskMessage): void {
+    const { kind, term, round } = ask;
+    // The term before a poll's exists; its own does not yet.
+    this.voter.see(kind === 'poll' ? term - 1 : term);
+    if (this.role.type === 'leading') {
+      const own = this.leadership(this.now);
+      const isRival = kind === 'renew' && (own === null || isAbove({ ...ask, leader: from }, own));
+      if (own !== null && !isRival) {
+        if (kind === 'renew') this.outbid(this.role.lease, term);
+        this.answer(from, round, false);
+        return;
+      }
+      this.stepDown(null);
+    }
+    const isHeld = kind === 'poll' && this.role.type === 'standing' && !this.givesWay(this.role, from);
+    if (isHeld || !this.voter.isFree(from, term, this.now)) {
+      this.answer(from, round, false);
+      return;
+    }
+    if (kind === 'poll') {
+      this.answer(from, round, true);
+      return;
+    }
+    this.withdraw();
+    const { quorate, votes, view } = ask;
+    const news = { leader: from, term, quorate, votes, view };
+    this.voter.grant(news, kind === 'renew', this.now, () => this.answer(from, round, true));
+  }
+
+  /** Of two that ask at once the better one goes on: with their votes cast, each for itself, neither could win. */
+  private givesWay(role: Standing, rival: NodeId): boolean {
+    if (role.stage !== 'poll' || this.rankOf(rival) > this.rankOf(this.self)) return false;
+    this.withdraw();
+    this.plan(this.timing.answerMs);
+    return true;
+  }
+
+  private answer(to: NodeId, round: number, granted: boolean): void {
+    const known = granted ? null : this.leadership(this.now);
+    const holder = known === null ? null : { leader: known.leader, term: known.term, quorate: known.quorate };
+    const remainingMs = Math.max(0, Math.floor(known?.remainingMs ?? 0));
+    this.send(to, { type: 'lease-tell', round, granted, term: this.voter.term, holder, remainingMs });
+  }
+
+  private handleTell(from: NodeId, { round, granted, term, holder, remainingMs }: LeaseTellMessage): void {
+    this.voter.see(term);
+    const { role } = this;
+    if (holder !== null && holder.leader !== this.self) this.hear(holder, from, remainingMs);
+    else if (granted && role.type === 'leading') role.lease.add(from, round);
+    else if (granted && role.type === 'standing' && role.round === round) this.grantTo(role, from);
+  }
+
+  /** Others have a leader already. */
+  private hear(holder: LeaderNews, teller: NodeId, remainingMs: number): void {
+    const { role } = this;
+    const own = this.leadership(this.now);
+    if (role.type === 'leading' && own !== null && !isAbove(holder, own)) {
+      this.outbid(role.lease, holder.term);
+      return;
+    }
+    this.stepDown(null);
+    this.withdraw();
+    this.voter.hear({ ...holder, votes: 0, view: 0 }, teller, remainingMs, this.now.monoMs);
+  }
+
+  /** Another leader must yield: the next term exceeds both. */
+  private outbid(lease: Lease, term: number): void {
+    if (term >= lease.askedTerm) this.raise(lease);
+  }
+
+  /** A leader's token is good where no later one is known: to take it is to have seen its term. */
+  private fence(id: number, leader: NodeId, token: number): void {
+    const reply = (accepted: boolean): void => {
+      this.effects.push({ type: 'fence-reply', id, accepted, term: this.voter.term });
+    };
+    if (token > this.voter.term + TOKEN_LEAD_MAX) reply(false);
+    else this.voter.fence(leader, token, this.now, reply);
+  }
+
+  private ask(message: LeaseAskMessage): void {
+    for (const peer of this.connected) this.send(peer, message);
+  }
+
+  private get reliedMs(): number {
+    return this.timing.leaseMs * this.timing.leaseShare;
+  }
+
+  private newGrants(): Grants {
+    return new Grants(this.reliedMs);
+  }
+
+  private send(to: NodeId, message: ElectionMessage): void {
+    this.effects.push({ type: 'send', to, message });
+  }
+}
+
+/** Of two leaders that meet, the lower one yields: quorate leases are above others, then later terms; ids break ties. */
+function isAbove(a: LeaderNews, b: LeaderNews): boolean {
+  if (a.quorate !== b.quorate) return a.quorate;
+  if (a.term !== b.term) return a.term > b.term;
+  return a.leader > b.leader;
+}

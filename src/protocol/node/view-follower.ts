@@ -1,0 +1,103 @@
+import { earlier } from '../../lib/deadline-queue.ts';
+import type { Prng } from '../../lib/prng.ts';
+import type { RingPlace } from '../catalog/ring-record.ts';
+import type { ElectionEffect, ElectionInput } from '../election/effect.ts';
+import { Election, type Leadership } from '../election/election.ts';
+import type { VoteRecord } from '../election/options.ts';
+import { Island, type LevelEvent, type ServiceLevel } from '../island/island.ts';
+import type { Instant, NodeId } from '../machine.ts';
+import { isReachable, type Member } from '../membership/member.ts';
+
+export interface ViewFollowerOptions {
+  readonly self: NodeId;
+  readonly vote: VoteRecord;
+  readonly mayHaveVoted: boolean;
+  readonly prng: Prng;
+  readonly use: (
+    effects: readonly (ElectionEffect | { readonly type: 'notify'; readonly event: LevelEvent })[],
+  ) => void;
+}
+
+/** What this node's view of the members means for who leads, and for the level of service. */
+export class ViewFollower {
+  private readonly options: ViewFollowerOptions;
+  private readonly election: Election;
+  private readonly island: Island;
+  private viewText = '';
+  private unfit: string | null = null;
+
+  constructor(options: ViewFollowerOptions, places: readonly RingPlace[], now: Instant) {
+    this.options = options;
+    this.election = new Election(options, votersOf(places), now);
+    this.island = new Island(now.monoMs);
+  }
+
+  leadership(now: Instant): Leadership | null {
+    return this.election.leadership(now);
+  }
+
+  /** Of the last leader that this node knew; it never falls. */
+  get term(): number {
+    return this.election.term;
+  }
+
+  get level(): { readonly level: ServiceLevel; readonly sinceMs: number } {
+    return this.island;
+  }
+
+  handle(input: Exclude<ElectionInput, { type: 'view' | 'voters' | 'unfit' }>, now: Instant): void {
+    this.options.use(this.election.handle(input, now));
+  }
+
+  handleTimeout(now: Instant): void {
+    // Of all the turns of a node, few are the election's.
+    if ((this.election.nextDeadline() ?? Number.POSITIVE_INFINITY) <= now.monoMs) {
+      this.options.use(this.election.handleTimeout(now));
+    }
+    this.tell(this.island.handleTimeout(now.monoMs));
+  }
+
+  /** Members or the ring have changed. */
+  handleView(members: readonly Member[], places: readonly RingPlace[], now: Instant): void {
+    // Suspects are not waited for: where nobody is left to confirm that they are gone, it takes long until they are dead.
+    const alive = members.filter(({ state }) => state === 'alive');
+    const view = alive.map(({ id, profile, health }) => {
+      // Of itself a node knows something else than of others: how far it trusts its own probes.
+      return { id, score: profile.score, degraded: id !== this.options.self && health === 'degraded' };
+    });
+    const voters = votersOf(places);
+    this.followIsland(members, voters, now);
+    const text = JSON.stringify([view, voters]);
+    if (text === this.viewText) return;
+    this.viewText = text;
+    this.options.use(this.election.handle({ type: 'voters', ids: voters }, now));
+    this.options.use(this.election.handle({ type: 'view', members: view }, now));
+  }
+
+  /** Suspects count as here until they are dead: an alarm can wait, and most of them answer in a moment. */
+  private followIsland(members: readonly Member[], voters: readonly NodeId[], now: Instant): void {
+    const here = new Set(members.filter(({ state }) => isReachable(state)).map(({ id }) => id));
+    const reachable = voters.filter((id) => here.has(id)).length;
+    this.tell(this.island.handle({ members: voters.length, reachable, uplink: 'none' }, now.monoMs));
+  }
+
+  /** Why this node must not lead; null: nothing is wrong with it. */
+  handleFitness(unfit: string | null, now: Instant): void {
+    if (unfit === this.unfit) return;
+    this.unfit = unfit;
+    this.options.use(this.election.handle({ type: 'unfit', reason: unfit }, now));
+  }
+
+  nextDeadline(): number | undefined {
+    return earlier(this.election.nextDeadline(), this.island.nextDeadline());
+  }
+
+  private tell(event: LevelEvent | null): void {
+    if (event !== null) this.options.use([{ type: 'notify', event }]);
+  }
+}
+
+/** The members that own shards: a majority of them may decide for the cluster. */
+function votersOf(places: readonly RingPlace[]): NodeId[] {
+  return places.filter((place) => place.in).map(({ id }) => id);
+}

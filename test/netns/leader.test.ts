@@ -1,0 +1,52 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { LeaderStory } from '../support/leader-story.ts';
+import { NamespaceNodes } from '../support/namespace-nodes.ts';
+import { netnsUnavailable } from '../support/netns-cluster.ts';
+
+const unavailable = netnsUnavailable();
+if (unavailable !== undefined) console.log(`netns tests skipped: ${unavailable}`);
+
+const TIMEOUT_MS = 400_000;
+/** Promised are 3 s and 10 s, on a machine that is not busy: scripts/acceptance.ts measures. Here: what is broken. */
+const FAILOVER_MS_MAX = 15_000;
+const ELECTED_MS_MAX = 45_000;
+const CHAIN_MS = 15_000;
+
+describe.skipIf(unavailable !== undefined)('the leader of nodes in namespaces', () => {
+  let nodes: NamespaceNodes | undefined;
+
+  afterEach(({ task }) => {
+    if (task.result?.state === 'fail' && nodes !== undefined) console.error(nodes.logs());
+    nodes?.down();
+    nodes = undefined;
+  }, TIMEOUT_MS);
+
+  test(
+    'is followed by another when it is killed, cut off with a minority, or stands still',
+    async () => {
+      nodes = NamespaceNodes.up(5);
+      await nodes.untilFormed();
+      const story = new LeaderStory(nodes);
+      const failoverMs = await story.killLeader();
+      expect(failoverMs).toBeLessThan(FAILOVER_MS_MAX);
+      expect(await story.stopLeader()).toEqual([]);
+      const { electedMs, mergedMs, wrong } = await story.divide();
+      console.log(
+        `failover ${Math.round(failoverMs)} ms, 2 | 3 ${Math.round(electedMs)} ms, ${Math.round(mergedMs)} ms`,
+      );
+      expect(wrong).toEqual([]);
+      expect(electedMs).toBeLessThan(ELECTED_MS_MAX);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    'hardly changes in a chain whose ends do not see each other',
+    async () => {
+      nodes = NamespaceNodes.up(3);
+      await nodes.untilFormed();
+      expect(await new LeaderStory(nodes).chain(CHAIN_MS)).toBeLessThanOrEqual(2);
+    },
+    TIMEOUT_MS,
+  );
+});

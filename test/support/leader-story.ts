@@ -1,0 +1,162 @@
+import type { HttpClient } from './http-client.ts';
+import type { NamespaceNodes } from './namespace-nodes.ts';
+import type { NetnsNode } from './netns-cluster.ts';
+import { until } from './until.ts';
+
+export interface LeaderJson {
+  readonly leader: string | null;
+  readonly term: number;
+  readonly quorate: boolean;
+  readonly fencingToken: number | null;
+}
+
+const TIMEOUT_MS = 60_000;
+const PAUSE_MS = 20;
+/** Longer than any lease lasts. */
+const STILL_MS = 4000;
+
+/** Real nodes in namespaces, and who leads them. Nodes are named by their numbers, from 1. */
+export class LeaderStory {
+  private readonly all: NamespaceNodes;
+  private readonly numbers: readonly number[];
+
+  constructor(all: NamespaceNodes) {
+    this.all = all;
+    this.numbers = all.nodes.map(({ node }) => node);
+  }
+
+  /** Waits until all of these follow one leader among them, and returns it. */
+  async untilLeader(numbers: readonly number[], quorate: boolean): Promise<LeaderJson & { readonly number: number }> {
+    let seen: readonly LeaderJson[] = [];
+    let number = 0;
+    await until(
+      `${numbers.join()} follow one leader, ${quorate ? 'quorate' : 'not quorate'}`,
+      async () => {
+        seen = await Promise.all(numbers.map((each) => this.leaderAt(each)));
+        const [first] = seen;
+        number = this.all.nodes.find(({ name }) => name === first?.leader)?.node ?? 0;
+        const isCommon = seen.every(({ leader, term }) => leader === first?.leader && term === first.term);
+        return numbers.includes(number) && isCommon && seen.every((each) => each.quorate === quorate);
+      },
+      TIMEOUT_MS,
+      PAUSE_MS,
+    ).catch((error: unknown) => {
+      throw new Error(`${String(error)}; seen ${JSON.stringify(seen)}`, { cause: error });
+    });
+    return { ...(seen[0] as LeaderJson), number };
+  }
+
+  /** Kills the leader; the time until all others follow another one. The killed one is started again. */
+  async killLeader(): Promise<number> {
+    const former = await this.untilLeader(this.numbers, true);
+    const others = this.numbers.filter((number) => number !== former.number);
+    const killedMs = performance.now();
+    this.all.cluster.kill(former.number);
+    const next = await this.untilLeader(others, true);
+    const tookMs = performance.now() - killedMs;
+    if (next.term <= former.term) throw new Error(`term ${next.term} follows ${former.term}`);
+    this.all.cluster.start(former.number);
+    await this.all.untilAlive(this.numbers.map(() => this.numbers.length));
+    const kept = await this.untilLeader(this.numbers, true);
+    if (kept.number !== next.number)
+      throw new Error(`${kept.leader} took the lead from ${next.leader} when it came back`);
+    return tookMs;
+  }
+
+  /**
+   * Cuts the cluster in two, the leader in the smaller part, and heals it. What went wrong, a line each; `electedMs`: from
+   * the cut until both parts have a leader of their own.
+   */
+  async divide(): Promise<{
+    readonly electedMs: number;
+    readonly mergedMs: number;
+    readonly wrong: readonly string[];
+  }> {
+    const leader = await this.untilLeader(this.numbers, true);
+    const others = this.numbers.filter((number) => number !== leader.number);
+    const smaller = [leader.number, ...others.slice(0, Math.ceil(this.numbers.length / 2) - 2)];
+    const larger = this.numbers.filter((number) => !smaller.includes(number));
+    const wrong: string[] = [];
+    const cutMs = performance.now();
+    this.all.cluster.partition(smaller, larger);
+    const [minority, majority] = await Promise.all([this.untilLeader(smaller, false), this.untilLeader(larger, true)]);
+    const electedMs = performance.now() - cutMs;
+    for (const number of smaller) {
+      const client = this.clientOf(number);
+      const isIsland = async (): Promise<boolean> =>
+        (await client.json<{ level: string }>('/v1/status')).level === 'island';
+      // Suspects count as here until they are dead.
+      await until(`n${number} is on an island`, isIsland, TIMEOUT_MS, PAUSE_MS);
+      const put = await client.send('PUT', `/v1/kv/default/island-${number}`, { body: 'here' });
+      if (put.status !== 204) wrong.push(`n${number} answers a write in the smaller part with ${put.status}`);
+    }
+    const healedMs = performance.now();
+    this.all.cluster.heal();
+    await this.all.untilAlive(this.numbers.map(() => this.numbers.length));
+    const merged = await this.untilLeader(this.numbers, true);
+    const mergedMs = performance.now() - healedMs;
+    const before = Math.max(minority.term, majority.term);
+    if (merged.term < before)
+      wrong.push(`term ${merged.term} after the merge of ${minority.term} and ${majority.term}`);
+    return { electedMs, mergedMs, wrong };
+  }
+
+  /** Cuts the link between two ends of a row of three, and counts how often the leader changes. */
+  async chain(forMs: number): Promise<number> {
+    const [a, b, c] = this.numbers as [number, number, number];
+    this.all.cluster.oneway(a, c);
+    this.all.cluster.oneway(c, a);
+    let last = (await this.untilLeader([a, b, c], true)).leader;
+    let changes = 0;
+    const endMs = performance.now() + forMs;
+    while (performance.now() < endMs) {
+      const { leader } = await this.leaderAt(b);
+      if (leader !== null && leader !== last) changes++;
+      last = leader ?? last;
+      await new Promise((resolve) => void setTimeout(resolve, PAUSE_MS));
+    }
+    await this.untilLeader([a, b, c], true);
+    this.all.cluster.heal();
+    await this.all.untilAlive(this.numbers.map(() => this.numbers.length));
+    return changes;
+  }
+
+  /** Stops the leader for longer than its lease; what of its token was taken afterwards, a line each. */
+  async stopLeader(): Promise<readonly string[]> {
+    const former = await this.untilLeader(this.numbers, true);
+    const others = this.numbers.filter((number) => number !== former.number);
+    const { pid } = this.nodeOf(former.number);
+    if (pid === null) throw new Error('the leader does not run');
+    const stoppedMs = performance.now();
+    process.kill(pid, 'SIGSTOP');
+    try {
+      await this.untilLeader(others, true);
+      await new Promise((resolve) => void setTimeout(resolve, Math.max(0, stoppedMs + STILL_MS - performance.now())));
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    const wrong: string[] = [];
+    const body = JSON.stringify({ leader: former.leader, token: former.fencingToken });
+    const headers = { 'content-type': 'application/json' };
+    for (const number of others) {
+      const { status, text } = await this.clientOf(number).send('POST', '/v1/leader/fence', { headers, body });
+      if (status !== 409 || !text.includes('stale-token')) wrong.push(`n${number} takes the token: ${status} ${text}`);
+    }
+    const next = await this.untilLeader(this.numbers, true);
+    if (next.number === former.number) wrong.push(`${former.leader} leads again`);
+    return wrong;
+  }
+
+  private async leaderAt(number: number): Promise<LeaderJson> {
+    return await this.clientOf(number).json<LeaderJson>('/v1/leader');
+  }
+
+  private clientOf(number: number): HttpClient {
+    return this.all.clients[number - 1] as HttpClient;
+  }
+
+  /** As it runs now. */
+  private nodeOf(number: number): NetnsNode {
+    return this.all.cluster.status().nodes[number - 1] as NetnsNode;
+  }
+}
