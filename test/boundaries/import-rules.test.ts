@@ -42,6 +42,8 @@ const forbidden: readonly (readonly [from: string, to: string, rule: string])[] 
   ['src/protocol/ring/imports-sibling.ts', 'src/protocol/membership/member.ts', 'protocol-imports'],
   ['src/protocol/ring/imports-port.ts', 'src/ports/clock.ts', 'protocol-imports'],
   ['src/protocol/membership/imports-data.ts', 'src/protocol/causal/dot.ts', 'protocol-without-data-imports'],
+  ['src/protocol/register/imports-data.ts', 'src/protocol/causal/dot.ts', 'protocol-without-data-imports'],
+  ['src/protocol/register/imports-sibling.ts', 'src/protocol/replication/record.ts', 'protocol-imports'],
   ['src/protocol/node/imports-node.ts', 'node:os', 'protocol-node-imports'],
   ['src/protocol/node/imports-runtime.ts', 'src/runtime/driver.ts', 'protocol-node-imports'],
   ['src/ports/imports-runtime.ts', 'src/runtime/driver.ts', 'ports-imports'],

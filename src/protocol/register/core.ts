@@ -1,0 +1,55 @@
+import type { Prng } from '../../lib/prng.ts';
+import type { Instant, NodeId } from '../machine.ts';
+import type { Alarm } from './alarms.ts';
+import type { BallotClock } from './ballot.ts';
+import type { RegisterCounters } from './counters.ts';
+import type { RegisterEffect } from './effect.ts';
+import type { Journal } from './journal.ts';
+import type { RegisterMessage } from './message.ts';
+import type { RegisterPlacement } from './placement.ts';
+import type { RowTable } from './row-table.ts';
+import type { Standings } from './standings.ts';
+
+export interface RegisterOptions {
+  readonly self: NodeId;
+  /** 16 hex digits, never used by another run of any node. */
+  readonly proposerId: string;
+  readonly prng: Prng;
+  readonly shardOf: (bucket: string, key: string) => number;
+  readonly placement: (shard: number) => RegisterPlacement;
+  /** Shards of which this node is an acceptor under its present ring. */
+  readonly heldShards: () => Iterable<number>;
+  /** False: this disk may have lost what it had promised for the shard. */
+  readonly canVote: (shard: number) => boolean;
+  /** The first ring epoch under which there could be registers: its acceptors begin with empty copies that are whole. */
+  readonly foundingEpoch: number;
+  /** A request that is not done by then fails, forwarding included; at most 2000. */
+  readonly requestTimeoutMs: number;
+  /** An acceptor that runs a request for this node and is silent for so long is given up. */
+  readonly forwardTimeoutMs: number;
+  /** Memory for rows, and as much again for what the proposer knows of its latest keys. */
+  readonly cacheBytes: number;
+}
+
+export const REGISTER_DEFAULTS = {
+  requestTimeoutMs: 1500,
+  forwardTimeoutMs: 300,
+  cacheBytes: 16 * 1024 * 1024,
+} as const;
+
+/** What the parts of the registers share. One turn runs at a time, so `now` is the current one. */
+export interface RegisterCore {
+  readonly options: RegisterOptions;
+  readonly now: Instant;
+  readonly journal: Journal;
+  readonly rows: RowTable;
+  readonly standings: Standings;
+  readonly ballots: BallotClock;
+  readonly counters: RegisterCounters;
+  emit(effect: RegisterEffect): void;
+  /** To this node itself as well: it takes the message within this turn, after what is being done. */
+  send(to: NodeId, message: RegisterMessage): void;
+  /** Connected now. This node itself counts as up. */
+  isUp(peer: NodeId): boolean;
+  alarm(delayMs: number, ring: () => void): Alarm;
+}

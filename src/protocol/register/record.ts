@@ -1,0 +1,77 @@
+/**
+ * What the acceptors keep on disk, as typed records.
+ *
+ * | table          | key                | value                                                        |
+ * |----------------|--------------------|--------------------------------------------------------------|
+ * | register       | shard, bucket, key | what was promised and accepted for the key                   |
+ * | register-shard | shard              | the floor of the shard, and for which groups its copy counts |
+ */
+
+import { compareUtf8 } from '../../lib/utf8.ts';
+import type { NodeId } from '../machine.ts';
+import type { Ballot } from './ballot.ts';
+import type { RegisterValue } from './value.ts';
+
+/** The name of a register; its shard follows from it. */
+export interface RegisterName {
+  readonly bucket: string;
+  readonly key: string;
+}
+
+/** The name as one text: a key of maps. */
+export function nameId({ bucket, key }: RegisterName): string {
+  return `${bucket}\0${key}`;
+}
+
+/** The order of names on the disk: negative where `a` comes first. */
+export function compareNames(a: RegisterName, b: RegisterName): number {
+  return compareUtf8(a.bucket, b.bucket) || compareUtf8(a.key, b.key);
+}
+
+export interface Accepted {
+  readonly ballot: Ballot;
+  readonly value: RegisterValue;
+  /**
+   * Taken over from another acceptor (`takeover.ts`). That is as good as accepted where a round looks for the latest value,
+   * but no vote of this acceptor: it may have promised a higher ballot before, saying that it knew nothing.
+   */
+  readonly copied: boolean;
+}
+
+/** State of one acceptor for one key. */
+export interface AcceptorRow {
+  /** Rounds below it are refused. */
+  readonly promised: Ballot;
+  readonly accepted: Accepted | null;
+  /** Rows of an earlier generation of the shard (`ShardRecord`) count as absent. */
+  readonly generation: number;
+}
+
+export interface ShardRecord {
+  /** What is promised for every key without a row: the highest promise of all rows that were erased. */
+  readonly floor: Ballot;
+  /** The ring epoch of the rest of this record. Under an older one this acceptor answers nobody any more. */
+  readonly epoch: number;
+  /** This node was an acceptor of the shard then. */
+  readonly member: boolean;
+  /** Groups that had chosen nothing before that epoch which a majority of their copies, with this one, might not show. */
+  readonly whole: readonly (readonly NodeId[])[];
+  /** Counted up where the rows on this disk may have missed an erasure. */
+  readonly generation: number;
+}
+
+export type RegisterWrite =
+  | {
+      readonly table: 'register';
+      readonly shard: number;
+      readonly name: RegisterName;
+      /** Null: delete the row. */
+      readonly value: AcceptorRow | null;
+    }
+  | { readonly table: 'register-shard'; readonly shard: number; readonly value: ShardRecord };
+
+/** A row as scans and peers hand it over. */
+export interface NamedRow {
+  readonly name: RegisterName;
+  readonly row: AcceptorRow;
+}
