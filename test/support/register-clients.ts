@@ -8,6 +8,7 @@ import type { RegisterCluster } from './register-cluster.ts';
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
+const UNKNOWN_MAX = 12;
 export const BUCKET = 'b';
 
 /** Longer than any reply may take: a request lives for 1.5 s, and a message that is late does not count. */
@@ -62,7 +63,11 @@ export class RegisterClients {
     const next = (): void => {
       if (!this.stopped) this.cluster.after(this.prng.below(this.thinkMaxMs), () => this.stopped || this.step(client));
     };
-    if (this.prng.chance(0.4)) {
+    // Too many changes of which nobody knows whether they were made, and anything could be explained.
+    const unknown = this.histories
+      .get(key)
+      ?.filter((each) => each.outcome.type === 'unknown' && each.action.type === 'change');
+    if (this.prng.chance(0.4) || (unknown?.length ?? 0) > UNKNOWN_MAX) {
       this.perform(client, key, { type: 'get' }, getOf(key), next);
       return;
     }

@@ -71,6 +71,8 @@ export class RegisterCluster {
   nowMs = 0;
   lossRate = 0;
   duplicateRate = 0;
+  /** Messages that take up to six seconds. */
+  lateRate = 0;
   delayMaxMs = 3;
   syncMaxMs = 3;
   /** By epoch, from 1. */
@@ -197,6 +199,15 @@ export class RegisterCluster {
         if (a.id < b.id && a.core !== undefined && b.core !== undefined) this.connect(a, b);
       }
     }
+  }
+
+  /** Takes a peer to be down for a while that is not. */
+  doubt(id: NodeId, peer: NodeId, forMs: number): void {
+    this.disconnect(this.node(id), peer);
+    this.after(forMs, () => {
+      const [node, other] = [this.node(id), this.node(peer)];
+      if (node.core !== undefined && other.core !== undefined && !this.isCut(id, peer)) this.connect(node, other);
+    });
   }
 
   /** The next ring; nodes hear of it one by one, or from one another. */
@@ -405,7 +416,7 @@ export class RegisterCluster {
     const copies = this.prng.chance(this.duplicateRate) ? 2 : 1;
     for (let copy = 0; copy < copies; copy++) {
       // Now and then one is late by far: longer than a request lives, or the process that it was sent to.
-      const isLate = this.duplicateRate > 0 && this.prng.chance(0.01);
+      const isLate = this.prng.chance(this.lateRate);
       const delayMs = isLate ? this.prng.below(6000) : this.prng.float() * this.delayMaxMs;
       this.after(delayMs, () => {
         if (!this.isCut(node.id, to)) this.input(to, { type: 'message', from: node.id, message });

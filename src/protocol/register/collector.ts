@@ -8,8 +8,6 @@ import { nameId, type RegisterName } from './record.ts';
 const COLLECT_QUEUE_MAX = 10_000;
 /** Keys that are being forgotten at once. */
 const COLLECTIONS_MAX = 4;
-/** A key that was deleted is often written again soon. */
-const COLLECT_DELAY_MS = 2000;
 /** As long as there is something to do. */
 const COLLECT_INTERVAL_MS = 50;
 /** Not every acceptor was there each time: left to a later scan. */
@@ -54,7 +52,8 @@ export class Collector {
     const id = nameId(name);
     if (this.queue.has(id) || this.queue.size >= COLLECT_QUEUE_MAX) return;
     // Several acceptors may have found the same key.
-    const delayMs = COLLECT_DELAY_MS + this.core.options.prng.below(COLLECT_DELAY_MS);
+    const { collectDelayMs, prng } = this.core.options;
+    const delayMs = collectDelayMs + prng.below(collectDelayMs + 1);
     this.queue.set(id, { shard, name, tries, dueMs: this.core.now.monoMs + delayMs });
     this.schedule();
   }

@@ -27,6 +27,8 @@ export interface RegisterOptions {
   readonly requestTimeoutMs: number;
   /** An acceptor that runs a request for this node and is silent for so long is given up. */
   readonly forwardTimeoutMs: number;
+  /** A deleted key is forgotten after once to twice this time: it is often written again soon. */
+  readonly collectDelayMs: number;
   /** Memory for rows, and as much again for what the proposer knows of its latest keys. */
   readonly cacheBytes: number;
 }
@@ -34,6 +36,7 @@ export interface RegisterOptions {
 export const REGISTER_DEFAULTS = {
   requestTimeoutMs: 1500,
   forwardTimeoutMs: 300,
+  collectDelayMs: 2000,
   cacheBytes: 16 * 1024 * 1024,
 } as const;
 
