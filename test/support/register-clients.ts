@@ -12,7 +12,7 @@ const UNKNOWN_MAX = 12;
 export const BUCKET = 'b';
 
 /** Longer than any reply may take: a request lives for 1.5 s, and a message that is late does not count. */
-export const REPLY_MAX_MS = 2000;
+const REPLY_MAX_MS = 2000;
 
 export function putOf(key: string, label: string, condition: Condition = { type: 'none' }): RegisterRequest {
   const content = { bytes: encoder.encode(label), contentType: 'text/plain', expiresAtMs: null };

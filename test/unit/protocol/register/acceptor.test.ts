@@ -98,6 +98,26 @@ describe('an acceptor', () => {
     expect(lone.row?.accepted?.value.content).not.toBeNull();
   });
 
+  it('never lowers a floor', () => {
+    const lone = new LoneAcceptor();
+    const other = { bucket: 'b', key: 'other' };
+    for (const [name, counter] of [
+      [NAME, 9],
+      [other, 5],
+    ] as const) {
+      const ballot = ballotOf(counter);
+      lone.tell({ ...accept(ballot, valueOf(ballot, null)), name } as RegisterMessage);
+    }
+    for (const [name, counter] of [
+      [NAME, 9],
+      [other, 5],
+    ] as const) {
+      lone.tell({ ...erase(ballotOf(counter)), name } as RegisterMessage);
+    }
+    expect(lone.rows.size).toBe(0);
+    expect(lone.shards.get(0)?.floor).toEqual(ballotOf(9));
+  });
+
   it('drops a row of a mere promise that a scan has found', () => {
     const lone = new LoneAcceptor();
     lone.tell(prepare(ballotOf(5)));
