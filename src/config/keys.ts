@@ -252,6 +252,15 @@ const TUNING_ROWS: readonly TuningRow[] = [
     'Time between two comparisons of shards with their other owners.',
   ],
   [
+    'outAfterMs',
+    'integer',
+    '600000',
+    1000,
+    30 * DAY_MS,
+    'How long a member is gone before the leader takes it out of the ring, so that others take over its share of the data; 0 is never.',
+    true,
+  ],
+  [
     'syncBytesPerSecond',
     'bytes',
     '16MiB',
@@ -323,7 +332,7 @@ function expectsOf([key, type, fallback, min, max, , orZero]: TuningRow): string
     const range = `a size from ${bytesText(min)} to ${bytesText(max)}, like ${fallback}`;
     return `${orZero === true ? '0B, or ' : ''}${range}; units are B, KiB, MiB and GiB, a bare number is bytes`;
   }
-  const noun = type === 'integer' ? 'a whole number' : 'a number';
+  const noun = `${orZero === true ? '0, or ' : ''}${type === 'integer' ? 'a whole number' : 'a number'}`;
   return `${noun}${key.endsWith('Ms') ? ' of milliseconds' : ''} from ${min} to ${max}`;
 }
 

@@ -20,6 +20,7 @@ export interface Tuning {
   readonly requestTimeoutMs: number;
   readonly replicaTimeoutMs: number;
   readonly antiEntropyIntervalMs: number;
+  readonly outAfterMs: number;
   readonly syncBytesPerSecond: number;
   readonly hintBytesMax: number;
   readonly maxClockDriftMs: number;

@@ -53,6 +53,11 @@ export class Prng {
     return this.float() < probability;
   }
 
+  /** A generator of its own, whose draws do not shift those of this one. */
+  fork(): Prng {
+    return new Prng(this.uint32());
+  }
+
   /** One element, or undefined of an empty list. */
   pick<T>(items: readonly T[]): T | undefined {
     return items.length === 0 ? undefined : items[this.below(items.length)];

@@ -183,6 +183,7 @@ export class LocalNode implements NodeHandle {
         mayHaveVoted: state.mayHaveVoted,
         shards: tuning.shards,
         replicas: tuning.replicas,
+        outAfterMs: tuning.outAfterMs,
         membership: {
           probeIntervalMs: tuning.probeIntervalMs,
           probeTimeoutMs: tuning.probeTimeoutMs,
@@ -531,6 +532,9 @@ export class LocalNode implements NodeHandle {
     const { log } = this.options;
     switch (this.ringPlace) {
       case 'in':
+        return;
+      case 'missing':
+        log.info('this node was gone for long and is out of the ring; the leader puts it in again');
         return;
       case 'out':
         log.warn('this node is out of the ring: it serves requests, and hands over the data it holds');

@@ -192,7 +192,7 @@ const asker = text(ASKER_LENGTH_MAX * 4);
 const member: Codec<RingRecord> = record<RingRecord>({
   id: nodeId,
   own: record({ version: integer(), weight: number, zone: shortText, actor: text(16) }),
-  place: record({ version: integer(), value: oneOf('in', 'out', 'removed'), by: asker }),
+  place: record({ version: integer(), value: oneOf('in', 'out', 'removed', 'missing'), by: asker }),
   weight: record({ version: integer(), value: nullable(number), by: asker }),
   zone: record({ version: integer(), value: nullable(shortText), by: asker }),
 });

@@ -30,6 +30,8 @@ export interface ClusterOptions {
   readonly redial?: boolean;
   /** How fast the first node sends others what they miss; 0, the default: as fast as it goes. */
   readonly firstSyncBytesPerSecond?: number;
+  /** How long a member is gone before the leader takes it out of the ring; 0, the default: it never does. */
+  readonly outAfterMs?: number;
   readonly observers?: readonly SimObserver[];
 }
 
@@ -60,12 +62,14 @@ export class SimCluster {
   readonly shards: number;
   private readonly zones: number;
   private readonly firstSyncBytesPerSecond: number;
+  private readonly outAfterMs: number;
   private lastRequest = 0;
 
   constructor(options: ClusterOptions) {
     this.prng = new Prng(options.seed);
     this.shards = options.shards ?? 16;
     this.zones = options.zones ?? 1;
+    this.outAfterMs = options.outAfterMs ?? 0;
     this.firstSyncBytesPerSecond = options.firstSyncBytesPerSecond ?? 0;
     this.observers.push(...(options.observers ?? []));
     this.network = new Network(
@@ -376,6 +380,7 @@ export class SimCluster {
         mayHaveVoted: node.runs > 1,
         shards: this.shards,
         replicas: 3,
+        outAfterMs: this.outAfterMs,
         membership: {},
         replication: {
           requestTimeoutMs: 5000,

@@ -21,12 +21,15 @@ const RING_AWAY_MAX_MS = 30_000;
 const RING_SEED = 0x72696e67;
 const BUCKET_SEED = 0x6275636b;
 const SALVAGE_SEED = 0x73616c76;
+const STEWARD_SEED = 0x73747764;
 /** Share of the runs with buckets that have a placement of their own. */
 const BUCKET_CHANCE = 0.5;
 /** Share of these that are created at several nodes at about the same time. */
 const TWICE_CHANCE = 0.4;
 /** Share of the runs with stores that have to be repaired. */
 const SALVAGE_CHANCE = 0.15;
+/** Share of the runs in which the leader takes members out that are gone. */
+const STEWARD_CHANCE = 0.4;
 /** Share of the runs in which operators change the ring. */
 const RING_CHANCE = 0.4;
 
@@ -48,6 +51,8 @@ export interface Schedule {
   readonly discovery: boolean;
   /** The transport dials lost peers again by itself; otherwise only membership does. */
   readonly redial: boolean;
+  /** How long a member is gone before the leader takes it out of the ring; 0: it never does. */
+  readonly outAfterMs: number;
   /** Holds through the safety phase. */
   readonly weather: Weather;
   /** Mean time between client requests. */
@@ -116,10 +121,15 @@ export function drawSchedule(seed: number, options: DrawOptions): Schedule {
     opIntervalMs: 20 + prng.below(60),
     calmMs,
     safetyMs,
+    outAfterMs: drawOutAfter(new Prng(seed ^ STEWARD_SEED)),
     // What multicast finds is dialled in any case.
     redial: prng.chance(0.5) || discovery,
     events,
   };
+}
+
+function drawOutAfter(prng: Prng): number {
+  return prng.chance(STEWARD_CHANCE) ? 2000 + prng.below(15_000) : 0;
 }
 
 interface Weighted {

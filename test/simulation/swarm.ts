@@ -51,13 +51,14 @@ export function runSwarm(seed: number, safetyMs = 60_000, nodes?: number): Swarm
  */
 export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): SwarmReport {
   const prng = new Prng(schedule.seed);
-  const { nodes, zones, discovery, redial } = schedule;
+  const { nodes, zones, discovery, redial, outAfterMs } = schedule;
   const cluster = new SimCluster({
     seed: prng.uint32(),
     nodes,
     zones,
     discovery,
     redial,
+    outAfterMs,
     firstSyncBytesPerSecond: SYNC_BYTES_PER_SECOND,
   });
   const ledger = new CopyLedger(cluster.nodes);

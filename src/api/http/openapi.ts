@@ -165,7 +165,11 @@ export const STATUS_SCHEMA = object({
   quorate: { type: 'boolean', description: 'The leader has a majority of the ring.' },
   members: object({ alive: integer(), suspect: integer(), dead: integer(), left: integer() }),
   ringEpoch: integer(),
-  ringPlace: { type: 'string', enum: ['in', 'out', 'removed'], description: "This node's own place in the ring." },
+  ringPlace: {
+    type: 'string',
+    enum: ['in', 'missing', 'out', 'removed'],
+    description: "This node's own place in the ring.",
+  },
   shards: object({
     owned: integer(),
     complete: integer(),
@@ -265,8 +269,9 @@ const RING_MEMBER_PROPERTIES = {
   in: { type: 'boolean', description: 'It owns shards.' },
   place: {
     type: 'string',
-    enum: ['in', 'out', 'removed'],
-    description: 'As operators have decided; `removed` is out for good.',
+    enum: ['in', 'missing', 'out', 'removed'],
+    description:
+      'As decided by operators, and by the leader of a member that was gone for long (`missing`, until it is back); `removed` is out for good.',
   },
   weight: { type: 'number' },
   zone: { type: 'string' },

@@ -18,7 +18,7 @@ const COLUMNS = `
 Columns:
   STATE          as this node sees it: alive, suspect, dead or left; moves no data
   ZONE, WEIGHT   what counts: an operator's word (holdfast ring zone, weight), else the member's own
-  RING           in: owns data; out: owns none; an operator decides
+  RING           in: owns data; out: owns none, as an operator has decided; missing: none while it is gone
   SHARDS         shards that it owns, and how many that is of its share by weight`;
 const BAR_CHARACTERS = 24;
 const OWN = 'go back to what the member itself is configured with';

@@ -60,13 +60,18 @@ function leaderField(terminal: Terminal, status: z.infer<typeof STATUS>): [strin
   return ['leader', `${printable(leader)}, term ${term}${minority}`];
 }
 
+const PLACE_TEXTS: Readonly<Record<string, string>> = {
+  removed: 'this node was removed for good',
+  missing: 'this node was gone for long and is about to be put in again',
+};
+
 function lostText(terminal: Terminal, reason: string | null = null): string {
   return reason === null ? '' : terminal.colour('red', `, lost data before this start (${printable(reason)})`);
 }
 
 function placeText(terminal: Terminal, place = 'in'): string {
   if (place === 'in') return '';
-  const what = place === 'removed' ? 'this node was removed for good' : `this node is ${printable(place)}`;
+  const what = PLACE_TEXTS[place] ?? `this node is ${printable(place)}`;
   return terminal.colour('yellow', `, ${what}: it owns no data`);
 }
 

@@ -25,6 +25,7 @@ import {
   changesOf,
   joinRingRecords,
   type OwnSettings,
+  PLACES,
   RING_MEMBERS_MAX,
   type RingChange,
   type RingPlace,
@@ -199,9 +200,7 @@ export class Catalog {
    */
   get ringMembers(): readonly RingPlace[] {
     const records = this.sortedMembers();
-    const counts = (['in', 'out', 'removed'] as const).find((place) =>
-      records.some((one) => one.place.value === place),
-    );
+    const counts = PLACES.find((place) => records.some((one) => one.place.value === place));
     return records.map(({ id, own, place, weight, zone }) => ({
       id,
       place: place.value,

@@ -7,10 +7,14 @@ import type { ActorId } from '../causal/dot.ts';
 import type { NodeId } from '../machine.ts';
 
 /**
- * `in`: owns shards. `out`: owns none, and hands over what it holds; it still serves requests. `removed`: out for good;
- * it is not waited for any more.
+ * `in`: owns shards. `missing`: owns none while it is gone, which the leader has decided; it is put in when it is back.
+ * `out`: owns none, and hands over what it holds; it still serves requests. `removed`: out for good; it is not waited for
+ * any more.
  */
-export type Place = 'in' | 'out' | 'removed';
+export type Place = 'in' | 'missing' | 'out' | 'removed';
+
+/** The nearest first; the order of the words is that of the alphabet, which decides between commands given at once. */
+export const PLACES = ['in', 'missing', 'out', 'removed'] as const satisfies Place[];
 
 /** What operators have said of one thing. */
 export interface Setting<T> {
@@ -65,7 +69,6 @@ const NODE_ID_LENGTH_MAX = 128;
 const ZONE_LENGTH_MAX = 64;
 const WEIGHT_MIN = 0.001;
 const WEIGHT_MAX = 1000;
-const PLACES: readonly string[] = ['in', 'out', 'removed'] satisfies Place[];
 const ACTOR_ID = /^(?:[0-9a-f]{16})?$/;
 const NODE_ID = /^[\x21-\x7e]+$/;
 
@@ -99,7 +102,7 @@ export function ringRecordProblem({ id, own, place, weight, zone }: RingRecord):
 
 /** What is wrong with settings, null when nothing is. Takes unchecked data. */
 export function ringChangeProblem({ place, weight, zone }: RingChange): string | null {
-  if (place !== undefined && !PLACES.includes(place)) return 'a place is in, out or removed';
+  if (place !== undefined && !PLACES.includes(place)) return 'a place is in, missing, out or removed';
   if (typeof zone === 'string' ? zone.length > ZONE_LENGTH_MAX || !zone.isWellFormed() : (zone ?? null) !== null) {
     return `a zone has at most ${ZONE_LENGTH_MAX} characters`;
   }
@@ -114,7 +117,7 @@ export function joinRingRecords(a: RingRecord, b: RingRecord): RingRecord {
   return {
     id: a.id,
     own: later(a.own, b.own, ({ weight, zone, actor }) => [weight, zone, actor]),
-    // Of two commands at once the one that takes further out: the order of the words is the order of the alphabet.
+    // Of two commands at once the one that takes further out.
     place: later(a.place, b.place, contentOf),
     weight: later(a.weight, b.weight, contentOf),
     zone: later(a.zone, b.zone, contentOf),
@@ -123,7 +126,9 @@ export function joinRingRecords(a: RingRecord, b: RingRecord): RingRecord {
 
 /** The record after an operator's command; the same object when it says nothing new. */
 export function changedRecord(record: RingRecord, change: RingChange, by: string): RingRecord {
-  const place = changed(record.place, change.place, by);
+  // Who was removed for good is out already.
+  const isOut = change.place === 'out' && record.place.value === 'removed';
+  const place = isOut ? record.place : changed(record.place, change.place, by);
   const weight = changed(record.weight, change.weight, by);
   const zone = changed(record.zone, change.zone, by);
   const isSame = place === record.place && weight === record.weight && zone === record.zone;

@@ -2,7 +2,6 @@ import { unreachable } from '../../lib/assert.ts';
 import { classOf } from '../../lib/bucket-name.ts';
 import { earlier } from '../../lib/deadline-queue.ts';
 import { type Failure, failure } from '../../lib/failure.ts';
-import { Prng } from '../../lib/prng.ts';
 import { Catalog, type PlacementClass } from '../catalog/catalog.ts';
 import type { BucketRecord } from '../catalog/record.ts';
 import type { OwnSettings, RingPlace } from '../catalog/ring-record.ts';
@@ -84,16 +83,16 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       incarnation: options.incarnation,
       known: options.known,
       claims: options.claims,
-      prng: fork(prng),
+      prng: prng.fork(),
       timing: options.membership,
     });
-    this.exchanger = new CatalogExchanger(this.catalog, fork(prng));
+    this.exchanger = new CatalogExchanger(this.catalog, prng.fork());
     this.replication = new Replication(
       {
         ...options.replication,
         self,
         actor: options.actor,
-        prng: fork(prng),
+        prng: prng.fork(),
         isWatched: (bucket) => this.watches.isWatched(bucket),
       },
       this.rings.placement,
@@ -105,7 +104,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.now = now;
     this.clock = new ClusterClock(options.replication.maxClockDriftMs, clockRing(self, this.rings.places), now);
     this.view = new ViewFollower(
-      { ...options, prng: fork(prng), use: (effects) => this.fromView(effects) },
+      { ...options, prng: prng.fork(), use: (effects) => this.fromView(effects) },
       this.rings.places,
       now,
     );
@@ -236,6 +235,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.watches.handleTimeout(now.monoMs);
     this.view.handleTimeout(now);
     this.followView(now);
+    this.tendRing(now);
     return this.takeEffects();
   }
 
@@ -532,6 +532,15 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.view.handleFitness(this.lacksCatalog ? 'catalog lost' : this.isWritable ? null : 'disk full', now);
   }
 
+  /** As the leader, keeps the ring in step with who is there. */
+  private tendRing(now: Instant): void {
+    const step = this.view.takeRingStep(now);
+    if (step === null) return;
+    const by = `the leader ${this.options.profile.name} in term ${this.term}`;
+    const result = this.catalog.changeMember(step.id, { place: step.place }, by);
+    if (result.ok && result.changed) this.publish(null, now);
+  }
+
   private fromView(effects: Parameters<ViewFollowerOptions['use']>[0]): void {
     for (const effect of effects) {
       this.effects.push(effect.type === 'notify' ? { type: 'event', event: effect.event } : effect);
@@ -583,9 +592,4 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.effects = [];
     return effects;
   }
-}
-
-/** A generator of its own for each core, so that one core's draws do not shift another's. */
-function fork(prng: Prng): Prng {
-  return new Prng(prng.uint32());
 }

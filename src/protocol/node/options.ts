@@ -24,6 +24,8 @@ export interface NodeOptions {
   readonly mayHaveVoted: boolean;
   readonly shards: number;
   readonly replicas: number;
+  /** How long a member is gone before the leader takes it out of the ring; 0: it never is. */
+  readonly outAfterMs: number;
   readonly membership: Partial<MembershipTiming>;
   readonly replication: Omit<ReplicationOptions, 'self' | 'actor' | 'prng' | 'isWatched'>;
   readonly restored: RestoredReplication;

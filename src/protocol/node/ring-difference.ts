@@ -1,11 +1,11 @@
-import type { RingPlace } from '../catalog/ring-record.ts';
+import type { Place, RingPlace } from '../catalog/ring-record.ts';
 import type { RingRecords } from '../catalog/unseen-rings.ts';
 import type { NodeId } from '../machine.ts';
 
 /** What became of one member's place in the ring. */
 export interface RingDifference {
   readonly id: NodeId;
-  readonly what: 'joined' | 'in' | 'out' | 'removed' | 'weight' | 'zone';
+  readonly what: 'joined' | Place | 'weight' | 'zone';
   readonly weight: number;
   readonly zone: string;
   /** Who asked for it; '' where the node's own configuration did. */

@@ -7,8 +7,9 @@ import type { VoteRecord } from '../election/options.ts';
 import { Island, type LevelEvent, type ServiceLevel } from '../island/island.ts';
 import type { Instant, NodeId } from '../machine.ts';
 import { isReachable, type Member } from '../membership/member.ts';
+import { RingSteward, type StewardOptions, type StewardStep } from './ring-steward.ts';
 
-export interface ViewFollowerOptions {
+export interface ViewFollowerOptions extends StewardOptions {
   readonly self: NodeId;
   readonly vote: VoteRecord;
   readonly mayHaveVoted: boolean;
@@ -18,11 +19,15 @@ export interface ViewFollowerOptions {
   ) => void;
 }
 
-/** What this node's view of the members means for who leads, and for the level of service. */
+/** What this node's view of the members means: who leads, what a leader has to do about the ring, the level of service. */
 export class ViewFollower {
   private readonly options: ViewFollowerOptions;
   private readonly election: Election;
   private readonly island: Island;
+  private readonly steward: RingSteward;
+  private places: readonly RingPlace[];
+  /** This node led the whole ring in its last turn. */
+  private isSteward = false;
   private viewText = '';
   private unfit: string | null = null;
 
@@ -30,6 +35,8 @@ export class ViewFollower {
     this.options = options;
     this.election = new Election(options, votersOf(places), now);
     this.island = new Island(now.monoMs);
+    this.steward = new RingSteward(options);
+    this.places = places;
   }
 
   leadership(now: Instant): Leadership | null {
@@ -59,6 +66,8 @@ export class ViewFollower {
 
   /** Members or the ring have changed. */
   handleView(members: readonly Member[], places: readonly RingPlace[], now: Instant): void {
+    this.places = places;
+    this.steward.follow(places, members, now);
     // Suspects are not waited for: where nobody is left to confirm that they are gone, it takes long until they are dead.
     const alive = members.filter(({ state }) => state === 'alive');
     const view = alive.map(({ id, profile, health }) => {
@@ -81,6 +90,13 @@ export class ViewFollower {
     this.tell(this.island.handle({ members: voters.length, reachable, uplink: 'none' }, now.monoMs));
   }
 
+  /** The next change of the ring, where this node is the one to make it. */
+  takeRingStep(now: Instant): StewardStep | null {
+    const leadership = this.election.leadership(now);
+    this.isSteward = leadership?.leader === this.options.self && leadership.quorate;
+    return this.isSteward ? this.steward.step(this.places, now) : null;
+  }
+
   /** Why this node must not lead; null: nothing is wrong with it. */
   handleFitness(unfit: string | null, now: Instant): void {
     if (unfit === this.unfit) return;
@@ -89,7 +105,8 @@ export class ViewFollower {
   }
 
   nextDeadline(): number | undefined {
-    return earlier(this.election.nextDeadline(), this.island.nextDeadline());
+    const stewardMs = this.isSteward ? this.steward.nextDeadline(this.places) : undefined;
+    return earlier(earlier(this.election.nextDeadline(), this.island.nextDeadline()), stewardMs);
   }
 
   private tell(event: LevelEvent | null): void {

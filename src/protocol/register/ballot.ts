@@ -12,7 +12,7 @@ export interface Ballot {
 export const NO_BALLOT: Ballot = { counter: 0, proposer: '' };
 
 /** What comes from a peer is not above it (checked by its codec): a proposer that went beyond it would run out of numbers. */
-export const COUNTER_MAX = 2 ** 52;
+const COUNTER_MAX = 2 ** 52;
 
 /** Negative where `a` is the lower one. */
 export function compareBallots(a: Ballot, b: Ballot): number {

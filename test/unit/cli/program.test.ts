@@ -206,6 +206,7 @@ describe('config check', () => {
       tuning.requestTimeoutMs  5000  default
       tuning.replicaTimeoutMs  750  default
       tuning.antiEntropyIntervalMs  10000  default
+      tuning.outAfterMs  600000  default
       tuning.syncBytesPerSecond  16MiB  default
       tuning.hintBytesMax  64MiB  default
       tuning.maxClockDriftMs  60000  default

@@ -69,6 +69,7 @@ describe('defaults', () => {
         requestTimeoutMs: 5000,
         replicaTimeoutMs: 750,
         antiEntropyIntervalMs: 10_000,
+        outAfterMs: 600_000,
         syncBytesPerSecond: 16 * 1024 * 1024,
         hintBytesMax: 64 * 1024 * 1024,
         maxClockDriftMs: 60_000,

@@ -56,6 +56,7 @@ describe('minimiseSchedule', () => {
     late: [5],
     discovery: true,
     redial: true,
+    outAfterMs: 0,
     weather: { ...FAIR_WEATHER, loss: 0.1, syncMaxMs: 300 },
     opIntervalMs: 20,
     calmMs: 1000,
