@@ -217,7 +217,11 @@ const TERM_MAX = 2 ** 48;
 const term = integer(TERM_MAX);
 const leaderNews = record<LeaderNews>({ leader: nodeId, term, quorate: boolean });
 /** The disk's record of the last vote. */
-export const voteRecord: Codec<VoteRecord> = record<VoteRecord>({ term, votedFor: nullable(nodeId) });
+export const voteRecord: Codec<VoteRecord> = record<VoteRecord>({
+  term: integer(),
+  votedFor: nullable(nodeId),
+  boundTo: nullable(nodeId),
+});
 
 /** Tags are for ever: 1-19 membership, 20-49 replication, 50-59 catalog, 60-69 watch, 70-79 clocks, 80-89 election. */
 const peerMessage = union<PeerMessage, 'type'>('type', {

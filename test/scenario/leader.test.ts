@@ -68,6 +68,34 @@ function termOf(node: SimNode): number {
   return leadershipOf(node)?.term ?? 0;
 }
 
+function blockAllBut(cluster: SimCluster, links: readonly (readonly [SimNode, SimNode])[]): void {
+  const isLinked = (a: SimNode, b: SimNode): boolean => links.some((link) => link.includes(a) && link.includes(b));
+  for (const a of cluster.nodes) {
+    for (const b of cluster.nodes) if (a.index < b.index && !isLinked(a, b)) cluster.block(a, b);
+  }
+}
+
+/** A chain of all nodes, the given one at its end. */
+function chainFrom(cluster: SimCluster, end: SimNode): SimNode {
+  const row = [end, ...cluster.nodes.filter((node) => node !== end)];
+  const links = row.slice(1).map((node, i) => [row[i] as SimNode, node] as const);
+  blockAllBut(cluster, links);
+  return row.at(-1) as SimNode;
+}
+
+/** Who leads from now on, each with its term, in order. */
+function leadershipsOf(cluster: SimCluster): string[] {
+  const found: string[] = [];
+  cluster.observers.push({
+    turn: (node) => {
+      const own = ownLeadership(node);
+      const text = `${node.name} in ${own?.term}`;
+      if (own !== null && !found.includes(text)) found.push(text);
+    },
+  });
+  return found;
+}
+
 describe('the leader', () => {
   test.each(SEEDS)('is one of those that live, %#', (seed) => {
     const { cluster, watch } = formed(5, seed);
@@ -236,5 +264,133 @@ describe('the level of service', () => {
     expect(levelsOf(rest)).toEqual(Array(3).fill('connected'));
     cluster.heal();
     expect(cluster.runUntil(() => levelsOf([a, b]).every((level) => level === 'connected'), 60_000)).toBe(true);
+  });
+});
+
+describe('slow machines', () => {
+  test.each([600, 1000])('a cluster whose disks take %i ms to sync has a leader within 10 s', (ms) => {
+    const { cluster } = formed(3, 1);
+    cluster.weather = { ...cluster.weather, syncMinMs: ms, syncMaxMs: ms };
+    const leader = cluster.nodes.find((node) => ownLeadership(node) !== null) as SimNode;
+    const others = cluster.nodes.filter((node) => node !== leader);
+    cluster.crash(leader);
+    const found = cluster.runUntil(() => commonLeader(others)?.quorate === true, 120_000);
+    expect(found).toBe(true);
+  });
+
+  test('one node alone with such a disk leads itself', () => {
+    const cluster = new SimCluster({ seed: 1, nodes: 1 });
+    cluster.weather = { ...cluster.weather, syncMinMs: 600, syncMaxMs: 600 };
+    const [node] = cluster.nodes as [SimNode];
+    cluster.start(node);
+    const found = cluster.runUntil(() => ownLeadership(node) !== null, 120_000);
+    expect(found).toBe(true);
+  });
+
+  test('members that are 250 ms apart, one way, have a leader within 10 s', () => {
+    const { cluster } = formed(3, 1);
+    cluster.weather = { ...cluster.weather, latencyMinMs: 250, latencyMaxMs: 260 };
+    const leader = cluster.nodes.find((node) => ownLeadership(node) !== null) as SimNode;
+    const others = cluster.nodes.filter((node) => node !== leader);
+    cluster.run(20_000);
+    cluster.crash(leader);
+    cluster.run(20_000);
+    expect(cluster.runUntil(() => commonLeader(others)?.quorate === true, 60_000)).toBe(true);
+  });
+});
+
+describe('handing over', () => {
+  test('is not tried again and again with a member that cannot lead: its disk is full', () => {
+    const { cluster } = formed(5, 6);
+    const former = cluster.nodes.find((node) => ownLeadership(node) !== null) as SimNode;
+    const better = cluster.nodes.find((node) => node !== former) as SimNode;
+    cluster.setScore(better, 0.9);
+    cluster.setWritable(better, false);
+    const changes = leadershipsOf(cluster);
+    cluster.run(600_000);
+    expect(changes.length).toBeLessThanOrEqual(3);
+  });
+
+  test('nor with one that has too few links: a star', () => {
+    const { cluster } = formed(5, 6);
+    const [middle, ...leaves] = cluster.nodes as [SimNode, ...SimNode[]];
+    blockAllBut(
+      cluster,
+      leaves.map((leaf) => [middle, leaf] as const),
+    );
+    cluster.run(60_000);
+    const better = cluster.nodes[3] as SimNode;
+    cluster.setScore(better, 0.9);
+    const changes = leadershipsOf(cluster);
+    cluster.run(600_000);
+    expect(changes.length).toBeLessThanOrEqual(3);
+  });
+});
+
+describe('tokens', () => {
+  test('of the former leader are refused by who knows the new one from others', () => {
+    const { cluster } = formed(4, 3);
+    const former = cluster.nodes.find((node) => ownLeadership(node) !== null) as SimNode;
+    const token = leadershipOf(former)?.term ?? 0;
+    const last = chainFrom(cluster, former);
+    const isNew = (): boolean =>
+      commonLeader(cluster.nodes)?.quorate === true && (leadershipOf(last)?.term ?? 0) > token;
+    expect(cluster.runUntil(isNew, 60_000)).toBe(true);
+    cluster.run(5000);
+    const answers: boolean[] = [];
+    cluster.fence(last, former, token, (accepted) => answers.push(accepted));
+    cluster.run(500);
+    expect(answers).toEqual([false]);
+  });
+
+  test('terms do not fall at a node over a restart', () => {
+    const { cluster } = formed(4, 3);
+    const former = cluster.nodes.find((node) => ownLeadership(node) !== null) as SimNode;
+    const last = chainFrom(cluster, former);
+    cluster.run(30_000);
+    const term = last.running?.node.term ?? 0;
+    cluster.crash(last);
+    cluster.start(last);
+    expect(last.running?.node.term).toBeGreaterThanOrEqual(term);
+  });
+});
+
+describe('the ring', () => {
+  test.each(['out', 'removed'] as const)(
+    'a leader that an operator puts %s of it leaves the lead to a member of it',
+    (place) => {
+      const { cluster } = formed(5, 6);
+      const former = cluster.nodes.find((node) => ownLeadership(node) !== null) as SimNode;
+      const other = cluster.nodes.find((node) => node !== former) as SimNode;
+      expect(cluster.changeRing(other, former, { place })).toBe(true);
+      cluster.run(180_000);
+      expect(ownLeadership(former)).toBe(null);
+    },
+  );
+
+  test('without the members that are gone for good has a majority', () => {
+    const { cluster } = formed(5, 6);
+    const [a, b, ...gone] = cluster.nodes as [SimNode, SimNode, ...SimNode[]];
+    for (const node of gone) cluster.crash(node);
+    cluster.run(30_000);
+    expect(a.running?.node.level.level).toBe('island');
+    for (const node of gone) expect(cluster.changeRing(a, node, { place: 'removed' })).toBe(true);
+    cluster.run(10_000);
+    expect([a, b].map(({ running }) => running?.node.level.level)).toEqual(['connected', 'connected']);
+    expect(commonLeader([a, b])?.quorate).toBe(true);
+  });
+});
+
+describe('one node', () => {
+  test('alone leads itself again at once after a step of the wall clock', () => {
+    const cluster = new SimCluster({ seed: 1, nodes: 1 });
+    const [node] = cluster.nodes as [SimNode];
+    cluster.start(node);
+    cluster.run(3000);
+    expect(ownLeadership(node)).not.toBe(null);
+    node.clock.jump(60_000);
+    const changedMs = cluster.clock.nowMs;
+    cluster.runUntil(() => ownLeadership(node) !== null, 10_000, 10);
+    expect(cluster.clock.nowMs - changedMs).toBeLessThan(1000);
   });
 });

@@ -16,8 +16,14 @@ const START_GRACE_MS = 1500;
 const SLEEP_MS = 400;
 /** A leader that is known from others is asked after so long before what they told is over. */
 const ASK_AGAIN_MS = 900;
-/** Terms that a token may be ahead of what is known here: no leader's is. */
-const TOKEN_LEAD_MAX = 1000;
+/** Candidates wait longer, the more often they have failed: each vote is a write. */
+const FAILURES_MAX = 8;
+/** Nobody is left the lead twice within this time. */
+const SHIRKER_MS = 3_600_000;
+/** Beyond so many it does not matter any more who is better. */
+const RANKS_MAX = 20;
+/** For so long the own vote may be on its way to the disk. */
+const VOTE_WRITE_MS = 5000;
 
 interface Standing {
   readonly type: 'standing';
@@ -26,6 +32,7 @@ interface Standing {
   readonly term: number;
   readonly round: number;
   readonly granted: Set<NodeId>;
+  readonly refused: Set<NodeId>;
   readonly grants: Grants;
   readonly untilMs: number;
 }
@@ -34,6 +41,8 @@ interface Leading {
   readonly type: 'leading';
   readonly lease: Lease;
   renewMs: number;
+  /** It has said last that it is quorate. */
+  toldQuorate: boolean;
   /** A member that has been much better than this one, and since when. */
   challenger: { readonly id: NodeId; readonly sinceMs: number } | null;
 }
@@ -73,6 +82,10 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
   private standMs: number | undefined;
   /** When the teller of a leader without a link to this node is asked again. */
   private askAgainMs = 0;
+  /** Whom it left the lead to: should it lead again so soon, that one cannot. */
+  private shirker: { readonly id: NodeId; readonly untilMs: number } | null = null;
+  /** Candidacies in a row that came to nothing. */
+  private failures = 0;
   private round: number;
   private told: { readonly leader: NodeId | null; readonly term: number; readonly quorate: boolean };
   private wallBaseMs: number;
@@ -106,7 +119,7 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
     const { monoMs } = now;
     if (role.type === 'leading') {
       if (this.hasSlept(now)) return null;
-      const remainingMs = role.lease.untilMs(this.viewIds) - monoMs;
+      const remainingMs = this.leaseUntilMs(role.lease) - monoMs;
       if (remainingMs <= 0) return null;
       const quorate = role.lease.untilMs(this.voters) > monoMs;
       const votes = role.lease.votes(this.viewIds, monoMs);
@@ -127,6 +140,7 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
     this.begin(now);
     switch (input.type) {
       case 'message':
+        if (this.isRenewed(input.from, input.message)) return [];
         this.handleMessage(input.from, input.message);
         break;
       case 'vote-persisted':
@@ -141,6 +155,7 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
       case 'view':
         this.view = input.members;
         this.viewIds = input.members.map(({ id }) => id);
+        this.planSooner();
         break;
       case 'voters':
         this.voters = input.ids;
@@ -219,11 +234,13 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
     const { leader, term, quorate } = this.leadership(this.now) ?? { leader: null, term: told.term, quorate: false };
     if (leader === told.leader && quorate === told.quorate && term === told.term) return;
     this.told = { leader, term, quorate };
+    if (leader !== null) this.voter.note(leader, term, this.now);
     this.effects.push({ type: 'notify', event: { type: 'leader-changed', ...this.told } });
   }
 
   private follow(): void {
     const leader = this.voter.leader(this.now.monoMs);
+    if (leader !== null) this.failures = 0;
     if (leader !== null && leader.teller !== null) this.followFromAfar(leader.teller, leader.untilMs);
     if (leader !== null || this.leaving || this.unfit !== null) this.standMs = undefined;
     else if (this.standMs === undefined) this.plan(0);
@@ -245,9 +262,21 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
   /** Decides when to stand: the best one first. */
   private plan(delayMs: number): void {
     const { rankDelayMs, jitterMs } = this.timing;
-    const atMs = this.now.monoMs + delayMs + this.rankOf(this.self) * rankDelayMs + this.prng.float() * jitterMs;
-    const isAlone = this.view.length === 1 && this.voters.every((id) => id === this.self);
-    this.standMs = isAlone ? this.now.monoMs + delayMs : Math.max(atMs, this.graceUntilMs);
+    const rank = Math.min(this.rankOf(this.self), RANKS_MAX);
+    const atMs = this.now.monoMs + delayMs + rank * rankDelayMs + this.prng.float() * jitterMs;
+    this.standMs = this.isAlone ? this.now.monoMs + delayMs : Math.max(atMs, this.graceUntilMs);
+  }
+
+  /** Those who were to stand before it may be gone. */
+  private planSooner(): void {
+    const { standMs } = this;
+    if (this.role.type !== 'following' || standMs === undefined) return;
+    this.plan(this.timing.answerMs);
+    this.standMs = Math.min(standMs, this.standMs ?? standMs);
+  }
+
+  private get isAlone(): boolean {
+    return this.view.length === 1 && this.voters.every((id) => id === this.self);
   }
 
   /** Place in the order in which members should stand, from 0; behind all others for who is not in the view. */
@@ -267,9 +296,18 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
 
   private stand(stage: 'poll' | 'vote', term: number): void {
     this.round += 1;
-    const untilMs = this.now.monoMs + this.timing.answerMs;
+    const untilMs = this.now.monoMs + (stage === 'poll' ? this.timing.answerMs * 3 : this.reliedMs);
     const grants = this.newGrants();
-    const role: Standing = { type: 'standing', stage, term, round: this.round, granted: new Set(), grants, untilMs };
+    const role: Standing = {
+      type: 'standing',
+      stage,
+      term,
+      round: this.round,
+      granted: new Set(),
+      refused: new Set(),
+      grants,
+      untilMs,
+    };
     this.role = role;
     grants.ask(this.round, this.now.monoMs);
     this.grantTo(role, this.self);
@@ -280,9 +318,18 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
 
   /** The own vote is on the disk first: after a crash this node must not ask for the same term again. */
   private requestVotes(term: number): void {
-    const untilMs = this.now.monoMs + this.timing.answerMs;
+    const untilMs = this.now.monoMs + VOTE_WRITE_MS;
     const grants = this.newGrants();
-    const role: Standing = { type: 'standing', stage: 'voting', term, round: 0, granted: new Set(), grants, untilMs };
+    const role: Standing = {
+      type: 'standing',
+      stage: 'voting',
+      term,
+      round: 0,
+      granted: new Set(),
+      refused: new Set(),
+      grants,
+      untilMs,
+    };
     this.role = role;
     this.voter.stand(this.self, term, this.now, () => {
       if (this.role === role) this.stand('vote', term);
@@ -299,12 +346,24 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
     if (this.role !== role) return;
     const votes = this.viewIds.filter((id) => role.granted.has(id)).length;
     if (votes * 2 > this.view.length) {
-      if (role.stage === 'poll') this.requestVotes(role.term);
-      else this.becomeLeader(role);
-    } else if (role.untilMs <= this.now.monoMs) {
+      if (role.stage !== 'poll') this.becomeLeader(role);
+      else if (this.voter.isFree(this.self, role.term, this.now)) this.requestVotes(role.term);
+      else {
+        // A token of a later term has been taken meanwhile.
+        this.withdraw();
+        this.plan(0);
+      }
+    } else if (role.untilMs <= this.now.monoMs || this.hasLost(role)) {
       this.withdraw();
-      this.plan(this.prng.float() * this.timing.answerMs);
+      this.failures = Math.min(this.failures + 1, FAILURES_MAX);
+      this.plan(this.prng.float() * this.timing.answerMs * this.failures);
     }
+  }
+
+  /** Those that have not refused are too few. */
+  private hasLost(role: Standing): boolean {
+    const left = this.viewIds.filter((id) => !role.refused.has(id)).length;
+    return left * 2 <= this.view.length;
   }
 
   /** Votes for a candidate bind until it gives them back. */
@@ -318,7 +377,8 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
 
   private becomeLeader({ term, grants }: Standing): void {
     const lease = new Lease(term, grants, this.reliedMs);
-    const role: Leading = { type: 'leading', lease, renewMs: this.now.monoMs, challenger: null };
+    this.failures = 0;
+    const role: Leading = { type: 'leading', lease, renewMs: this.now.monoMs, toldQuorate: false, challenger: null };
     this.role = role;
     this.lead(role);
   }
@@ -330,8 +390,14 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
     if (this.voter.term > lease.askedTerm) this.raise(lease);
     const isQuorate = lease.untilMs(this.voters) > monoMs;
     lease.settle(isQuorate ? [this.viewIds, this.voters] : [this.viewIds], monoMs);
-    if (lease.untilMs(this.viewIds) <= monoMs || this.leaving || this.unfit !== null) this.stepDown(null);
-    else if (role.renewMs <= monoMs) this.renew(role);
+    if (this.leaseUntilMs(lease) <= monoMs || this.leaving || this.unfit !== null) this.stepDown(null);
+    // A majority of the ring can be one more than that of the view: nobody waits an interval for that news.
+    else if (role.renewMs <= monoMs || (isQuorate && !role.toldQuorate)) this.renew(role);
+  }
+
+  /** A majority of the ring keeps a leader whom this node's view, which suspicions change for a moment, would not. */
+  private leaseUntilMs(lease: Lease): number {
+    return Math.max(lease.untilMs(this.viewIds), lease.untilMs(this.voters));
   }
 
   private raise(lease: Lease): void {
@@ -350,6 +416,7 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
     role.renewMs = monoMs + this.timing.renewIntervalMs;
     const successor = this.betterOne(role);
     if (successor !== null) {
+      this.shirker = { id: successor, untilMs: monoMs + SHIRKER_MS };
       this.stepDown(successor);
       return;
     }
@@ -359,6 +426,7 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
     lease.ask(this.round, monoMs);
     lease.add(this.self, this.round);
     const quorate = lease.untilMs(this.voters) > monoMs;
+    role.toldQuorate = quorate;
     const votes = lease.votes(this.viewIds, monoMs);
     const { length: view } = this.view;
     this.ask({ type: 'lease-ask', kind: 'renew', term: lease.askedTerm, round: this.round, quorate, votes, view });
@@ -371,6 +439,9 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
     const own = this.view.find(({ id }) => id === this.self);
     const best = this.view.toSorted((a, b) => compareContenders(a, b, voters))[0];
     if (best === undefined || own === undefined || !this.connected.has(best.id) || !voters.has(best.id)) return null;
+    // Out of the ring it does not decide about the ring.
+    if (!voters.has(this.self)) return best.id;
+    if (this.shirker?.id === best.id && this.now.monoMs < this.shirker.untilMs) return null;
     const isBetter = best.id !== this.self && !best.degraded && best.score >= own.score + handoverMargin;
     if (!isBetter) role.challenger = null;
     else if (role.challenger?.id !== best.id) role.challenger = { id: best.id, sinceMs: this.now.monoMs };
@@ -380,14 +451,18 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
 
   private stepDown(successor: NodeId | null): void {
     if (this.role.type !== 'leading') return;
-    const { askedTerm: term } = this.role.lease;
+    const { lease } = this.role;
+    // A term that is not on the disk nobody was asked for; the next life of this node may ask for it.
+    const term = this.voter.persistedTerm < lease.askedTerm ? lease.term : lease.askedTerm;
     this.role = FOLLOWING;
     for (const peer of this.connected) this.send(peer, { type: 'lease-end', term, successor });
     // It was not good enough a moment ago: others first.
-    this.plan(this.timing.leaseMs / 2);
+    this.plan(this.isAlone ? 0 : this.timing.leaseMs / 2);
   }
 
   private handleMessage(from: NodeId, message: ElectionMessage): void {
+    const holderTerm = message.type === 'lease-tell' ? (message.holder?.term ?? 0) : 0;
+    if (!this.voter.isPlausible(Math.max(message.term, holderTerm))) return;
     switch (message.type) {
       case 'lease-ask':
         return this.handleAsk(from, message);
@@ -402,6 +477,16 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
       default:
         return unreachable(message);
     }
+  }
+
+  /** Most messages to a leader are grants that change nothing but for how long its lease lasts. */
+  private isRenewed(from: NodeId, message: ElectionMessage): boolean {
+    const { role, told } = this;
+    if (role.type !== 'leading' || message.type !== 'lease-tell' || !told.quorate || !message.granted) return false;
+    const { term, askedTerm } = role.lease;
+    if (told.term !== term || askedTerm !== term || message.term > term) return false;
+    role.lease.add(from, message.round);
+    return true;
   }
 
   private handleAsk(from: NodeId, ask: LeaseAskMessage): void {
@@ -435,6 +520,8 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
 
   /** Of two that ask at once the better one goes on: with their votes cast, each for itself, neither could win. */
   private givesWay(role: Standing, rival: NodeId): boolean {
+    // Who has failed already must not keep others from what it cannot win itself.
+    if (role.stage === 'poll' && this.failures > 0) return true;
     if (role.stage !== 'poll' || this.rankOf(rival) > this.rankOf(this.self)) return false;
     this.withdraw();
     this.plan(this.timing.answerMs);
@@ -453,7 +540,10 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
     const { role } = this;
     if (holder !== null && holder.leader !== this.self) this.hear(holder, from, remainingMs);
     else if (granted && role.type === 'leading') role.lease.add(from, round);
-    else if (granted && role.type === 'standing' && role.round === round) this.grantTo(role, from);
+    else if (role.type === 'standing' && role.round === round) {
+      if (granted) this.grantTo(role, from);
+      else role.refused.add(from);
+    }
   }
 
   /** Others have a leader already. */
@@ -479,7 +569,7 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
     const reply = (accepted: boolean): void => {
       this.effects.push({ type: 'fence-reply', id, accepted, term: this.voter.term });
     };
-    if (token > this.voter.term + TOKEN_LEAD_MAX) reply(false);
+    if (token < this.told.term || !this.voter.isPlausible(token)) reply(false);
     else this.voter.fence(leader, token, this.now, reply);
   }
 

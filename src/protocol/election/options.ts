@@ -39,10 +39,16 @@ export const ELECTION_TIMING: ElectionTiming = {
 export interface VoteRecord {
   /** 0: never. */
   readonly term: number;
+  /** Or whose token of this term it has taken, or whom it has heard of as its leader. */
   readonly votedFor: NodeId | null;
+  /** Whom it may have granted a lease that lasts yet. */
+  readonly boundTo: NodeId | null;
 }
 
-export const NO_VOTE: VoteRecord = { term: 0, votedFor: null };
+export const NO_VOTE: VoteRecord = { term: 0, votedFor: null, boundTo: null };
+
+/** Terms that a message or a token may be ahead of all that are known: there have not been so many elections meanwhile. */
+export const TERM_LEAD_MAX = 2 ** 20;
 
 export interface ElectionOptions {
   readonly self: NodeId;

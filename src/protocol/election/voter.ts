@@ -1,6 +1,6 @@
 import type { Instant, NodeId } from '../machine.ts';
 import type { LeaderNews } from './message.ts';
-import type { VoteRecord } from './options.ts';
+import { TERM_LEAD_MAX, type VoteRecord } from './options.ts';
 
 /** A leader as it says of itself. */
 export interface LeaderClaim extends LeaderNews {
@@ -17,6 +17,9 @@ interface KnownLease {
   /** Whom this node has it from, where it is not the leader itself. */
   readonly teller: NodeId | null;
 }
+
+/** Answers that wait for the disk at once; candidates ask again. */
+const WAITING_MAX = 64;
 
 interface Waiting {
   readonly vote: VoteRecord;
@@ -71,8 +74,20 @@ export class Voter {
     return this.granted !== null && this.granted.untilMs > nowMs ? this.granted : null;
   }
 
+  /** False of a term that nobody can have come to. */
+  isPlausible(term: number): boolean {
+    return term <= this.seenTerm + TERM_LEAD_MAX;
+  }
+
   see(term: number): void {
     this.seenTerm = Math.max(this.seenTerm, term);
+  }
+
+  /** Somebody leads in this term: no token of an older one is good any more, also after a restart. */
+  note(leader: NodeId, term: number, now: Instant): void {
+    this.see(term);
+    const { boundTo } = this.vote;
+    if (term > this.vote.term) this.adopt({ term, votedFor: leader, boundTo }, now, () => undefined);
   }
 
   hear(news: LeaderClaim, teller: NodeId, remainingMs: number, nowMs: number): void {
@@ -84,7 +99,7 @@ export class Voter {
   isFree(candidate: NodeId, term: number, now: Instant): boolean {
     const holder = this.holder(now.monoMs);
     if (holder !== null && holder.news.leader !== candidate) return false;
-    if (now.monoMs < this.freeFromMs && this.vote.votedFor !== candidate) return false;
+    if (now.monoMs < this.freeFromMs && this.vote.boundTo !== candidate) return false;
     return this.isFirst(candidate, term);
   }
 
@@ -95,14 +110,14 @@ export class Voter {
     // From when it was heard: that is after the candidate had asked, from when the candidate counts.
     this.granted = { news, established, untilMs: now.monoMs + this.leaseMs, teller: null };
     this.heard = null;
-    this.adopt({ term, votedFor: leader }, now, use);
+    this.adopt({ term, votedFor: leader, boundTo: leader }, now, use);
   }
 
   /** The vote for itself; it binds nobody longer than the candidacy lasts. */
   stand(self: NodeId, term: number, now: Instant, use: (now: Instant) => void): void {
     this.see(term);
     this.granted = null;
-    this.adopt({ term, votedFor: self }, now, use);
+    this.adopt({ term, votedFor: self, boundTo: self }, now, use);
   }
 
   /** The leader has given its lease back. */
@@ -122,7 +137,8 @@ export class Voter {
       return;
     }
     this.see(term);
-    this.adopt({ term, votedFor: leader }, now, () => use(true));
+    const { boundTo } = this.vote;
+    this.adopt({ term, votedFor: leader, boundTo }, now, () => use(true));
   }
 
   handlePersisted(vote: VoteRecord, now: Instant): void {
@@ -138,11 +154,13 @@ export class Voter {
   }
 
   private adopt(vote: VoteRecord, now: Instant, use: (now: Instant) => void): void {
-    const isKnown = vote.term === this.vote.term && vote.votedFor === this.vote.votedFor;
+    const { term, votedFor, boundTo } = this.vote;
+    const isKnown = vote.term === term && vote.votedFor === votedFor && vote.boundTo === boundTo;
     if (isKnown && this.waiting.length === 0) {
       use(now);
       return;
     }
+    if (this.waiting.length >= WAITING_MAX) this.waiting.shift();
     this.waiting.push({ vote, use });
     if (isKnown) return;
     this.vote = vote;

@@ -478,7 +478,7 @@ const REPLICATION: readonly Mutation[] = [
     replace: `use: (cell: Cell) => void): void {
     const id = name.key.slice(0, -1);`,
     caughtBy: 'values',
-    seed: 2,
+    seed: 4,
   },
   {
     name: 'of an event of several dots, one is told',

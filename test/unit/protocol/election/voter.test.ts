@@ -27,9 +27,9 @@ describe('a voter', () => {
     const voter = voterWith();
     let granted = 0;
     voter.grant(claim('a', 1), false, at(0), () => granted++);
-    expect(written).toEqual([{ term: 1, votedFor: 'a' }]);
+    expect(written).toEqual([{ term: 1, votedFor: 'a', boundTo: 'a' }]);
     expect(granted).toBe(0);
-    voter.handlePersisted({ term: 1, votedFor: 'a' }, at(5));
+    voter.handlePersisted({ term: 1, votedFor: 'a', boundTo: 'a' }, at(5));
     expect(granted).toBe(1);
     // A renewal writes nothing.
     voter.grant(claim('a', 1), true, at(10), () => granted++);
@@ -45,7 +45,7 @@ describe('a voter', () => {
   });
 
   test('votes once a term', () => {
-    const voter = voterWith({ term: 4, votedFor: 'a' });
+    const voter = voterWith({ term: 4, votedFor: 'a', boundTo: 'a' });
     expect(voter.isFree('b', 4, at(0))).toBe(false);
     expect(voter.isFree('a', 4, at(0))).toBe(true);
     expect(voter.isFree('a', 3, at(0))).toBe(false);
@@ -53,7 +53,7 @@ describe('a voter', () => {
   });
 
   test('that starts again grants nothing to others for as long as a forgotten lease could last', () => {
-    const voter = voterWith({ term: 4, votedFor: 'a' }, LEASE_MS);
+    const voter = voterWith({ term: 4, votedFor: 'a', boundTo: 'a' }, LEASE_MS);
     expect(voter.isFree('b', 5, at(LEASE_MS - 1))).toBe(false);
     expect(voter.isFree('a', 5, at(LEASE_MS - 1))).toBe(true);
     expect(voter.isFree('b', 5, at(LEASE_MS))).toBe(true);
@@ -94,8 +94,8 @@ describe('a voter', () => {
     expect(fence('a', 6)).toBe(false);
     expect(fence('b', 8)).toBe(true);
     expect(written).toEqual([
-      { term: 7, votedFor: 'a' },
-      { term: 8, votedFor: 'b' },
+      { term: 7, votedFor: 'a', boundTo: null },
+      { term: 8, votedFor: 'b', boundTo: null },
     ]);
   });
 });
