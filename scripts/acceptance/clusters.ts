@@ -37,9 +37,9 @@ export async function withCluster(
   );
 }
 
-/** Runs a story on five nodes whose network can be cut. */
-export async function withNetwork(run: (nodes: NamespaceNodes) => Promise<Outcome>): Promise<Outcome> {
-  const nodes = NamespaceNodes.up(5);
+/** Runs a story on nodes whose network can be cut. */
+export async function withNetwork(run: (nodes: NamespaceNodes) => Promise<Outcome>, count = 5): Promise<Outcome> {
+  const nodes = NamespaceNodes.up(count);
   return await closing(
     async () => nodes.down(),
     () => nodes.logs(),

@@ -7,6 +7,7 @@ import { PartitionStory } from '../../test/support/partition-story.ts';
 import { writeSiblings } from '../../test/support/siblings-story.ts';
 import { WriteLoad } from '../../test/support/write-load.ts';
 import { type Setting, watched, withCluster, withNetwork } from './clusters.ts';
+import { leader } from './leader.ts';
 import { lateness, type Outcome, problemsOf } from './outcome.ts';
 
 export interface Story {
@@ -69,6 +70,11 @@ export const STORIES: Readonly<Record<string, Story>> = {
     what: 'one key of a `siblings` bucket written 10,000 times on both sides of 2 | 3',
     needsNamespaces: true,
     run: siblings,
+  },
+  leader: {
+    what: 'the leader of five and ten nodes killed ten times, stopped and cut off; links that fail in part',
+    needsNamespaces: true,
+    run: leader,
   },
 };
 

@@ -91,8 +91,7 @@ export class LeaderStory {
       if (put.status !== 204) wrong.push(`n${number} answers a write in the smaller part with ${put.status}`);
     }
     const healedMs = performance.now();
-    this.all.cluster.heal();
-    await this.all.untilAlive(this.numbers.map(() => this.numbers.length));
+    await this.heal();
     const merged = await this.untilLeader(this.numbers, true);
     const mergedMs = performance.now() - healedMs;
     const before = Math.max(minority.term, majority.term);
@@ -106,18 +105,28 @@ export class LeaderStory {
     const [a, b, c] = this.numbers as [number, number, number];
     this.all.cluster.oneway(a, c);
     this.all.cluster.oneway(c, a);
-    let last = (await this.untilLeader([a, b, c], true)).leader;
-    let changes = 0;
-    const endMs = performance.now() + forMs;
-    while (performance.now() < endMs) {
-      const { leader } = await this.leaderAt(b);
-      if (leader !== null && leader !== last) changes++;
-      last = leader ?? last;
-      await new Promise((resolve) => void setTimeout(resolve, PAUSE_MS));
-    }
+    const { leader } = await this.untilLeader([a, b, c], true);
+    const changes = await this.changes([b], leader, forMs);
     await this.untilLeader([a, b, c], true);
-    this.all.cluster.heal();
-    await this.all.untilAlive(this.numbers.map(() => this.numbers.length));
+    await this.heal();
+    return changes;
+  }
+
+  /**
+   * Loses what the leader sends to one of the others, then what that one sends to the leader, each for `forMs`; all must
+   * follow one quorate leader at the end of either. How often the leader changed in both together.
+   */
+  async oneWay(forMs: number): Promise<number> {
+    let changes = 0;
+    for (const isFromLeader of [true, false]) {
+      const former = await this.untilLeader(this.numbers, true);
+      const other = this.numbers.find((number) => number !== former.number) as number;
+      const [from, to] = isFromLeader ? [former.number, other] : [other, former.number];
+      this.all.cluster.oneway(from, to);
+      changes += await this.changes(this.numbers, former.leader, forMs);
+      await this.untilLeader(this.numbers, true);
+      await this.heal();
+    }
     return changes;
   }
 
@@ -145,6 +154,27 @@ export class LeaderStory {
     const next = await this.untilLeader(this.numbers, true);
     if (next.number === former.number) wrong.push(`${former.leader} leads again`);
     return wrong;
+  }
+
+  /** How often the leader changes meanwhile, at the one of these that sees the most changes. */
+  private async changes(numbers: readonly number[], leader: string | null, forMs: number): Promise<number> {
+    const seen = numbers.map(() => ({ last: leader, changes: 0 }));
+    const endMs = performance.now() + forMs;
+    while (performance.now() < endMs) {
+      const now = await Promise.all(numbers.map((number) => this.leaderAt(number)));
+      for (const [i, each] of seen.entries()) {
+        const next = now[i]?.leader ?? each.last;
+        if (next !== each.last) each.changes++;
+        each.last = next;
+      }
+      await new Promise((resolve) => void setTimeout(resolve, PAUSE_MS));
+    }
+    return Math.max(...seen.map((each) => each.changes));
+  }
+
+  private async heal(): Promise<void> {
+    this.all.cluster.heal();
+    await this.all.untilAlive(this.numbers.map(() => this.numbers.length));
   }
 
   private async leaderAt(number: number): Promise<LeaderJson> {
