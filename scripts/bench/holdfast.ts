@@ -2,18 +2,27 @@ import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { HTTP, RESP } from './dialects.ts';
-import { freePorts, type Started } from './processes.ts';
+import { freePorts, type Processes, type Started } from './processes.ts';
 import { type Ground, httpRequest, LOOPBACK, loopback, respCommand, type System } from './system.ts';
 
 const READY_TIMEOUT_MS = 60_000;
 /** What is measured unless another program is named: the sources of this checkout. */
 export const SOURCES = resolve(import.meta.dirname, '../../src/main.ts');
 
-export interface HoldfastNode extends Started {
+interface Addresses {
+  readonly name: string;
   /** Of its HTTP API, without a slash at the end. */
   readonly url: string;
   readonly httpPort: number;
   readonly respPort: number;
+}
+
+export interface HoldfastNode extends Started, Addresses {}
+
+/** A node that is to run. */
+interface PlacedNode extends Addresses {
+  /** Starts it, also again on the data that it has. */
+  readonly start: () => Started;
 }
 
 interface Status {
@@ -28,16 +37,16 @@ export interface Program {
   readonly nodeArguments: readonly string[];
 }
 
-/** Starts nodes on loopback and waits until all see each other and have taken over their shards. */
-export async function startNodes(
+/** Nodes on loopback that join through the first of them. */
+export async function placeNodes(
   { processes, directory }: Ground,
   count: number,
   { file, nodeArguments }: Program,
-): Promise<HoldfastNode[]> {
-  const secret = randomBytes(32).toString('hex');
+): Promise<PlacedNode[]> {
+  const env = { HOLDFAST_SECRET: randomBytes(32).toString('hex') };
   const ports = await freePorts(count * 3);
   const seed = `/ip4/${LOOPBACK}/tcp/${String(ports[0])}`;
-  const nodes: HoldfastNode[] = [];
+  const nodes: PlacedNode[] = [];
   for (let i = 0; i < count; i++) {
     const [transportPort, httpPort, respPort] = ports.slice(i * 3, i * 3 + 3) as [number, number, number];
     const name = `n${i + 1}`;
@@ -46,16 +55,27 @@ export async function startNodes(
     const args = [...nodeArguments, file, 'start', '--data-dir', join(home, 'data'), '--name', name, '--mdns', 'off'];
     args.push('--listen', `/ip4/${LOOPBACK}/tcp/${transportPort}`, '--seed', seed, '--log-format', 'json');
     args.push('--http', `${LOOPBACK}:${httpPort}`, '--resp', `${LOOPBACK}:${respPort}`);
-    const env = { HOLDFAST_SECRET: secret };
-    const started = processes.start(`holdfast ${name}`, process.execPath, args, join(home, 'log'), env);
-    nodes.push({ ...started, url: `http://${LOOPBACK}:${httpPort}`, httpPort, respPort });
+    const start = (): Started => processes.start(`holdfast ${name}`, process.execPath, args, join(home, 'log'), env);
+    nodes.push({ name, url: `http://${LOOPBACK}:${httpPort}`, httpPort, respPort, start });
   }
+  return nodes;
+}
+
+/** Waits until all nodes see each other and have taken over their shards. */
+export async function untilFormed(processes: Processes, nodes: readonly Addresses[]): Promise<void> {
   for (const node of nodes) {
     await processes.waitUntil(node.name, READY_TIMEOUT_MS, async () => {
       const { members, shards } = (await (await fetch(`${node.url}/v1/status`)).json()) as Status;
-      return members.alive === count && shards.owned === shards.complete && shards.transferring === 0;
+      return members.alive === nodes.length && shards.owned === shards.complete && shards.transferring === 0;
     });
   }
+}
+
+/** Starts nodes on loopback and waits until they have formed a cluster. */
+export async function startNodes(ground: Ground, count: number, program: Program): Promise<HoldfastNode[]> {
+  const placed = await placeNodes(ground, count, program);
+  const nodes = placed.map(({ start, ...addresses }) => ({ ...start(), ...addresses }));
+  await untilFormed(ground.processes, nodes);
   return nodes;
 }
 

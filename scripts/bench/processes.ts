@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Server } from 'node:net';
@@ -44,6 +45,16 @@ export class Processes {
     });
     this.#children.push(entry);
     return started;
+  }
+
+  /** Kills one of them; that it has ended is no failure then. */
+  async kill({ pid }: Started): Promise<void> {
+    const index = this.#children.findIndex(({ started }) => started.pid === pid);
+    const [entry] = index < 0 ? [] : this.#children.splice(index, 1);
+    if (entry === undefined || entry.exited) throw new Error(`process ${pid} does not run`);
+    const ended = once(entry.child, 'exit');
+    entry.child.kill('SIGKILL');
+    await ended;
   }
 
   /** Polls until `isReady` answers true; fails when a process has ended or time is up. */

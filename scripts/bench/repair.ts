@@ -13,9 +13,12 @@ import Table from 'cli-table3';
 import { machineLine, whole } from './figures.ts';
 import { type HoldfastNode, SOURCES, startNodes } from './holdfast.ts';
 import { Processes } from './processes.ts';
+import { difference, metrics, type Sent, traffic } from './traffic.ts';
 import { BenchUsageError, numberOption } from './usage.ts';
 
 const NODES = 3;
+/** The messages of anti-entropy. */
+const SYNC = 'sync-';
 const VALUE_BYTES = 256;
 const BATCH_LINES = 1000;
 const BATCHES_AT_ONCE = 6;
@@ -25,14 +28,6 @@ const POLL_MS = 20;
 const AFTERMATH_MS = 2000;
 /** Without differences nothing but digests is sent; this long after the load the index has been compacted. */
 const QUIET_MS = 15_000;
-
-interface Sent {
-  readonly messages: number;
-  readonly bytes: number;
-}
-
-/** Anti-entropy messages by type, all nodes together. */
-type SyncTraffic = ReadonlyMap<string, Sent>;
 
 interface Row {
   readonly keys: number;
@@ -105,7 +100,7 @@ async function measure(nodes: readonly HoldfastNode[], keys: number, differing: 
   } finally {
     process.kill(third.pid, 'SIGCONT');
   }
-  const before = await traffic(nodes);
+  const before = await traffic(nodes, SYNC);
   const resumedMs = performance.now();
   let connectedAfterMs = Number.NaN;
   let left = [...changed];
@@ -119,7 +114,7 @@ async function measure(nodes: readonly HoldfastNode[], keys: number, differing: 
   const equalAfterMs = performance.now() - resumedMs;
   // What else it sets off counts as well; the idle rounds after that do not.
   await delay(AFTERMATH_MS);
-  const spent = difference(before, await traffic(nodes));
+  const spent = difference(before, await traffic(nodes, SYNC));
   const objectBytes = [...changed].reduce((sum, [key, value]) => sum + key.length + value.length, 0);
   return {
     keys,
@@ -207,35 +202,6 @@ async function activity(node: HoldfastNode): Promise<string> {
   const text = await metrics(node);
   const names = ['holdfast_sync_objects_sent_total', 'holdfast_index_rows_stripped_total', 'holdfast_writes_total'];
   return names.map((name) => new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1] ?? '').join('/');
-}
-
-async function traffic(nodes: readonly HoldfastNode[]): Promise<SyncTraffic> {
-  const all = new Map<string, { messages: number; bytes: number }>();
-  const line = /^holdfast_message(s|_bytes)_sent_total\{message="(sync-[a-z]+)"\} (\d+)$/gm;
-  for (const node of nodes) {
-    for (const [, what, type = '', value] of (await metrics(node)).matchAll(line)) {
-      const sent = all.get(type) ?? { messages: 0, bytes: 0 };
-      if (what === 's') sent.messages += Number(value);
-      else sent.bytes += Number(value);
-      all.set(type, sent);
-    }
-  }
-  return all;
-}
-
-function difference(before: SyncTraffic, after: SyncTraffic): Map<string, Sent> {
-  const spent = new Map<string, Sent>();
-  for (const [type, { messages, bytes }] of after) {
-    const from = before.get(type) ?? { messages: 0, bytes: 0 };
-    if (messages > from.messages) {
-      spent.set(type, { messages: messages - from.messages, bytes: bytes - from.bytes });
-    }
-  }
-  return spent;
-}
-
-async function metrics(node: HoldfastNode): Promise<string> {
-  return await (await fetch(`${node.url}/metrics`)).text();
 }
 
 async function waitFor(what: string, timeoutMs: number, condition: () => Promise<boolean>): Promise<void> {
