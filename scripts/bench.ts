@@ -7,6 +7,7 @@ import { BenchUsageError } from './bench/usage.ts';
 const BENCHES: Readonly<Record<string, () => Promise<{ run: (args: string[]) => Promise<void> }>>> = {
   kv: () => import('./bench/kv.ts'),
   idle: () => import('./bench/idle.ts'),
+  leader: () => import('./bench/leader.ts'),
   membership: () => import('./bench/membership.ts'),
   repair: () => import('./bench/repair.ts'),
   ring: () => import('./bench/ring.ts'),
@@ -24,6 +25,12 @@ const USAGE = `usage: npm run bench -- NAME [options]
            --cpu-prof DIR    has the Holdfast nodes write CPU profiles there
   idle   what a cluster costs that nobody uses
            --nodes N (10)  --seconds N (30)  --directory DIR  --program FILE
+  leader how long a killed leader is missing, beside etcd (three nodes) where it is installed; what leases cost
+           --nodes LIST (5,10)  Holdfast's clusters, comma-separated
+           --rounds N (10)   medians are printed; 5 for a quick look
+           --seconds N (20)  of idling, of the largest cluster
+           --only WORDS      comma-separated: holdfast, etcd
+           --directory DIR  --program FILE
   membership
          how fast a cluster knows of failures and of new nodes, beside Serf where it is installed
            --nodes N (10)
