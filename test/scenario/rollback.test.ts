@@ -123,7 +123,8 @@ test.each(['at once', 'after another start'])(
 );
 
 test('an answer that a slow disk held back until the next run says nothing of what was forgotten since', () => {
-  const cluster = formed(3);
+  // A seed at which the disk is slow enough that two questions wait for it.
+  const cluster = formed(3, 3, 2);
   const [restored, slow, third] = cluster.nodes as [SimNode, SimNode, SimNode];
   const shard = ringOf(restored).shardOf(BUCKET, 'counter');
   const increment = (level: Level): ClientReply =>

@@ -12,8 +12,8 @@ export const SETTLE_MS = 60_000;
 /** By then a silent connection is down at both ends. */
 export const DISCONNECT_MS = 20_000;
 
-export function formed(nodes: number, running = nodes): SimCluster {
-  const cluster = new SimCluster({ seed: 1, nodes });
+export function formed(nodes: number, running = nodes, seed = 1): SimCluster {
+  const cluster = new SimCluster({ seed, nodes });
   for (const node of cluster.nodes.slice(0, running)) cluster.start(node);
   expect(cluster.runUntil(() => cluster.isSettled() && hasRing(cluster, running), SETTLE_MS)).toBe(true);
   return cluster;
