@@ -1,5 +1,3 @@
-import type { Failure, FailureCode } from '../lib/failure.ts';
-import { FAILURE_CODES } from '../lib/failure.ts';
 import { FRAME_BYTES_MAX, type Lane } from '../ports/transport.ts';
 import type { BucketRecord, CatalogState } from '../protocol/catalog/record.ts';
 import { BUCKETS_MAX, PREFERRED_ZONES_MAX, ZONE_LENGTH_MAX } from '../protocol/catalog/record.ts';
@@ -37,6 +35,7 @@ import {
   union,
   Writer,
 } from './codec.ts';
+import { failure } from './failure.ts';
 import { SHARDS_MAX } from './shard-set.ts';
 import {
   hintAsk,
@@ -76,21 +75,6 @@ export const WIRE_VERSION = 2;
 const id = integer();
 
 const seq = integer(0xffff_ffff);
-
-const failureCode = mapped(
-  text(64),
-  (code: FailureCode) => code as string,
-  (code): FailureCode => {
-    if (!Object.hasOwn(FAILURE_CODES, code)) throw new DecodeError('an unknown failure code');
-    return code as FailureCode;
-  },
-);
-const FAILURE_TEXT_BYTES_MAX = 2048;
-const failure: Codec<Failure> = record<Omit<Failure, 'data'>>({
-  code: failureCode,
-  message: text(FAILURE_TEXT_BYTES_MAX),
-  stateChanged: oneOf('no', 'maybe'),
-});
 
 const expiry: Codec<number | 'keep'> = mapped(
   nullable(integer()),
@@ -223,7 +207,10 @@ export const voteRecord: Codec<VoteRecord> = record<VoteRecord>({
   boundTo: nullable(nodeId),
 });
 
-/** Tags are for ever: 1-19 membership, 20-49 replication, 50-59 catalog, 60-69 watch, 70-79 clocks, 80-89 election. */
+/**
+ * Tags are for ever: 1-19 membership, 20-49 replication, 50-59 catalog, 60-69 watch, 70-79 clocks, 80-89 election,
+ * 90-109 registers.
+ */
 const peerMessage = union<PeerMessage, 'type'>('type', {
   ping: [1, record({ seq, updates })],
   'ping-request': [2, record({ seq, target: nodeId, timeoutMs: number, updates })],

@@ -40,18 +40,16 @@ import {
 } from '../../src/wire/record.ts';
 import { causalContext, entries as entriesCodec } from '../../src/wire/value.ts';
 import {
-  actor,
   anyMessage,
-  bucket,
   catalog,
   context,
   entries,
-  key,
   MESSAGE_TYPES,
   messageOf,
   mutated,
   session,
 } from '../support/message-arbitraries.ts';
+import { actor, bucket, key } from '../support/name-arbitraries.ts';
 
 /** A decoder may refuse its input in one way only. */
 function decodesOrRefuses<T>(decode: () => T): T | undefined {

@@ -1,5 +1,4 @@
 import fc from 'fast-check';
-import { FAILURE_CODES, type Failure, type FailureCode } from '../../src/lib/failure.ts';
 import type { CatalogState } from '../../src/protocol/catalog/record.ts';
 import type { RingRecord, Setting } from '../../src/protocol/catalog/ring-record.ts';
 import { CausalContext } from '../../src/protocol/causal/context.ts';
@@ -11,20 +10,16 @@ import type { MemberUpdate } from '../../src/protocol/membership/message.ts';
 import type { PeerMessage } from '../../src/protocol/node/message.ts';
 import type { SyncChunk, SyncItem } from '../../src/protocol/replication/message.ts';
 import type { ClientReply, ClientRequest, SessionContext } from '../../src/protocol/replication/request.ts';
+import { actor, bucket, failure, key, shard, text } from './name-arbitraries.ts';
 
 const count = fc.maxSafeNat();
 const uint32 = fc.nat(0xffff_ffff);
-const shard = fc.oneof(fc.nat(65_535), fc.integer({ min: 0, max: 2 ** 48 - 1 }));
-/** Whole code points of up to four UTF-8 bytes; lone surrogates have no UTF-8 form. */
-const text = (lengthMax: number): fc.Arbitrary<string> =>
-  fc.string({ unit: 'binary', maxLength: Math.floor(lengthMax / 4) });
 const signed = fc.maxSafeInteger().map((value) => value + 0);
 const finite = fc.double({ noNaN: true, noDefaultInfinity: true });
 const bytes = fc.uint8Array({ maxLength: 40 });
 
 const few = <T>(item: fc.Arbitrary<T>, maxLength = 5): fc.Arbitrary<T[]> => fc.array(item, { maxLength });
 
-export const actor = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map((value) => value.toString(16).padStart(16, '0'));
 const dot: fc.Arbitrary<Dot> = fc.record({
   actor,
   counter: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
@@ -62,11 +57,6 @@ export const entries: fc.Arbitrary<Entries> = fc
   .uniqueArray(entry, { maxLength: 4, selector: (each) => `${each.dot.actor}-${each.dot.counter}` })
   .map((list) => list.sort((a, b) => compareDots(a.dot, b.dot)));
 
-export const bucket = fc.oneof(
-  fc.stringMatching(/^[a-z0-9][a-z0-9._-]{0,62}$/),
-  fc.stringMatching(/^[a-z0-9][a-z0-9._-]{0,62}~[1-9a-z][0-9a-z]{0,4}$/),
-);
-export const key = fc.string({ unit: 'binary', minLength: 1, maxLength: 256 });
 const prefix = text(1024);
 const nodeId = text(128);
 
@@ -110,12 +100,6 @@ const update: fc.Arbitrary<MemberUpdate> = fc.oneof(
   fc.record({ state: fc.constant('left' as const), id: nodeId, incarnation: count, signature }),
 );
 const updates = few(update);
-
-const failure: fc.Arbitrary<Failure> = fc.record({
-  code: fc.constantFrom(...(Object.keys(FAILURE_CODES) as FailureCode[])),
-  message: text(2048),
-  stateChanged: fc.constantFrom('no' as const, 'maybe' as const),
-});
 
 const mutation: fc.Arbitrary<Mutation> = fc.oneof(
   fc.record({

@@ -3,13 +3,16 @@
  * is never used twice although no proposer persists anything.
  */
 export interface Ballot {
-  /** At least 0. */
+  /** 0 to `COUNTER_MAX`. */
   readonly counter: number;
   readonly proposer: string;
 }
 
 /** Below every ballot of a round. */
 export const NO_BALLOT: Ballot = { counter: 0, proposer: '' };
+
+/** What comes from a peer is not above it (checked by its codec): a proposer that went beyond it would run out of numbers. */
+export const COUNTER_MAX = 2 ** 52;
 
 /** Negative where `a` is the lower one. */
 export function compareBallots(a: Ballot, b: Ballot): number {
