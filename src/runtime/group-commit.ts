@@ -1,5 +1,6 @@
 import type { Clock } from '../ports/clock.ts';
 import { type Storage, StorageError, type StorageRange, type StorageWrite } from '../ports/storage.ts';
+import type { RegisterWrite } from '../protocol/register/record.ts';
 import type { RecordWrite, ShardRecord } from '../protocol/replication/record.ts';
 import { storageWrite } from '../wire/record.ts';
 
@@ -46,7 +47,7 @@ export class GroupCommit {
   }
 
   /** Adds records to the next batch; `done` is called once they are synced, in the order of the calls. */
-  add(writes: readonly RecordWrite[], done: () => void): void {
+  add(writes: readonly (RecordWrite | RegisterWrite)[], done: () => void): void {
     const { gathering } = this;
     for (const write of writes) {
       if (write.table === 'shard' && write.value !== null) gathering.shards.set(write.shard, write.value);

@@ -3,6 +3,7 @@ import type { CausalContext } from '../protocol/causal/context.ts';
 import type { ActorId } from '../protocol/causal/dot.ts';
 import type { CausalObject } from '../protocol/causal/object.ts';
 import type { NodeId } from '../protocol/machine.ts';
+import type { BadRegisterRecord, RegisterClear, RegisterWrite } from '../protocol/register/record.ts';
 import type {
   DotRow,
   ExpiryRow,
@@ -33,32 +34,25 @@ import {
   text,
   Writer,
 } from './codec.ts';
+import {
+  after,
+  NAME_AT,
+  nameIn,
+  nameKey,
+  prefixRange,
+  SHARD_BYTES,
+  shardIn,
+  shardKey,
+  TABLES,
+  textIn,
+  writeName,
+  writeShard,
+} from './record-key.ts';
+import { registerStorageWrite } from './register-record.ts';
 import { actorId, causalContext, entries, objectName } from './value.ts';
 
-/**
- * Byte form of the records on disk. A key is a table letter and its parts, big-endian, so that byte order is the
- * order scans want. A shard takes six bytes: its class and its number within it (`ring/shard.ts`).
- *
- *     o shard bucket \0 key      d shard actor counter      s shard      c shard
- *     f shard                     l shard bucket \0 key
- *     h shard bucket \0 key      x time shard bucket \0 key      m name
- */
+/** Byte forms of the records on disk; their keys are in `record-key.ts`. */
 
-const TABLES = {
-  object: 0x6f,
-  dot: 0x64,
-  shard: 0x73,
-  floor: 0x66,
-  lost: 0x6c,
-  counter: 0x63,
-  hint: 0x68,
-  expiry: 0x78,
-  meta: 0x6d,
-} as const;
-
-const SHARD_BYTES = 6;
-/** Where the names begin: after table and shard. */
-const NAME_AT = 1 + SHARD_BYTES;
 /** In the schedule the time comes before them. */
 const EXPIRY_SHARD_AT = 9;
 const NODE_ID_BYTES_MAX = 128;
@@ -99,7 +93,7 @@ export function readKey(read: RecordRead): Uint8Array {
 }
 
 /** The storage write of a record write. */
-export function storageWrite(write: RecordWrite): StorageWrite {
+export function storageWrite(write: RecordWrite | RegisterWrite): StorageWrite {
   switch (write.table) {
     case 'object':
       return { key: nameKey(TABLES.object, write.shard, write.name), value: encoded(causalObject, write.value) };
@@ -117,6 +111,9 @@ export function storageWrite(write: RecordWrite): StorageWrite {
       return { key: nameKey(TABLES.hint, write.shard, write.name), value: encoded(hintRecord, write.value) };
     case 'expiry':
       return { key: expiryKey(write.atMs, write.shard, write.name), value: write.value === null ? null : EMPTY };
+    case 'register':
+    case 'register-shard':
+      return registerStorageWrite(write);
   }
 }
 
@@ -142,7 +139,7 @@ export function decodeFloorRow(row: StorageRow): { shard: number; floor: CausalC
 }
 
 export function decodeLostRow(row: StorageRow): LostRow {
-  return { shard: shardIn(row.key), name: nameIn(row.key, NAME_AT), record: decodeOne(lostRecord, row.value) };
+  return { shard: shardIn(row.key), name: nameIn(row.key), record: decodeOne(lostRecord, row.value) };
 }
 
 export function decodeCounterRow(row: StorageRow): { shard: number; counter: number } {
@@ -150,22 +147,22 @@ export function decodeCounterRow(row: StorageRow): { shard: number; counter: num
 }
 
 export function decodeObjectRow(row: StorageRow): ObjectRow {
-  return { name: nameIn(row.key, NAME_AT), ...decodeObject(row.value) };
+  return { name: nameIn(row.key), ...decodeObject(row.value) };
 }
 
 /** As a listing takes it: a key with an open past has no entries, since this replica alone cannot say what it holds. */
 export function decodeListingRow(row: StorageRow): ListingRow {
   const { entries, past } = decodeObject(row.value);
-  return { name: nameIn(row.key, NAME_AT), entries: past === null ? entries : [] };
+  return { name: nameIn(row.key), entries: past === null ? entries : [] };
 }
 
 export function decodeHintRow(row: StorageRow): HintRow {
-  return { shard: shardIn(row.key), name: nameIn(row.key, NAME_AT), hint: decodeHint(row.value) };
+  return { shard: shardIn(row.key), name: nameIn(row.key), hint: decodeHint(row.value) };
 }
 
 /** The name in the key of a row of a table whose keys are names. */
 export function decodeRowName(row: StorageRow): ObjectName {
-  return nameIn(row.key, NAME_AT);
+  return nameIn(row.key);
 }
 
 export function decodeDotRow(row: StorageRow): DotRow {
@@ -182,12 +179,19 @@ export function tableRange(table: keyof typeof TABLES): StorageRange {
 }
 
 /** All rows of a table in one shard. */
-export function shardRange(table: 'object' | 'hint' | 'dot' | 'floor' | 'lost', shard: number): StorageRange {
+export function shardRange(
+  table: 'object' | 'hint' | 'dot' | 'floor' | 'lost' | 'register',
+  shard: number,
+): StorageRange {
   return prefixRange(shardKey(TABLES[table], shard));
 }
 
-/** All objects or hints of a shard, or those after one of them. */
-export function namesAfterRange(table: 'object' | 'hint', shard: number, name: ObjectName | null): StorageRange {
+/** All rows of a shard that have names, or those after one of them. */
+export function namesAfterRange(
+  table: 'object' | 'hint' | 'register',
+  shard: number,
+  name: ObjectName | null,
+): StorageRange {
   const all = shardRange(table, shard);
   return name === null ? all : { from: after(nameKey(TABLES[table], shard, name)), to: all.to };
 }
@@ -233,37 +237,17 @@ function encoded<T>(codec: Codec<T>, value: T | null): Uint8Array | null {
   return value === null ? null : encodeOne(codec, value);
 }
 
-function shardKey(table: number, shard: number): Uint8Array {
-  scratch.byte(table);
-  shardId(scratch, shard);
-  return scratch.take();
-}
-
-function nameKey(table: number, shard: number, name: ObjectName): Uint8Array {
-  scratch.byte(table);
-  shardId(scratch, shard);
-  return named(name);
-}
-
 function expiryKey(atMs: number, shard: number, name: ObjectName): Uint8Array {
   scratch.byte(TABLES.expiry);
   wide(scratch, atMs);
-  shardId(scratch, shard);
-  return named(name);
-}
-
-const nameDecoder = new TextDecoder('utf-8', { ignoreBOM: true });
-
-function named(name: ObjectName): Uint8Array {
-  scratch.utf8(name.bucket);
-  scratch.byte(0);
-  scratch.utf8(name.key);
+  writeShard(scratch, shard);
+  writeName(scratch, name);
   return scratch.take();
 }
 
 function dotKey(shard: number, actor: ActorId, counter: number): Uint8Array {
   scratch.byte(TABLES.dot);
-  shardId(scratch, shard);
+  writeShard(scratch, shard);
   actorId.encode(scratch, actor);
   wide(scratch, counter);
   return scratch.take();
@@ -273,18 +257,6 @@ function dotKey(shard: number, actor: ActorId, counter: number): Uint8Array {
 function wide(writer: Writer, value: number): void {
   writer.uint32(Math.floor(value / 0x1_0000_0000));
   writer.uint32(value % 0x1_0000_0000);
-}
-
-function shardId(writer: Writer, shard: number): void {
-  const low = shard % 0x1_0000;
-  writer.uint32((shard - low) / 0x1_0000);
-  writer.byte(low >> 8);
-  writer.byte(low & 0xff);
-}
-
-function shardIn(key: Uint8Array, at = 1): number {
-  const reader = new Reader(key, at);
-  return reader.uint32() * 0x1_0000 + reader.byte() * 0x100 + reader.byte();
 }
 
 function dotIn(key: Uint8Array): { actor: ActorId; counter: number } {
@@ -299,33 +271,12 @@ function expiryIn(key: Uint8Array): ExpiryRow {
   return { atMs, shard: shardIn(key, EXPIRY_SHARD_AT), name: nameIn(key, EXPIRY_SHARD_AT + SHARD_BYTES) };
 }
 
-function nameIn(key: Uint8Array, at: number): ObjectName {
-  const end = key.indexOf(0, at);
-  if (end === -1) throw new DecodeError('the key of a record names no bucket');
-  const reader = new Reader(key, at);
-  const bucket = nameDecoder.decode(reader.raw(end - at));
-  reader.byte();
-  return { bucket, key: nameDecoder.decode(reader.raw(reader.remaining)) };
-}
-
-/** The least key above `key`. */
-function after(key: Uint8Array): Uint8Array {
-  const next = new Uint8Array(key.length + 1);
-  next.set(key);
-  return next;
-}
-
-/** Every key that starts with `prefix`, which is not all 0xff. */
-function prefixRange(prefix: Uint8Array): StorageRange {
-  let end = prefix.length;
-  while (prefix[end - 1] === 0xff) end--;
-  const to = prefix.slice(0, end);
-  to[end - 1] = (to[end - 1] as number) + 1;
-  return { from: prefix, to };
-}
-
-/** The ranges that a clear empties. */
-export function clearRanges({ shard }: RecordClear): StorageRange[] {
+/**
+ * The ranges that a clear empties. A replica and the registers of a shard go each in its own time: who is no owner any
+ * more may be an acceptor still.
+ */
+export function clearRanges({ table, shard }: RecordClear | RegisterClear): StorageRange[] {
+  if (table === 'register') return [shardRange('register', shard)];
   const first = prefixRange(shardKey(TABLES.shard, shard));
   return [first, ...(['object', 'dot', 'floor', 'lost'] as const).map((table) => shardRange(table, shard))];
 }
@@ -338,6 +289,7 @@ type RecordName =
   | { readonly table: 'dot'; readonly shard: number; readonly actor: ActorId; readonly counter: number }
   | { readonly table: 'shard' | 'floor' | 'counter'; readonly shard: number }
   | { readonly table: 'expiry'; readonly atMs: number; readonly shard: number; readonly name: ObjectName }
+  | BadRegisterRecord
   | { readonly table: 'meta'; readonly name: string }
   | { readonly table: 'other' };
 
@@ -357,10 +309,12 @@ function nameOf(key: Uint8Array): RecordName {
     case 'object':
     case 'lost':
     case 'hint':
-      return { table, shard: shardIn(key), name: nameIn(key, NAME_AT) };
+    case 'register':
+      return { table, shard: shardIn(key), name: nameIn(key) };
     case 'shard':
     case 'floor':
     case 'counter':
+    case 'register-shard':
       return { table, shard: shardIn(key) };
     case 'dot':
       return { table, shard: shardIn(key), ...dotIn(key) };
@@ -384,5 +338,5 @@ export function metaRange(prefix: string): StorageRange {
 
 /** The name in the key of a record of the node itself. */
 export function metaNameIn(key: Uint8Array): string {
-  return nameDecoder.decode(key.subarray(1));
+  return textIn(key, 1);
 }

@@ -4,12 +4,32 @@ import { FRAME_BYTES_MAX } from '../../src/ports/transport.ts';
 import { VALUE_BYTES_MAX } from '../../src/protocol/causal/entry.ts';
 import { type Ballot, COUNTER_MAX } from '../../src/protocol/register/ballot.ts';
 import { type RegisterMessage, ROWS_PAGE_MAX } from '../../src/protocol/register/message.ts';
-import type { NamedRow } from '../../src/protocol/register/record.ts';
+import {
+  type AcceptorRow,
+  compareNames,
+  type NamedRow,
+  type RegisterName,
+  type RegisterWrite,
+} from '../../src/protocol/register/record.ts';
 import { DecodeError, decodeOne, encodeOne, union } from '../../src/wire/codec.ts';
+import { clearRanges, namesAfterRange, recordOf, shardRange, storageWrite, tableRange } from '../../src/wire/record.ts';
 import { registerLane, registerMessages } from '../../src/wire/register-message.ts';
+import {
+  decodeRegister,
+  decodeRegisterRow,
+  decodeRegisterShardRow,
+  registerKey,
+} from '../../src/wire/register-record.ts';
 import { CONTENT_TYPE_BYTES_MAX, KEY_BYTES_MAX } from '../../src/wire/value.ts';
 import { mutated } from '../support/message-arbitraries.ts';
-import { REGISTER_MESSAGE_TYPES, registerMessageOf } from '../support/register-arbitraries.ts';
+import { shard } from '../support/name-arbitraries.ts';
+import {
+  acceptorRow,
+  REGISTER_MESSAGE_TYPES,
+  registerMessageOf,
+  registerName,
+  shardRecord,
+} from '../support/register-arbitraries.ts';
 
 const codec = union<RegisterMessage, 'type'>('type', registerMessages);
 const anyMessage = fc.oneof(...REGISTER_MESSAGE_TYPES.map(registerMessageOf));
@@ -154,5 +174,91 @@ describe('bounds', () => {
     const request = { type: 'strong-get', ...NAME } as const;
     const message = { type: 'register-forward', id: 1, origin: PROPOSER, run: '', budgetMs: 12.75, request } as const;
     expect(decodeOne(codec, encodeOne(codec, message))).toEqual({ ...message, budgetMs: 12 });
+  });
+});
+
+describe('what acceptors keep on disk', () => {
+  const rowOf = (write: RegisterWrite): { key: Uint8Array; value: Uint8Array } => {
+    const { key, value } = storageWrite(write);
+    if (value === null) throw new Error('the write deletes');
+    return { key, value };
+  };
+  const keyOf = (at: number, name: RegisterName): Uint8Array =>
+    storageWrite({ table: 'register', shard: at, name, value: null }).key;
+  const isWithin = (key: Uint8Array, { from, to }: { from: Uint8Array; to: Uint8Array }): boolean =>
+    Buffer.compare(from, key) <= 0 && Buffer.compare(key, to) < 0;
+
+  test('both tables give back what was written, and the key says what it speaks of', () => {
+    fc.assert(
+      fc.property(shard, registerName, acceptorRow, (at, name, row) => {
+        const stored = rowOf({ table: 'register', shard: at, name, value: row });
+        expect(decodeRegisterRow(stored)).toEqual({ name, row });
+        expect(decodeRegister(stored.value)).toEqual(row);
+        expect(stored.key).toEqual(registerKey(at, name));
+        expect(recordOf(stored.key)).toEqual({ table: 'register', shard: at, name });
+        expect(isWithin(stored.key, tableRange('register'))).toBe(true);
+      }),
+    );
+    fc.assert(
+      fc.property(shard, shardRecord, (at, record) => {
+        const stored = rowOf({ table: 'register-shard', shard: at, value: record });
+        expect(decodeRegisterShardRow(stored)).toEqual({ shard: at, record });
+        expect(recordOf(stored.key)).toEqual({ table: 'register-shard', shard: at });
+        expect(isWithin(stored.key, tableRange('register-shard'))).toBe(true);
+      }),
+    );
+  });
+
+  test('a row that is dropped is deleted', () => {
+    const write = { table: 'register', shard: 1, name: NAME, value: null } as const;
+    expect(storageWrite(write)).toEqual({ key: registerKey(1, NAME), value: null });
+  });
+
+  test('rows of a shard lie together in the order of their names', () => {
+    fc.assert(
+      fc.property(shard, shard, registerName, registerName, (a, b, one, other) => {
+        const order = Math.sign(compareNames(one, other));
+        expect(Math.sign(Buffer.compare(keyOf(a, one), keyOf(a, other)))).toBe(order);
+        expect(isWithin(keyOf(a, one), shardRange('register', a))).toBe(true);
+        expect(isWithin(keyOf(b, one), shardRange('register', a))).toBe(a === b);
+        expect(isWithin(keyOf(a, one), namesAfterRange('register', a, other))).toBe(order > 0);
+        expect(isWithin(keyOf(a, one), namesAfterRange('register', a, null))).toBe(true);
+      }),
+    );
+  });
+
+  test('a replica is cleared without the registers of its shard, and they without its record', () => {
+    const row = keyOf(1, NAME);
+    const { key: record } = storageWrite({
+      table: 'register-shard',
+      shard: 1,
+      value: { floor: ballot, epoch: 1, member: true, whole: [], generation: 0 },
+    });
+    const isCleared = (key: Uint8Array, table: 'shard' | 'register'): boolean =>
+      clearRanges({ table, shard: 1 }).some((range) => isWithin(key, range));
+    expect([isCleared(row, 'shard'), isCleared(record, 'shard')]).toEqual([false, false]);
+    expect([isCleared(row, 'register'), isCleared(record, 'register')]).toEqual([true, false]);
+    const { key: object } = storageWrite({ table: 'object', shard: 1, name: NAME, value: { entries: [], past: null } });
+    expect([isCleared(object, 'shard'), isCleared(object, 'register')]).toEqual([true, false]);
+  });
+
+  test('a proposer is written out once a row', () => {
+    const value = { version: ballot, base: ballot, content: null };
+    const row: AcceptorRow = { promised: ballot, accepted: { ballot, value, copied: false }, generation: 0 };
+    expect(rowOf({ table: 'register', shard: 1, name: NAME, value: row }).value.length).toBeLessThan(24);
+  });
+
+  test('noise and damage are decoded or refused', () => {
+    const rows = acceptorRow.map((value) => rowOf({ table: 'register', shard: 1, name: NAME, value }).value);
+    const records = shardRecord.map((value) => rowOf({ table: 'register-shard', shard: 1, value }).value);
+    const input = fc.oneof(mutated(rows), mutated(records), fc.uint8Array({ maxLength: 120 }));
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 1, maxLength: 40 }), input, (key, value) => {
+        decodesOrRefuses(() => decodeRegisterRow({ key, value }));
+        decodesOrRefuses(() => decodeRegisterShardRow({ key, value }));
+        decodesOrRefuses(() => decodeRegister(value));
+      }),
+      { numRuns: 1500 },
+    );
   });
 });

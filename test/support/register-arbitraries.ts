@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { type Ballot, COUNTER_MAX, NO_BALLOT } from '../../src/protocol/register/ballot.ts';
 import { type RegisterMessage, ROWS_PAGE_MAX } from '../../src/protocol/register/message.ts';
-import type { Accepted, AcceptorRow, RegisterName } from '../../src/protocol/register/record.ts';
+import type { Accepted, AcceptorRow, RegisterName, ShardRecord } from '../../src/protocol/register/record.ts';
 import type { RegisterReply, RegisterRequest } from '../../src/protocol/register/request.ts';
 import type { Condition, RegisterContent, RegisterValue } from '../../src/protocol/register/value.ts';
 import { actor, bucket, failure, key, shard, text } from './name-arbitraries.ts';
@@ -10,6 +10,7 @@ const count = fc.maxSafeNat();
 const epoch = fc.maxSafeNat();
 /** Few, so that they recur within a message. */
 const proposer = fc.oneof(actor, fc.constantFrom('0000000000000001', 'ffffffffffffffff'));
+const nodeId = text(128);
 
 const ballot: fc.Arbitrary<Ballot> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ counter: fc.integer({ min: 1, max: COUNTER_MAX }), proposer }) },
@@ -23,15 +24,24 @@ const content: fc.Arbitrary<RegisterContent> = fc.record({
 });
 const value: fc.Arbitrary<RegisterValue> = fc.record({ version: ballot, base: ballot, content: fc.option(content) });
 const accepted: fc.Arbitrary<Accepted> = fc.record({ ballot, value, copied: fc.boolean() });
-const registerName: fc.Arbitrary<RegisterName> = fc.record({
+export const registerName: fc.Arbitrary<RegisterName> = fc.record({
   bucket: fc.oneof(bucket, fc.constantFrom('default', 'locks')),
   key,
 });
-const acceptorRow: fc.Arbitrary<AcceptorRow> = fc.record({
+export const acceptorRow: fc.Arbitrary<AcceptorRow> = fc.record({
   promised: ballot,
   accepted: fc.option(accepted),
   generation: count,
 });
+const group = fc.array(fc.oneof(nodeId, fc.constantFrom('n1', 'n2', 'n3')), { maxLength: 7 });
+export const shardRecord: fc.Arbitrary<ShardRecord> = fc.record({
+  floor: ballot,
+  epoch: fc.oneof(fc.constant(-1), fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER - 1 })),
+  member: fc.boolean(),
+  whole: fc.array(group, { maxLength: 2 }),
+  generation: count,
+});
+
 const condition: fc.Arbitrary<Condition> = fc.oneof(
   fc.constantFrom({ type: 'none' as const }, { type: 'absent' as const }, { type: 'present' as const }),
   fc.record({ type: fc.constant('version' as const), version: ballot }),

@@ -70,6 +70,17 @@ export type RegisterWrite =
     }
   | { readonly table: 'register-shard'; readonly shard: number; readonly value: ShardRecord };
 
+/** The rows of a shard. Its record stays: it says that copies which it held once are worth nothing. */
+export interface RegisterClear {
+  readonly table: 'register';
+  readonly shard: number;
+}
+
+/** A record that failed its checksum, or makes no sense. */
+export type BadRegisterRecord =
+  | { readonly table: 'register'; readonly shard: number; readonly name: RegisterName }
+  | { readonly table: 'register-shard'; readonly shard: number };
+
 /** A row as scans and peers hand it over. */
 export interface NamedRow {
   readonly name: RegisterName;

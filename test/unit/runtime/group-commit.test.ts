@@ -5,6 +5,7 @@ import { CausalContext } from '../../../src/protocol/causal/context.ts';
 import type { RecordWrite } from '../../../src/protocol/replication/record.ts';
 import { GroupCommit } from '../../../src/runtime/group-commit.ts';
 import { clearRanges, decodeShardRow, readKey, storageWrite, tableRange } from '../../../src/wire/record.ts';
+import { decodeRegisterShardRow, registerKey } from '../../../src/wire/register-record.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { MemoryStorage } from '../../support/memory-storage.ts';
 
@@ -112,6 +113,27 @@ describe('group commit', () => {
     expect(storage.calls).toEqual(['commit 1']);
     const [row] = await storage.scan(tableRange('shard'), 10, 1 << 20);
     expect(decodeShardRow(row as NonNullable<typeof row>).record.context.ranges()).toEqual([{ actor, from: 1, to: 3 }]);
+  });
+
+  it('syncs what acceptors write in the batch of all the rest', async () => {
+    const { storage, log, commits, add } = setup();
+    const name = { bucket: 'b', key: 'r' };
+    const floor = { counter: 7, proposer: 'a'.repeat(16) };
+    const value = { floor, epoch: 3, member: true, whole: [['n1']], generation: 2 };
+    add('a');
+    commits.add(
+      [
+        { table: 'register', shard: SHARD, name, value: { promised: floor, accepted: null, generation: 2 } },
+        { table: 'register-shard', shard: SHARD, value },
+      ],
+      () => log.push('registers'),
+    );
+    await commits.drain();
+    expect(storage.calls).toEqual(['commit 3']);
+    expect(log).toEqual(['a', 'registers']);
+    const [row] = await storage.scan(tableRange('register-shard'), 10, 1 << 20);
+    expect(decodeRegisterShardRow(row as NonNullable<typeof row>)).toEqual({ shard: SHARD, record: value });
+    expect(storage.read(registerKey(SHARD, name))).toBeDefined();
   });
 
   it('clears what was added before, and nothing that was added after', async () => {
