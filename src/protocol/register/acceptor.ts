@@ -50,6 +50,14 @@ export class Acceptor {
     });
   }
 
+  /** The row has gone bad on the disk. What is in memory is worth no more than the rest of the shard. */
+  handleLoss(shard: number, name: RegisterName): void {
+    this.core.rows.open(shard, name, (cell) => {
+      const id = this.core.journal.write({ table: 'register', shard, name, value: null });
+      this.core.rows.set(cell, null, id);
+    });
+  }
+
   /**
    * Joins what another acceptor has accepted and promised under `epoch` into the own row; see `Accepted.copied`. False: too
    * much is waiting for the disk; `done` is not called.

@@ -1,6 +1,6 @@
 import type { NodeId } from '../machine.ts';
 import type { RegisterMessage } from './message.ts';
-import type { AcceptorRow, NamedRow, RegisterName, RegisterWrite } from './record.ts';
+import type { AcceptorRow, BadRegisterRecord, NamedRow, RegisterName, RegisterWrite } from './record.ts';
 import type { RegisterReply, RegisterRequest } from './request.ts';
 
 export type RegisterInput =
@@ -18,6 +18,8 @@ export type RegisterInput =
     }
   /** Names whose rows on this disk hold a tombstone, an expired value or nothing, found by a slow scan. */
   | { readonly type: 'register-tombstones'; readonly names: readonly RegisterName[] }
+  /** It stays on the disk until this core overwrites it. To be handed over before what a read of it finds. */
+  | { readonly type: 'register-lost'; readonly record: BadRegisterRecord }
   /** What `placement`, `canVote` or `heldShards` say has changed. */
   | { readonly type: 'register-placement-changed' }
   | { readonly type: 'peer-up'; readonly peer: NodeId }

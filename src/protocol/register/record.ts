@@ -9,7 +9,7 @@
 
 import { compareUtf8 } from '../../lib/utf8.ts';
 import type { NodeId } from '../machine.ts';
-import type { Ballot } from './ballot.ts';
+import { type Ballot, NO_BALLOT } from './ballot.ts';
 import type { RegisterValue } from './value.ts';
 
 /** The name of a register; its shard follows from it. */
@@ -60,6 +60,9 @@ export interface ShardRecord {
   readonly generation: number;
 }
 
+/** Of a shard that nothing is known of. */
+export const UNKNOWN_SHARD: ShardRecord = { floor: NO_BALLOT, epoch: -1, member: false, whole: [], generation: 0 };
+
 export type RegisterWrite =
   | {
       readonly table: 'register';
@@ -80,6 +83,22 @@ export interface RegisterClear {
 export type BadRegisterRecord =
   | { readonly table: 'register'; readonly shard: number; readonly name: RegisterName }
   | { readonly table: 'register-shard'; readonly shard: number };
+
+/**
+ * The record of a shard of which a record has gone bad: this acceptor may have forgotten a word that others rely on. It has
+ * no say under this epoch any more, nor any use of a copy that is made under it: a message that is still on its way may
+ * have the majority of its round rest on the forgotten word, after the copy. Under a later epoch nobody answers such messages, and
+ * the shard is copied as by a new acceptor. `generation`: at least that of every row on the disk.
+ */
+export function afterLoss(record: ShardRecord, epoch: number, generation = 0): ShardRecord {
+  return {
+    floor: record.floor,
+    epoch: Math.max(record.epoch, epoch),
+    member: false,
+    whole: [],
+    generation: Math.max(record.generation, generation),
+  };
+}
 
 /** A row as scans and peers hand it over. */
 export interface NamedRow {

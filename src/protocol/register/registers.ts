@@ -10,7 +10,7 @@ import type { RegisterEffect, RegisterInput } from './effect.ts';
 import { Journal } from './journal.ts';
 import type { RegisterMessage } from './message.ts';
 import { Proposer } from './proposer.ts';
-import type { ShardRecord } from './record.ts';
+import type { BadRegisterRecord, ShardRecord } from './record.ts';
 import { Router } from './router.ts';
 import { RowSource } from './row-source.ts';
 import { RowTable } from './row-table.ts';
@@ -131,6 +131,9 @@ export class Registers implements Machine<RegisterInput, RegisterEffect> {
       case 'register-tombstones':
         this.collector.handleTombstones(input.names);
         return;
+      case 'register-lost':
+        this.handleLoss(input.record);
+        return;
       case 'register-placement-changed':
         this.core.standings.refreshAll(this.core.options.heldShards());
         this.takeovers.refresh();
@@ -149,6 +152,13 @@ export class Registers implements Machine<RegisterInput, RegisterEffect> {
       default:
         unreachable(input);
     }
+  }
+
+  /** The standing goes first: where the row cannot be opened now, the damage is found again. */
+  private handleLoss(record: BadRegisterRecord): void {
+    this.core.standings.handleLoss(record.shard);
+    this.takeovers.handleLoss(record.shard);
+    if (record.table === 'register') this.acceptor.handleLoss(record.shard, record.name);
   }
 
   private handleMessage(from: NodeId, message: RegisterMessage): void {

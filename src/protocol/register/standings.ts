@@ -1,8 +1,8 @@
 import type { NodeId } from '../machine.ts';
-import { type Ballot, compareBallots, laterBallot, NO_BALLOT } from './ballot.ts';
+import { type Ballot, compareBallots, laterBallot } from './ballot.ts';
 import type { Journal } from './journal.ts';
 import { type RegisterPlacement, sameGroup, sinceOf } from './placement.ts';
-import type { ShardRecord } from './record.ts';
+import { afterLoss, type ShardRecord, UNKNOWN_SHARD } from './record.ts';
 
 interface StandingOptions {
   readonly self: NodeId;
@@ -13,8 +13,6 @@ interface StandingOptions {
   /** Rows in memory count no more. */
   readonly dropRows: (shard: number) => void;
 }
-
-const UNKNOWN: ShardRecord = { floor: NO_BALLOT, epoch: -1, member: false, whole: [], generation: 0 };
 
 /**
  * What this acceptor's copy of each shard is worth under the present ring.
@@ -36,19 +34,19 @@ export class Standings {
 
   /** Takes note of the present placement of the shard; to be called when it may have changed. */
   refresh(shard: number): void {
-    const before = this.records.get(shard) ?? UNKNOWN;
+    const before = this.records.get(shard) ?? UNKNOWN_SHARD;
     const placement = this.options.placement(shard);
     const { epoch, groups } = placement;
     if (epoch <= before.epoch) return;
     const member = groups.some((group) => group.includes(this.options.self));
     // A peer may ask about any shard; only those that concern this node take memory.
-    if (!member && before === UNKNOWN) return;
+    if (!member && before === UNKNOWN_SHARD) return;
     const [first = []] = groups;
     const isNext = before.epoch + 1 === epoch;
     // Epochs that this node has not seen are no gap where the first group was an acceptor group all the while.
     const isSpanned = before.epoch + 1 >= sinceOf(placement) && first.includes(this.options.self);
     const isContinued = before.member && (isNext || isSpanned);
-    const isFounder = member && before === UNKNOWN && groups.length === 1 && epoch === this.options.foundingEpoch;
+    const isFounder = member && before === UNKNOWN_SHARD && groups.length === 1 && epoch === this.options.foundingEpoch;
     const whole = isFounder
       ? groups
       : isContinued
@@ -56,7 +54,7 @@ export class Standings {
         : [];
     // A key is erased only once every acceptor of its group has accepted the tombstone. Who was no acceptor for a while,
     // or cannot tell, may have rows of keys that were erased meanwhile: none of them may be seen again.
-    const isStale = member && !isContinued && before !== UNKNOWN;
+    const isStale = member && !isContinued && before !== UNKNOWN_SHARD;
     const generation = before.generation + (isStale ? 1 : 0);
     this.set(shard, { ...before, epoch, member, whole, generation });
     if (isStale) this.options.dropRows(shard);
@@ -91,13 +89,20 @@ export class Standings {
     const { epoch, groups } = this.options.placement(shard);
     const record = this.records.get(shard);
     if (record === undefined || record.epoch !== epoch) return false;
-    return groups.every(
-      (group) => !group.includes(this.options.self) || record.whole.some((other) => sameGroup(group, other)),
-    );
+    const groupsOfOwn = groups.filter((group) => group.includes(this.options.self));
+    if (groupsOfOwn.length > 0 && !record.member) return false;
+    return groupsOfOwn.every((group) => record.whole.some((other) => sameGroup(group, other)));
   }
 
-  isMember(shard: number): boolean {
-    return this.options.placement(shard).groups.some((group) => group.includes(this.options.self));
+  /** True where the shard is to be copied under the present placement. */
+  isToCopy(shard: number): boolean {
+    const record = this.recordOf(shard);
+    return record.member && record.epoch === this.options.placement(shard).epoch && !this.isWhole(shard);
+  }
+
+  /** A record of the shard has gone bad. */
+  handleLoss(shard: number): void {
+    this.set(shard, afterLoss(this.recordOf(shard), this.options.placement(shard).epoch));
   }
 
   /** The shard has been copied under the present placement. */
@@ -126,7 +131,7 @@ export class Standings {
   }
 
   private recordOf(shard: number): ShardRecord {
-    return this.records.get(shard) ?? UNKNOWN;
+    return this.records.get(shard) ?? UNKNOWN_SHARD;
   }
 
   private set(shard: number, record: ShardRecord): void {

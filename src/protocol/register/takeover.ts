@@ -59,8 +59,16 @@ export class Takeovers {
     }
     this.waiting.clear();
     for (const shard of options.heldShards()) {
-      if (standings.isMember(shard) && !standings.isWhole(shard) && !this.running.has(shard)) this.waiting.add(shard);
+      if (standings.isToCopy(shard) && !this.running.has(shard)) this.waiting.add(shard);
     }
+    this.fill();
+  }
+
+  /** What is copied under the present placement is of no use any more. */
+  handleLoss(shard: number): void {
+    this.waiting.delete(shard);
+    const takeover = this.running.get(shard);
+    if (takeover !== undefined) this.stop(takeover);
     this.fill();
   }
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Ballot } from '../../../../src/protocol/register/ballot.ts';
 import type { RegisterMessage } from '../../../../src/protocol/register/message.ts';
+import { afterLoss, UNKNOWN_SHARD } from '../../../../src/protocol/register/record.ts';
 import type { RegisterValue } from '../../../../src/protocol/register/value.ts';
 import { ballotOf, LoneAcceptor, NAME, valueOf } from '../../../support/lone-acceptor.ts';
 
@@ -220,5 +221,65 @@ describe('the standing of an acceptor', () => {
     expect(lone.tell({ type: 'register-query', ...at(ballotOf(1, 'q'), 5) })).toMatchObject([
       { accepted: { copied: true } },
     ]);
+  });
+
+  const asked = (lone: LoneAcceptor): RegisterMessage[] =>
+    lone.sent().filter(({ type }) => type === 'register-rows-ask');
+  const copyAll = (lone: LoneAcceptor, epoch: number): void => {
+    const page = {
+      type: 'register-rows',
+      shard: 0,
+      epoch,
+      after: null,
+      floor: ballotOf(3),
+      rows: [],
+      last: null,
+    } as const;
+    for (const peer of ['n2', 'n3']) lone.tell(page, peer);
+  };
+
+  it.each([
+    ['row', { table: 'register', shard: 0, name: NAME }],
+    ['record of the shard', { table: 'register-shard', shard: 0 }],
+  ] as const)('is lost with a bad %s, until the shard has been copied under a later ring', (_name, record) => {
+    const lone = new LoneAcceptor();
+    for (const peer of ['n2', 'n3']) lone.input({ type: 'peer-up', peer });
+    lone.tell(accept(ballotOf(5), valueOf(ballotOf(5), 'old')));
+    lone.input({ type: 'register-lost', record });
+    expect(promises(lone)).toBe(false);
+    expect(lone.core.caughtUp(0, 1)).toBe(false);
+    expect(lone.row === undefined).toBe(record.table === 'register');
+    // Not under the same one: the round that relies on what was forgotten may not be over.
+    lone.input({ type: 'register-placement-changed' });
+    expect([asked(lone), lone.core.stats().takeovers]).toEqual([[], 0]);
+    const again = new LoneAcceptor({ shards: lone.shards, row: lone.row });
+    expect([promises(again), again.core.caughtUp(0, 1)]).toEqual([false, false]);
+    for (const peer of ['n2', 'n3']) again.input({ type: 'peer-up', peer });
+    again.changePlacement([['n1', 'n2', 'n3']]);
+    expect(promises(again)).toBe(false);
+    expect(asked(again)).toHaveLength(2);
+    copyAll(again, 2);
+    expect([promises(again), again.core.caughtUp(0, 2)]).toEqual([true, true]);
+    // What was on the disk counts no more.
+    expect(again.tell({ type: 'register-query', ...at(ballotOf(1, 'q'), 2) })).toMatchObject([{ accepted: null }]);
+  });
+
+  it('is not brought back by a copy that was under way when a record went bad', () => {
+    const lone = new LoneAcceptor();
+    lone.changePlacement([['n1', 'n2', 'n3']], 5);
+    for (const peer of ['n2', 'n3']) lone.input({ type: 'peer-up', peer });
+    expect(asked(lone)).toHaveLength(2);
+    lone.input({ type: 'register-lost', record: { table: 'register-shard', shard: 0 } });
+    copyAll(lone, 5);
+    expect(lone.core.caughtUp(0, 5)).toBe(false);
+    expect(lone.effects).not.toContainEqual({ type: 'register-caught-up', shard: 0, epoch: 5 });
+  });
+
+  it('is not that of a founder where the record was lost', () => {
+    const record = afterLoss(UNKNOWN_SHARD, 1, 4);
+    const lone = new LoneAcceptor({ shards: new Map([[0, record]]) });
+    expect([promises(lone), lone.core.caughtUp(0, 1)]).toEqual([false, false]);
+    lone.changePlacement([['n1', 'n2', 'n3']]);
+    expect(lone.shards.get(0)).toMatchObject({ epoch: 2, member: true, whole: [], generation: 5 });
   });
 });
