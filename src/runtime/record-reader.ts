@@ -43,40 +43,55 @@ export function readRecords(
   fail: (error: unknown) => void,
   nowMs: () => number,
 ): void {
+  readInOrder(
+    storage,
+    reads.map(({ key }) => readKey(key)),
+    (index, row) => {
+      const { id, key } = reads[index] as ReadRequest;
+      answer(id, row === undefined ? { table: key.table, value: null } : decodeRead(storage, key, row));
+    },
+    fail,
+    nowMs,
+  );
+}
+
+/** Reads keys in their order, as `readRecords` does; `answer` is called with the index of each. */
+export function readInOrder(
+  storage: Storage,
+  keys: readonly Uint8Array[],
+  answer: (index: number, row: StorageRow | undefined) => void,
+  fail: (error: unknown) => void,
+  nowMs: () => number,
+): void {
+  const answerOne = (index: number, value: Uint8Array | undefined): void =>
+    answer(index, value === undefined ? undefined : { key: keys[index] as Uint8Array, value });
   const endMs = storage.prefersBatches ? Number.NEGATIVE_INFINITY : nowMs() + SYNC_READS_MS_MAX;
   let next = 0;
   try {
-    for (; next < reads.length && nowMs() < endMs; next++) {
-      const { id, key } = reads[next] as ReadRequest;
-      const at = readKey(key);
-      answer(id, decodeRead(storage, key, at, storage.read(at)));
-    }
+    for (; next < keys.length && nowMs() < endMs; next++) answerOne(next, storage.read(keys[next] as Uint8Array));
   } catch (error) {
     // A store that is being repaired answers again, but only to those who wait.
     if (!(error instanceof StorageError)) throw error;
   }
-  if (next === reads.length) return;
-  const rest = reads.slice(next);
-  const keys = rest.map(({ key }) => readKey(key));
+  if (next === keys.length) return;
+  const rest = keys.slice(next);
   storage
-    .readMany(keys)
+    .readMany(rest)
     .then((values) => {
-      for (const [i, { id, key }] of rest.entries()) {
-        answer(id, decodeRead(storage, key, keys[i] as Uint8Array, values[i]));
-      }
+      for (const i of rest.keys()) answerOne(next + i, values[i]);
     })
     .catch(fail);
 }
 
-function decodeRead(storage: Storage, read: RecordRead, key: Uint8Array, value: Uint8Array | undefined): ReadResult {
-  if (value === undefined) return { table: read.table, value: null };
-  const row = { key, value };
-  if (read.table === 'object') return { table: 'object', value: decoded(storage, row, () => decodeObject(value)) };
-  return { table: 'hint', value: decoded(storage, row, () => decodeHint(value)) };
+function decodeRead(storage: Storage, read: RecordRead, row: StorageRow): ReadResult {
+  if (read.table === 'object') {
+    return { table: 'object', value: decoded(storage, row, () => decodeObject(row.value)) };
+  }
+  return { table: 'hint', value: decoded(storage, row, () => decodeHint(row.value)) };
 }
 
 /** Null for a record that cannot be decoded: a bad one, whatever its checksum says. */
-function decoded<T>(storage: Storage, row: StorageRow, decode: (row: StorageRow) => T): T | null {
+export function decoded<T>(storage: Storage, row: StorageRow, decode: (row: StorageRow) => T): T | null {
   try {
     return decode(row);
   } catch (error) {
