@@ -106,7 +106,9 @@ function turnRing(cluster: RegisterCluster, faults: Prng): void {
 }
 
 function scan(cluster: RegisterCluster, id: NodeId): void {
-  const names = [...cluster.node(id).written.rows.values()]
+  const names = cluster
+    .node(id)
+    .written.all()
     .filter(({ row }) => row.accepted === null || row.accepted.value.content === null)
     .map(({ name }) => name);
   cluster.input(id, { type: 'register-tombstones', names });

@@ -28,6 +28,7 @@ import type {
 import { compareNames, nameId } from '../../src/protocol/replication/record.ts';
 import type { RestoredReplication } from '../../src/protocol/replication/replication.ts';
 import { Salvage } from '../../src/protocol/replication/salvage.ts';
+import { VirtualRegisters } from './virtual-registers.ts';
 
 type ObjectRecord = { readonly name: ObjectName; readonly object: CausalObject };
 
@@ -54,6 +55,7 @@ export class VirtualDisk {
   readonly counters = new Map<number, number>();
   readonly hints = new Map<string, HintRow>();
   readonly expiries = new Map<string, ExpiryRow>();
+  registers = new VirtualRegisters();
   /** Object records that fail their checksum, and whether this run of the process has been told. */
   private readonly corrupt = new Map<ObjectRecord, boolean>();
 
@@ -79,6 +81,7 @@ export class VirtualDisk {
     copyInto(copy.counters, this.counters);
     copyInto(copy.hints, this.hints);
     copyInto(copy.expiries, this.expiries);
+    copy.registers = this.registers.clone();
     for (const [record, told] of this.corrupt) copy.corrupt.set(record, told);
     return copy;
   }

@@ -5,44 +5,18 @@ import { REGISTER_DEFAULTS, type RegisterOptions } from '../../src/protocol/regi
 import type { RegisterEffect, RegisterInput } from '../../src/protocol/register/effect.ts';
 import type { RegisterMessage } from '../../src/protocol/register/message.ts';
 import { type RegisterPlacement, sameGroup } from '../../src/protocol/register/placement.ts';
-import {
-  type AcceptorRow,
-  compareNames,
-  type NamedRow,
-  nameId,
-  type RegisterName,
-  type RegisterWrite,
-  type ShardRecord,
-} from '../../src/protocol/register/record.ts';
+import type { AcceptorRow, RegisterName, RegisterWrite } from '../../src/protocol/register/record.ts';
 import { Registers } from '../../src/protocol/register/registers.ts';
 import type { RegisterReply, RegisterRequest } from '../../src/protocol/register/request.ts';
+import { VirtualRegisters } from '../simulation/virtual-registers.ts';
 
 const WALL_AT_START_MS = 1_700_000_000_000;
 
-/** What a disk holds of the registers. */
-class DiskState {
-  readonly rows = new Map<string, NamedRow & { readonly shard: number }>();
-  readonly shards = new Map<number, ShardRecord>();
-
-  apply(write: RegisterWrite): void {
-    if (write.table === 'register-shard') this.shards.set(write.shard, write.value);
-    else if (write.value === null) this.rows.delete(nameId(write.name));
-    else this.rows.set(nameId(write.name), { shard: write.shard, name: write.name, row: write.value });
-  }
-
-  copy(): DiskState {
-    const copy = new DiskState();
-    for (const [id, row] of this.rows) copy.rows.set(id, row);
-    for (const [shard, record] of this.shards) copy.shards.set(shard, record);
-    return copy;
-  }
-}
-
 interface SimNode {
   readonly id: NodeId;
-  synced: DiskState;
+  synced: VirtualRegisters;
   /** With what is on its way to the disk. */
-  written: DiskState;
+  written: VirtualRegisters;
   batches: { readonly id: number; readonly writes: readonly RegisterWrite[] }[];
   core: Registers | undefined;
   /** Counts the runs. */
@@ -99,8 +73,8 @@ export class RegisterCluster {
     for (const id of nodes) {
       this.nodes.set(id, {
         id,
-        synced: new DiskState(),
-        written: new DiskState(),
+        synced: new VirtualRegisters(),
+        written: new VirtualRegisters(),
         batches: [],
         core: undefined,
         run: 0,
@@ -136,7 +110,7 @@ export class RegisterCluster {
   }
 
   rowOf(id: NodeId, name: RegisterName): AcceptorRow | undefined {
-    return this.node(id).written.rows.get(nameId(name))?.row;
+    return this.node(id).written.read(this.shardOf(name.bucket, name.key), name) ?? undefined;
   }
 
   shardOf(bucket: string, key: string): number {
@@ -162,7 +136,7 @@ export class RegisterCluster {
     const [first] = node.batches;
     if (first !== undefined && this.prng.chance(0.5)) for (const write of first.writes) node.synced.apply(write);
     node.batches = [];
-    node.written = node.synced.copy();
+    node.written = node.synced.clone();
     node.core = undefined;
     node.run++;
     node.committing = false;
@@ -368,25 +342,14 @@ export class RegisterCluster {
           break;
         case 'register-read':
           this.afterInRun(node, this.prng.below(this.syncMaxMs + 1), () => {
-            const row = node.written.rows.get(nameId(effect.name))?.row ?? null;
+            const row = node.written.read(effect.shard, effect.name);
             this.input(node.id, { type: 'register-read-done', id: effect.id, row });
           });
           break;
         case 'register-scan':
           this.afterInRun(node, this.prng.below(this.syncMaxMs + 1), () => {
-            const rows = [...node.written.rows.values()]
-              .filter(
-                ({ shard, name }) =>
-                  shard === effect.shard && (effect.after === null || compareNames(name, effect.after) > 0),
-              )
-              .sort((a, b) => compareNames(a.name, b.name));
-            const page = rows.slice(0, effect.limit);
-            this.input(node.id, {
-              type: 'register-scan-done',
-              id: effect.id,
-              rows: page,
-              more: page.length < rows.length,
-            });
+            const page = node.written.scan(effect.shard, effect.after, effect.limit);
+            this.input(node.id, { type: 'register-scan-done', id: effect.id, ...page });
           });
           break;
         case 'register-reply': {
