@@ -26,6 +26,9 @@ describe('a node among bad input', () => {
     node.http.metric('holdfast_transport_total', `what="${what}"`);
   const refusals = (listener: string, reason: string): Promise<number> =>
     node.http.metric('holdfast_requests_refused_total', `listener="${listener}",reason="${reason}"`);
+  /** What one process counts another one may say a moment later. */
+  const untilLogged = (other: LocalNodeProcess, text: RegExp): Promise<void> =>
+    until(`the log says ${text}`, () => text.test(other.logTail()), 30_000);
   const untilMore = (what: string, count: () => Promise<number>, before: number): Promise<void> =>
     until(`${what} is counted`, async () => (await count()) > before, 30_000);
 
@@ -77,7 +80,7 @@ describe('a node among bad input', () => {
         await stranger.node(1).start();
         await untilMore('the refusal', () => transportCount('admissions_refused_total_cluster_mismatch'), before);
         expect((await stranger.node(1).status()).members.alive).toBe(1);
-        expect(stranger.node(1).logTail()).toMatch(/belongs to cluster .* same --secret/);
+        await untilLogged(stranger.node(1), /belongs to cluster .* same --secret/);
       } finally {
         await stranger.close();
       }
@@ -95,7 +98,7 @@ describe('a node among bad input', () => {
       try {
         await stranger.node(1).start();
         await untilMore('the refusal', () => transportCount('admissions_refused_total_shards_mismatch'), before);
-        expect(stranger.node(1).logTail()).toMatch(/set up with .* shards, this node with 64/);
+        await untilLogged(stranger.node(1), /set up with .* shards, this node with 64/);
       } finally {
         await stranger.close();
       }

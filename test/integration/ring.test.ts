@@ -87,7 +87,7 @@ describe('operators change the ring of real nodes', () => {
 
       await n3.start();
       await untilMoved(n3, 'removed');
-      expect(n3.logTail()).toContain('removed from the ring');
+      await until('its log says so', () => n3.logTail().includes('removed from the ring'), MOVE_TIMEOUT_MS);
       expect(await violationsOf(load, n3)).toEqual([]);
     },
     TIMEOUT_MS,
