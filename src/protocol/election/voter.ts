@@ -143,9 +143,9 @@ export class Voter {
 
   handlePersisted(vote: VoteRecord, now: Instant): void {
     this.persisted = Math.max(this.persisted, vote.term);
-    // Written in the order of their terms: what is older is on the disk as well.
-    const ready = this.waiting.findIndex((each) => each.vote.term > vote.term);
-    for (const { use } of this.waiting.splice(0, ready < 0 ? this.waiting.length : ready)) use(now);
+    // Written in order: what is older is on the disk as well. Two records of one term may differ in whom they bind to.
+    const last = this.waiting.findLastIndex((each) => each.vote.term < vote.term || isSame(each.vote, vote));
+    for (const { use } of this.waiting.splice(0, last + 1)) use(now);
   }
 
   private isFirst(candidate: NodeId, term: number): boolean {
@@ -154,8 +154,7 @@ export class Voter {
   }
 
   private adopt(vote: VoteRecord, now: Instant, use: (now: Instant) => void): void {
-    const { term, votedFor, boundTo } = this.vote;
-    const isKnown = vote.term === term && vote.votedFor === votedFor && vote.boundTo === boundTo;
+    const isKnown = isSame(vote, this.vote);
     if (isKnown && this.waiting.length === 0) {
       use(now);
       return;
@@ -166,4 +165,8 @@ export class Voter {
     this.vote = vote;
     this.persist(vote);
   }
+}
+
+function isSame(a: VoteRecord, b: VoteRecord): boolean {
+  return a.term === b.term && a.votedFor === b.votedFor && a.boundTo === b.boundTo;
 }

@@ -36,6 +36,19 @@ describe('a voter', () => {
     expect([granted, written.length]).toEqual([2, 1]);
   });
 
+  test('speaks of a lease once the disk says whom it binds to, also where the term was there before', () => {
+    const voter = voterWith({ term: 1, votedFor: 'b', boundTo: 'b' });
+    let granted = 0;
+    voter.fence('a', 2, at(0), () => undefined);
+    voter.grant(claim('a', 2), true, at(0), () => granted++);
+    const [token, grant] = written as [VoteRecord, VoteRecord];
+    expect([token.boundTo, grant.boundTo]).toEqual(['b', 'a']);
+    voter.handlePersisted(token, at(1));
+    expect(granted).toBe(0);
+    voter.handlePersisted(grant, at(2));
+    expect(granted).toBe(1);
+  });
+
   test('grants one lease at a time, for as long as it lasts', () => {
     const voter = voterWith();
     voter.grant(claim('a', 1), true, at(0), () => undefined);
