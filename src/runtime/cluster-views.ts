@@ -96,17 +96,6 @@ export function leaderView(node: Node, self: NodeId, now: Instant): LeaderView {
   };
 }
 
-/** The member of this name or peer id. Throws `member-not-found`, or `bad-request` where a name is not clear. */
-export function findMember(node: Node, nameOrId: string): NodeId {
-  const found = node.members().filter(({ id, profile }) => id === nameOrId || profile.name === nameOrId);
-  const [member] = found;
-  if (member === undefined) {
-    throw new HoldfastError(failure('member-not-found', `no member ${nameOrId}; GET /v1/members lists them`));
-  }
-  if (found.length === 1) return member.id;
-  throw new HoldfastError(failure('bad-request', `${found.length} members are named ${nameOrId}; use a peer id`));
-}
-
 function ringMemberViews(node: Node): RingMemberView[] {
   return node.ringPlaces.map(({ id, in: isIn, place, weight, zone }) => ({
     name: nameOf(node, id),

@@ -34,7 +34,6 @@ import { claimAuthority } from './claim-authority.ts';
 import {
   bucketView,
   clockView,
-  findMember,
   findRingMember,
   leaderView,
   locateView,
@@ -344,7 +343,7 @@ export class LocalNode implements NodeHandle {
   async fence(leader: string, token: number): Promise<LeaderView> {
     const refusal = this.refusal();
     if (refusal !== null) throw new HoldfastError(refusal);
-    const peerId = findMember(this.node, leader);
+    const { peerId } = findRingMember(this.node, leader);
     const id = ++this.lastId;
     const { accepted, term } = await new Promise<FenceOutcome>((resolve, reject) => {
       this.fenceRequests.set(id, { resolve, reject });

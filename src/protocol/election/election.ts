@@ -31,7 +31,6 @@ interface Standing {
   readonly stage: 'poll' | 'voting' | 'vote';
   readonly term: number;
   readonly round: number;
-  readonly granted: Set<NodeId>;
   readonly refused: Set<NodeId>;
   readonly grants: Grants;
   readonly untilMs: number;
@@ -296,21 +295,9 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
 
   private stand(stage: 'poll' | 'vote', term: number): void {
     this.round += 1;
-    const untilMs = this.now.monoMs + (stage === 'poll' ? this.timing.answerMs * 3 : this.reliedMs);
-    const grants = this.newGrants();
-    const role: Standing = {
-      type: 'standing',
-      stage,
-      term,
-      round: this.round,
-      granted: new Set(),
-      refused: new Set(),
-      grants,
-      untilMs,
-    };
-    this.role = role;
-    grants.ask(this.round, this.now.monoMs);
-    this.grantTo(role, this.self);
+    const role = this.becomeStanding(stage, term, stage === 'poll' ? this.timing.answerMs * 3 : this.reliedMs);
+    role.grants.ask(this.round, this.now.monoMs);
+    role.grants.add(this.self, this.round);
     const { length: view } = this.view;
     this.ask({ type: 'lease-ask', kind: stage, term, round: this.round, quorate: false, votes: 0, view });
     this.count(role);
@@ -318,33 +305,24 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
 
   /** The own vote is on the disk first: after a crash this node must not ask for the same term again. */
   private requestVotes(term: number): void {
-    const untilMs = this.now.monoMs + VOTE_WRITE_MS;
-    const grants = this.newGrants();
-    const role: Standing = {
-      type: 'standing',
-      stage: 'voting',
-      term,
-      round: 0,
-      granted: new Set(),
-      refused: new Set(),
-      grants,
-      untilMs,
-    };
-    this.role = role;
+    const role = this.becomeStanding('voting', term, VOTE_WRITE_MS);
     this.voter.stand(this.self, term, this.now, () => {
       if (this.role === role) this.stand('vote', term);
     });
   }
 
-  private grantTo(role: Standing, voter: NodeId): void {
-    role.granted.add(voter);
-    role.grants.add(voter, role.round);
+  private becomeStanding(stage: Standing['stage'], term: number, forMs: number): Standing {
+    const untilMs = this.now.monoMs + forMs;
+    const grants = new Grants(this.reliedMs);
+    const role: Standing = { type: 'standing', stage, term, round: this.round, refused: new Set(), grants, untilMs };
+    this.role = role;
+    return role;
   }
 
   /** Goes on once a majority of the view has said yes, or gives up. */
   private count(role: Standing): void {
     if (this.role !== role) return;
-    const votes = this.viewIds.filter((id) => role.granted.has(id)).length;
+    const votes = role.grants.count(this.viewIds, this.now.monoMs);
     if (votes * 2 > this.view.length) {
       if (role.stage !== 'poll') this.becomeLeader(role);
       else if (this.voter.isFree(this.self, role.term, this.now)) this.requestVotes(role.term);
@@ -541,7 +519,7 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
     if (holder !== null && holder.leader !== this.self) this.hear(holder, from, remainingMs);
     else if (granted && role.type === 'leading') role.lease.add(from, round);
     else if (role.type === 'standing' && role.round === round) {
-      if (granted) this.grantTo(role, from);
+      if (granted) role.grants.add(from, round);
       else role.refused.add(from);
     }
   }
@@ -579,10 +557,6 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
 
   private get reliedMs(): number {
     return this.timing.leaseMs * this.timing.leaseShare;
-  }
-
-  private newGrants(): Grants {
-    return new Grants(this.reliedMs);
   }
 
   private send(to: NodeId, message: ElectionMessage): void {
