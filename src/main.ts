@@ -119,6 +119,7 @@ async function compose(
       log,
       seed: randomBytes(4).readUInt32BE(),
       signer: createSigner(identity),
+      proposerId: randomBytes(8).toString('hex'),
       run: randomBytes(6).toString('hex'),
       processUsage,
       onFatal: fail,

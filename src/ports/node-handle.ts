@@ -1,7 +1,7 @@
 import type { Failure } from '../lib/failure.ts';
 import type { BucketConfig } from '../protocol/catalog/record.ts';
 import type { Place, RingChange } from '../protocol/catalog/ring-record.ts';
-import type { ClientRequest, ReplyOf } from '../protocol/replication/request.ts';
+import type { NodeReplyOf, NodeRequest } from '../protocol/node/request.ts';
 
 export type { BucketConfig } from '../protocol/catalog/record.ts';
 export type { RingChange } from '../protocol/catalog/ring-record.ts';
@@ -19,6 +19,10 @@ export type { ConflictPolicy, Entries, Entry, Family } from '../protocol/causal/
 export { COLLECTION_BYTES_MAX, COLLECTION_ENTRIES_MAX, familyOf, VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
 export type { Mutation } from '../protocol/causal/mutation.ts';
 export { readCounter, readValue, valueType, winner } from '../protocol/causal/value.ts';
+export type { NodeReplyOf, NodeRequest } from '../protocol/node/request.ts';
+export { LOCKS_BUCKET } from '../protocol/node/request.ts';
+export type { Ballot } from '../protocol/register/ballot.ts';
+export type { Condition, RegisterContent } from '../protocol/register/value.ts';
 export type {
   ClientRequest,
   ConfirmReply,
@@ -243,7 +247,7 @@ export type RefusalReason = Failure['code'] | 'protocol' | 'slow-client';
 /** What the interfaces (HTTP, RESP) may ask of the node. Failures are thrown as HoldfastError. */
 export interface NodeHandle {
   readonly ready: boolean;
-  request<R extends ClientRequest>(request: R): Promise<ReplyOf<R>>;
+  request<R extends NodeRequest>(request: R): Promise<NodeReplyOf<R>>;
   status(): Promise<NodeStatus>;
   members(): readonly MemberView[];
   leader(): LeaderView;

@@ -8,7 +8,7 @@ import type { FenceOutcome } from '../protocol/election/effect.ts';
 import type { NodeId } from '../protocol/machine.ts';
 import type { BucketOutcome, NodeEffect, NodeEvent, NodeInput, RingOutcome } from '../protocol/node/effect.ts';
 import type { Node } from '../protocol/node/node.ts';
-import type { ClientReply } from '../protocol/replication/request.ts';
+import type { NodeReply } from '../protocol/node/request.ts';
 import { DecodeError } from '../wire/codec.ts';
 import { decodeFrame } from '../wire/message.ts';
 import { clearRanges } from '../wire/record.ts';
@@ -23,7 +23,7 @@ const PASSES_MAX = 16;
 const LAG_REPORT_MS = 100;
 
 export interface DriverHooks {
-  readonly onReply: (id: number, reply: ClientReply) => void;
+  readonly onReply: (id: number, reply: NodeReply) => void;
   readonly onBucketReply: (id: number, outcome: BucketOutcome) => void;
   readonly onRingReply: (id: number, outcome: RingOutcome) => void;
   readonly onFenceReply: (id: number, outcome: FenceOutcome) => void;

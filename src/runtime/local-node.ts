@@ -27,7 +27,7 @@ import type { Member } from '../protocol/membership/member.ts';
 import type { BucketOutcome, RingOutcome } from '../protocol/node/effect.ts';
 import { CATALOG_LOST } from '../protocol/node/lost-catalog.ts';
 import { Node } from '../protocol/node/node.ts';
-import type { ClientReply, ClientRequest, ReplyOf } from '../protocol/replication/request.ts';
+import type { NodeReply, NodeReplyOf, NodeRequest } from '../protocol/node/request.ts';
 import { WIRE_VERSION } from '../wire/message.ts';
 import { ChangeLog } from './change-log.ts';
 import { claimAuthority } from './claim-authority.ts';
@@ -75,6 +75,8 @@ export interface LocalNodeOptions {
   /** 32 random bits: the seed of the node's protocol randomness. */
   readonly seed: number;
   readonly signer: Signer;
+  /** 16 hex digits that no other run of any node has. */
+  readonly proposerId: string;
   /** Names this run of the process in feeds. */
   readonly run: string;
   readonly processUsage: () => MetricsSnapshot['process'];
@@ -93,7 +95,7 @@ export class LocalNode implements NodeHandle {
   private readonly driver: Driver;
   private readonly space: SpaceGuard;
   private readonly care: DiskCare;
-  private readonly requests = new Map<number, Waiter<ClientReply>>();
+  private readonly requests = new Map<number, Waiter<NodeReply>>();
   private readonly bucketRequests = new Map<number, Waiter<BucketOutcome>>();
   private readonly ringRequests = new Map<number, Waiter<RingOutcome>>();
   private readonly fenceRequests = new Map<number, Waiter<FenceOutcome>>();
@@ -167,7 +169,7 @@ export class LocalNode implements NodeHandle {
     });
   }
 
-  private newNode({ config, clock, state, transport, signer, clusterId, seed }: LocalNodeOptions): Node {
+  private newNode({ config, clock, state, transport, signer, clusterId, seed, proposerId }: LocalNodeOptions): Node {
     const { tuning } = config;
     return new Node(
       {
@@ -200,6 +202,8 @@ export class LocalNode implements NodeHandle {
           maxClockDriftMs: tuning.maxClockDriftMs,
         },
         restored: state.replication,
+        restoredRegisters: { shards: new Map() },
+        proposerId,
         claims: claimAuthority(signer, clusterId),
         prng: new Prng(seed),
       },
@@ -274,15 +278,15 @@ export class LocalNode implements NodeHandle {
     return this.phase === 'serving' && this.node.refusal === null;
   }
 
-  request<R extends ClientRequest>(request: R): Promise<ReplyOf<R>> {
+  request<R extends NodeRequest>(request: R): Promise<NodeReplyOf<R>> {
     const refusal = this.refusal() ?? this.missingBucket(request.bucket);
     if (refusal !== null) return Promise.reject(new HoldfastError(refusal));
     const id = ++this.lastId;
-    return new Promise<ReplyOf<R>>((resolve, reject) => {
+    return new Promise<NodeReplyOf<R>>((resolve, reject) => {
       this.requests.set(id, {
         resolve: (reply) => {
           if (reply.type === 'failed') reject(new HoldfastError(reply.failure));
-          else resolve(reply as ReplyOf<R>);
+          else resolve(reply as NodeReplyOf<R>);
         },
         reject,
       });

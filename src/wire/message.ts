@@ -7,6 +7,7 @@ import type { MapField, Mutation } from '../protocol/causal/mutation.ts';
 import type { LeaderNews } from '../protocol/election/message.ts';
 import type { VoteRecord } from '../protocol/election/options.ts';
 import type { PeerMessage } from '../protocol/node/message.ts';
+import { isRegisterMessage } from '../protocol/register/message.ts';
 import type { PageItem } from '../protocol/replication/message.ts';
 import type {
   ClientReply,
@@ -36,6 +37,7 @@ import {
   Writer,
 } from './codec.ts';
 import { failure } from './failure.ts';
+import { registerLane, registerMessages } from './register-message.ts';
 import { SHARDS_MAX } from './shard-set.ts';
 import {
   hintAsk,
@@ -342,10 +344,12 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
     record({ round: integer(), granted: boolean, term, holder: nullable(leaderNews), remainingMs: integer() }),
   ],
   'lease-end': [82, record({ term, successor: nullable(nodeId) })],
+  ...registerMessages,
 });
 
 /** Probes never wait behind data, data never behind transfers. */
 export function laneOf(message: PeerMessage): Lane {
+  if (isRegisterMessage(message)) return registerLane(message.type);
   switch (message.type) {
     case 'ping':
     case 'ping-request':

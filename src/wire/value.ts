@@ -262,7 +262,8 @@ export const eventSet: Codec<CausalContext> = eventsIn(causalContext);
 const BUCKET_BYTES_MAX = 71;
 export const KEY_BYTES_MAX = 1024;
 
-const BUCKET = /^[a-z0-9][a-z0-9._-]{0,62}(?:~[1-9a-z][0-9a-z]{0,6})?$/;
+/** A name that begins with a dot is the nodes' own: no client creates one. */
+const BUCKET = /^[a-z0-9.][a-z0-9._-]{0,62}(?:~[1-9a-z][0-9a-z]{0,6})?$/;
 const CLASS_MAX = 0xffff_ffff;
 
 /** A qualified name, see `lib/bucket-name.ts`. */

@@ -393,6 +393,8 @@ export class SimCluster {
           maxClockDriftMs: 60_000,
         },
         restored: disk.restored(),
+        restoredRegisters: { shards: new Map() },
+        proposerId: this.drawActor(),
         claims: testClaims(node.id),
         prng: new Prng(this.prng.uint32()),
       },
@@ -527,7 +529,7 @@ export class SimCluster {
       case 'reply': {
         const use = running.replies.get(effect.id);
         running.replies.delete(effect.id);
-        return use?.(effect.reply);
+        return use?.(effect.reply as ClientReply);
       }
       case 'ring-reply': {
         const use = running.ringReplies.get(effect.id);

@@ -5,7 +5,6 @@ import type {
   BucketView,
   ChangeEvent,
   ChangeFeed,
-  ClientRequest,
   ClusterEvent,
   ConflictPolicy,
   Coverage,
@@ -19,6 +18,8 @@ import type {
   MutateReply,
   Mutation,
   NodeHandle,
+  NodeReplyOf,
+  NodeRequest,
   NodeStatus,
   RingChange,
   RingChangeView,
@@ -35,10 +36,10 @@ import {
   type GetRequest,
   type ListRequest,
   type MutateRequest,
-  type ReplyOf,
   sessionOf,
 } from '../../src/protocol/replication/request.ts';
 import { GossipPubSub } from '../../src/runtime/gossip-pub-sub.ts';
+import { FakeRegisters } from './fake-registers.ts';
 import { ManualClock } from './manual-clock.ts';
 import { MemoryNetwork } from './memory-transport.ts';
 import { RecordingLog } from './recording-log.ts';
@@ -64,7 +65,8 @@ export interface FakeNodeHandleOptions {
 
 /**
  * A whole cluster of one in memory: the answers of a real node (dots, contexts, siblings, expiry, feeds) without
- * disk or network. Its clock stands still until a test moves `clockMs`. Buckets `default` (lww) and `notes` (siblings).
+ * disk or network. Its clock stands still until a test moves `clockMs`. Buckets `default` (lww), `notes` (siblings) and
+ * `strong`.
  */
 export class FakeNodeHandle implements NodeHandle {
   ready = true;
@@ -75,7 +77,7 @@ export class FakeNodeHandle implements NodeHandle {
   quorum: 'strict' | 'sloppy' = 'strict';
   complete = true;
   /** Runs before each request: throw a HoldfastError to fail it, await something to hold it. */
-  before: ((request: ClientRequest) => Promise<void> | void) | null = null;
+  before: ((request: NodeRequest) => Promise<void> | void) | null = null;
   /** Nodes that have synced any write by now. */
   confirmed = 1;
   readonly refusals: string[] = [];
@@ -92,6 +94,7 @@ export class FakeNodeHandle implements NodeHandle {
   /** Stays at this node: there are no others. */
   readonly pubSub = new GossipPubSub(new MemoryNetwork().create('secret'), new ManualClock(), new RecordingLog());
   private readonly data = new Map<string, Map<string, Entries>>();
+  private readonly registers = new FakeRegisters();
   private covered = new CausalContext();
   private counter = 0;
   private hlc: Hlc = 0;
@@ -103,17 +106,22 @@ export class FakeNodeHandle implements NodeHandle {
     this.events = new FakeEventFeed(run, retained);
     this.changes = new FakeChangeFeed(run, retained);
     this.addBucket({ ...EVENTUAL, name: 'default' });
+    this.addBucket({ ...EVENTUAL, name: 'strong', consistency: 'strong', sync: 'none' });
     this.addBucket({ ...EVENTUAL, name: 'notes', conflict: 'siblings', sync: 'none' });
   }
 
-  async request<R extends ClientRequest>(request: R): Promise<ReplyOf<R>> {
+  async request<R extends NodeRequest>(request: R): Promise<NodeReplyOf<R>> {
     if (this.before !== null) await this.before(request);
     if (!this.ready) throw new HoldfastError(failure('not-ready', 'the node is not serving yet'));
-    return this.answer(request) as ReplyOf<R>;
+    return this.answer(request) as NodeReplyOf<R>;
   }
 
-  private answer(request: ClientRequest): ReplyOf<ClientRequest> {
+  private answer(request: NodeRequest): NodeReplyOf<NodeRequest> {
     switch (request.type) {
+      case 'strong-get':
+      case 'strong-put':
+      case 'strong-delete':
+        return this.registers.answer(request, this.clockMs);
       case 'confirm':
         return { type: 'confirm', nodes: this.confirmed, owners: this.owners };
       case 'mutate':
@@ -283,6 +291,7 @@ export class FakeNodeHandle implements NodeHandle {
   /** All data is gone, and what it had seen with it. */
   forget(): void {
     for (const keys of this.data.values()) keys.clear();
+    this.registers.forget();
     this.covered = new CausalContext();
   }
 

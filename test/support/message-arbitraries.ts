@@ -11,6 +11,7 @@ import type { PeerMessage } from '../../src/protocol/node/message.ts';
 import type { SyncChunk, SyncItem } from '../../src/protocol/replication/message.ts';
 import type { ClientReply, ClientRequest, SessionContext } from '../../src/protocol/replication/request.ts';
 import { actor, bucket, failure, key, shard, text } from './name-arbitraries.ts';
+import { REGISTER_FIELDS } from './register-arbitraries.ts';
 
 const count = fc.maxSafeNat();
 const uint32 = fc.nat(0xffff_ffff);
@@ -361,6 +362,7 @@ const FIELDS: {
     remainingMs: count,
   }),
   'lease-end': fc.record({ term, successor: fc.option(nodeId) }),
+  ...REGISTER_FIELDS,
 };
 
 export const MESSAGE_TYPES = Object.keys(FIELDS) as PeerMessage['type'][];

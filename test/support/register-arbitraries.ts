@@ -68,7 +68,7 @@ const answer = { name: registerName, ballot };
 const report = { ...answer, accepted: fc.option(accepted), floor: ballot };
 
 /** The fields of each message, its type left out; a new message does not compile until it is listed here. */
-const REGISTER_FIELDS: {
+export const REGISTER_FIELDS: {
   readonly [T in RegisterMessage['type']]: fc.Arbitrary<Omit<Extract<RegisterMessage, { readonly type: T }>, 'type'>>;
 } = {
   'register-query': fc.record(round),

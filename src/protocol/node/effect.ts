@@ -7,13 +7,30 @@ import type { LevelEvent } from '../island/island.ts';
 import type { NodeId } from '../machine.ts';
 import type { DialFailure } from '../membership/input.ts';
 import type { Member, MemberProfile, MemberState } from '../membership/member.ts';
+import type { RegisterEffect, RegisterInput } from '../register/effect.ts';
 import type { ReplicationEffect, ReplicationEvent, ReplicationInput } from '../replication/effect.ts';
 import type { PeerMessage } from './message.ts';
+import type { NodeReply, NodeRequest } from './request.ts';
 import type { RingDifference } from './ring-difference.ts';
+
+/** What the disk says of registers. */
+type RegisterDiskInput = Extract<
+  RegisterInput,
+  {
+    readonly type:
+      | 'register-persisted'
+      | 'register-read-done'
+      | 'register-scan-done'
+      | 'register-tombstones'
+      | 'register-lost';
+  }
+>;
 
 /** What happened, as the node is told. */
 export type NodeInput =
-  | Exclude<ReplicationInput, { readonly type: 'message' | 'peer-up' | 'peer-down' | 'clock-trust' }>
+  | Exclude<ReplicationInput, { readonly type: 'request' | 'message' | 'peer-up' | 'peer-down' | 'clock-trust' }>
+  | RegisterDiskInput
+  | { readonly type: 'request'; readonly id: number; readonly request: NodeRequest }
   | { readonly type: 'message'; readonly from: NodeId; readonly message: PeerMessage }
   | { readonly type: 'connected'; readonly peer: NodeId }
   | { readonly type: 'disconnected'; readonly peer: NodeId }
@@ -37,7 +54,9 @@ export type NodeInput =
 
 /** What the driver is to do, in order. */
 export type NodeEffect =
-  | Exclude<ReplicationEffect, { readonly type: 'send' | 'changed' | 'notify' }>
+  | Exclude<ReplicationEffect, { readonly type: 'send' | 'reply' | 'changed' | 'notify' }>
+  | Extract<RegisterEffect, { readonly type: 'register-persist' | 'register-read' | 'register-scan' }>
+  | { readonly type: 'reply'; readonly id: number; readonly reply: NodeReply }
   | { readonly type: 'send'; readonly to: NodeId; readonly message: PeerMessage }
   | { readonly type: 'dial'; readonly peer: NodeId; readonly addresses: readonly string[] }
   | { readonly type: 'disconnect'; readonly peer: NodeId }

@@ -3,6 +3,7 @@ import type { CausalContext } from '../causal/context.ts';
 import type { Entries } from '../causal/entry.ts';
 import type { ElectionMessage } from '../election/message.ts';
 import type { MembershipMessage } from '../membership/message.ts';
+import type { RegisterMessage } from '../register/message.ts';
 import type { ReplicationMessage } from '../replication/message.ts';
 
 /** "My catalog has this digest": a peer with another one answers with its catalog. */
@@ -74,6 +75,7 @@ export type PeerMessage =
   | MembershipMessage
   | ElectionMessage
   | ReplicationMessage
+  | RegisterMessage
   | CatalogExchange
   | WatchExchange
   | ClockExchange;

@@ -16,6 +16,7 @@ import type { MembershipEffect } from '../membership/effect.ts';
 import type { Member } from '../membership/member.ts';
 import { Membership, type MembershipStats } from '../membership/membership.ts';
 import { isMembershipMessage } from '../membership/message.ts';
+import { isRegisterMessage } from '../register/message.ts';
 import type { ReplicationEffect, ReplicationEvent, ReplicationInput } from '../replication/effect.ts';
 import type { ReplicationMessage } from '../replication/message.ts';
 import type { ReadState } from '../replication/read-coordinator.ts';
@@ -29,6 +30,7 @@ import type { NodeEffect, NodeInput, RingOutcome } from './effect.ts';
 import { CATALOG_LOST, hasBeenTold, hasLostCatalog } from './lost-catalog.ts';
 import type { PeerMessage } from './message.ts';
 import type { NodeOptions } from './options.ts';
+import { isStrong } from './request.ts';
 import { RingState } from './ring-state.ts';
 import { ViewFollower, type ViewFollowerOptions } from './view-follower.ts';
 import { type Change, type Coverage, WatchRelay } from './watch-relay.ts';
@@ -301,7 +303,13 @@ export class Node implements Machine<NodeInput, NodeEffect> {
         this.watched = input.buckets;
         return this.watch(now);
       case 'request':
-        return this.request(input.id, input.request, now);
+        return isStrong(input.request) ? this.requestRegister(input.id) : this.request(input.id, input.request, now);
+      case 'register-persisted':
+      case 'register-read-done':
+      case 'register-scan-done':
+      case 'register-tombstones':
+      case 'register-lost':
+        return;
       case 'persisted':
       case 'cleared':
       case 'object-lost':
@@ -338,7 +346,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
           this.fromMembership(this.membership.handle({ type: 'message', from, message }, now), now);
         } else if (isElectionMessage(message)) {
           this.view.handle({ type: 'message', from, message }, now);
-        } else {
+        } else if (!isRegisterMessage(message)) {
           this.askForBucket(from, message);
           this.replicate({ type: 'message', from, message }, now);
         }
@@ -431,6 +439,11 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     const named = { ...request, bucket };
     if (named.type === 'list' && named.snapshot) this.snapshots.set(id, named);
     this.replicate({ type: 'request', id, request: named }, now);
+  }
+
+  private requestRegister(id: number): void {
+    const reason = failure('not-supported', 'strong buckets come in a later version');
+    this.effects.push({ type: 'reply', id, reply: { type: 'failed', failure: reason } });
   }
 
   private watch(now: Instant): void {

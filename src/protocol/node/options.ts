@@ -6,6 +6,7 @@ import type { NodeId } from '../machine.ts';
 import type { ClaimAuthority } from '../membership/claim.ts';
 import type { MemberProfile } from '../membership/member.ts';
 import type { KnownMember, MembershipTiming } from '../membership/options.ts';
+import type { RestoredRegisters } from '../register/registers.ts';
 import type { ReplicationOptions } from '../replication/core.ts';
 import type { RestoredReplication } from '../replication/replication.ts';
 
@@ -29,6 +30,9 @@ export interface NodeOptions {
   readonly membership: Partial<MembershipTiming>;
   readonly replication: Omit<ReplicationOptions, 'self' | 'actor' | 'prng' | 'isWatched'>;
   readonly restored: RestoredReplication;
+  readonly restoredRegisters: RestoredRegisters;
+  /** 16 hex digits that no other run of any node has. */
+  readonly proposerId: string;
   readonly claims: ClaimAuthority;
   readonly prng: Prng;
 }

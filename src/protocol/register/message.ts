@@ -149,6 +149,10 @@ export type RegisterMessage =
   | RowsAskMessage
   | RowsMessage;
 
+export function isRegisterMessage(message: { readonly type: string }): message is RegisterMessage {
+  return message.type.startsWith('register-');
+}
+
 /** Rows of one page of a takeover. */
 export const ROWS_PAGE_MAX = 64;
 /** A page ends with the row that brings it above this many bytes of values. */

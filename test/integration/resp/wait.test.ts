@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { failure, HoldfastError } from '../../../src/lib/failure.ts';
-import type { ClientRequest } from '../../../src/ports/node-handle.ts';
+import type { NodeRequest } from '../../../src/ports/node-handle.ts';
 import { encodeCommand } from '../../support/resp-client.ts';
 import { RespFixture } from '../../support/resp-fixture.ts';
 import { until } from '../../support/until.ts';
@@ -14,7 +14,7 @@ async function start(): Promise<RespFixture> {
 
 function confirmsOf(fixture: RespFixture): string[] {
   const keys: string[] = [];
-  fixture.node.before = (request: ClientRequest) => {
+  fixture.node.before = (request: NodeRequest) => {
     if (request.type === 'confirm') keys.push(request.key);
   };
   return keys;

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { failure, HoldfastError } from '../../../../src/lib/failure.ts';
-import type { ClientRequest } from '../../../../src/ports/node-handle.ts';
+import type { NodeRequest } from '../../../../src/ports/node-handle.ts';
 import { type Harness, problemOf, startHarness } from './harness.ts';
 
 let h: Harness;
@@ -10,8 +10,8 @@ beforeEach(async () => {
 });
 
 /** Everything the node is asked from now on. */
-function recordRequests(): ClientRequest[] {
-  const requests: ClientRequest[] = [];
+function recordRequests(): NodeRequest[] {
+  const requests: NodeRequest[] = [];
   h.node.before = (request) => void requests.push(request);
   return requests;
 }
