@@ -17,6 +17,9 @@ const serial = (name: string, groupOrder: number, testTimeoutMs: number) => ({
     testTimeout: testTimeoutMs,
     hookTimeout: testTimeoutMs,
     fileParallelism: false,
+    // Real processes in real time: a machine that stalls for seconds fails one of them. A fault in the program fails
+    // twice, and what took two tries is reported.
+    retry: 1,
     sequence: { groupOrder },
   },
 });
