@@ -28,6 +28,8 @@ export const EVENT_LEVELS: Readonly<Record<EventName, LogLevel>> = {
   'member-degraded': 'warn',
   'member-healthy': 'info',
   'leader-changed': 'info',
+  'electorate-changed': 'info',
+  'electorate-conflict': 'warn',
   'level-changed': 'warn',
   'ring-changed': 'info',
   'catalog-lost': 'error',

@@ -5,6 +5,7 @@ import { ASKER_LENGTH_MAX, RING_MEMBERS_MAX, type RingRecord } from '../protocol
 import { COLLECTION_ENTRIES_MAX, VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
 import type { MapField, Mutation } from '../protocol/causal/mutation.ts';
 import type { LeaderNews } from '../protocol/election/message.ts';
+import { isElectorateMessage } from '../protocol/electorate/message.ts';
 import type { VoteRecord } from '../protocol/election/options.ts';
 import type { PeerMessage } from '../protocol/node/message.ts';
 import { isRegisterMessage } from '../protocol/register/message.ts';
@@ -36,6 +37,7 @@ import {
   union,
   Writer,
 } from './codec.ts';
+import { ELECTORATE_LANE, electorateMessages } from './electorate-message.ts';
 import { failure } from './failure.ts';
 import { registerLane, registerMessages } from './register-message.ts';
 import { SHARDS_MAX } from './shard-set.ts';
@@ -345,11 +347,13 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
   ],
   'lease-end': [82, record({ term, successor: nullable(nodeId) })],
   ...registerMessages,
+  ...electorateMessages,
 });
 
 /** Probes never wait behind data, data never behind transfers. */
 export function laneOf(message: PeerMessage): Lane {
   if (isRegisterMessage(message)) return registerLane(message.type);
+  if (isElectorateMessage(message)) return ELECTORATE_LANE;
   switch (message.type) {
     case 'ping':
     case 'ping-request':

@@ -1,5 +1,6 @@
 import { hashString } from '../../src/lib/hash.ts';
 import { Prng } from '../../src/lib/prng.ts';
+import { NO_ELECTORATE } from '../../src/protocol/electorate/keeper.ts';
 import type { BucketConfig } from '../../src/protocol/catalog/record.ts';
 import type { RingChange } from '../../src/protocol/catalog/ring-record.ts';
 import type { ActorId } from '../../src/protocol/causal/dot.ts';

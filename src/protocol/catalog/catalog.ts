@@ -38,7 +38,6 @@ import {
 } from './ring-record.ts';
 import type { RingRecords } from './unseen-rings.ts';
 
-/** Exists in every cluster without a record; a record of that name takes its place. */
 const DEFAULT_BUCKET: BucketRecord = {
   name: 'default',
   version: 0,
@@ -50,6 +49,12 @@ const DEFAULT_BUCKET: BucketRecord = {
   ttlSeconds: null,
   born: 0,
 };
+
+/** Exist in every cluster without a record; a record of the name takes the place of one. */
+const BUILT_IN: ReadonlyMap<string, BucketRecord> = new Map([
+  [DEFAULT_BUCKET.name, DEFAULT_BUCKET],
+  ['strong', { ...DEFAULT_BUCKET, name: 'strong', consistency: 'strong', sync: 'none' }],
+]);
 
 /** What a join brought. Empty lists: nothing new. */
 export interface CatalogChange {
@@ -89,7 +94,7 @@ export class Catalog {
   /** By qualified name. */
   private readonly bucketRecords = new Map<string, BucketRecord>();
   /** The qualified name of the bucket that goes by a name. */
-  private readonly shown = new Map<string, string>([[DEFAULT_BUCKET.name, DEFAULT_BUCKET.name]]);
+  private readonly shown = new Map<string, string>([...BUILT_IN.keys()].map((name) => [name, name]));
   private classCache: readonly PlacementClass[] | null = null;
   private digestCache: number | null = null;
 
@@ -226,7 +231,7 @@ export class Catalog {
       ...record,
       name: this.shownName(dataName),
     }));
-    if (!this.bucketRecords.has(DEFAULT_BUCKET.name)) records.push(DEFAULT_BUCKET);
+    for (const [name, record] of BUILT_IN) if (!this.bucketRecords.has(name)) records.push(record);
     return records.sort((a, b) => compareText(a.name, b.name));
   }
 
@@ -234,7 +239,8 @@ export class Catalog {
   bucket(name: string): BucketRecord | undefined {
     const dataName = this.dataName(name);
     if (dataName === undefined) return undefined;
-    const record = this.bucketRecords.get(dataName) ?? DEFAULT_BUCKET;
+    const record = this.bucketRecords.get(dataName) ?? BUILT_IN.get(dataName);
+    if (record === undefined) return undefined;
     return record.name === name ? record : { ...record, name };
   }
 
@@ -345,7 +351,8 @@ const BUCKET_SEED = 0x6275636b;
 function isValid(record: BucketRecord): boolean {
   const problem = bucketNameProblem(record.name) ?? bucketConfigProblem(record);
   if (problem !== null || !isVersion(record.version) || !isDigest(record.born)) return false;
-  return record.name !== DEFAULT_BUCKET.name || record.replicas === null;
+  const builtIn = BUILT_IN.get(record.name);
+  return builtIn === undefined || (record.replicas === null && record.consistency === builtIn.consistency);
 }
 
 function isDigest(value: number): boolean {

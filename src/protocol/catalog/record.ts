@@ -58,10 +58,20 @@ export function bucketConfigProblem(config: BucketConfig): string | null {
     return `replicas must be 1 to ${REPLICAS_MAX}`;
   const zonesProblem = preferredZonesProblem(config);
   if (zonesProblem !== null) return zonesProblem;
+  const strongProblem = config.consistency === 'strong' ? strongConfigProblem(config) : null;
+  if (strongProblem !== null) return strongProblem;
   if (config.ttlSeconds !== null && !isCount(config.ttlSeconds, TTL_SECONDS_MAX)) {
     return `ttlSeconds must be null or 1 to ${TTL_SECONDS_MAX}`;
   }
   return null;
+}
+
+/** The keys of strong buckets share one ring of acceptors, and have one value at a time. */
+function strongConfigProblem({ conflict, replicas, sync }: BucketConfig): string | null {
+  if (conflict !== 'lww') return 'a strong bucket has no conflicts; leave conflict out';
+  if (replicas !== null)
+    return "a strong bucket has the cluster's own number of copies; leave replicas and preferredZones out";
+  return sync === 'none' ? null : 'a strong bucket is not synced to a hub; its sync must be none';
 }
 
 function preferredZonesProblem({ replicas, preferredZones }: BucketConfig): string | null {

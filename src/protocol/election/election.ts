@@ -7,7 +7,7 @@ import type { ElectionEffect, ElectionInput } from './effect.ts';
 import { Grants } from './grants.ts';
 import { Lease } from './lease.ts';
 import type { ElectionMessage, LeaderNews, LeaseAskMessage, LeaseTellMessage } from './message.ts';
-import { ELECTION_TIMING, type ElectionOptions, type ElectionTiming } from './options.ts';
+import { ELECTION_TIMING, type ElectionOptions, type ElectionTiming, type VoterGroups } from './options.ts';
 import { Voter } from './voter.ts';
 
 /** A node that starts again looks for a leader for so long before it stands itself. */
@@ -61,7 +61,7 @@ const FOLLOWING: Role = { type: 'following' };
 /**
  * Who leads: leases (Gray and Cheriton, "Leases", 1989) in numbered terms with one vote each (as in Raft, Ongaro 2014).
  * The leader of a view, the members that a node holds alive, has been granted its lease by a majority of them; it is
- * quorate where the grants are those of a majority of the ring's members as well. A voter grants no second lease while
+ * quorate where the grants are those of a majority of the ring's members as well, of two rings while it changes. A voter grants no second lease while
  * one lasts, and the leader counts its lease from when it asked, so that there is never more than one quorate leader.
  */
 export class Election implements Machine<ElectionInput, ElectionEffect> {
@@ -74,7 +74,8 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
   private role: Role = FOLLOWING;
   private view: readonly Contender[];
   private viewIds: readonly NodeId[];
-  private voters: readonly NodeId[];
+  private groups: VoterGroups;
+  private voters: ReadonlySet<NodeId>;
   private unfit: string | null = null;
   private leaving = false;
   /** When it stands, while it knows of no leader. */
@@ -93,7 +94,7 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
   private effects: ElectionEffect[] = [];
   private now: Instant;
 
-  constructor(options: ElectionOptions, voters: readonly NodeId[], now: Instant) {
+  constructor(options: ElectionOptions, groups: VoterGroups, now: Instant) {
     const { self, vote, prng, mayHaveVoted } = options;
     this.self = self;
     this.prng = prng;
@@ -104,7 +105,8 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
     });
     this.view = [{ id: self, score: 0, degraded: false }];
     this.viewIds = [self];
-    this.voters = voters;
+    this.groups = groups;
+    this.voters = new Set(groups.flat());
     this.graceUntilMs = now.monoMs + (mayHaveVoted ? START_GRACE_MS : 0);
     this.round = prng.uint32();
     this.told = { leader: null, term: vote.term, quorate: false };
@@ -120,7 +122,7 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
       if (this.hasSlept(now)) return null;
       const remainingMs = this.leaseUntilMs(role.lease) - monoMs;
       if (remainingMs <= 0) return null;
-      const quorate = role.lease.untilMs(this.voters) > monoMs;
+      const quorate = role.lease.quorumUntilMs(this.groups) > monoMs;
       const votes = role.lease.votes(this.viewIds, monoMs);
       return { leader: this.self, term: role.lease.term, quorate, remainingMs, votes, view: this.view.length };
     }
@@ -157,7 +159,8 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
         this.planSooner();
         break;
       case 'voters':
-        this.voters = input.ids;
+        this.groups = input.groups;
+        this.voters = new Set(input.groups.flat());
         break;
       case 'unfit':
         this.unfit = input.reason;
@@ -188,7 +191,7 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
     switch (role.type) {
       case 'leading': {
         // Each end is news once: those that have passed were told.
-        const ends = [this.viewIds, this.voters].map((ids) => role.lease.untilMs(ids));
+        const ends = [role.lease.untilMs(this.viewIds), role.lease.quorumUntilMs(this.groups)];
         return Math.min(role.renewMs, ...ends.filter((ms) => ms > this.now.monoMs));
       }
       case 'standing':
@@ -275,12 +278,12 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
   }
 
   private get isAlone(): boolean {
-    return this.view.length === 1 && this.voters.every((id) => id === this.self);
+    return this.view.length === 1 && [...this.voters].every((id) => id === this.self);
   }
 
   /** Place in the order in which members should stand, from 0; behind all others for who is not in the view. */
   private rankOf(id: NodeId): number {
-    const voters = new Set(this.voters);
+    const { voters } = this;
     const rank = this.view.toSorted((a, b) => compareContenders(a, b, voters)).findIndex((each) => each.id === id);
     return rank < 0 ? this.view.length : rank;
   }
@@ -366,8 +369,8 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
     const { monoMs } = this.now;
     // Terms are known of that are higher than its own: who has voted in one grants it none in a lower one.
     if (this.voter.term > lease.askedTerm) this.raise(lease);
-    const isQuorate = lease.untilMs(this.voters) > monoMs;
-    lease.settle(isQuorate ? [this.viewIds, this.voters] : [this.viewIds], monoMs);
+    const isQuorate = lease.quorumUntilMs(this.groups) > monoMs;
+    lease.settle(isQuorate ? [this.viewIds, ...this.groups] : [this.viewIds], monoMs);
     if (this.leaseUntilMs(lease) <= monoMs || this.leaving || this.unfit !== null) this.stepDown(null);
     // A majority of the ring can be one more than that of the view: nobody waits an interval for that news.
     else if (role.renewMs <= monoMs || (isQuorate && !role.toldQuorate)) this.renew(role);
@@ -375,7 +378,7 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
 
   /** A majority of the ring keeps a leader whom this node's view, which suspicions change for a moment, would not. */
   private leaseUntilMs(lease: Lease): number {
-    return Math.max(lease.untilMs(this.viewIds), lease.untilMs(this.voters));
+    return Math.max(lease.untilMs(this.viewIds), lease.quorumUntilMs(this.groups));
   }
 
   private raise(lease: Lease): void {
@@ -403,7 +406,7 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
     this.round += 1;
     lease.ask(this.round, monoMs);
     lease.add(this.self, this.round);
-    const quorate = lease.untilMs(this.voters) > monoMs;
+    const quorate = lease.quorumUntilMs(this.groups) > monoMs;
     role.toldQuorate = quorate;
     const votes = lease.votes(this.viewIds, monoMs);
     const { length: view } = this.view;
@@ -413,7 +416,7 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
   /** A member that has been much better for long. */
   private betterOne(role: Leading): NodeId | null {
     const { handoverMargin, handoverAfterMs } = this.timing;
-    const voters = new Set(this.voters);
+    const { voters } = this;
     const own = this.view.find(({ id }) => id === this.self);
     const best = this.view.toSorted((a, b) => compareContenders(a, b, voters))[0];
     if (best === undefined || own === undefined || !this.connected.has(best.id) || !voters.has(best.id)) return null;

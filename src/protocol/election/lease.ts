@@ -29,6 +29,11 @@ export class Lease {
     return this.grants.majorityUntilMs(ids);
   }
 
+  /** Until when majorities of all of these groups have granted it. */
+  quorumUntilMs(groups: readonly (readonly NodeId[])[]): number {
+    return Math.min(...groups.map((ids) => this.untilMs(ids)));
+  }
+
   votes(ids: readonly NodeId[], nowMs: number): number {
     return this.grants.count(ids, nowMs);
   }

@@ -59,3 +59,6 @@ export interface ElectionOptions {
   readonly prng: Prng;
   readonly timing?: Partial<ElectionTiming>;
 }
+
+/** A quorate lease needs a majority of each of them: one, or two while it changes who decides. */
+export type VoterGroups = readonly (readonly NodeId[])[];

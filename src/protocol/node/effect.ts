@@ -12,6 +12,7 @@ import type { ReplicationEffect, ReplicationEvent, ReplicationInput } from '../r
 import type { PeerMessage } from './message.ts';
 import type { NodeReply, NodeRequest } from './request.ts';
 import type { RingDifference } from './ring-difference.ts';
+import type { ElectorateEvent, StrongEffect } from './strong-keys.ts';
 
 /** What the disk says of registers. */
 type RegisterDiskInput = Extract<
@@ -30,6 +31,7 @@ type RegisterDiskInput = Extract<
 export type NodeInput =
   | Exclude<ReplicationInput, { readonly type: 'request' | 'message' | 'peer-up' | 'peer-down' | 'clock-trust' }>
   | RegisterDiskInput
+  | { readonly type: 'electorate-persisted'; readonly id: number }
   | { readonly type: 'request'; readonly id: number; readonly request: NodeRequest }
   | { readonly type: 'message'; readonly from: NodeId; readonly message: PeerMessage }
   | { readonly type: 'connected'; readonly peer: NodeId }
@@ -55,6 +57,8 @@ export type NodeInput =
 /** What the driver is to do, in order. */
 export type NodeEffect =
   | Exclude<ReplicationEffect, { readonly type: 'send' | 'reply' | 'changed' | 'notify' }>
+  /** Confirmed by `electorate-persisted` once it is synced. */
+  | Extract<StrongEffect, { readonly type: 'persist-electorate' }>
   | Extract<RegisterEffect, { readonly type: 'register-persist' | 'register-read' | 'register-scan' }>
   | { readonly type: 'reply'; readonly id: number; readonly reply: NodeReply }
   | { readonly type: 'send'; readonly to: NodeId; readonly message: PeerMessage }
@@ -88,6 +92,7 @@ export type NodeEvent =
   | ReplicationEvent
   | ElectionEvent
   | LevelEvent
+  | ElectorateEvent
   | { readonly type: 'member-changed'; readonly member: Member; readonly previous: MemberState | null }
   | {
       readonly type: 'ring-changed';

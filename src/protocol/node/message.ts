@@ -2,6 +2,7 @@ import type { CatalogState } from '../catalog/record.ts';
 import type { CausalContext } from '../causal/context.ts';
 import type { Entries } from '../causal/entry.ts';
 import type { ElectionMessage } from '../election/message.ts';
+import type { ElectorateMessage } from '../electorate/message.ts';
 import type { MembershipMessage } from '../membership/message.ts';
 import type { RegisterMessage } from '../register/message.ts';
 import type { ReplicationMessage } from '../replication/message.ts';
@@ -76,6 +77,7 @@ export type PeerMessage =
   | ElectionMessage
   | ReplicationMessage
   | RegisterMessage
+  | ElectorateMessage
   | CatalogExchange
   | WatchExchange
   | ClockExchange;

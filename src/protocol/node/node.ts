@@ -10,6 +10,9 @@ import type { Entries } from '../causal/entry.ts';
 import { liveEntries } from '../causal/value.ts';
 import type { Leadership } from '../election/election.ts';
 import { isElectionMessage } from '../election/message.ts';
+import { ELECTION_TIMING } from '../election/options.ts';
+import type { Elector, Electorate } from '../electorate/electorate.ts';
+import { isElectorateMessage } from '../electorate/message.ts';
 import type { ServiceLevel } from '../island/island.ts';
 import type { Instant, Machine, NodeId } from '../machine.ts';
 import type { MembershipEffect } from '../membership/effect.ts';
@@ -17,11 +20,12 @@ import type { Member } from '../membership/member.ts';
 import { Membership, type MembershipStats } from '../membership/membership.ts';
 import { isMembershipMessage } from '../membership/message.ts';
 import { isRegisterMessage } from '../register/message.ts';
+import type { RegisterStats } from '../register/registers.ts';
 import type { ReplicationEffect, ReplicationEvent, ReplicationInput } from '../replication/effect.ts';
 import type { ReplicationMessage } from '../replication/message.ts';
 import type { ReadState } from '../replication/read-coordinator.ts';
 import { Replication, type ReplicationStats } from '../replication/replication.ts';
-import { type ClientReply, type ClientRequest, type ListRequest, sessionOf } from '../replication/request.ts';
+import { type ClientReply, type ListRequest, sessionOf } from '../replication/request.ts';
 import type { PlacementMap } from '../ring/placement-map.ts';
 import type { Ring } from '../ring/ring.ts';
 import { CatalogExchanger } from './catalog-exchange.ts';
@@ -30,8 +34,9 @@ import type { NodeEffect, NodeInput, RingOutcome } from './effect.ts';
 import { CATALOG_LOST, hasBeenTold, hasLostCatalog } from './lost-catalog.ts';
 import type { PeerMessage } from './message.ts';
 import type { NodeOptions } from './options.ts';
-import { isStrong } from './request.ts';
+import { isStrong, LOCKS_BUCKET, type NodeRequest } from './request.ts';
 import { RingState } from './ring-state.ts';
+import { StrongKeys, votingGroups } from './strong-keys.ts';
 import { ViewFollower, type ViewFollowerOptions } from './view-follower.ts';
 import { type Change, type Coverage, WatchRelay } from './watch-relay.ts';
 
@@ -49,11 +54,16 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   private readonly watches: WatchRelay;
   private readonly replication: Replication;
   private readonly view: ViewFollower;
+  private readonly strong: StrongKeys;
   private readonly connected = new Set<NodeId>();
   private readonly clock: ClusterClock;
   private isWritable = true;
   /** Members or the ring have changed in this turn. */
   private isViewNew = true;
+  /** Who leads has changed in this turn, or what a leader is to work towards. */
+  private isLeadNew = true;
+  /** Until when leases may rest on electors of the epoch before. */
+  private freshUntilMs: number | undefined;
   private readonly rings: RingState;
   private outcomesMs = Number.NEGATIVE_INFINITY;
   private effects: NodeEffect[] = [];
@@ -105,9 +115,11 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.watches = this.newWatches(prng.uint32());
     this.now = now;
     this.clock = new ClusterClock(options.replication.maxClockDriftMs, clockRing(self, this.rings.places), now);
+    this.strong = this.newStrongKeys(now);
     this.view = new ViewFollower(
       { ...options, prng: prng.fork(), use: (effects) => this.fromView(effects) },
       this.rings.places,
+      this.groups(now),
       now,
     );
     this.tellClock(now);
@@ -202,6 +214,15 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     return this.membership.stats();
   }
 
+  /** Who decides about strong buckets, and among whom a quorate leader needs a majority; null: nobody needed it yet. */
+  get electorate(): Electorate | null {
+    return this.strong.electorate;
+  }
+
+  registerStats(): RegisterStats {
+    return this.strong.stats();
+  }
+
   replicationStats(): ReplicationStats {
     return this.replication.stats();
   }
@@ -233,6 +254,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.tellClock(now);
     this.fromMembership(this.membership.handleTimeout(now), now);
     this.fromReplication(this.replication.handleTimeout(this.clock.corrected(now)));
+    this.strong.handleTimeout(this.clock.corrected(now));
     this.exchanger.handleTimeout(now, this.send);
     this.watches.handleTimeout(now.monoMs);
     this.view.handleTimeout(now);
@@ -244,7 +266,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   nextDeadline(): number | undefined {
     const cores = earlier(this.membership.nextDeadline(), this.replication.nextDeadline());
     const others = earlier(this.exchanger.nextDeadline(), this.watches.nextDeadline());
-    return earlier(earlier(cores, this.clock.nextDeadline()), earlier(others, this.view.nextDeadline()));
+    const views = earlier(this.view.nextDeadline(), earlier(this.strong.nextDeadline(), this.freshUntilMs));
+    return earlier(earlier(cores, this.clock.nextDeadline()), earlier(others, views));
   }
 
   /** Replication works with the cluster's clock; membership with monotonic time and the clock that people see. */
@@ -303,13 +326,15 @@ export class Node implements Machine<NodeInput, NodeEffect> {
         this.watched = input.buckets;
         return this.watch(now);
       case 'request':
-        return isStrong(input.request) ? this.requestRegister(input.id) : this.request(input.id, input.request, now);
+        return this.request(input.id, input.request, now);
       case 'register-persisted':
       case 'register-read-done':
       case 'register-scan-done':
       case 'register-tombstones':
       case 'register-lost':
-        return;
+        return this.strong.handleRegisters(input, this.clock.corrected(now));
+      case 'electorate-persisted':
+        return this.strong.handlePersisted(input.id, this.clock.corrected(now));
       case 'persisted':
       case 'cleared':
       case 'object-lost':
@@ -346,7 +371,9 @@ export class Node implements Machine<NodeInput, NodeEffect> {
           this.fromMembership(this.membership.handle({ type: 'message', from, message }, now), now);
         } else if (isElectionMessage(message)) {
           this.view.handle({ type: 'message', from, message }, now);
-        } else if (!isRegisterMessage(message)) {
+        } else if (isRegisterMessage(message) || isElectorateMessage(message)) {
+          this.strong.handleMessage(from, message, this.clock.corrected(now));
+        } else {
           this.askForBucket(from, message);
           this.replicate({ type: 'message', from, message }, now);
         }
@@ -368,7 +395,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.clock.handleConnected(peer, now, this.send);
     this.watches.handleConnected(peer);
     this.view.handle({ type: 'connected', peer }, now);
-    this.replicate({ type: 'peer-up', peer }, now);
+    this.strong.handleConnected(peer, now);
+    this.tellReach('peer-up', peer, now);
   }
 
   private handleDisconnected(peer: NodeId, now: Instant): void {
@@ -377,7 +405,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.clock.handleDisconnected(peer);
     this.watches.handleDisconnected(peer);
     this.view.handle({ type: 'disconnected', peer }, now);
-    this.replicate({ type: 'peer-down', peer }, now);
+    this.strong.handleDisconnected(peer);
+    this.tellReach('peer-down', peer, now);
     this.fromMembership(this.membership.handle({ type: 'disconnected', peer }, now), now);
   }
 
@@ -429,21 +458,32 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   }
 
   /** Nodes know buckets by their qualified names, clients do not. */
-  private request(id: number, request: ClientRequest, now: Instant): void {
-    const bucket = this.dataName(request.bucket);
-    if (this.refusal !== null || bucket === undefined) {
+  private request(id: number, request: NodeRequest, now: Instant): void {
+    const bucket = this.dataName(request.bucket) ?? (request.bucket === LOCKS_BUCKET ? LOCKS_BUCKET : undefined);
+    const reason = this.refusalOf(request, bucket);
+    if (reason !== null || bucket === undefined) {
       const missing = failure('bucket-not-found', `there is no bucket ${request.bucket}; create it first`);
-      this.effects.push({ type: 'reply', id, reply: { type: 'failed', failure: this.refusal ?? missing } });
+      this.effects.push({ type: 'reply', id, reply: { type: 'failed', failure: reason ?? missing } });
       return;
     }
     const named = { ...request, bucket };
+    if (isStrong(named)) {
+      this.strong.request(id, named, this.clock.corrected(now));
+      return;
+    }
     if (named.type === 'list' && named.snapshot) this.snapshots.set(id, named);
     this.replicate({ type: 'request', id, request: named }, now);
   }
 
-  private requestRegister(id: number): void {
-    const reason = failure('not-supported', 'strong buckets come in a later version');
-    this.effects.push({ type: 'reply', id, reply: { type: 'failed', failure: reason } });
+  /** Each kind of bucket has requests of its own. */
+  private refusalOf(request: NodeRequest, bucket: string | undefined): Failure | null {
+    if (this.refusal !== null || bucket === undefined) return this.refusal;
+    const consistency = bucket === LOCKS_BUCKET ? 'strong' : this.catalog.bucket(bucket)?.consistency;
+    if (isStrong(request) === (consistency === 'strong')) return null;
+    const advice = isStrong(request)
+      ? 'is eventual: it has no conditional writes; use a strong bucket'
+      : 'is strong: its keys are read, put and deleted one by one';
+    return failure('not-supported', `bucket ${request.bucket} ${advice}`);
   }
 
   private watch(now: Instant): void {
@@ -463,6 +503,34 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       this.publish(null, now);
     }
     this.effects.push({ type: 'bucket-reply', id: input.id, outcome });
+  }
+
+  private newStrongKeys(now: Instant): StrongKeys {
+    return new StrongKeys(
+      {
+        ...this.options,
+        prng: this.options.prng.fork(),
+        use: (effects) => {
+          for (const effect of effects) {
+            this.isViewNew ||= effect.type === 'event' && effect.event.type === 'electorate-changed';
+            this.effects.push(effect);
+          }
+        },
+      },
+      this.clock.corrected(now),
+    );
+  }
+
+  /** Among whom a quorate leader needs a majority; null: among the ring's members. */
+  private groups(now: Instant): NodeId[][] | null {
+    const untilMs = this.strong.adoptedMs + ELECTION_TIMING.leaseMs;
+    this.freshUntilMs = untilMs > now.monoMs ? untilMs : undefined;
+    return votingGroups(this.strong.electorate, untilMs > now.monoMs);
+  }
+
+  private tellReach(type: 'peer-up' | 'peer-down', peer: NodeId, now: Instant): void {
+    this.replicate({ type, peer }, now);
+    this.strong.handleRegisters({ type, peer }, this.clock.corrected(now));
   }
 
   private newWatches(run: number): WatchRelay {
@@ -532,17 +600,35 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     if (id === this.options.self) return;
     // A suspect is not asked for data any more: a request that waited for it would wait until the suspicion ends, while
     // fallbacks and other owners answer now. If it was well after all, it catches up as after any absence.
-    if (member.state !== 'alive') this.replicate({ type: 'peer-down', peer: id }, now);
-    else if (this.connected.has(id)) this.replicate({ type: 'peer-up', peer: id }, now);
+    if (member.state !== 'alive') this.tellReach('peer-down', id, now);
+    else if (this.connected.has(id)) this.tellReach('peer-up', id, now);
   }
 
   /** At the end of a turn: who leads, and the level of service, follow from how things stand then. */
   private followView(now: Instant): void {
+    if (this.freshUntilMs !== undefined && this.freshUntilMs <= now.monoMs) this.isViewNew = true;
     if (this.isViewNew) {
       this.isViewNew = false;
-      this.view.handleView(this.membership.members(), this.rings.places, now);
+      this.isLeadNew = true;
+      this.view.handleView(this.membership.members(), this.rings.places, this.groups(now), now);
     }
     this.view.handleFitness(this.lacksCatalog ? 'catalog lost' : this.isWritable ? null : 'disk full', now);
+    this.strong.handleCatalog(this.lacksCatalog, this.clock.corrected(now));
+    if (!this.isLeadNew) return;
+    this.isLeadNew = false;
+    const leadership = this.view.leadership(now);
+    const leads = leadership?.leader === this.options.self && leadership.quorate;
+    const lead = leads ? { term: leadership.term, target: this.electors() } : null;
+    this.strong.follow(leadership?.leader ?? null, lead, this.clock.corrected(now));
+  }
+
+  /** The members of the ring, as they should decide. */
+  private electors(): Elector[] {
+    const members = this.rings.places.filter((place) => place.in);
+    return members.flatMap(({ id, weight, zone }) => {
+      const own = this.catalog.ringRecord(id)?.own;
+      return own === undefined || own.version === 0 ? [] : [{ id, weight, zone, disk: own.actor }];
+    });
   }
 
   /** As the leader, keeps the ring in step with who is there. */
@@ -556,6 +642,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
 
   private fromView(effects: Parameters<ViewFollowerOptions['use']>[0]): void {
     for (const effect of effects) {
+      this.isLeadNew ||= effect.type === 'notify' && effect.event.type === 'leader-changed';
       this.effects.push(effect.type === 'notify' ? { type: 'event', event: effect.event } : effect);
     }
   }
@@ -575,7 +662,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     for (const effect of effects) {
       switch (effect.type) {
         case 'notify':
-          if (effect.event.type === 'disk-rolled-back') this.rollbacks++;
+          if (effect.event.type === 'disk-rolled-back') this.handleRollback();
           if (effect.event.type === 'shard-complete') this.watches.handleComplete();
           this.effects.push({ type: 'event', event: this.shownEvent(effect.event) });
           break;
@@ -589,6 +676,11 @@ export class Node implements Machine<NodeInput, NodeEffect> {
           this.effects.push(effect);
       }
     }
+  }
+
+  private handleRollback(): void {
+    this.rollbacks++;
+    this.strong.handleRollback(this.clock.corrected(this.now));
   }
 
   private shownEvent(event: ReplicationEvent): ReplicationEvent {

@@ -2,6 +2,7 @@ import type { Prng } from '../../lib/prng.ts';
 import type { CatalogState } from '../catalog/record.ts';
 import type { ActorId } from '../causal/dot.ts';
 import type { VoteRecord } from '../election/options.ts';
+import type { ElectorateRecord } from '../electorate/keeper.ts';
 import type { NodeId } from '../machine.ts';
 import type { ClaimAuthority } from '../membership/claim.ts';
 import type { MemberProfile } from '../membership/member.ts';
@@ -31,6 +32,7 @@ export interface NodeOptions {
   readonly replication: Omit<ReplicationOptions, 'self' | 'actor' | 'prng' | 'isWatched'>;
   readonly restored: RestoredReplication;
   readonly restoredRegisters: RestoredRegisters;
+  readonly electorate: ElectorateRecord;
   /** 16 hex digits that no other run of any node has. */
   readonly proposerId: string;
   readonly claims: ClaimAuthority;

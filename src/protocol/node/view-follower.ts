@@ -3,7 +3,7 @@ import type { Prng } from '../../lib/prng.ts';
 import type { RingPlace } from '../catalog/ring-record.ts';
 import type { ElectionEffect, ElectionInput } from '../election/effect.ts';
 import { Election, type Leadership } from '../election/election.ts';
-import type { VoteRecord } from '../election/options.ts';
+import type { VoteRecord, VoterGroups } from '../election/options.ts';
 import { Island, type LevelEvent, type ServiceLevel } from '../island/island.ts';
 import type { Instant, NodeId } from '../machine.ts';
 import { isReachable, type Member } from '../membership/member.ts';
@@ -31,9 +31,9 @@ export class ViewFollower {
   private viewText = '';
   private unfit: string | null = null;
 
-  constructor(options: ViewFollowerOptions, places: readonly RingPlace[], now: Instant) {
+  constructor(options: ViewFollowerOptions, places: readonly RingPlace[], groups: VoterGroups | null, now: Instant) {
     this.options = options;
-    this.election = new Election(options, votersOf(places), now);
+    this.election = new Election(options, groups ?? [votersOf(places)], now);
     this.island = new Island(now.monoMs);
     this.steward = new RingSteward(options);
     this.places = places;
@@ -64,8 +64,8 @@ export class ViewFollower {
     this.tell(this.island.handleTimeout(now.monoMs));
   }
 
-  /** Members or the ring have changed. */
-  handleView(members: readonly Member[], places: readonly RingPlace[], now: Instant): void {
+  /** Members or the ring have changed. `groups`: who decides, where that has been founded; else the ring's members do. */
+  handleView(members: readonly Member[], places: readonly RingPlace[], groups: VoterGroups | null, now: Instant): void {
     this.places = places;
     this.steward.follow(places, members, now);
     // Suspects are not waited for: where nobody is left to confirm that they are gone, it takes long until they are dead.
@@ -74,12 +74,12 @@ export class ViewFollower {
       // Of itself a node knows something else than of others: how far it trusts its own probes.
       return { id, score: profile.score, degraded: id !== this.options.self && health === 'degraded' };
     });
-    const voters = votersOf(places);
-    this.followIsland(members, voters, now);
-    const text = JSON.stringify([view, voters]);
+    const asked = groups ?? [votersOf(places)];
+    this.followIsland(members, asked[0] ?? [], now);
+    const text = JSON.stringify([view, asked]);
     if (text === this.viewText) return;
     this.viewText = text;
-    this.options.use(this.election.handle({ type: 'voters', ids: voters }, now));
+    this.options.use(this.election.handle({ type: 'voters', groups: asked }, now));
     this.options.use(this.election.handle({ type: 'view', members: view }, now));
   }
 

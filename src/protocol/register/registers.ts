@@ -96,6 +96,11 @@ export class Registers implements Machine<RegisterInput, RegisterEffect> {
     return this.journal.isDurable(standings.persistIdOf(shard));
   }
 
+  /** True where this acceptor has lost records of the shard, and has no say in it until there is another epoch. */
+  isMute(shard: number): boolean {
+    return this.core.standings.isMute(shard);
+  }
+
   stats(): RegisterStats {
     const { keys, leads } = this.proposer.stats;
     return {

@@ -100,6 +100,13 @@ export class Standings {
     return record.member && record.epoch === this.options.placement(shard).epoch && !this.isWhole(shard);
   }
 
+  /** True where this node is to be an acceptor, and will have no say until there is another epoch (`afterLoss`). */
+  isMute(shard: number): boolean {
+    const { epoch, groups } = this.options.placement(shard);
+    const record = this.recordOf(shard);
+    return record.epoch >= epoch && !record.member && groups.some((group) => group.includes(this.options.self));
+  }
+
   /** A record of the shard has gone bad. */
   handleLoss(shard: number): void {
     this.set(shard, afterLoss(this.recordOf(shard), this.options.placement(shard).epoch));

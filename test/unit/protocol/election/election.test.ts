@@ -187,7 +187,7 @@ describe('places in the order of candidates', () => {
     const world = new ElectionWorld(part);
     world.voters = ids;
     for (const node of world.nodes.values()) {
-      node.input({ type: 'voters', ids });
+      node.input({ type: 'voters', groups: [ids] });
       node.view(ids);
     }
     // All of the 300 follow a leader, and then the link to the rest is gone.

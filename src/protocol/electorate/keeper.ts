@@ -1,0 +1,345 @@
+import type { Prng } from '../../lib/prng.ts';
+import { Rotation } from '../../lib/rotation.ts';
+import type { NodeId } from '../machine.ts';
+import {
+  type Elector,
+  type Electorate,
+  electorsOf,
+  isElectedAlready,
+  isForeign,
+  reverted,
+  settled,
+  supersedes,
+  towards,
+} from './electorate.ts';
+import { Founding, type FoundingRecord, NO_FOUNDING } from './founding.ts';
+import type { ElectorateMessage, ElectorateReadyMessage } from './message.ts';
+
+/** What a node keeps of it. */
+export interface ElectorateRecord {
+  readonly current: Electorate | null;
+  readonly founding: FoundingRecord;
+}
+
+export const NO_ELECTORATE: ElectorateRecord = { current: null, founding: NO_FOUNDING };
+
+/** How far this node's own registers are. */
+export interface RegisterStanding {
+  /** All shards that it is an acceptor of are copied, durably. */
+  readonly ready: boolean;
+  /** In some shard it has no say until there is another epoch. */
+  readonly mute: boolean;
+}
+
+/** What the leader is to work towards. */
+export interface Lead {
+  readonly term: number;
+  /** The members of the ring, as operators and their own settings have it. */
+  readonly target: readonly Elector[];
+}
+
+export interface ElectorateOptions {
+  readonly self: NodeId;
+  readonly shards: number;
+  readonly replicas: number;
+  readonly prng: Prng;
+  readonly send: (to: NodeId, message: ElectorateMessage) => void;
+  /** Writes the record; calls back once it is synced. */
+  readonly persist: (record: ElectorateRecord, done: () => void) => void;
+  /**
+   * Makes `next` the value of the register that holds the electorate, upon the one that this node knows. Calls back with what the register
+   * holds then, or null where that is not known.
+   */
+  readonly decide: (next: Electorate, known: Electorate, use: (held: Electorate | null) => void) => void;
+  /** A majority of the new acceptors of every shard is among these. */
+  readonly isEnough: (ready: ReadonlySet<NodeId>) => boolean;
+  readonly standing: () => RegisterStanding;
+  readonly onAdopted: (electorate: Electorate, before: Electorate | null) => void;
+  /** A peer belongs to a cluster that was founded apart. */
+  readonly onForeign: (peer: NodeId) => void;
+}
+
+/** While there is something to be done. */
+const TICK_MS = 250;
+const GOSSIP_INTERVAL_MS = 5000;
+/** A change that gets nowhere is given up after so long, where another one is wanted. */
+const STUCK_MS = 15_000;
+/** Between two epochs that only give electors their say again. */
+const MUTE_INTERVAL_MS = 10_000;
+
+/**
+ * Keeps the electorate: every node its copy of it, the quorate leader its changes, one at a time. What the leader decides is
+ * a value of a strong register whose acceptors are the electors themselves.
+ */
+export class ElectorateKeeper {
+  private readonly options: ElectorateOptions;
+  private readonly founding: Founding;
+  private readonly rotation: Rotation;
+  private readonly peers = new Set<NodeId>();
+  private electorate: Electorate | null;
+  private lead: Lead | null = null;
+  private leader: NodeId | null = null;
+  private wanted = false;
+  private nowMs: number;
+  private tickMs = 0;
+  private gossipMs: number;
+  /** When the present epoch was adopted. */
+  private sinceMs: number;
+  /** Electors whose registers are ready under the present epoch, and those that are mute. */
+  private ready = new Set<NodeId>();
+  private mute = new Set<NodeId>();
+  private deciding = false;
+  /** False after a failure, until the next tick. */
+  private retries = true;
+  /** What this node has last reported. */
+  private reported = '';
+
+  constructor(options: ElectorateOptions, record: ElectorateRecord, nowMs: number) {
+    this.options = options;
+    this.electorate = record.current;
+    this.rotation = new Rotation(options.prng);
+    this.nowMs = nowMs;
+    this.sinceMs = nowMs;
+    this.gossipMs = nowMs + GOSSIP_INTERVAL_MS;
+    const { self, shards, replicas, send } = options;
+    this.founding = new Founding(
+      {
+        self,
+        shards,
+        replicas,
+        send,
+        persist: (_, done) => this.persist(done),
+        onFounded: (electorate) => this.adopt(electorate),
+      },
+      record.founding,
+    );
+  }
+
+  get current(): Electorate | null {
+    return this.electorate;
+  }
+
+  get adoptedMs(): number {
+    return this.sinceMs;
+  }
+
+  handleMessage(from: NodeId, message: ElectorateMessage, nowMs: number): void {
+    this.nowMs = nowMs;
+    this.receive(from, message);
+    this.advance();
+  }
+
+  handleConnected(peer: NodeId): void {
+    this.peers.add(peer);
+    if (this.electorate === null) this.options.send(peer, { type: 'electorate-ask' });
+    else this.sendHave(peer);
+  }
+
+  handleDisconnected(peer: NodeId): void {
+    this.peers.delete(peer);
+  }
+
+  /** Who leads; `lead`: what to do, where that is this node, with a majority. */
+  follow(leader: NodeId | null, lead: Lead | null, nowMs: number): void {
+    this.nowMs = nowMs;
+    this.leader = leader;
+    this.lead = lead;
+    if (lead === null) this.founding.stop();
+    this.advance();
+  }
+
+  /** Somebody asks for a strong bucket: without an electorate there is none. */
+  want(nowMs: number): void {
+    this.nowMs = nowMs;
+    if (this.electorate !== null || this.wanted) return;
+    this.wanted = true;
+    this.advance();
+  }
+
+  /** The peer answers under an older, or a newer epoch. */
+  handleBehind(peer: NodeId): void {
+    this.options.send(peer, { type: 'electorate-ask' });
+  }
+
+  handleAhead(peer: NodeId): void {
+    if (this.electorate !== null) this.options.send(peer, { type: 'electorate-tell', electorate: this.electorate });
+  }
+
+  handleTimeout(nowMs: number): void {
+    this.nowMs = nowMs;
+    if (this.gossipMs <= nowMs) {
+      this.gossipMs = nowMs + GOSSIP_INTERVAL_MS;
+      this.gossip();
+      // What was lost on the way is said again.
+      this.reported = '';
+      this.report();
+    }
+    if (!this.isBusy || this.tickMs > nowMs) return;
+    this.tickMs = nowMs + TICK_MS;
+    this.retries = true;
+    this.report();
+    this.advance();
+  }
+
+  nextDeadline(): number {
+    return this.isBusy ? Math.min(this.gossipMs, this.tickMs) : this.gossipMs;
+  }
+
+  /** There is something to be waited for. */
+  private get isBusy(): boolean {
+    const { electorate, lead } = this;
+    if (electorate === null) return this.wanted;
+    if (electorate.previous !== null) return true;
+    return lead !== null && (this.mute.size > 0 || !isElectedAlready(electorate, lead.target));
+  }
+
+  private receive(from: NodeId, message: ElectorateMessage): void {
+    switch (message.type) {
+      case 'electorate-have':
+        return this.compare(from, message);
+      case 'electorate-ask':
+        return this.handleAhead(from);
+      case 'electorate-tell':
+        return this.hear(from, message.electorate);
+      case 'electorate-want':
+        this.wanted ||= this.electorate === null;
+        return this.handleAhead(from);
+      case 'electorate-ready':
+        return this.note(from, message);
+      case 'found-ask':
+      case 'found-accept':
+        if (this.electorate !== null) return this.handleAhead(from);
+        return this.founding.handle(from, message);
+      default:
+        return this.founding.handle(from, message);
+    }
+  }
+
+  private compare(from: NodeId, have: Pick<Electorate, 'lineage' | 'epoch'>): void {
+    const own = this.electorate;
+    if (own === null || isOlder(own, have)) this.options.send(from, { type: 'electorate-ask' });
+    else if (isOlder(have, own)) this.handleAhead(from);
+    else if (isForeign(own.lineage, have.lineage)) this.options.onForeign(from);
+  }
+
+  private hear(from: NodeId, electorate: Electorate): void {
+    if (supersedes(electorate, this.electorate)) this.adopt(electorate);
+    else if (this.electorate !== null) this.compare(from, electorate);
+  }
+
+  private note(from: NodeId, { lineage, epoch, ready, mute }: Omit<ElectorateReadyMessage, 'type'>): void {
+    const { electorate } = this;
+    if (electorate === null || epoch !== electorate.epoch || lineage.founder !== electorate.lineage.founder) return;
+    if (ready) this.ready.add(from);
+    else this.ready.delete(from);
+    if (mute) this.mute.add(from);
+    else this.mute.delete(from);
+  }
+
+  private adopt(electorate: Electorate): void {
+    const before = this.electorate;
+    if (!supersedes(electorate, before)) return;
+    this.electorate = electorate;
+    this.founding.stop();
+    this.wanted = false;
+    this.sinceMs = this.nowMs;
+    this.ready = new Set();
+    this.mute = new Set();
+    this.reported = '';
+    this.retries = true;
+    this.tickMs = this.nowMs;
+    // In order with all that is written under it: nobody waits for this.
+    this.persist(nothing);
+    this.options.onAdopted(electorate, before);
+    for (const peer of this.peers) this.sendHave(peer);
+  }
+
+  /** At the leader: makes the next change, where one is due. */
+  private advance(): void {
+    const { electorate, lead } = this;
+    if (electorate === null) {
+      if (this.wanted) this.found();
+      return;
+    }
+    if (lead === null || this.deciding || !this.retries) return;
+    const next = this.nextOf(electorate, lead);
+    if (next !== null) this.decide(next, electorate);
+  }
+
+  private found(): void {
+    if (this.lead !== null) this.founding.lead(this.lead.term, this.lead.target, this.nowMs);
+    else if (this.retries && this.leader !== null && this.leader !== this.options.self) {
+      this.retries = false;
+      this.options.send(this.leader, { type: 'electorate-want' });
+    }
+  }
+
+  private nextOf(electorate: Electorate, { target }: Lead): Electorate | null {
+    const { electors, previous } = electorate;
+    if (previous !== null) {
+      if (this.options.isEnough(this.ready)) return settled(electorate);
+      const isHopeless = this.mute.size > 0 || !isElectedAlready(electorate, target);
+      if (this.nowMs < this.sinceMs + STUCK_MS || !isHopeless) return null;
+      return reverted(electorate);
+    }
+    if (target.length > 0 && !isElectedAlready(electorate, target)) return towards(electorate, target);
+    const isMute = electors.some(({ id }) => this.mute.has(id));
+    // The same electors under another epoch.
+    return isMute && this.nowMs >= this.sinceMs + MUTE_INTERVAL_MS ? settled(electorate) : null;
+  }
+
+  private decide(next: Electorate, known: Electorate): void {
+    this.deciding = true;
+    this.options.decide(next, known, (held) => {
+      this.deciding = false;
+      // What failed is tried again at the next tick, not at once.
+      this.retries = false;
+      if (held !== null) this.adopt(held);
+      this.advance();
+    });
+  }
+
+  /** Tells the leader how far this node is, where that matters: while the electorate changes, and when it has no say. */
+  private report(): void {
+    const { electorate, leader } = this;
+    const { self, standing, send } = this.options;
+    if (electorate === null || leader === null || !electorsOf(electorate).some(({ id }) => id === self)) return;
+    const { ready, mute } = standing();
+    if (electorate.previous === null && !mute) return;
+    const news = JSON.stringify([leader, ready, mute]);
+    if (news === this.reported) return;
+    this.reported = news;
+    const { lineage, epoch } = electorate;
+    if (leader === self) this.note(self, { lineage, epoch, ready, mute });
+    else send(leader, { type: 'electorate-ready', lineage, epoch, ready, mute });
+  }
+
+  private gossip(): void {
+    const peer = this.rotation.next(
+      () => this.peers,
+      (id) => this.peers.has(id),
+    );
+    if (peer === undefined) return;
+    if (this.electorate === null) this.options.send(peer, { type: 'electorate-ask' });
+    else this.sendHave(peer);
+  }
+
+  private sendHave(peer: NodeId): void {
+    if (this.electorate === null) return;
+    const { lineage, epoch } = this.electorate;
+    this.options.send(peer, { type: 'electorate-have', lineage, epoch });
+  }
+
+  private persist(done: () => void): void {
+    this.options.persist({ current: this.electorate, founding: this.founding.stored }, done);
+  }
+}
+
+type Epoch = Pick<Electorate, 'lineage' | 'epoch'>;
+
+function isOlder(a: Epoch, b: Epoch): boolean {
+  if (a.lineage.generation !== b.lineage.generation) return a.lineage.generation < b.lineage.generation;
+  return a.lineage.founder === b.lineage.founder && a.epoch < b.epoch;
+}
+
+function nothing(): void {}

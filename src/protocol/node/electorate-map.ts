@@ -1,0 +1,111 @@
+import { type Elector, type Electorate, electorsOf, idsOf } from '../electorate/electorate.ts';
+import type { NodeId } from '../machine.ts';
+import { majorityOf, type RegisterPlacement, sameGroup } from '../register/placement.ts';
+import { Ring } from '../ring/ring.ts';
+import { SHARD_ID_MAX, shardNumberOf, shardOf } from '../ring/shard.ts';
+
+/** The bucket of the register that holds the electorate. */
+export const ELECTORATE_BUCKET = '.electorate';
+/** Its shard, whose acceptors are the electors themselves; no bucket has a class of that number. */
+export const ELECTORATE_SHARD = SHARD_ID_MAX;
+/** Of a large cluster so many are enough. */
+const ACCEPTORS_MAX = 31;
+
+/** Under no electorate nobody accepts anything. */
+const NOBODY: RegisterPlacement = { epoch: 0, groups: [] };
+
+/** Who accepts what of the registers, by an electorate. */
+export class ElectorateMap {
+  private readonly electorate: Electorate | null;
+  private readonly rings = new Map<string, Ring>();
+  private readonly placements = new Map<number, RegisterPlacement>();
+
+  /** `before`: rings that stay the same are taken from it. */
+  constructor(electorate: Electorate | null, before: ElectorateMap | null = null) {
+    this.electorate = electorate;
+    if (electorate === null || before === null) return;
+    for (const electors of this.stages(electorate)) {
+      const id = this.ringId(electorate, electors);
+      const ring = before.rings.get(id);
+      if (ring !== undefined) this.rings.set(id, ring);
+    }
+  }
+
+  shardOf(bucket: string, key: string): number {
+    if (bucket === ELECTORATE_BUCKET) return ELECTORATE_SHARD;
+    return shardOf(bucket, key, this.electorate?.shards ?? 1);
+  }
+
+  placement(shard: number): RegisterPlacement {
+    const { electorate } = this;
+    if (electorate === null) return NOBODY;
+    let placement = this.placements.get(shard);
+    if (placement === undefined) {
+      placement = this.newPlacement(electorate, shard);
+      this.placements.set(shard, placement);
+    }
+    return placement;
+  }
+
+  /** All shards that anybody accepts for. */
+  get shards(): readonly number[] {
+    const { electorate } = this;
+    if (electorate === null) return [];
+    return [...Array.from({ length: electorate.shards }, (_, shard) => shard), ELECTORATE_SHARD];
+  }
+
+  heldShards(self: NodeId): number[] {
+    return this.shards.filter((shard) => this.placement(shard).groups.some((group) => group.includes(self)));
+  }
+
+  /** True where a majority of the latest acceptors of every shard is among these. */
+  isEnough(ready: ReadonlySet<NodeId>): boolean {
+    return this.shards.every((shard) => {
+      const group = this.placement(shard).groups.at(-1) ?? [];
+      return group.filter((id) => ready.has(id)).length >= majorityOf(group);
+    });
+  }
+
+  /** What this node's disk is called in the electorate; undefined where it is no elector. */
+  diskOf(id: NodeId): string | undefined {
+    return this.electorate === null
+      ? undefined
+      : electorsOf(this.electorate).find((elector) => elector.id === id)?.disk;
+  }
+
+  private newPlacement(electorate: Electorate, shard: number): RegisterPlacement {
+    const { epoch, electors, previous, past } = electorate;
+    const latest = this.groupOf(electorate, shard, electors);
+    const before = previous === null ? latest : this.groupOf(electorate, shard, previous);
+    let since = epoch;
+    for (const stage of past) {
+      if (!sameGroup(this.groupOf(electorate, shard, stage.electors), before)) break;
+      since = stage.epoch;
+    }
+    return { epoch, groups: sameGroup(latest, before) ? [latest] : [before, latest], since };
+  }
+
+  private groupOf(electorate: Electorate, shard: number, electors: readonly Elector[]): readonly NodeId[] {
+    if (shard === ELECTORATE_SHARD) return idsOf(electors).slice(0, ACCEPTORS_MAX);
+    return this.ringOf(electorate, electors).owners(shardNumberOf(shard));
+  }
+
+  private ringOf(electorate: Electorate, electors: readonly Elector[]): Ring {
+    const id = this.ringId(electorate, electors);
+    let ring = this.rings.get(id);
+    if (ring === undefined) {
+      const { shards, replicas } = electorate;
+      ring = new Ring({ members: electors.map((elector) => ({ ...elector, in: true })), shards, replicas });
+      this.rings.set(id, ring);
+    }
+    return ring;
+  }
+
+  private stages({ electors, previous, past }: Electorate): (readonly Elector[])[] {
+    return [electors, ...(previous === null ? [] : [previous]), ...past.map((stage) => stage.electors)];
+  }
+
+  private ringId({ shards, replicas }: Electorate, electors: readonly Elector[]): string {
+    return JSON.stringify([shards, replicas, electors.map(({ id, weight, zone }) => [id, weight, zone])]);
+  }
+}

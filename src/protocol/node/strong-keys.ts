@@ -1,0 +1,334 @@
+import { earlier } from '../../lib/deadline-queue.ts';
+import { type Failure, failure } from '../../lib/failure.ts';
+import type { Prng } from '../../lib/prng.ts';
+import {
+  type Elector,
+  type Electorate,
+  electorateBytes,
+  electorateIn,
+  FOUNDING_EPOCH,
+  idsOf,
+  supersedes,
+} from '../electorate/electorate.ts';
+import { ElectorateKeeper, type ElectorateRecord } from '../electorate/keeper.ts';
+import { type ElectorateMessage, isElectorateMessage } from '../electorate/message.ts';
+import type { Instant, NodeId } from '../machine.ts';
+import { REGISTER_DEFAULTS } from '../register/core.ts';
+import type { RegisterEffect, RegisterInput } from '../register/effect.ts';
+import type { RegisterMessage } from '../register/message.ts';
+import { type RegisterStats, Registers, type RestoredRegisters } from '../register/registers.ts';
+import type { RegisterReply, RegisterRequest } from '../register/request.ts';
+import type { Condition } from '../register/value.ts';
+import { ELECTORATE_BUCKET, ElectorateMap } from './electorate-map.ts';
+
+export interface StrongKeysOptions {
+  readonly self: NodeId;
+  /** Names this node's disk. */
+  readonly actor: string;
+  readonly shards: number;
+  readonly replicas: number;
+  readonly prng: Prng;
+  readonly proposerId: string;
+  readonly restoredRegisters: RestoredRegisters;
+  readonly electorate: ElectorateRecord;
+  readonly use: (effects: readonly StrongEffect[]) => void;
+}
+
+export type StrongEffect =
+  | Extract<RegisterEffect, { readonly type: 'register-persist' | 'register-read' | 'register-scan' }>
+  | { readonly type: 'send'; readonly to: NodeId; readonly message: RegisterMessage | ElectorateMessage }
+  | { readonly type: 'reply'; readonly id: number; readonly reply: RegisterReply }
+  | { readonly type: 'persist-electorate'; readonly id: number; readonly record: ElectorateRecord }
+  | { readonly type: 'event'; readonly event: ElectorateEvent };
+
+export type ElectorateEvent =
+  | {
+      readonly type: 'electorate-changed';
+      readonly epoch: number;
+      readonly electors: number;
+      /** On the way to these: a majority of those before is needed as well. */
+      readonly changing: boolean;
+    }
+  /** The peer's cluster was founded apart from this one: their strong buckets do not become one by themselves. */
+  | { readonly type: 'electorate-conflict'; readonly peer: NodeId };
+
+/** What the leader of a majority works towards. */
+export interface Lead {
+  readonly term: number;
+  readonly target: readonly Elector[];
+}
+
+/** Requests that wait for the founding; more are refused. */
+const HELD_MAX = 1000;
+/** The register that holds the electorate. */
+const ELECTORATE_NAME = { bucket: ELECTORATE_BUCKET, key: 'ring' } as const;
+const CONTENT_TYPE = 'application/json';
+
+interface Held {
+  readonly id: number;
+  readonly request: RegisterRequest;
+  readonly untilMs: number;
+}
+
+/** The keys of strong buckets, and the electorate that decides about them: registers on a ring that is a register itself. */
+export class StrongKeys {
+  private readonly options: StrongKeysOptions;
+  private readonly registers: Registers;
+  private readonly keeper: ElectorateKeeper;
+  private readonly foreign = new Set<NodeId>();
+  private map: ElectorateMap;
+  private now: Instant;
+  private held: Held[] = [];
+  /** The keeper's own requests, by numbers below 0. */
+  private readonly asked = new Map<number, (reply: RegisterReply) => void>();
+  private lastAskedId = 0;
+  private readonly persisting = new Map<number, () => void>();
+  private lastPersistId = 0;
+  private lacksCatalog = false;
+
+  constructor(options: StrongKeysOptions, now: Instant) {
+    const { self, actor, electorate, prng, proposerId, restoredRegisters } = options;
+    this.options = options;
+    this.now = now;
+    this.map = new ElectorateMap(electorate.current);
+    this.registers = new Registers(
+      {
+        ...REGISTER_DEFAULTS,
+        self,
+        proposerId,
+        prng: prng.fork(),
+        shardOf: (bucket, key) => this.map.shardOf(bucket, key),
+        placement: (shard) => this.map.placement(shard),
+        heldShards: () => this.map.heldShards(self),
+        // What another disk had promised, this one does not know.
+        canVote: () => !this.lacksCatalog && this.map.diskOf(self) === actor,
+        foundingEpoch: FOUNDING_EPOCH,
+      },
+      restoredRegisters,
+      now,
+    );
+    this.keeper = this.newKeeper(prng.fork());
+    this.fromRegisters(this.registers.start(now));
+  }
+
+  get electorate(): Electorate | null {
+    return this.keeper.current;
+  }
+
+  /** When the present epoch was adopted, monotonic ms. */
+  get adoptedMs(): number {
+    return this.keeper.adoptedMs;
+  }
+
+  stats(): RegisterStats {
+    return this.registers.stats();
+  }
+
+  handleMessage(from: NodeId, message: RegisterMessage | ElectorateMessage, now: Instant): void {
+    this.now = now;
+    if (isElectorateMessage(message)) this.keeper.handleMessage(from, message, now.monoMs);
+    else this.handleRegisters({ type: 'message', from, message }, now);
+  }
+
+  handleRegisters(input: RegisterInput, now: Instant): void {
+    this.now = now;
+    this.fromRegisters(this.registers.handle(input, now));
+  }
+
+  handlePersisted(id: number, now: Instant): void {
+    this.now = now;
+    const done = this.persisting.get(id);
+    this.persisting.delete(id);
+    done?.();
+  }
+
+  /** A client's request. Without an electorate it waits for one, as long as a request may take. */
+  request(id: number, request: RegisterRequest, now: Instant): void {
+    this.now = now;
+    if (this.electorate !== null) {
+      this.handleRegisters({ type: 'register-request', id, request }, now);
+      return;
+    }
+    if (this.held.length >= HELD_MAX) {
+      this.fail(
+        id,
+        failure('too-many-requests', 'too many requests wait for the first strong bucket; retry with backoff'),
+      );
+      return;
+    }
+    this.held.push({ id, request, untilMs: now.monoMs + REGISTER_DEFAULTS.requestTimeoutMs });
+    this.keeper.want(now.monoMs);
+  }
+
+  handleConnected(peer: NodeId, now: Instant): void {
+    this.now = now;
+    this.keeper.handleConnected(peer);
+  }
+
+  handleDisconnected(peer: NodeId): void {
+    this.keeper.handleDisconnected(peer);
+  }
+
+  /** Who leads, and what the leader of a majority has to do. */
+  follow(leader: NodeId | null, lead: Lead | null, now: Instant): void {
+    this.now = now;
+    this.keeper.follow(leader, lead, now.monoMs);
+  }
+
+  handleCatalog(lacksCatalog: boolean, now: Instant): void {
+    if (lacksCatalog === this.lacksCatalog) return;
+    this.lacksCatalog = lacksCatalog;
+    this.handleRegisters({ type: 'register-placement-changed' }, now);
+  }
+
+  /** The disk is an older copy of itself: what it had promised since is forgotten. */
+  handleRollback(now: Instant): void {
+    for (const shard of this.map.heldShards(this.options.self)) {
+      this.handleRegisters({ type: 'register-lost', record: { table: 'register-shard', shard } }, now);
+    }
+  }
+
+  handleTimeout(now: Instant): void {
+    this.now = now;
+    if ((this.registers.nextDeadline() ?? Number.POSITIVE_INFINITY) <= now.monoMs) {
+      this.fromRegisters(this.registers.handleTimeout(now));
+    }
+    this.keeper.handleTimeout(now.monoMs);
+    this.expireHeld();
+  }
+
+  nextDeadline(): number | undefined {
+    return earlier(earlier(this.registers.nextDeadline(), this.keeper.nextDeadline()), this.held[0]?.untilMs);
+  }
+
+  private newKeeper(prng: Prng): ElectorateKeeper {
+    const { self, shards, replicas, electorate, use } = this.options;
+    return new ElectorateKeeper(
+      {
+        self,
+        shards,
+        replicas,
+        prng,
+        send: (to, message) => use([{ type: 'send', to, message }]),
+        persist: (record, done) => {
+          const id = ++this.lastPersistId;
+          this.persisting.set(id, done);
+          use([{ type: 'persist-electorate', id, record }]);
+        },
+        decide: (next, known, done) => this.decide(next, known, done),
+        isEnough: (ready) => this.map.isEnough(ready),
+        standing: () => this.standing(),
+        onAdopted: (adopted) => this.handleAdopted(adopted),
+        onForeign: (peer) => this.handleForeign(peer),
+      },
+      electorate,
+      this.now.monoMs,
+    );
+  }
+
+  private standing(): { readonly ready: boolean; readonly mute: boolean } {
+    const { electorate, registers } = this;
+    if (electorate === null) return { ready: false, mute: false };
+    const held = this.map.heldShards(this.options.self);
+    return {
+      ready: held.every((shard) => registers.caughtUp(shard, electorate.epoch)),
+      mute: held.some((shard) => registers.isMute(shard)),
+    };
+  }
+
+  private handleAdopted(electorate: Electorate): void {
+    this.map = new ElectorateMap(electorate, this.map);
+    const { epoch, electors, previous } = electorate;
+    this.options.use([
+      {
+        type: 'event',
+        event: { type: 'electorate-changed', epoch, electors: electors.length, changing: previous !== null },
+      },
+    ]);
+    this.fromRegisters(this.registers.handle({ type: 'register-placement-changed' }, this.now));
+    const { held } = this;
+    this.held = [];
+    for (const { id, request } of held) this.handleRegisters({ type: 'register-request', id, request }, this.now);
+  }
+
+  private handleForeign(peer: NodeId): void {
+    if (this.foreign.has(peer)) return;
+    this.foreign.add(peer);
+    this.options.use([{ type: 'event', event: { type: 'electorate-conflict', peer } }]);
+  }
+
+  /** A change of the register that holds the electorate, upon what it holds now. */
+  private decide(next: Electorate, known: Electorate, done: (held: Electorate | null) => void): void {
+    this.ask({ type: 'strong-get', ...ELECTORATE_NAME }, (reply) => {
+      if (reply.type !== 'strong-get') return done(null);
+      const held = reply.content === null ? null : electorateIn(reply.content.bytes);
+      if (held !== null && supersedes(held, known)) return done(held);
+      const { version } = reply;
+      const condition: Condition = version === null ? { type: 'absent' } : { type: 'version', version };
+      const content = { bytes: electorateBytes(next), contentType: CONTENT_TYPE, expiresAtMs: null };
+      this.ask({ type: 'strong-put', ...ELECTORATE_NAME, content, condition }, (outcome) => {
+        if (outcome.type === 'strong-change' && outcome.applied) return done(next);
+        // Whether it was changed after all, the next attempt finds out.
+        const other = outcome.type === 'strong-change' && !outcome.applied ? outcome.content : null;
+        const latest = other === null ? null : electorateIn(other.bytes);
+        done(latest !== null && supersedes(latest, known) ? latest : null);
+      });
+    });
+  }
+
+  private ask(request: RegisterRequest, use: (reply: RegisterReply) => void): void {
+    const id = --this.lastAskedId;
+    this.asked.set(id, use);
+    this.fromRegisters(this.registers.handle({ type: 'register-request', id, request }, this.now));
+  }
+
+  private fromRegisters(effects: readonly RegisterEffect[]): void {
+    for (const effect of effects) {
+      switch (effect.type) {
+        case 'register-reply':
+          this.reply(effect.id, effect.reply);
+          break;
+        case 'register-epoch-behind':
+          this.keeper.handleBehind(effect.peer);
+          break;
+        case 'register-epoch-ahead':
+          this.keeper.handleAhead(effect.peer);
+          break;
+        case 'register-caught-up':
+          // The keeper looks at all shards together, now and then.
+          break;
+        default:
+          this.options.use([effect]);
+      }
+    }
+  }
+
+  private reply(id: number, reply: RegisterReply): void {
+    const own = this.asked.get(id);
+    this.asked.delete(id);
+    if (own === undefined) this.options.use([{ type: 'reply', id, reply }]);
+    else own(reply);
+  }
+
+  private expireHeld(): void {
+    while (this.held[0] !== undefined && this.held[0].untilMs <= this.now.monoMs) {
+      const { id } = this.held.shift() as Held;
+      const message =
+        'no majority of the ring has founded the strong buckets yet; restore the links to a majority of the members, and retry';
+      this.fail(id, failure('quorum-unavailable', message));
+    }
+  }
+
+  private fail(id: number, reason: Failure): void {
+    this.options.use([{ type: 'reply', id, reply: { type: 'failed', failure: reason } }]);
+  }
+}
+
+/** Among whom a quorate leader needs majorities: each of the groups. Null: nothing has been founded. */
+export function votingGroups(electorate: Electorate | null, isFresh: boolean): NodeId[][] | null {
+  if (electorate === null) return null;
+  const { electors, previous, past } = electorate;
+  // Leases that rest on those before may last a little longer than the change.
+  const before = previous ?? (isFresh ? past[0]?.electors : undefined);
+  return before === undefined ? [idsOf(electors)] : [idsOf(electors), idsOf(before)];
+}
