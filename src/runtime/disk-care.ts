@@ -85,9 +85,9 @@ export class DiskCare {
         return this.options.post({ type: 'object-lost', shard: record.shard, name: record.name });
       case 'meta':
         return this.options.restoreMeta(key);
-      // No node runs registers yet.
       case 'register':
       case 'register-shard':
+        return this.options.post({ type: 'register-lost', record });
       case 'other':
         return;
       case 'hint':

@@ -1,4 +1,3 @@
-import { assert } from '../lib/assert.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Storage, StorageWrite } from '../ports/storage.ts';
@@ -11,11 +10,8 @@ import type { Node } from '../protocol/node/node.ts';
 import type { NodeReply } from '../protocol/node/request.ts';
 import { DecodeError } from '../wire/codec.ts';
 import { decodeFrame } from '../wire/message.ts';
-import { clearRanges } from '../wire/record.ts';
+import { type Confirmation, DiskEffects } from './disk-effects.ts';
 import { FrameBatcher } from './frame-batcher.ts';
-import { GroupCommit } from './group-commit.ts';
-import { catalogWrites, forgetMemberWrite, incarnationWrite, memberWrite, voteWrite } from './node-state.ts';
-import { type ReadRequest, readRecords, scanRecords } from './record-reader.ts';
 
 /** Passes over the inbox in one turn, before the event loop gets a chance. */
 const PASSES_MAX = 16;
@@ -72,13 +68,9 @@ export class Driver implements TransportHandler {
     messagesOversized: 0,
   };
   private readonly options: DriverOptions;
-  private readonly commits: GroupCommit;
+  private readonly disk: DiskEffects;
   private readonly frames: FrameBatcher;
-  /** The records of the node itself: a few, and those of the address book. */
-  private readonly meta = new Map<string, Uint8Array>();
-  private readonly memberVersions = new Map<NodeId, string>();
   private inbox: NodeInput[] = [];
-  private reads: ReadRequest[] = [];
   private scheduled = false;
   private stopped = false;
   private cancelTimer: (() => void) | null = null;
@@ -86,10 +78,14 @@ export class Driver implements TransportHandler {
 
   constructor(options: DriverOptions) {
     this.options = options;
-    const { storage, clock, log, hooks } = options;
-    for (const write of options.meta) this.rememberMeta(write);
+    const { storage, meta, clock, log, hooks } = options;
     this.frames = new FrameBatcher(options.transport, log);
-    this.commits = new GroupCommit(storage, clock, {
+    this.disk = new DiskEffects({
+      storage,
+      meta,
+      clock,
+      post: (input) => this.post(input),
+      confirm: (input) => this.confirm(input),
       onRefused: (error) => {
         log.error('the disk refuses writes; they wait and are tried again', { reason: error.message });
         hooks.onCommitRefused(true);
@@ -99,6 +95,9 @@ export class Driver implements TransportHandler {
         hooks.onCommitRefused(false);
       },
       onFatal: hooks.onFatal,
+      onScanFailed: (error) => {
+        if (!this.stopped) hooks.onFatal(error);
+      },
     });
   }
 
@@ -129,26 +128,19 @@ export class Driver implements TransportHandler {
     this.turn();
     this.stopped = true;
     this.cancelTimer?.();
-    await this.commits.drain();
+    await this.disk.drain();
   }
 
   /** Writes a record of the node itself. */
-  writeMeta(write: StorageWrite, done: () => void = nothing): void {
-    this.rememberMeta(write);
-    this.commits.addRaw(write, done);
+  writeMeta(write: StorageWrite): void {
+    this.disk.writeMeta(write);
     this.schedule();
   }
 
   /** The record went bad on the disk. */
   restoreMeta(key: Uint8Array): void {
-    const value = this.meta.get(Buffer.from(key).toString('latin1'));
-    if (value !== undefined) this.writeMeta({ key, value });
-  }
-
-  private rememberMeta({ key, value }: StorageWrite): void {
-    const id = Buffer.from(key).toString('latin1');
-    if (value === null) this.meta.delete(id);
-    else this.meta.set(id, value);
+    this.disk.restoreMeta(key);
+    this.schedule();
   }
 
   handleConnected(peer: NodeId): void {
@@ -208,16 +200,16 @@ export class Driver implements TransportHandler {
       this.inbox = [];
       this.counters.inputs += inputs.length;
       for (const input of inputs) this.execute(node.handle(input, now));
-      this.startReads();
+      this.disk.startReads();
     }
     const deadline = node.nextDeadline();
     if (deadline !== undefined && deadline <= now.monoMs) {
       this.execute(node.handleTimeout(now));
-      this.startReads();
+      this.disk.startReads();
     }
     this.frames.flush();
     this.counters.messagesOversized = this.frames.oversized;
-    this.commits.flush();
+    this.disk.flush();
     if (this.inbox.length > 0) this.schedule();
     this.armTimer(now.monoMs);
   }
@@ -252,42 +244,8 @@ export class Driver implements TransportHandler {
         return transport.disconnect(effect.peer);
       case 'misbehaviour':
         return transport.reportMisbehaviour(effect.peer, effect.reason);
-      case 'persist':
-        return this.commits.add(effect.writes, () => this.handlePersisted(effect.id));
-      case 'read':
-        this.reads.push(effect);
-        return;
-      case 'scan':
-        return this.startScan(effect.id, effect.scan);
-      case 'clear':
-        return this.commits.clear(clearRanges(effect.range), () => {
-          this.post({ type: 'cleared', shard: effect.range.shard });
-        });
-      case 'persist-incarnation': {
-        const { incarnation } = effect;
-        return this.writeMeta(incarnationWrite(incarnation), () => {
-          this.post({ type: 'incarnation-persisted', incarnation });
-        });
-      }
-      case 'persist-vote': {
-        const { vote } = effect;
-        return this.writeMeta(voteWrite(vote), () => this.post({ type: 'vote-persisted', vote }));
-      }
       case 'fence-reply':
         return hooks.onFenceReply(effect.id, effect);
-      case 'persist-catalog':
-        for (const write of catalogWrites(effect.state)) this.writeMeta(write);
-        return;
-      case 'persist-member': {
-        const { id, profile } = effect.member;
-        const version = JSON.stringify(profile.addresses) + profile.name + profile.bootEpoch;
-        if (this.memberVersions.get(id) === version) return;
-        this.memberVersions.set(id, version);
-        return this.writeMeta(memberWrite(id, profile), nothing);
-      }
-      case 'forget-member':
-        this.memberVersions.delete(effect.peer);
-        return this.writeMeta(forgetMemberWrite(effect.peer), nothing);
       case 'reply':
         return hooks.onReply(effect.id, effect.reply);
       case 'bucket-reply':
@@ -300,41 +258,18 @@ export class Driver implements TransportHandler {
         return hooks.onChanged(effect.bucket, effect.key, effect.entries);
       case 'event':
         return hooks.onEvent(effect.event);
+      default:
+        return this.disk.execute(effect);
     }
   }
 
-  /** Ids are confirmed in order, and one confirms all before it: a group commit is one input, not hundreds. */
-  private handlePersisted(id: number): void {
-    if (this.inbox.at(-1)?.type === 'persisted') this.inbox.pop();
-    this.post({ type: 'persisted', id });
-  }
-
-  private startReads(): void {
-    if (this.reads.length === 0) return;
-    const reads = this.reads;
-    this.reads = [];
-    readRecords(
-      this.options.storage,
-      reads,
-      (id, result) => {
-        this.inbox.push({ type: 'read-done', id, result });
-        this.schedule();
-      },
-      this.options.hooks.onFatal,
-      () => this.options.clock.now().monoMs,
-    );
-  }
-
-  private startScan(id: number, scan: Extract<NodeEffect, { type: 'scan' }>['scan']): void {
-    scanRecords(this.options.storage, scan)
-      .then((result) => {
-        assert(result.table === scan.table, 'a scan is answered from its own table');
-        this.post({ type: 'scan-done', id, result });
-      })
-      .catch((error: unknown) => {
-        if (!this.stopped) this.options.hooks.onFatal(error);
-      });
+  /** Ids are confirmed in order, and one confirms all before it: a group commit is one input of each kind, not hundreds. */
+  private confirm(input: Confirmation): void {
+    const { inbox } = this;
+    const last = inbox.at(-1)?.type;
+    const isBehindOther = last !== input.type && (last === 'persisted' || last === 'register-persisted');
+    const at = inbox.length - (isBehindOther ? 2 : 1);
+    if (inbox[at]?.type === input.type) inbox.splice(at, 1);
+    this.post(input);
   }
 }
-
-function nothing(): void {}

@@ -23,7 +23,6 @@ import type { CorruptRecord, Storage } from '../ports/storage.ts';
 import type { SystemSampler } from '../ports/system.ts';
 import type { Transport } from '../ports/transport.ts';
 import type { FenceOutcome } from '../protocol/election/effect.ts';
-import { NO_ELECTORATE } from '../protocol/electorate/keeper.ts';
 import type { Member } from '../protocol/membership/member.ts';
 import type { BucketOutcome, RingOutcome } from '../protocol/node/effect.ts';
 import { CATALOG_LOST } from '../protocol/node/lost-catalog.ts';
@@ -203,8 +202,8 @@ export class LocalNode implements NodeHandle {
           maxClockDriftMs: tuning.maxClockDriftMs,
         },
         restored: state.replication,
-        restoredRegisters: { shards: new Map() },
-        electorate: NO_ELECTORATE,
+        restoredRegisters: state.registers,
+        electorate: state.electorate,
         proposerId,
         claims: claimAuthority(signer, clusterId),
         prng: new Prng(seed),

@@ -3,9 +3,11 @@ import type { CatalogState } from '../protocol/catalog/record.ts';
 import { CausalContext } from '../protocol/causal/context.ts';
 import type { ActorId } from '../protocol/causal/dot.ts';
 import { NO_VOTE, type VoteRecord } from '../protocol/election/options.ts';
+import { type ElectorateRecord, NO_ELECTORATE } from '../protocol/electorate/keeper.ts';
 import type { NodeId } from '../protocol/machine.ts';
 import type { MemberProfile } from '../protocol/membership/member.ts';
 import type { KnownMember } from '../protocol/membership/options.ts';
+import type { RestoredRegisters } from '../protocol/register/registers.ts';
 import type { LostRow, ShardRecord } from '../protocol/replication/record.ts';
 import type { RestoredReplication } from '../protocol/replication/replication.ts';
 import { memberProfile } from '../wire/claim.ts';
@@ -20,6 +22,7 @@ import {
   record,
   text,
 } from '../wire/codec.ts';
+import { electorateRecord } from '../wire/electorate-message.ts';
 import { catalogState, voteRecord } from '../wire/message.ts';
 import {
   decodeCounterRow,
@@ -38,6 +41,7 @@ import {
   tableRange,
 } from '../wire/record.ts';
 import { actorId } from '../wire/value.ts';
+import { openRegisters } from './register-reader.ts';
 import { BYTES_MAX, eachRow } from './rows.ts';
 import { NEVER_SCRUBBED, type ScrubState } from './scrubber.ts';
 import { salvageShards } from './shard-salvage.ts';
@@ -70,6 +74,8 @@ export interface NodeState {
   readonly mayHaveVoted: boolean;
   readonly known: readonly KnownMember[];
   readonly replication: RestoredReplication;
+  readonly registers: RestoredRegisters;
+  readonly electorate: ElectorateRecord;
   readonly scrub: ScrubState;
   /** All records of the node itself, as they are on the disk now. */
   readonly meta: readonly StorageWrite[];
@@ -141,6 +147,12 @@ export async function openNodeState(storage: Storage, expected: ExpectedState): 
   }
   const storedActor = read(meta, 'actor', actorId);
   const replication = await openReplication(storage, corrupt, renewActor);
+  const electorate = read(meta, 'electorate', electorateRecord) ?? NO_ELECTORATE;
+  // This node's acceptors may have answered under that epoch.
+  const epoch = electorate.current?.epoch ?? 0;
+  // Nobody can say of which shards something was lost.
+  const suspect = renewActor ? await shardsIn(storage, ['register', 'register-shard']) : [];
+  const registers = await openRegisters(storage, { corrupt, epoch, suspect });
   // A lost counter is as bad as a lost disk: a dot could be used twice.
   const lostCounters = corrupt.filter(({ key }) => recordOf(key).table === 'counter');
   const isOver = renewActor || lostCounters.length > 0;
@@ -171,6 +183,8 @@ export async function openNodeState(storage: Storage, expected: ExpectedState): 
     mayHaveVoted: hasRun || bootEpoch > 1,
     known,
     replication: { ...replication, isNew: actor !== storedActor },
+    registers,
+    electorate,
     scrub: read(meta, 'scrub', scrubState) ?? NEVER_SCRUBBED,
     meta: [...[...meta].map(([name, value]) => ({ key: metaKey(name), value })), ...writes],
   };
@@ -192,6 +206,10 @@ export function incarnationWrite(incarnation: number): StorageWrite {
 
 export function voteWrite(vote: VoteRecord): StorageWrite {
   return { key: metaKey('vote'), value: encodeOne(voteRecord, vote) };
+}
+
+export function electorateWrite(record: ElectorateRecord): StorageWrite {
+  return { key: metaKey('electorate'), value: encodeOne(electorateRecord, record) };
 }
 
 export function catalogWrites(state: CatalogState): StorageWrite[] {
@@ -268,19 +286,25 @@ async function indexedEvents(storage: Storage, shard: number): Promise<CausalCon
 
 /** Shards without a record of their own of which there is something on the disk. */
 async function orphansOf(storage: Storage, held: ReadonlyMap<number, unknown>): Promise<number[]> {
-  const orphans = new Set<number>();
-  for (const table of ['object', 'dot', 'floor', 'lost'] as const) {
+  const shards = await shardsIn(storage, ['object', 'dot', 'floor', 'lost']);
+  return [...shards].filter((shard) => !held.has(shard));
+}
+
+/** Shards that have rows in one of the tables. */
+async function shardsIn(storage: Storage, tables: readonly Parameters<typeof shardRange>[0][]): Promise<Set<number>> {
+  const shards = new Set<number>();
+  for (const table of tables) {
     const { from: first, to } = tableRange(table);
     let from = first;
     for (;;) {
       const [row] = await storage.scan({ from, to }, 1, BYTES_MAX);
       if (row === undefined) break;
       const shard = decodeShardId(row);
-      if (!held.has(shard)) orphans.add(shard);
+      shards.add(shard);
       from = shardRange(table, shard).to;
     }
   }
-  return [...orphans];
+  return shards;
 }
 
 function read<T>(

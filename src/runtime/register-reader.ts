@@ -15,8 +15,8 @@ import { decodeRegister, decodeRegisterRow, decodeRegisterShardRow, registerKey 
 import { decoded, readInOrder } from './record-reader.ts';
 import { eachRow } from './rows.ts';
 
-type RegisterRead = Extract<RegisterEffect, { type: 'register-read' }>;
-type RegisterScan = Extract<RegisterEffect, { type: 'register-scan' }>;
+export type RegisterRead = Extract<RegisterEffect, { type: 'register-read' }>;
+export type RegisterScan = Extract<RegisterEffect, { type: 'register-scan' }>;
 
 /** Answers reads in order: at once while they are quick, the rest in one batch. A bad row reads as absent. */
 export function readRegisters(

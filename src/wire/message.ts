@@ -5,8 +5,8 @@ import { ASKER_LENGTH_MAX, RING_MEMBERS_MAX, type RingRecord } from '../protocol
 import { COLLECTION_ENTRIES_MAX, VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
 import type { MapField, Mutation } from '../protocol/causal/mutation.ts';
 import type { LeaderNews } from '../protocol/election/message.ts';
-import { isElectorateMessage } from '../protocol/electorate/message.ts';
 import type { VoteRecord } from '../protocol/election/options.ts';
+import { isElectorateMessage } from '../protocol/electorate/message.ts';
 import type { PeerMessage } from '../protocol/node/message.ts';
 import { isRegisterMessage } from '../protocol/register/message.ts';
 import type { PageItem } from '../protocol/replication/message.ts';

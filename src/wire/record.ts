@@ -180,7 +180,7 @@ export function tableRange(table: keyof typeof TABLES): StorageRange {
 
 /** All rows of a table in one shard. */
 export function shardRange(
-  table: 'object' | 'hint' | 'dot' | 'floor' | 'lost' | 'register',
+  table: 'object' | 'hint' | 'dot' | 'floor' | 'lost' | 'register' | 'register-shard',
   shard: number,
 ): StorageRange {
   return prefixRange(shardKey(TABLES[table], shard));

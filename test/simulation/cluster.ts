@@ -1,6 +1,5 @@
 import { hashString } from '../../src/lib/hash.ts';
 import { Prng } from '../../src/lib/prng.ts';
-import { NO_ELECTORATE } from '../../src/protocol/electorate/keeper.ts';
 import type { BucketConfig } from '../../src/protocol/catalog/record.ts';
 import type { RingChange } from '../../src/protocol/catalog/ring-record.ts';
 import type { ActorId } from '../../src/protocol/causal/dot.ts';
@@ -395,6 +394,7 @@ export class SimCluster {
         },
         restored: disk.restored(),
         restoredRegisters: { shards: new Map() },
+        electorate: disk.electorate,
         proposerId: this.drawActor(),
         claims: testClaims(node.id),
         prng: new Prng(this.prng.uint32()),
@@ -520,6 +520,7 @@ export class SimCluster {
         return commits.clear(effect.range, () => this.post(node, { type: 'cleared', shard: effect.range.shard }));
       case 'persist-incarnation':
       case 'persist-vote':
+      case 'persist-electorate':
       case 'persist-catalog':
       case 'persist-member':
       case 'forget-member':
@@ -566,7 +567,15 @@ export class SimCluster {
     { commits }: Running,
     effect: Extract<
       NodeEffect,
-      { type: 'persist-incarnation' | 'persist-vote' | 'persist-catalog' | 'persist-member' | 'forget-member' }
+      {
+        type:
+          | 'persist-incarnation'
+          | 'persist-vote'
+          | 'persist-electorate'
+          | 'persist-catalog'
+          | 'persist-member'
+          | 'forget-member';
+      }
     >,
   ): void {
     const { disk } = node;
@@ -583,6 +592,13 @@ export class SimCluster {
         return commits.addChange(
           () => void (disk.vote = vote),
           () => this.post(node, { type: 'vote-persisted', vote }),
+        );
+      }
+      case 'persist-electorate': {
+        const { id, record } = effect;
+        return commits.addChange(
+          () => void (disk.electorate = record),
+          () => this.post(node, { type: 'electorate-persisted', id }),
         );
       }
       case 'persist-catalog':

@@ -7,6 +7,7 @@ import { believed } from '../../src/protocol/causal/mark.ts';
 import type { CausalObject } from '../../src/protocol/causal/object.ts';
 import { expiriesOf } from '../../src/protocol/causal/value.ts';
 import { NO_VOTE, type VoteRecord } from '../../src/protocol/election/options.ts';
+import { type ElectorateRecord, NO_ELECTORATE } from '../../src/protocol/electorate/keeper.ts';
 import type { KnownMember } from '../../src/protocol/membership/options.ts';
 import type {
   DotRow,
@@ -46,6 +47,7 @@ export class VirtualDisk {
   /** The node has run before, and the catalog is gone. */
   lostCatalog = false;
   vote: VoteRecord = NO_VOTE;
+  electorate: ElectorateRecord = NO_ELECTORATE;
   readonly members = new Map<string, KnownMember>();
   readonly objects = new Map<number, Map<string, ObjectRecord>>();
   readonly dots = new Map<number, Map<string, DotRow>>();
@@ -72,6 +74,7 @@ export class VirtualDisk {
     copy.catalog = this.catalog;
     copy.lostCatalog = this.lostCatalog;
     copy.vote = this.vote;
+    copy.electorate = this.electorate;
     copyInto(copy.members, this.members);
     for (const [shard, rows] of this.objects) copy.objects.set(shard, new Map(rows));
     for (const [shard, rows] of this.dots) copy.dots.set(shard, new Map(rows));

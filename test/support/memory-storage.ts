@@ -80,7 +80,7 @@ export class MemoryStorage implements Storage {
     if (!this.#matches(index, key)) return;
     this.#keys.splice(index, 1);
     this.#cells.splice(index, 1);
-    queueMicrotask(() => this.#onCorrupt({ key, reason }));
+    this.#onCorrupt({ key, reason });
   }
 
   async verify(_after: number): Promise<VerifiedFile | null> {
@@ -173,7 +173,7 @@ export class MemoryStorage implements Storage {
     if (!cell.corrupt) return cell.value.slice();
     const [key] = this.#keys.splice(index, 1);
     this.#cells.splice(index, 1);
-    queueMicrotask(() => this.#onCorrupt({ key: key as Uint8Array, reason: 'checksum mismatch' }));
+    this.#onCorrupt({ key: key as Uint8Array, reason: 'checksum mismatch' });
     return undefined;
   }
 

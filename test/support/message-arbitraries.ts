@@ -10,6 +10,7 @@ import type { MemberUpdate } from '../../src/protocol/membership/message.ts';
 import type { PeerMessage } from '../../src/protocol/node/message.ts';
 import type { SyncChunk, SyncItem } from '../../src/protocol/replication/message.ts';
 import type { ClientReply, ClientRequest, SessionContext } from '../../src/protocol/replication/request.ts';
+import { ELECTORATE_FIELDS } from './electorate-arbitraries.ts';
 import { actor, bucket, failure, key, shard, text } from './name-arbitraries.ts';
 import { REGISTER_FIELDS } from './register-arbitraries.ts';
 
@@ -363,6 +364,7 @@ const FIELDS: {
   }),
   'lease-end': fc.record({ term, successor: fc.option(nodeId) }),
   ...REGISTER_FIELDS,
+  ...ELECTORATE_FIELDS,
 };
 
 export const MESSAGE_TYPES = Object.keys(FIELDS) as PeerMessage['type'][];

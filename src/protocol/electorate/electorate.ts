@@ -109,7 +109,7 @@ export function electorateBytes(electorate: Electorate): Uint8Array {
 /** Null where the bytes are no valid electorate. */
 export function electorateIn(bytes: Uint8Array): Electorate | null {
   try {
-    return checked(JSON.parse(decoder.decode(bytes)));
+    return checked(JSON.parse(decoder.decode(bytes)) as Electorate);
   } catch {
     return null;
   }

@@ -1,7 +1,7 @@
 import { unreachable } from '../../lib/assert.ts';
 import { classOf } from '../../lib/bucket-name.ts';
 import { earlier } from '../../lib/deadline-queue.ts';
-import { type Failure, failure } from '../../lib/failure.ts';
+import type { Failure } from '../../lib/failure.ts';
 import { Catalog, type PlacementClass } from '../catalog/catalog.ts';
 import type { BucketRecord } from '../catalog/record.ts';
 import type { OwnSettings, RingPlace } from '../catalog/ring-record.ts';
@@ -10,8 +10,6 @@ import type { Entries } from '../causal/entry.ts';
 import { liveEntries } from '../causal/value.ts';
 import type { Leadership } from '../election/election.ts';
 import { isElectionMessage } from '../election/message.ts';
-import { ELECTION_TIMING } from '../election/options.ts';
-import type { Elector, Electorate } from '../electorate/electorate.ts';
 import { isElectorateMessage } from '../electorate/message.ts';
 import type { ServiceLevel } from '../island/island.ts';
 import type { Instant, Machine, NodeId } from '../machine.ts';
@@ -20,24 +18,22 @@ import type { Member } from '../membership/member.ts';
 import { Membership, type MembershipStats } from '../membership/membership.ts';
 import { isMembershipMessage } from '../membership/message.ts';
 import { isRegisterMessage } from '../register/message.ts';
-import type { RegisterStats } from '../register/registers.ts';
 import type { ReplicationEffect, ReplicationEvent, ReplicationInput } from '../replication/effect.ts';
 import type { ReplicationMessage } from '../replication/message.ts';
 import type { ReadState } from '../replication/read-coordinator.ts';
 import { Replication, type ReplicationStats } from '../replication/replication.ts';
-import { type ClientReply, type ListRequest, sessionOf } from '../replication/request.ts';
+import { sessionOf } from '../replication/request.ts';
 import type { PlacementMap } from '../ring/placement-map.ts';
 import type { Ring } from '../ring/ring.ts';
 import { CatalogExchanger } from './catalog-exchange.ts';
+import { ClientRequests } from './client-requests.ts';
 import { type ClockState, ClusterClock, clockRing } from './cluster-clock.ts';
+import { Deciders } from './deciders.ts';
 import type { NodeEffect, NodeInput, RingOutcome } from './effect.ts';
 import { CATALOG_LOST, hasBeenTold, hasLostCatalog } from './lost-catalog.ts';
 import type { PeerMessage } from './message.ts';
 import type { NodeOptions } from './options.ts';
-import { isStrong, LOCKS_BUCKET, type NodeRequest } from './request.ts';
 import { RingState } from './ring-state.ts';
-import { StrongKeys, votingGroups } from './strong-keys.ts';
-import { ViewFollower, type ViewFollowerOptions } from './view-follower.ts';
 import { type Change, type Coverage, WatchRelay } from './watch-relay.ts';
 
 /** Between two reports to membership of how peers serve requests. */
@@ -53,17 +49,10 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   private readonly exchanger: CatalogExchanger;
   private readonly watches: WatchRelay;
   private readonly replication: Replication;
-  private readonly view: ViewFollower;
-  private readonly strong: StrongKeys;
+  readonly deciders: Deciders;
   private readonly connected = new Set<NodeId>();
   private readonly clock: ClusterClock;
   private isWritable = true;
-  /** Members or the ring have changed in this turn. */
-  private isViewNew = true;
-  /** Who leads has changed in this turn, or what a leader is to work towards. */
-  private isLeadNew = true;
-  /** Until when leases may rest on electors of the epoch before. */
-  private freshUntilMs: number | undefined;
   private readonly rings: RingState;
   private outcomesMs = Number.NEGATIVE_INFINITY;
   private effects: NodeEffect[] = [];
@@ -75,8 +64,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   private watched: readonly string[] = [];
   /** Reads of this node's own that are to be begun. */
   private readonly reads: (() => void)[] = [];
-  /** Snapshots under way, by the number of the request. */
-  private readonly snapshots = new Map<number, ListRequest>();
+  private readonly requests: ClientRequests;
 
   constructor(options: NodeOptions, now: Instant) {
     this.options = options;
@@ -115,13 +103,12 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.watches = this.newWatches(prng.uint32());
     this.now = now;
     this.clock = new ClusterClock(options.replication.maxClockDriftMs, clockRing(self, this.rings.places), now);
-    this.strong = this.newStrongKeys(now);
-    this.view = new ViewFollower(
-      { ...options, prng: prng.fork(), use: (effects) => this.fromView(effects) },
-      this.rings.places,
-      this.groups(now),
+    this.deciders = new Deciders(
+      { ...options, use: (effect) => this.effects.push(effect) },
+      { catalog: this.catalog, rings: this.rings, corrected: (instant) => this.clock.corrected(instant) },
       now,
     );
+    this.requests = this.newRequests();
     this.tellClock(now);
   }
 
@@ -182,17 +169,17 @@ export class Node implements Machine<NodeInput, NodeEffect> {
 
   /** Who leads, as far as this node knows; null: nobody. */
   leadership(now: Instant): Leadership | null {
-    return this.view.leadership(now);
+    return this.deciders.view.leadership(now);
   }
 
   /** How much of the cluster and of the world this node can reach. */
   get level(): { readonly level: ServiceLevel; readonly sinceMs: number } {
-    return this.view.level;
+    return this.deciders.view.level;
   }
 
   /** Of the last leader that this node knew; it never falls. */
   get term(): number {
-    return this.view.term;
+    return this.deciders.view.term;
   }
 
   /** Who tells this node of every change in the bucket; what a client that has read everything relies on. */
@@ -212,15 +199,6 @@ export class Node implements Machine<NodeInput, NodeEffect> {
 
   membershipStats(): MembershipStats {
     return this.membership.stats();
-  }
-
-  /** Who decides about strong buckets, and among whom a quorate leader needs a majority; null: nobody needed it yet. */
-  get electorate(): Electorate | null {
-    return this.strong.electorate;
-  }
-
-  registerStats(): RegisterStats {
-    return this.strong.stats();
   }
 
   replicationStats(): ReplicationStats {
@@ -254,20 +232,18 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.tellClock(now);
     this.fromMembership(this.membership.handleTimeout(now), now);
     this.fromReplication(this.replication.handleTimeout(this.clock.corrected(now)));
-    this.strong.handleTimeout(this.clock.corrected(now));
     this.exchanger.handleTimeout(now, this.send);
     this.watches.handleTimeout(now.monoMs);
-    this.view.handleTimeout(now);
+    this.deciders.handleTimeout(now);
     this.followView(now);
-    this.tendRing(now);
+    if (this.deciders.tendRing(now)) this.publish(null, now);
     return this.takeEffects();
   }
 
   nextDeadline(): number | undefined {
     const cores = earlier(this.membership.nextDeadline(), this.replication.nextDeadline());
     const others = earlier(this.exchanger.nextDeadline(), this.watches.nextDeadline());
-    const views = earlier(this.view.nextDeadline(), earlier(this.strong.nextDeadline(), this.freshUntilMs));
-    return earlier(earlier(cores, this.clock.nextDeadline()), earlier(others, views));
+    return earlier(earlier(cores, this.clock.nextDeadline()), earlier(others, this.deciders.nextDeadline()));
   }
 
   /** Replication works with the cluster's clock; membership with monotonic time and the clock that people see. */
@@ -313,11 +289,11 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       case 'update-profile':
         return this.fromMembership(this.membership.handle(input, now), now);
       case 'leave':
-        this.view.handle(input, now);
+        this.deciders.view.handle(input, now);
         return this.fromMembership(this.membership.handle(input, now), now);
       case 'vote-persisted':
       case 'fence':
-        return this.view.handle(input, now);
+        return this.deciders.view.handle(input, now);
       case 'put-bucket':
         return this.putBucket(input, now);
       case 'change-ring':
@@ -326,15 +302,15 @@ export class Node implements Machine<NodeInput, NodeEffect> {
         this.watched = input.buckets;
         return this.watch(now);
       case 'request':
-        return this.request(input.id, input.request, now);
+        return this.requests.handle(input.id, input.request);
       case 'register-persisted':
       case 'register-read-done':
       case 'register-scan-done':
       case 'register-tombstones':
       case 'register-lost':
-        return this.strong.handleRegisters(input, this.clock.corrected(now));
+        return this.deciders.strong.handleRegisters(input, this.clock.corrected(now));
       case 'electorate-persisted':
-        return this.strong.handlePersisted(input.id, this.clock.corrected(now));
+        return this.deciders.strong.handlePersisted(input.id, this.clock.corrected(now));
       case 'persisted':
       case 'cleared':
       case 'object-lost':
@@ -370,9 +346,9 @@ export class Node implements Machine<NodeInput, NodeEffect> {
         if (isMembershipMessage(message)) {
           this.fromMembership(this.membership.handle({ type: 'message', from, message }, now), now);
         } else if (isElectionMessage(message)) {
-          this.view.handle({ type: 'message', from, message }, now);
+          this.deciders.view.handle({ type: 'message', from, message }, now);
         } else if (isRegisterMessage(message) || isElectorateMessage(message)) {
-          this.strong.handleMessage(from, message, this.clock.corrected(now));
+          this.deciders.strong.handleMessage(from, message, this.clock.corrected(now));
         } else {
           this.askForBucket(from, message);
           this.replicate({ type: 'message', from, message }, now);
@@ -394,8 +370,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.exchanger.handleConnected(peer, now, this.send);
     this.clock.handleConnected(peer, now, this.send);
     this.watches.handleConnected(peer);
-    this.view.handle({ type: 'connected', peer }, now);
-    this.strong.handleConnected(peer, now);
+    this.deciders.view.handle({ type: 'connected', peer }, now);
+    this.deciders.strong.handleConnected(peer, now);
     this.tellReach('peer-up', peer, now);
   }
 
@@ -404,8 +380,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.exchanger.handleDisconnected(peer);
     this.clock.handleDisconnected(peer);
     this.watches.handleDisconnected(peer);
-    this.view.handle({ type: 'disconnected', peer }, now);
-    this.strong.handleDisconnected(peer);
+    this.deciders.view.handle({ type: 'disconnected', peer }, now);
+    this.deciders.strong.handleDisconnected(peer);
     this.tellReach('peer-down', peer, now);
     this.fromMembership(this.membership.handle({ type: 'disconnected', peer }, now), now);
   }
@@ -452,38 +428,9 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       const event = { type: 'ring-changed', epoch: this.catalog.epoch(), members, differences } as const;
       this.effects.push({ type: 'event', event });
       this.clock.handleRing(clockRing(this.options.self, places), now);
-      this.isViewNew = true;
+      this.deciders.noteView();
     }
     this.fromReplication(this.replication.handleRing(placement, isKept, this.clock.corrected(now)));
-  }
-
-  /** Nodes know buckets by their qualified names, clients do not. */
-  private request(id: number, request: NodeRequest, now: Instant): void {
-    const bucket = this.dataName(request.bucket) ?? (request.bucket === LOCKS_BUCKET ? LOCKS_BUCKET : undefined);
-    const reason = this.refusalOf(request, bucket);
-    if (reason !== null || bucket === undefined) {
-      const missing = failure('bucket-not-found', `there is no bucket ${request.bucket}; create it first`);
-      this.effects.push({ type: 'reply', id, reply: { type: 'failed', failure: reason ?? missing } });
-      return;
-    }
-    const named = { ...request, bucket };
-    if (isStrong(named)) {
-      this.strong.request(id, named, this.clock.corrected(now));
-      return;
-    }
-    if (named.type === 'list' && named.snapshot) this.snapshots.set(id, named);
-    this.replicate({ type: 'request', id, request: named }, now);
-  }
-
-  /** Each kind of bucket has requests of its own. */
-  private refusalOf(request: NodeRequest, bucket: string | undefined): Failure | null {
-    if (this.refusal !== null || bucket === undefined) return this.refusal;
-    const consistency = bucket === LOCKS_BUCKET ? 'strong' : this.catalog.bucket(bucket)?.consistency;
-    if (isStrong(request) === (consistency === 'strong')) return null;
-    const advice = isStrong(request)
-      ? 'is eventual: it has no conditional writes; use a strong bucket'
-      : 'is strong: its keys are read, put and deleted one by one';
-    return failure('not-supported', `bucket ${request.bucket} ${advice}`);
   }
 
   private watch(now: Instant): void {
@@ -505,32 +452,24 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.effects.push({ type: 'bucket-reply', id: input.id, outcome });
   }
 
-  private newStrongKeys(now: Instant): StrongKeys {
-    return new StrongKeys(
-      {
-        ...this.options,
-        prng: this.options.prng.fork(),
-        use: (effects) => {
-          for (const effect of effects) {
-            this.isViewNew ||= effect.type === 'event' && effect.event.type === 'electorate-changed';
-            this.effects.push(effect);
-          }
-        },
-      },
-      this.clock.corrected(now),
-    );
-  }
-
-  /** Among whom a quorate leader needs a majority; null: among the ring's members. */
-  private groups(now: Instant): NodeId[][] | null {
-    const untilMs = this.strong.adoptedMs + ELECTION_TIMING.leaseMs;
-    this.freshUntilMs = untilMs > now.monoMs ? untilMs : undefined;
-    return votingGroups(this.strong.electorate, untilMs > now.monoMs);
-  }
-
   private tellReach(type: 'peer-up' | 'peer-down', peer: NodeId, now: Instant): void {
     this.replicate({ type, peer }, now);
-    this.strong.handleRegisters({ type, peer }, this.clock.corrected(now));
+    this.deciders.strong.handleRegisters({ type, peer }, this.clock.corrected(now));
+  }
+
+  private newRequests(): ClientRequests {
+    return new ClientRequests({
+      catalog: this.catalog,
+      refusal: () => this.refusal,
+      replicate: (id, request) => this.replicate({ type: 'request', id, request }, this.now),
+      register: (id, request) => this.deciders.strong.request(id, request, this.clock.corrected(this.now)),
+      show: (request, reply) =>
+        this.watches
+          .showSnapshot(request, reply)
+          .map((item) => ({ ...item, entries: this.live(request.bucket, item.entries) }))
+          .filter(({ entries }) => entries.length > 0),
+      reply: (id, reply) => this.effects.push({ type: 'reply', id, reply }),
+    });
   }
 
   private newWatches(run: number): WatchRelay {
@@ -563,27 +502,13 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.reads.push(() => this.fromReplication(this.replication.read(query, done, this.clock.corrected(this.now))));
   }
 
-  private fromRequest(id: number, reply: ClientReply): void {
-    const request = this.snapshots.get(id);
-    this.snapshots.delete(id);
-    if (request === undefined || reply.type !== 'list') {
-      this.effects.push({ type: 'reply', id, reply });
-      return;
-    }
-    const items = this.watches
-      .showSnapshot(request, reply)
-      .map((item) => ({ ...item, entries: this.live(request.bucket, item.entries) }))
-      .filter(({ entries }) => entries.length > 0);
-    this.effects.push({ type: 'reply', id, reply: { ...reply, items } });
-  }
-
   private live(bucket: string, entries: Entries): Entries {
     return liveEntries(entries, this.wallMs(this.now), this.catalog.bucket(bucket)?.conflict ?? 'lww');
   }
 
   private fromMembership(effects: readonly MembershipEffect[], now: Instant): void {
     for (const effect of effects) {
-      this.isViewNew ||= effect.type === 'member-changed';
+      if (effect.type === 'member-changed') this.deciders.noteView();
       if (effect.type === 'member-changed') this.handleMemberChanged(effect.member, effect);
       else if (effect.type === 'forget') this.effects.push({ type: 'forget-member', peer: effect.peer });
       else this.effects.push(effect);
@@ -604,47 +529,9 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     else if (this.connected.has(id)) this.tellReach('peer-up', id, now);
   }
 
-  /** At the end of a turn: who leads, and the level of service, follow from how things stand then. */
   private followView(now: Instant): void {
-    if (this.freshUntilMs !== undefined && this.freshUntilMs <= now.monoMs) this.isViewNew = true;
-    if (this.isViewNew) {
-      this.isViewNew = false;
-      this.isLeadNew = true;
-      this.view.handleView(this.membership.members(), this.rings.places, this.groups(now), now);
-    }
-    this.view.handleFitness(this.lacksCatalog ? 'catalog lost' : this.isWritable ? null : 'disk full', now);
-    this.strong.handleCatalog(this.lacksCatalog, this.clock.corrected(now));
-    if (!this.isLeadNew) return;
-    this.isLeadNew = false;
-    const leadership = this.view.leadership(now);
-    const leads = leadership?.leader === this.options.self && leadership.quorate;
-    const lead = leads ? { term: leadership.term, target: this.electors() } : null;
-    this.strong.follow(leadership?.leader ?? null, lead, this.clock.corrected(now));
-  }
-
-  /** The members of the ring, as they should decide. */
-  private electors(): Elector[] {
-    const members = this.rings.places.filter((place) => place.in);
-    return members.flatMap(({ id, weight, zone }) => {
-      const own = this.catalog.ringRecord(id)?.own;
-      return own === undefined || own.version === 0 ? [] : [{ id, weight, zone, disk: own.actor }];
-    });
-  }
-
-  /** As the leader, keeps the ring in step with who is there. */
-  private tendRing(now: Instant): void {
-    const step = this.view.takeRingStep(now);
-    if (step === null) return;
-    const by = `the leader ${this.options.profile.name} in term ${this.term}`;
-    const result = this.catalog.changeMember(step.id, { place: step.place }, by);
-    if (result.ok && result.changed) this.publish(null, now);
-  }
-
-  private fromView(effects: Parameters<ViewFollowerOptions['use']>[0]): void {
-    for (const effect of effects) {
-      this.isLeadNew ||= effect.type === 'notify' && effect.event.type === 'leader-changed';
-      this.effects.push(effect.type === 'notify' ? { type: 'event', event: effect.event } : effect);
-    }
+    const unfit = this.lacksCatalog ? 'catalog lost' : this.isWritable ? null : 'disk full';
+    this.deciders.follow(() => this.membership.members(), unfit, this.lacksCatalog, now);
   }
 
   private handleMemberChanged(member: Member, event: Extract<MembershipEffect, { type: 'member-changed' }>): void {
@@ -662,7 +549,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     for (const effect of effects) {
       switch (effect.type) {
         case 'notify':
-          if (effect.event.type === 'disk-rolled-back') this.handleRollback();
+          if (effect.event.type === 'disk-rolled-back') this.rollbacks++;
+          this.deciders.handleEvent(effect.event, this.now);
           if (effect.event.type === 'shard-complete') this.watches.handleComplete();
           this.effects.push({ type: 'event', event: this.shownEvent(effect.event) });
           break;
@@ -670,17 +558,12 @@ export class Node implements Machine<NodeInput, NodeEffect> {
           this.watches.handleLocal(effect);
           break;
         case 'reply':
-          this.fromRequest(effect.id, effect.reply);
+          this.requests.handleReply(effect.id, effect.reply);
           break;
         default:
           this.effects.push(effect);
       }
     }
-  }
-
-  private handleRollback(): void {
-    this.rollbacks++;
-    this.strong.handleRollback(this.clock.corrected(this.now));
   }
 
   private shownEvent(event: ReplicationEvent): ReplicationEvent {

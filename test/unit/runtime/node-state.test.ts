@@ -1,8 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import type { CorruptRecord } from '../../../src/ports/storage.ts';
 import { CausalContext } from '../../../src/protocol/causal/context.ts';
-import { catalogWrites, openNodeState } from '../../../src/runtime/node-state.ts';
+import { founded } from '../../../src/protocol/electorate/electorate.ts';
+import { NO_FOUNDING } from '../../../src/protocol/electorate/founding.ts';
+import { NO_BALLOT } from '../../../src/protocol/register/ballot.ts';
+import type { AcceptorRow, RegisterWrite, ShardRecord } from '../../../src/protocol/register/record.ts';
+import { catalogWrites, electorateWrite, openNodeState } from '../../../src/runtime/node-state.ts';
 import { decodeDotRow, decodeShardRow, expiryRange, storageWrite, tableRange } from '../../../src/wire/record.ts';
+import { registerKey } from '../../../src/wire/register-record.ts';
 import { MemoryStorage } from '../../support/memory-storage.ts';
 
 const EXPECTED = {
@@ -146,5 +151,56 @@ describe('a node that has run before, on a disk without a catalog', () => {
     const storage = new MemoryStorage();
     expect(await openNodeState(storage, EXPECTED)).toMatchObject({ lostCatalog: false });
     expect(await openNodeState(storage, { ...EXPECTED, hasRun: true })).toMatchObject({ lostCatalog: false });
+  });
+});
+
+describe('the registers of a disk', () => {
+  const EPOCH = 8;
+  const RECORD: ShardRecord = { floor: NO_BALLOT, epoch: 5, member: true, whole: [['n1']], generation: 1 };
+  const NO_SAY = { epoch: EPOCH, member: false, whole: [], generation: 1 };
+  const ROW: AcceptorRow = { promised: { counter: 1, proposer: 'p' }, accepted: null, generation: 1 };
+  const name = { bucket: 'b', key: 'k' };
+  const record = (shard: number): RegisterWrite => ({ table: 'register-shard', shard, value: RECORD });
+  const row = (shard: number): RegisterWrite => ({ table: 'register', shard, name, value: ROW });
+
+  async function disk(...writes: RegisterWrite[]) {
+    const corrupt: CorruptRecord[] = [];
+    const storage = new MemoryStorage({ onCorrupt: (bad) => void corrupt.push(bad) });
+    const elector = { id: 'n1', weight: 1, zone: '', disk: 'a'.repeat(16) };
+    const first = founded('1.n1', { shards: 16, replicas: 3, electors: [elector] });
+    const current = { ...first, epoch: EPOCH };
+    await storage.commit([...writes.map(storageWrite), electorateWrite({ current, founding: NO_FOUNDING })]);
+    return { storage, expected: { ...EXPECTED, corrupt } };
+  }
+
+  it('are whole as they were', async () => {
+    const { storage, expected } = await disk(record(1), record(FAR), row(1));
+    const { registers } = await openNodeState(storage, expected);
+    expect(registers.shards).toEqual(
+      new Map([
+        [1, RECORD],
+        [FAR, RECORD],
+      ]),
+    );
+  });
+
+  it('count no more where a record is bad', async () => {
+    const { storage, expected } = await disk(record(1), row(1), record(2), row(2), record(3), row(3));
+    storage.corrupt(storageWrite(record(1)).key);
+    // Its checksum is right, and it was found while something else was looked for.
+    storage.reject(registerKey(2, name), 'not decodable');
+    const { registers } = await openNodeState(storage, expected);
+    expect(registers.shards.get(1)).toMatchObject(NO_SAY);
+    expect(registers.shards.get(2)).toMatchObject(NO_SAY);
+    expect(registers.shards.get(3)).toEqual(RECORD);
+  });
+
+  it('count no more in any shard of which there is something, where records were lost that cannot be named', async () => {
+    const { storage, expected } = await disk(record(1), row(1), record(2), row(FAR - 1), row(FAR));
+    const { registers } = await openNodeState(storage, { ...expected, renewActor: true });
+    expect([...registers.shards.keys()].sort((a, b) => a - b)).toEqual([1, 2, FAR - 1, FAR]);
+    for (const shard of registers.shards.values()) expect(shard).toMatchObject(NO_SAY);
+    // It is on the disk.
+    expect((await openNodeState(storage, expected)).registers).toEqual(registers);
   });
 });
