@@ -5,6 +5,7 @@ import type { NodeId } from '../protocol/machine.ts';
 import type { NodeEffect, NodeInput } from '../protocol/node/effect.ts';
 import type { AcceptorRow } from '../protocol/register/record.ts';
 import { clearRanges } from '../wire/record.ts';
+import type { Confirmation } from './confirmation.ts';
 import { GroupCommit } from './group-commit.ts';
 import {
   catalogWrites,
@@ -37,9 +38,6 @@ export type DiskEffect = Extract<
       | 'forget-member';
   }
 >;
-
-/** All that was handed over up to `id` is synced. */
-export type Confirmation = Extract<NodeInput, { readonly type: 'persisted' | 'register-persisted' }>;
 
 export interface DiskEffectsOptions {
   readonly storage: Storage;

@@ -10,7 +10,8 @@ import type { Node } from '../protocol/node/node.ts';
 import type { NodeReply } from '../protocol/node/request.ts';
 import { DecodeError } from '../wire/codec.ts';
 import { decodeFrame } from '../wire/message.ts';
-import { type Confirmation, DiskEffects } from './disk-effects.ts';
+import { addConfirmation } from './confirmation.ts';
+import { DiskEffects } from './disk-effects.ts';
 import { FrameBatcher } from './frame-batcher.ts';
 
 /** Passes over the inbox in one turn, before the event loop gets a chance. */
@@ -85,7 +86,10 @@ export class Driver implements TransportHandler {
       meta,
       clock,
       post: (input) => this.post(input),
-      confirm: (input) => this.confirm(input),
+      confirm: (input) => {
+        addConfirmation(this.inbox, input);
+        this.schedule();
+      },
       onRefused: (error) => {
         log.error('the disk refuses writes; they wait and are tried again', { reason: error.message });
         hooks.onCommitRefused(true);
@@ -261,15 +265,5 @@ export class Driver implements TransportHandler {
       default:
         return this.disk.execute(effect);
     }
-  }
-
-  /** Ids are confirmed in order, and one confirms all before it: a group commit is one input of each kind, not hundreds. */
-  private confirm(input: Confirmation): void {
-    const { inbox } = this;
-    const last = inbox.at(-1)?.type;
-    const isBehindOther = last !== input.type && (last === 'persisted' || last === 'register-persisted');
-    const at = inbox.length - (isBehindOther ? 2 : 1);
-    if (inbox[at]?.type === input.type) inbox.splice(at, 1);
-    this.post(input);
   }
 }

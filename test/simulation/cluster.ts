@@ -1,3 +1,4 @@
+import { assert } from '../../src/lib/assert.ts';
 import { hashString } from '../../src/lib/hash.ts';
 import { Prng } from '../../src/lib/prng.ts';
 import type { BucketConfig } from '../../src/protocol/catalog/record.ts';
@@ -5,10 +6,14 @@ import type { RingChange } from '../../src/protocol/catalog/ring-record.ts';
 import type { ActorId } from '../../src/protocol/causal/dot.ts';
 import type { NodeEffect, NodeInput } from '../../src/protocol/node/effect.ts';
 import { Node } from '../../src/protocol/node/node.ts';
+import type { NodeReply, NodeReplyOf, NodeRequest } from '../../src/protocol/node/request.ts';
+import type { BadRegisterRecord } from '../../src/protocol/register/record.ts';
 import type { BadRecord, ObjectName } from '../../src/protocol/replication/record.ts';
-import type { ClientReply, ClientRequest } from '../../src/protocol/replication/request.ts';
+import type { FailedReply } from '../../src/protocol/replication/request.ts';
+import { addConfirmation } from '../../src/runtime/confirmation.ts';
 import { testClaims } from '../support/test-claims.ts';
 import { CommitQueue } from './commit-queue.ts';
+import { DiskWork } from './disk-work.ts';
 import { addressOf, Network } from './network.ts';
 import { NodeClock } from './node-clock.ts';
 import { Observers, type SimObserver } from './observer.ts';
@@ -43,10 +48,6 @@ const LEAVE_GRACE_MS = 300;
 const STOP_MAX_MS = 5000;
 /** A process that cannot write its disk at start is started again after this time. */
 const START_RETRY_MS = 1000;
-const READ_MAX_MS = 2;
-const SCAN_MAX_MS = 4;
-/** Share of reads that are answered within the turn, from what the store has in memory. */
-const READS_AT_ONCE = 0.3;
 
 /**
  * Whole nodes (the composed core) on virtual clocks, a virtual network and virtual disks. One seed decides
@@ -124,20 +125,28 @@ export class SimCluster {
       this.clock.after(START_RETRY_MS, () => this.start(node));
       return;
     }
-    node.disk.open();
+    const bad = node.disk.open();
     node.disk.bootEpoch++;
     node.runs++;
     const core = this.newCore(node);
+    const commits = new CommitQueue({
+      disk: node.disk,
+      syncMs: () => this.syncMs(node),
+      isFull: () => node.troubles.refusing > 0,
+      after: (delayMs, run) => this.clock.after(delayMs, run),
+      deliver: (run) => this.deliver(node, running, run),
+      onRefused: () => this.post(node, { type: 'storage-writable', writable: false }),
+      onRecovered: () => this.post(node, { type: 'storage-writable', writable: true }),
+    });
     const running: Running = {
       node: core,
-      commits: new CommitQueue({
+      commits,
+      disk: new DiskWork({
         disk: node.disk,
-        syncMs: () => this.syncMs(node),
-        isFull: () => node.troubles.refusing > 0,
-        after: (delayMs, run) => this.clock.after(delayMs, run),
-        deliver: (run) => this.deliver(node, running, run),
-        onRefused: () => this.post(node, { type: 'storage-writable', writable: false }),
-        onRecovered: () => this.post(node, { type: 'storage-writable', writable: true }),
+        commits,
+        prng: this.prng,
+        post: (input) => this.post(node, input),
+        later: (delayMs, run) => this.later(node, delayMs, run),
       }),
       startedMs: this.clock.nowMs,
       peers: new Map(),
@@ -156,7 +165,10 @@ export class SimCluster {
     for (const { id, profile } of node.disk.members.values()) running.addresses.set(id, new Set(profile.addresses));
     this.network.start(node);
     if (node.troubles.low > 0) this.post(node, { type: 'storage-writable', writable: false });
-    this.inputs(node, [{ type: 'update-profile', patch: { addresses: [node.address] } }]);
+    this.inputs(node, [
+      ...bad.map((record): NodeInput => ({ type: 'register-lost', record })),
+      { type: 'update-profile', patch: { addresses: [node.address] } },
+    ]);
   }
 
   /** The process dies: what was not synced is lost, its connections close. `torn`: its last batch was synced after all. */
@@ -245,10 +257,13 @@ export class SimCluster {
   }
 
   /** Sends a client's request to a node; `use` is called with the reply unless the node crashes first. */
-  request(node: SimNode, request: ClientRequest, use: (reply: ClientReply) => void): void {
+  request<R extends NodeRequest>(node: SimNode, request: R, use: (reply: NodeReplyOf<R> | FailedReply) => void): void {
     if (node.running === null) return;
     const id = ++this.lastRequest;
-    node.running.replies.set(id, use);
+    node.running.replies.set(id, (reply) => {
+      assert(isReplyTo(request, reply), 'a request is answered with a reply of its own kind');
+      use(reply);
+    });
     this.deliver(node, node.running, () => this.inputs(node, [{ type: 'request', id, request }]));
   }
 
@@ -313,6 +328,13 @@ export class SimCluster {
     const { running } = node;
     if (running === null) return;
     this.deliver(node, running, () => this.inputs(node, [{ type: 'record-lost', record }]));
+  }
+
+  /** The disk has given back a bad record of its registers. */
+  reportBadRegister(node: SimNode, record: BadRegisterRecord): void {
+    const { running } = node;
+    if (running === null) return;
+    this.deliver(node, running, () => this.inputs(node, [{ type: 'register-lost', record }]));
   }
 
   /** Tells a node whether its disk takes writes. */
@@ -393,7 +415,7 @@ export class SimCluster {
           maxClockDriftMs: 60_000,
         },
         restored: disk.restored(),
-        restoredRegisters: { shards: new Map() },
+        restoredRegisters: { shards: new Map(disk.registers.shards) },
         electorate: disk.electorate,
         proposerId: this.drawActor(),
         claims: testClaims(node.id),
@@ -420,9 +442,8 @@ export class SimCluster {
     const { running } = node;
     if (running === null) return;
     const { inbox } = running;
-    // One confirms all before it.
-    if (input.type === 'persisted' && inbox.at(-1)?.type === 'persisted') inbox.pop();
-    inbox.push(input);
+    if (input.type === 'persisted' || input.type === 'register-persisted') addConfirmation(inbox, input);
+    else inbox.push(input);
     if (!running.turning && inbox.length === 1) this.later(node, 0, () => this.turn(node, running));
   }
 
@@ -506,7 +527,6 @@ export class SimCluster {
   }
 
   private executeOne(node: SimNode, running: Running, effect: NodeEffect): void {
-    const { commits } = running;
     switch (effect.type) {
       case 'send':
         return this.network.send(node, effect.to, effect.message);
@@ -514,24 +534,10 @@ export class SimCluster {
         return this.network.dial(node, effect.peer, effect.addresses);
       case 'disconnect':
         return this.network.disconnect(node, effect.peer);
-      case 'persist':
-        return commits.add(effect.writes, () => this.post(node, { type: 'persisted', id: effect.id }));
-      case 'clear':
-        return commits.clear(effect.range, () => this.post(node, { type: 'cleared', shard: effect.range.shard }));
-      case 'persist-incarnation':
-      case 'persist-vote':
-      case 'persist-electorate':
-      case 'persist-catalog':
-      case 'persist-member':
-      case 'forget-member':
-        return this.persist(node, running, effect);
-      case 'read':
-      case 'scan':
-        return this.read(node, effect);
       case 'reply': {
         const use = running.replies.get(effect.id);
         running.replies.delete(effect.id);
-        return use?.(effect.reply as ClientReply);
+        return use?.(effect.reply);
       }
       case 'ring-reply': {
         const use = running.ringReplies.get(effect.id);
@@ -540,10 +546,10 @@ export class SimCluster {
       }
       case 'changed':
         for (const observer of this.observers.ofChanges) observer.changed(node, effect);
-        break;
+        return;
       case 'watch-coverage':
         for (const observer of this.observers.ofCoverage) observer.coverage(node);
-        break;
+        return;
       case 'bucket-reply': {
         const use = running.bucketReplies.get(effect.id);
         running.bucketReplies.delete(effect.id);
@@ -558,74 +564,10 @@ export class SimCluster {
         return;
       case 'event':
         for (const observer of this.observers.ofEvents) observer.event(node, effect.event);
+        return;
+      default:
+        return running.disk.execute(effect);
     }
-  }
-
-  /** Records of the node itself, in the same batch as the rest of the turn. */
-  private persist(
-    node: SimNode,
-    { commits }: Running,
-    effect: Extract<
-      NodeEffect,
-      {
-        type:
-          | 'persist-incarnation'
-          | 'persist-vote'
-          | 'persist-electorate'
-          | 'persist-catalog'
-          | 'persist-member'
-          | 'forget-member';
-      }
-    >,
-  ): void {
-    const { disk } = node;
-    switch (effect.type) {
-      case 'persist-incarnation': {
-        const { incarnation } = effect;
-        return commits.addChange(
-          () => void (disk.incarnation = incarnation),
-          () => this.post(node, { type: 'incarnation-persisted', incarnation }),
-        );
-      }
-      case 'persist-vote': {
-        const { vote } = effect;
-        return commits.addChange(
-          () => void (disk.vote = vote),
-          () => this.post(node, { type: 'vote-persisted', vote }),
-        );
-      }
-      case 'persist-electorate': {
-        const { id, record } = effect;
-        return commits.addChange(
-          () => void (disk.electorate = record),
-          () => this.post(node, { type: 'electorate-persisted', id }),
-        );
-      }
-      case 'persist-catalog':
-        return commits.addChange(() => {
-          disk.catalog = effect.state;
-          disk.lostCatalog = false;
-        }, nothing);
-      case 'persist-member': {
-        const { id, profile } = effect.member;
-        return commits.addChange(() => void disk.members.set(id, { id, profile }), nothing);
-      }
-      case 'forget-member':
-        return commits.addChange(() => void disk.members.delete(effect.peer), nothing);
-    }
-  }
-
-  private read(node: SimNode, effect: Extract<NodeEffect, { type: 'read' | 'scan' }>): void {
-    const { disk } = node;
-    // Told before the read is answered, which then looks as if the record had never been there.
-    const onCorrupt = (shard: number, name: ObjectName): void => this.post(node, { type: 'object-lost', shard, name });
-    const answer = (): void => {
-      const { id } = effect;
-      if (effect.type === 'read') this.post(node, { type: 'read-done', id, result: disk.read(effect.key, onCorrupt) });
-      else this.post(node, { type: 'scan-done', id, result: disk.scan(effect.scan, onCorrupt) });
-    };
-    if (effect.type === 'read' && this.prng.chance(READS_AT_ONCE)) answer();
-    else this.later(node, this.prng.float() * (effect.type === 'read' ? READ_MAX_MS : SCAN_MAX_MS), answer);
   }
 
   private syncMs({ troubles }: SimNode): number {
@@ -635,4 +577,8 @@ export class SimCluster {
   }
 }
 
-function nothing(): void {}
+function isReplyTo<R extends NodeRequest>(request: R, reply: NodeReply): reply is NodeReplyOf<R> | FailedReply {
+  if (reply.type === 'failed') return true;
+  const isChange = request.type === 'strong-put' || request.type === 'strong-delete';
+  return reply.type === (isChange ? 'strong-change' : request.type);
+}

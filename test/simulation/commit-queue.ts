@@ -1,3 +1,4 @@
+import type { RegisterWrite } from '../../src/protocol/register/record.ts';
 import type { RecordClear, RecordWrite, ShardRecord } from '../../src/protocol/replication/record.ts';
 import type { VirtualDisk } from './virtual-disk.ts';
 
@@ -5,7 +6,7 @@ import type { VirtualDisk } from './virtual-disk.ts';
 const RETRY_DELAY_MS = 500;
 
 interface Batch {
-  readonly writes: RecordWrite[];
+  readonly writes: (RecordWrite | RegisterWrite)[];
   readonly changes: (() => void)[];
   readonly shards: Map<number, ShardRecord>;
   readonly done: (() => void)[];
@@ -47,7 +48,7 @@ export class CommitQueue {
     return this.running === null && this.waiting.length === 0 && isEmpty(this.gathering);
   }
 
-  add(writes: readonly RecordWrite[], done: () => void): void {
+  add(writes: readonly (RecordWrite | RegisterWrite)[], done: () => void): void {
     const { gathering } = this;
     for (const write of writes) {
       if (write.table === 'shard' && write.value !== null) gathering.shards.set(write.shard, write.value);

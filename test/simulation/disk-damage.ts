@@ -1,4 +1,5 @@
 import type { Prng } from '../../src/lib/prng.ts';
+import { NO_ELECTORATE } from '../../src/protocol/electorate/keeper.ts';
 import { tableOf, type VirtualDisk } from './virtual-disk.ts';
 
 /** The share of a table's records that are gone, and of those that are as they were in an older copy. */
@@ -35,6 +36,12 @@ export function repaired(disk: VirtualDisk, copy: VirtualDisk, prng: Prng): Virt
   left.bootEpoch = pick(prng, meta, left.bootEpoch, copy.bootEpoch, 0);
   left.incarnation = pick(prng, meta, left.incarnation, copy.incarnation, 0);
   left.catalog = pick(prng, meta, left.catalog, copy.catalog, { members: [], buckets: [] });
+  lose(prng, left.registers.shards, copy.registers.shards);
+  const registers = drawOdds(prng);
+  for (const shard of union(left.registers.rows, copy.registers.rows)) {
+    lose(prng, tableOf(left.registers.rows, shard), copy.registers.rows.get(shard), registers);
+  }
+  left.electorate = pick(prng, meta, left.electorate, copy.electorate, NO_ELECTORATE);
   return left;
 }
 

@@ -64,7 +64,10 @@ export class FaultInjector {
       cluster.correctClock(node);
       cluster.start(node);
     }
-    for (const node of cluster.nodes) node.disk.scrub((shard, name) => cluster.reportLost(node, shard, name));
+    for (const node of cluster.nodes) {
+      node.disk.scrub((shard, name) => cluster.reportLost(node, shard, name));
+      node.disk.registers.scrub((record) => cluster.reportBadRegister(node, record));
+    }
     cluster.clock.after(BUCKET_CHECK_MS, () => this.createLostBuckets());
   }
 

@@ -3,6 +3,7 @@ import { type Dot, dotText } from '../../src/protocol/causal/dot.ts';
 import type { Mutation } from '../../src/protocol/causal/mutation.ts';
 import type {
   ClientReply,
+  ClientRequest,
   GetReply,
   Level,
   MutateReply,
@@ -208,11 +209,7 @@ export class SessionClients {
     session.known.clear();
   }
 
-  private ask(
-    session: Session,
-    request: Parameters<SimCluster['request']>[1],
-    use: (reply: ClientReply) => void,
-  ): void {
+  private ask(session: Session, request: ClientRequest, use: (reply: ClientReply) => void): void {
     const node = this.prng.pick(this.cluster.nodes.filter(({ running }) => running !== null));
     if (node === undefined) return;
     const operation = ++session.operation;

@@ -1,9 +1,10 @@
 import type { NodeId } from '../../src/protocol/machine.ts';
 import type { BucketOutcome, NodeInput, RingOutcome } from '../../src/protocol/node/effect.ts';
 import type { Node } from '../../src/protocol/node/node.ts';
-import type { ClientReply } from '../../src/protocol/replication/request.ts';
+import type { NodeReply } from '../../src/protocol/node/request.ts';
 import type { FrameWriter } from '../../src/wire/message.ts';
 import type { CommitQueue } from './commit-queue.ts';
+import type { DiskWork } from './disk-work.ts';
 import type { NodeClock } from './node-clock.ts';
 import type { VirtualDisk } from './virtual-disk.ts';
 
@@ -45,6 +46,7 @@ export interface Link {
 export interface Running {
   readonly node: Node;
   readonly commits: CommitQueue;
+  readonly disk: DiskWork;
   readonly startedMs: number;
   /** The connections that it has been told of. */
   readonly peers: Map<NodeId, Connection>;
@@ -53,7 +55,7 @@ export interface Running {
   /** When its timer fires, in true time, and for which deadline of its own clock. */
   timer: { readonly atMs: number; readonly deadlineMs: number } | null;
   readonly inbox: NodeInput[];
-  readonly replies: Map<number, (reply: ClientReply) => void>;
+  readonly replies: Map<number, (reply: NodeReply) => void>;
   readonly ringReplies: Map<number, (outcome: RingOutcome) => void>;
   readonly bucketReplies: Map<number, (outcome: BucketOutcome) => void>;
   readonly fenceReplies: Map<number, (accepted: boolean) => void>;

@@ -9,6 +9,7 @@ import { expiriesOf } from '../../src/protocol/causal/value.ts';
 import { NO_VOTE, type VoteRecord } from '../../src/protocol/election/options.ts';
 import { type ElectorateRecord, NO_ELECTORATE } from '../../src/protocol/electorate/keeper.ts';
 import type { KnownMember } from '../../src/protocol/membership/options.ts';
+import type { BadRegisterRecord, RegisterWrite } from '../../src/protocol/register/record.ts';
 import type {
   DotRow,
   ExpiryRow,
@@ -65,6 +66,11 @@ export class VirtualDisk {
     this.actor = actor;
   }
 
+  /** The epoch under which this node's acceptors may have answered last. */
+  private get registerEpoch(): number {
+    return this.electorate.current?.epoch ?? 0;
+  }
+
   /** An independent copy of what is on it now. */
   clone(actor = this.actor): VirtualDisk {
     const copy = new VirtualDisk(actor);
@@ -112,11 +118,15 @@ export class VirtualDisk {
       copy.shards.set(shard, salvage.record(this.shards.get(shard)?.sources ?? new Set()));
       copy.floors.set(shard, new CausalContext());
     }
+    copy.registers.open(copy.registerEpoch, copy.registers.shardIds());
     return copy;
   }
 
-  apply(write: RecordWrite): void {
+  apply(write: RecordWrite | RegisterWrite): void {
     switch (write.table) {
+      case 'register':
+      case 'register-shard':
+        return this.registers.apply(write);
       case 'object': {
         const rows = tableOf(this.objects, write.shard);
         const id = nameId(write.name);
@@ -182,7 +192,7 @@ export class VirtualDisk {
   }
 
   get hasDamage(): boolean {
-    return this.corrupt.size > 0;
+    return this.corrupt.size > 0 || this.registers.hasDamage;
   }
 
   isDamaged(shard: number, name: ObjectName): boolean {
@@ -202,10 +212,11 @@ export class VirtualDisk {
     for (const [shard, rows] of this.objects) for (const record of rows.values()) this.isBad(shard, record, onCorrupt);
   }
 
-  /** A process opens the disk: it is told of every bad record again. */
-  open(): void {
+  /** A process opens the disk: it is told of every bad record again. Returns those that it finds at once. */
+  open(): BadRegisterRecord[] {
     this.runs++;
     for (const record of this.corrupt.keys()) this.corrupt.set(record, false);
+    return this.registers.open(this.registerEpoch);
   }
 
   /** True when the record is bad: it is reported once, and stays until it is overwritten. */

@@ -1,13 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { CorruptRecord } from '../../../src/ports/storage.ts';
 import { CausalContext } from '../../../src/protocol/causal/context.ts';
-import { founded } from '../../../src/protocol/electorate/electorate.ts';
-import { NO_FOUNDING } from '../../../src/protocol/electorate/founding.ts';
 import { NO_BALLOT } from '../../../src/protocol/register/ballot.ts';
 import type { AcceptorRow, RegisterWrite, ShardRecord } from '../../../src/protocol/register/record.ts';
 import { catalogWrites, electorateWrite, openNodeState } from '../../../src/runtime/node-state.ts';
 import { decodeDotRow, decodeShardRow, expiryRange, storageWrite, tableRange } from '../../../src/wire/record.ts';
 import { registerKey } from '../../../src/wire/register-record.ts';
+import { electorateOf } from '../../support/electorate-of.ts';
 import { MemoryStorage } from '../../support/memory-storage.ts';
 
 const EXPECTED = {
@@ -166,10 +165,7 @@ describe('the registers of a disk', () => {
   async function disk(...writes: RegisterWrite[]) {
     const corrupt: CorruptRecord[] = [];
     const storage = new MemoryStorage({ onCorrupt: (bad) => void corrupt.push(bad) });
-    const elector = { id: 'n1', weight: 1, zone: '', disk: 'a'.repeat(16) };
-    const first = founded('1.n1', { shards: 16, replicas: 3, electors: [elector] });
-    const current = { ...first, epoch: EPOCH };
-    await storage.commit([...writes.map(storageWrite), electorateWrite({ current, founding: NO_FOUNDING })]);
+    await storage.commit([...writes.map(storageWrite), electorateWrite(electorateOf(EPOCH))]);
     return { storage, expected: { ...EXPECTED, corrupt } };
   }
 

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { failure } from '../../../src/lib/failure.ts';
 import { Prng } from '../../../src/lib/prng.ts';
-import { SimCluster } from '../../simulation/cluster.ts';
+import type { NodeReplyOf, NodeRequest } from '../../../src/protocol/node/request.ts';
+import type { FailedReply } from '../../../src/protocol/replication/request.ts';
+import { SimCluster, type SimNode } from '../../simulation/cluster.ts';
 import { WatchClient } from '../../simulation/watch-clients.ts';
 import { mutate, put } from '../../support/sim-story.ts';
 
@@ -9,7 +11,11 @@ import { mutate, put } from '../../support/sim-story.ts';
 class RefusingCluster extends SimCluster {
   private refusals = 0;
 
-  override request(...[node, request, use]: Parameters<SimCluster['request']>): void {
+  override request<R extends NodeRequest>(
+    node: SimNode,
+    request: R,
+    use: (reply: NodeReplyOf<R> | FailedReply) => void,
+  ): void {
     if (request.type !== 'list' || this.refusals++ > 0) return super.request(node, request, use);
     use({ type: 'failed', failure: failure('quorum-unavailable', 'not yet') });
   }
