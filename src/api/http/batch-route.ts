@@ -4,18 +4,13 @@ import type { FastifyInstance } from 'fastify';
 import { pipe } from 'it-pipe';
 import { z } from 'zod';
 import { type Failure, failure, HoldfastError } from '../../lib/failure.ts';
-import {
-  type Level,
-  type MutateReply,
-  type Mutation,
-  type NodeHandle,
-  VALUE_BYTES_MAX,
-} from '../../ports/node-handle.ts';
+import type { BucketView, Level, MutateReply, Mutation, NodeHandle, RegisterContent } from '../../ports/node-handle.ts';
 import { encodeContextToken, type TokenSubject } from '../../wire/context-token.ts';
 import { bodyChunks, parseJson } from './body.ts';
 import { type HttpContext, requireBucket } from './context.ts';
+import { dotTag } from './entity-tag.ts';
 import { inOrder } from './in-order.ts';
-import { checkContentType, contextOf, DEFAULT_CONTENT_TYPE, entityTag, expiryOf } from './kv-routes.ts';
+import { contextOf } from './kv-routes.ts';
 import {
   BATCH_CHECKED_BYTES_MAX,
   BATCH_CONCURRENCY,
@@ -25,15 +20,26 @@ import {
 } from './limits.ts';
 import { NDJSON, type ProblemSink, splitLines, streamProblem } from './ndjson.ts';
 import { BUCKET_PARAMS, problems, TEXT } from './openapi.ts';
+import { preconditionOf, refuseConditions } from './precondition.ts';
 import { failureOf } from './problem.ts';
-import { levelParameter, QueryReader } from './query.ts';
+import { DEFAULT_LEVEL, levelParameter, QueryReader } from './query.ts';
+import { changeStrong, checkStrongOptions, STRONG_QUORUM } from './strong-values.ts';
 import { bucketTarget, checkKey } from './target.ts';
+import { DEFAULT_CONTENT_TYPE, decodeContent, expiryOf } from './value-content.ts';
 
 const BATCH_QUERY = new QueryReader({
   w: levelParameter('How many replicas must have synced each write before it is acknowledged.'),
 });
 
 const LEVEL = z.enum(['one', 'quorum', 'all']).optional().describe('In place of the w of the request.');
+
+/** Of any operation. */
+const COMMON = {
+  context: z.string().optional().describe('As the Holdfast-Context header.'),
+  ifMatch: z.string().optional().describe('As the If-Match header.'),
+  ifNoneMatch: z.string().optional().describe('As the If-None-Match header.'),
+  w: LEVEL,
+};
 
 const OPERATION = z.discriminatedUnion('op', [
   z.strictObject({
@@ -42,13 +48,13 @@ const OPERATION = z.discriminatedUnion('op', [
     value: z.base64().describe('The bytes in base64.'),
     contentType: z.string().default(DEFAULT_CONTENT_TYPE),
     ttl: z.int().min(1).max(TTL_SECONDS_MAX).optional().describe('Seconds.'),
-    context: z.string().optional().describe('As the Holdfast-Context header.'),
-    w: LEVEL,
+    ...COMMON,
   }),
-  z.strictObject({ op: z.literal('del'), key: z.string(), context: z.string().optional(), w: LEVEL }),
+  z.strictObject({ op: z.literal('del'), key: z.string(), ...COMMON }),
 ]);
 
 type Operation = z.infer<typeof OPERATION>;
+type Put = Extract<Operation, { op: 'put' }>;
 
 interface NumberedLine {
   readonly number: number;
@@ -56,9 +62,8 @@ interface NumberedLine {
 }
 
 interface Batch {
-  readonly bucket: string;
-  readonly ttlSeconds: number | null;
-  readonly level: Level;
+  readonly bucket: BucketView;
+  readonly level: Level | null;
   readonly sink: ProblemSink;
 }
 
@@ -74,7 +79,8 @@ export function batchRoute(app: FastifyInstance, { node, log }: HttpContext): vo
       description:
         `NDJSON in, up to ${BATCH_OPERATIONS_MAX} operations, one a line; NDJSON out, one result a line in the same order. ` +
         'A result is `{"line","key","ok":true,"etag","context","acks","quorum"}` or ' +
-        '`{"line","key","ok":false,"problem":{…}}`. Operations are independent: one that fails leaves the others alone. Those on ' +
+        '`{"line","key","ok":false,"problem":{…}}`, from a strong bucket without `context` and `acks`. Operations are ' +
+        'independent, in a strong bucket too: one that fails leaves the others alone. Those on ' +
         'one key take effect in the order of their lines. ' +
         `A body whose Content-Length is ${BATCH_CHECKED_BYTES_MAX} bytes or less is looked through first: with too many operations, ` +
         'or a line that is too long or no UTF-8, it is refused as a whole (413, 400) and nothing is written. A longer body, and ' +
@@ -91,8 +97,9 @@ export function batchRoute(app: FastifyInstance, { node, log }: HttpContext): vo
     handler: async (request, reply) => {
       const url = request.raw.url ?? '';
       const { w } = BATCH_QUERY.read(url);
-      const { name, ttlSeconds } = requireBucket(node, bucketTarget(url));
-      const batch: Batch = { bucket: name, ttlSeconds, level: w, sink: { log, url } };
+      const bucket = requireBucket(node, bucketTarget(url));
+      if (bucket.consistency === 'strong') checkStrongOptions({ w });
+      const batch: Batch = { bucket, level: w, sink: { log, url } };
       const results = pipe(linesOf(request.raw), (source) => inOrder(source, BATCH_CONCURRENCY, executor(node, batch)));
       // What is wrong before the first operation still has a status of its own.
       const first = await results.next();
@@ -159,7 +166,7 @@ function executor(node: NodeHandle, batch: Batch): (line: NumberedLine) => Promi
       });
     busy.set(key, settled);
     try {
-      return resultText({ line: number, key, ok: true, ...successOf(await written, { bucket: batch.bucket, key }) });
+      return resultText({ line: number, key, ok: true, ...(await written) });
     } catch (error) {
       const reason = failureOf(error);
       if (reason !== null && reason.code !== 'bad-key') node.countRefusal('http', reason.code);
@@ -168,29 +175,53 @@ function executor(node: NodeHandle, batch: Batch): (line: NumberedLine) => Promi
   };
 }
 
-function write(node: NodeHandle, batch: Batch, operation: Operation): Promise<MutateReply> {
-  const { bucket } = batch;
-  const level = operation.w ?? batch.level;
-  const { key } = operation;
-  checkKey(key);
-  const context = contextOf(operation.context, { bucket, key });
-  return node.request({ type: 'mutate', bucket, key, mutation: mutationOf(node, batch, operation), level, context });
+/** What the result of an operation says of it. */
+async function write(node: NodeHandle, batch: Batch, operation: Operation): Promise<Record<string, unknown>> {
+  checkKey(operation.key);
+  return batch.bucket.consistency === 'strong'
+    ? writeStrong(node, batch.bucket, operation)
+    : writeEventual(node, batch, operation);
 }
 
-function mutationOf(node: NodeHandle, batch: Batch, operation: Operation): Mutation {
-  if (operation.op === 'del') return { type: 'delete' };
-  const value = Buffer.from(operation.value, 'base64');
-  if (value.length > VALUE_BYTES_MAX) {
-    throw new HoldfastError(
-      failure('value-too-large', `a value is at most ${VALUE_BYTES_MAX} bytes (1 MiB)`, {
-        data: { limit: 'valueBytesMax', max: VALUE_BYTES_MAX },
-      }),
-    );
-  }
-  const { contentType, ttl } = operation;
-  checkContentType(contentType);
-  const expiresAtMs = expiryOf(ttl ?? batch.ttlSeconds, node.wallMs());
-  return { type: 'put', value, contentType, expiresAtMs, onlyIf: null };
+async function writeEventual(
+  node: NodeHandle,
+  { bucket: { name: bucket, ttlSeconds }, level: usual }: Batch,
+  operation: Operation,
+): Promise<Record<string, unknown>> {
+  refuseConditions({ ifMatch: operation.ifMatch, ifNoneMatch: operation.ifNoneMatch });
+  const { key } = operation;
+  const level = operation.w ?? usual ?? DEFAULT_LEVEL;
+  const context = contextOf(operation.context, { bucket, key });
+  const mutation: Mutation = operation.op === 'del' ? { type: 'delete' } : mutationOf(node, ttlSeconds, operation);
+  const written = await node.request({ type: 'mutate', bucket, key, mutation, level, context });
+  return successOf(written, { bucket, key });
+}
+
+function mutationOf(node: NodeHandle, ttlSeconds: number | null, put: Put): Mutation {
+  const { bytes: value, contentType, expiresAtMs } = contentOf(node, ttlSeconds, put);
+  return { type: 'put', value, contentType, expiresAtMs: expiresAtMs ?? 0, onlyIf: null };
+}
+
+async function writeStrong(
+  node: NodeHandle,
+  { name: bucket, ttlSeconds }: BucketView,
+  operation: Operation,
+): Promise<Record<string, unknown>> {
+  const { key, w, context, ifMatch, ifNoneMatch } = operation;
+  checkStrongOptions({ w, context });
+  const precondition = preconditionOf({ ifMatch, ifNoneMatch });
+  const change =
+    operation.op === 'del'
+      ? ({ type: 'strong-delete', bucket, key } as const)
+      : ({ type: 'strong-put', bucket, key, content: contentOf(node, ttlSeconds, operation) } as const);
+  const { etag, unmet } = await changeStrong(node, change, precondition);
+  if (unmet !== null) throw new HoldfastError(unmet);
+  return { ...(etag === null ? {} : { etag }), quorum: STRONG_QUORUM };
+}
+
+function contentOf(node: NodeHandle, ttlSeconds: number | null, put: Put): RegisterContent {
+  const content = decodeContent(put.value, put.contentType);
+  return { ...content, expiresAtMs: expiryOf(put.ttl ?? ttlSeconds, node.wallMs()) };
 }
 
 function successOf(
@@ -199,7 +230,7 @@ function successOf(
 ): Record<string, unknown> {
   const token = encodeContextToken({ context, bare }, subject);
   return {
-    ...(dot === null ? {} : { etag: entityTag(dot) }),
+    ...(dot === null ? {} : { etag: dotTag(dot) }),
     ...(token === null ? {} : { context: token }),
     acks: `${acks}/${owners}`,
     quorum,

@@ -31,7 +31,7 @@ const SHOW_RESPONSES = {
 const CREATE_RESPONSES = {
   200: json('The bucket existed with these settings.', BUCKET_SCHEMA),
   201: json('The bucket was created.', BUCKET_SCHEMA),
-  ...problems('bad-request', 'bad-bucket', 'bucket-exists', 'not-supported', 'quorum-unavailable', 'not-ready'),
+  ...problems('bad-request', 'bad-bucket', 'bucket-exists', 'quorum-unavailable', 'not-ready'),
 };
 
 /** `/v1/buckets` and `/v1/buckets/{bucket}`. */
@@ -126,12 +126,17 @@ async function create(
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   checkBucketName(name);
-  if (config.consistency === 'strong') {
-    throw new HoldfastError(
-      failure('not-supported', 'strong buckets come in a later version; create it with "consistency": "eventual"'),
-    );
-  }
+  const problem = config.consistency === 'strong' ? strongProblem(config) : null;
+  if (problem !== null) throw new HoldfastError(failure('bad-request', problem));
   const existed = node.bucket(name) !== undefined;
   const bucket = await node.createBucket(name, config);
   return reply.code(existed ? 200 : 201).send(bucket);
+}
+
+/** What a strong bucket cannot have; null: nothing of it is asked for. */
+function strongProblem({ conflict, replicas, preferredZones, sync }: BucketConfig): string | null {
+  if (sync !== 'none') return 'sync: a strong bucket is not exchanged with a hub; leave it out, or use "none"';
+  if (replicas !== null) return 'replicas: a strong bucket has as many as the cluster is configured with; leave it out';
+  if (preferredZones.length > 0) return 'preferredZones: a strong bucket is placed like most buckets; leave it out';
+  return conflict === 'lww' ? null : 'conflict: writes to a strong bucket are never concurrent; leave it out';
 }

@@ -24,11 +24,19 @@ export function checkBucketName(name: string, pattern = BUCKET_NAME): void {
 
 /** Throws `bad-bucket`, `bucket-not-found`. */
 export function requireBucket(node: NodeHandle, name: string): BucketView {
-  const bucket = node.bucket(name);
+  // With a dot begin the names of those that the nodes keep for themselves.
+  const bucket = name.startsWith('.') ? undefined : node.bucket(name);
   if (bucket !== undefined) return bucket;
   checkBucketName(name, BUCKET_NAME_OR_LONGER);
   const shown = name.length > 64 ? `${name.slice(0, 64)}…` : name;
   throw new HoldfastError(
     failure('bucket-not-found', `there is no bucket ${JSON.stringify(shown)}; create it with PUT /v1/buckets/{bucket}`),
   );
+}
+
+/** Throws `not-supported` for a strong bucket as well. `refusal` says what those lack, and what to use in its place. */
+export function requireEventualBucket(node: NodeHandle, name: string, refusal: string): BucketView {
+  const bucket = requireBucket(node, name);
+  if (bucket.consistency === 'eventual') return bucket;
+  throw new HoldfastError(failure('not-supported', refusal));
 }

@@ -3,7 +3,7 @@ import { HoldfastError } from '../../lib/failure.ts';
 import type { ChangeEvent, ClusterEvent, NodeHandle } from '../../ports/node-handle.ts';
 import { NOT_READY } from '../not-ready.ts';
 import { BucketSnapshot } from './bucket-snapshot.ts';
-import { type HttpContext, requireBucket } from './context.ts';
+import { type HttpContext, requireEventualBucket } from './context.ts';
 import { resumeAt, type StreamSource, type StreamStart } from './event-stream.ts';
 import { EVENT_STREAM, lastEventId, problems } from './openapi.ts';
 import { keyParameter, QueryReader, switchParameter } from './query.ts';
@@ -18,6 +18,9 @@ const WATCH_QUERY = new QueryReader({
   prefix: keyParameter('Only keys that begin with this.'),
   snapshot: switchParameter(false, 'true: begin with the present state, as after a reset.'),
 });
+
+const STRONG_REFUSAL =
+  'a strong bucket cannot be watched; GET with If-None-Match, which answers 304 while the value is the same';
 
 /** `/v1/events` and `/v1/watch/{bucket}`. */
 export function feedRoutes(app: FastifyInstance, { node, streams }: HttpContext): void {
@@ -68,14 +71,14 @@ export function feedRoutes(app: FastifyInstance, { node, streams }: HttpContext)
       headers: lastEventId,
       response: {
         200: EVENT_STREAM,
-        ...problems('bad-request', 'bad-bucket', 'bucket-not-found', 'too-many-requests', 'not-ready'),
+        ...problems('bad-request', 'bad-bucket', 'bucket-not-found', 'too-many-requests', 'not-supported', 'not-ready'),
       },
     },
     handler: (request, reply) => {
       // A client that is told to forget all keys would wait for them as long as this node for its cluster.
       if (!node.ready) throw new HoldfastError(NOT_READY);
       const url = request.raw.url ?? '';
-      const bucket = requireBucket(node, bucketTarget(url));
+      const bucket = requireEventualBucket(node, bucketTarget(url), STRONG_REFUSAL);
       const { prefix, snapshot } = WATCH_QUERY.read(url);
       const source = changeSource(node, bucket, prefix);
       const seq = source.latest();

@@ -4,11 +4,12 @@ import { z } from 'zod';
 import { failure } from '../../lib/failure.ts';
 import { collectionSize, type MutateReply, type Mutation, readCounter, readMap } from '../../ports/node-handle.ts';
 import { readJson } from './body.ts';
-import { type HttpContext, requireBucket } from './context.ts';
+import { type HttpContext, requireEventualBucket } from './context.ts';
 import { type KeyOperation, onOperation } from './key-operation.ts';
 import { contextOf, setWritten, WRITE_QUERY } from './kv-routes.ts';
 import { COLLECTION_ITEMS_MAX, COLLECTION_JSON_BYTES_MAX } from './limits.ts';
 import { contextHeader, ENTITY_HEADERS, KEY_PARAMS, problems, WRITE_HEADERS } from './openapi.ts';
+import { DEFAULT_LEVEL } from './query.ts';
 import { keyTarget } from './target.ts';
 
 /** `POST /v1/kv/{bucket}/{key}/…`: changes of counters, sets and maps. */
@@ -44,16 +45,19 @@ function operation<Body>(app: FastifyInstance, { node }: HttpContext, about: Ope
       const url = request.raw.url ?? '';
       const { w } = WRITE_QUERY.read(url);
       const { bucket, key } = keyTarget(url, `/${about.name}`);
-      requireBucket(node, bucket);
+      requireEventualBucket(node, bucket, STRONG_REFUSAL);
       const context = contextOf(request.raw.headers['holdfast-context'], { bucket, key });
       const body = await bodyOf(request.raw, about);
       const mutation = about.mutation(body);
-      const written = await node.request({ type: 'mutate', bucket, key, mutation, level: w, context });
+      const written = await node.request({ type: 'mutate', bucket, key, mutation, level: w ?? DEFAULT_LEVEL, context });
       setWritten(reply, written, { bucket, key });
       return reply.send(about.result(written, body));
     },
   });
 }
+
+const STRONG_REFUSAL =
+  'a strong bucket has no counters, sets and maps; read the value, and PUT the new one with its ETag as If-Match';
 
 const BODY_LIMIT = {
   bytesMax: COLLECTION_JSON_BYTES_MAX,
@@ -103,6 +107,7 @@ function schemaOf<Body>({
         'bucket-not-found',
         'value-too-large',
         'clock-drift',
+        'not-supported',
         'quorum-unavailable',
         'not-ready',
         'disk-full',

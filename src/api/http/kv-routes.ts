@@ -1,12 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifySchema } from 'fastify';
-import { failure, HoldfastError } from '../../lib/failure.ts';
-import { type Dot, dotText, type MutateReply, type SessionContext, VALUE_BYTES_MAX } from '../../ports/node-handle.ts';
+import { failure } from '../../lib/failure.ts';
+import { type MutateReply, type SessionContext, VALUE_BYTES_MAX } from '../../ports/node-handle.ts';
 import { decodeContextToken, encodeContextToken, type TokenSubject } from '../../wire/context-token.ts';
-import { readBody } from './body.ts';
 import { type HttpContext, requireBucket } from './context.ts';
-import { CONTENT_TYPE_CHARACTERS_MAX, TTL_SECONDS_MAX } from './limits.ts';
+import { dotTag, isListed } from './entity-tag.ts';
+import { TTL_SECONDS_MAX } from './limits.ts';
 import {
   BYTES,
+  conditionHeaders,
   contextHeader,
   ENTITY_HEADERS,
   KEY_PARAMS,
@@ -15,12 +16,13 @@ import {
   VARIANT_SCHEMA,
   WRITE_HEADERS,
 } from './openapi.ts';
+import { conditionsOf, refuseConditions } from './precondition.ts';
 import { PROBLEM_CONTENT_TYPE, problemOf } from './problem.ts';
-import { integerParameter, levelParameter, QueryReader } from './query.ts';
+import { DEFAULT_LEVEL, integerParameter, levelParameter, QueryReader } from './query.ts';
 import { represent, type Variant, variantJson } from './representation.ts';
+import { deleteStrong, getStrong, putStrong } from './strong-values.ts';
 import { keyTarget } from './target.ts';
-
-export const DEFAULT_CONTENT_TYPE = 'application/octet-stream';
+import { expiryOf, guardContent, readContent, sendContent } from './value-content.ts';
 
 const WRITE_LEVEL = levelParameter('How many replicas must have synced the write to disk before it is acknowledged.');
 const GET_QUERY = new QueryReader({ r: levelParameter('How many replicas must answer.') });
@@ -32,10 +34,6 @@ const PUT_QUERY = new QueryReader({
   ),
 });
 export const WRITE_QUERY = new QueryReader({ w: WRITE_LEVEL });
-
-const TOO_LARGE = failure('value-too-large', `a value is at most ${VALUE_BYTES_MAX} bytes (1 MiB)`, {
-  data: { limit: 'valueBytesMax', max: VALUE_BYTES_MAX },
-});
 
 /** `/v1/kv/{bucket}/{key}`: the paths that most requests take. */
 export function kvRoutes(app: FastifyInstance, context: HttpContext): void {
@@ -55,7 +53,8 @@ const GET_SCHEMA: FastifySchema = {
     '`Holdfast-Complete: false` says that too few owners of the key could be asked and newer writes may be missing. ' +
     'With a Holdfast-Context of an earlier answer about this key the read never shows less than that answer, also at ' +
     'another node: further replicas are asked, and 503 `session-unavailable` says that none that can be reached has it. ' +
-    'An absent key is 404, also with a Holdfast-Context. HEAD answers the same without the body.',
+    'An absent key is 404, also with a Holdfast-Context. HEAD answers the same without the body. In a strong bucket the ' +
+    'answer is the latest value, confirmed by a majority of the owners, and takes neither `r` nor a Holdfast-Context.',
   params: KEY_PARAMS,
   querystring: GET_QUERY.schema,
   headers: {
@@ -81,6 +80,7 @@ const GET_SCHEMA: FastifySchema = {
       'bad-request',
       'bad-key',
       'bad-context',
+      'too-many-requests',
       'quorum-unavailable',
       'session-unavailable',
       'not-ready',
@@ -96,11 +96,13 @@ function getRoute(app: FastifyInstance, { node }: HttpContext): void {
     schema: GET_SCHEMA,
     handler: async (request, reply) => {
       const url = request.raw.url ?? '';
-      const { bucket, key } = keyTarget(url);
+      const target = keyTarget(url);
+      const { bucket, key } = target;
       const { r } = GET_QUERY.read(url);
-      const { conflict } = requireBucket(node, bucket);
+      const { consistency, conflict } = requireBucket(node, bucket);
+      if (consistency === 'strong') return getStrong({ node, request, reply, target }, r);
       const session = contextOf(request.raw.headers['holdfast-context'], { bucket, key });
-      const answer = await node.request({ type: 'get', bucket, key, level: r, session });
+      const answer = await node.request({ type: 'get', bucket, key, level: r ?? DEFAULT_LEVEL, session });
       const found = represent(answer.entries, conflict);
       setContext(reply, answer, { bucket, key });
       if (!answer.complete) reply.header('holdfast-complete', 'false');
@@ -130,10 +132,12 @@ function putRoute(app: FastifyInstance, { node }: HttpContext): void {
       description:
         `The body is the value, up to ${VALUE_BYTES_MAX} bytes of any Content-Type, which is kept. 204 means: synced to ` +
         'disk on as many nodes as `w` asks for. With a Holdfast-Context the write replaces what that context has seen; ' +
-        'without one, what the coordinating node has, and in a `siblings` bucket what a quorum has.',
+        'without one, what the coordinating node has, and in a `siblings` bucket what a quorum has. In a strong bucket 204 ' +
+        'means: on the disks of a majority of the owners, and latest for all readers; it takes neither `w` nor a ' +
+        'Holdfast-Context. 412 has the ETag of what is there, if anything is.',
       params: KEY_PARAMS,
       querystring: PUT_QUERY.schema,
-      headers: { type: 'object', properties: contextHeader },
+      headers: { type: 'object', properties: { ...contextHeader, ...conditionHeaders } },
       body: { content: BYTES },
       response: {
         204: { description: 'Written.', headers: { ...ENTITY_HEADERS, ...WRITE_HEADERS }, type: 'null' },
@@ -143,8 +147,10 @@ function putRoute(app: FastifyInstance, { node }: HttpContext): void {
           'bad-context',
           'bad-bucket',
           'bucket-not-found',
+          'precondition-failed',
           'value-too-large',
           'clock-drift',
+          'too-many-requests',
           'not-supported',
           'quorum-unavailable',
           'session-unavailable',
@@ -156,17 +162,19 @@ function putRoute(app: FastifyInstance, { node }: HttpContext): void {
     handler: async (request, reply) => {
       const url = request.raw.url ?? '';
       const { headers } = request.raw;
-      const { bucket, key } = keyTarget(url);
+      const target = keyTarget(url);
+      const { bucket, key } = target;
       const { w, ttl } = PUT_QUERY.read(url);
-      const { ttlSeconds } = requireBucket(node, bucket);
-      refuseConditions(headers);
-      const context = contextOf(headers['holdfast-context'], { bucket, key });
-      const contentType = headers['content-type'] ?? DEFAULT_CONTENT_TYPE;
-      checkContentType(contentType);
-      const value = await readBody(request.raw, VALUE_BYTES_MAX, TOO_LARGE);
-      const expiresAtMs = expiryOf(ttl ?? ttlSeconds, node.wallMs());
+      const config = requireBucket(node, bucket);
+      const ttlSeconds = ttl ?? config.ttlSeconds;
+      if (config.consistency === 'strong') return putStrong({ node, request, reply, target }, { w, ttlSeconds });
+      refuseConditions(conditionsOf(headers));
+      const context = contextOf(headers['holdfast-context'], target);
+      const { bytes: value, contentType } = await readContent(request.raw);
+      const expiresAtMs = expiryOf(ttlSeconds, node.wallMs()) ?? 0;
       const mutation = { type: 'put', value, contentType, expiresAtMs, onlyIf: null } as const;
-      const written = await node.request({ type: 'mutate', bucket, key, mutation, level: w, context });
+      const level = w ?? DEFAULT_LEVEL;
+      const written = await node.request({ type: 'mutate', bucket, key, mutation, level, context });
       return sendWritten(reply, written, { bucket, key });
     },
   });
@@ -182,10 +190,11 @@ function deleteRoute(app: FastifyInstance, { node }: HttpContext): void {
       summary: 'Delete a value',
       description:
         'Deletes what the Holdfast-Context has seen, without one what the coordinating node has; concurrent writes ' +
-        'survive. Also 204 when there was nothing to delete.',
+        'survive. Also 204 when there was nothing to delete. In a strong bucket as for PUT; an ETag in the answer says that ' +
+        'there was a value.',
       params: KEY_PARAMS,
       querystring: WRITE_QUERY.schema,
-      headers: { type: 'object', properties: contextHeader },
+      headers: { type: 'object', properties: { ...contextHeader, ...conditionHeaders } },
       response: {
         204: { description: 'Deleted.', headers: { ...ENTITY_HEADERS, ...WRITE_HEADERS }, type: 'null' },
         ...problems(
@@ -194,6 +203,8 @@ function deleteRoute(app: FastifyInstance, { node }: HttpContext): void {
           'bad-context',
           'bad-bucket',
           'bucket-not-found',
+          'precondition-failed',
+          'too-many-requests',
           'not-supported',
           'quorum-unavailable',
           'session-unavailable',
@@ -204,49 +215,24 @@ function deleteRoute(app: FastifyInstance, { node }: HttpContext): void {
     handler: async (request, reply) => {
       const url = request.raw.url ?? '';
       const { headers } = request.raw;
-      const { bucket, key } = keyTarget(url);
+      const target = keyTarget(url);
+      const { bucket, key } = target;
       const { w } = WRITE_QUERY.read(url);
-      requireBucket(node, bucket);
-      refuseConditions(headers);
-      const context = contextOf(headers['holdfast-context'], { bucket, key });
+      const { consistency } = requireBucket(node, bucket);
+      if (consistency === 'strong') return deleteStrong({ node, request, reply, target }, w);
+      refuseConditions(conditionsOf(headers));
+      const context = contextOf(headers['holdfast-context'], target);
       const mutation = { type: 'delete' } as const;
-      const written = await node.request({ type: 'mutate', bucket, key, mutation, level: w, context });
+      const level = w ?? DEFAULT_LEVEL;
+      const written = await node.request({ type: 'mutate', bucket, key, mutation, level, context });
       return sendWritten(reply, written, { bucket, key });
     },
   });
 }
 
-/** 0 is never. */
-export function expiryOf(ttlSeconds: number | null, wallMs: number): number {
-  return ttlSeconds === null ? 0 : wallMs + ttlSeconds * 1000;
-}
-
 /** Throws `bad-context`. */
 export function contextOf(token: string | string[] | undefined, subject: TokenSubject): SessionContext | null {
   return token === undefined ? null : decodeContextToken(String(token), subject);
-}
-
-/** Throws `bad-request` for what could not be sent back as a header. */
-export function checkContentType(contentType: string): void {
-  if (contentType.length <= CONTENT_TYPE_CHARACTERS_MAX && /^[\x20-\x7e]+$/.test(contentType)) return;
-  throw new HoldfastError(
-    failure('bad-request', `Content-Type must be 1 to ${CONTENT_TYPE_CHARACTERS_MAX} printable ASCII characters`),
-  );
-}
-
-export function entityTag(dot: Dot): string {
-  return `"${dotText(dot)}"`;
-}
-
-/** A condition that is silently ignored would lose writes. */
-function refuseConditions(headers: Readonly<Record<string, unknown>>): void {
-  if (headers['if-match'] === undefined && headers['if-none-match'] === undefined) return;
-  throw new HoldfastError(
-    failure(
-      'not-supported',
-      'conditional writes need a strong bucket, and this version has none yet; leave out If-Match and If-None-Match',
-    ),
-  );
 }
 
 function setContext(reply: FastifyReply, seen: SessionContext, subject: TokenSubject): void {
@@ -256,7 +242,7 @@ function setContext(reply: FastifyReply, seen: SessionContext, subject: TokenSub
 
 export function setWritten(reply: FastifyReply, written: MutateReply, subject: TokenSubject): void {
   setContext(reply, written, subject);
-  if (written.dot !== null) reply.header('etag', entityTag(written.dot));
+  if (written.dot !== null) reply.header('etag', dotTag(written.dot));
   reply.header('holdfast-acks', `${written.acks}/${written.owners}`);
   reply.header('holdfast-quorum', written.quorum);
   // It found nothing to change, and too few owners could be asked.
@@ -269,16 +255,10 @@ function sendWritten(reply: FastifyReply, written: MutateReply, subject: TokenSu
 }
 
 function sendValue(reply: FastifyReply, { content }: Variant): FastifyReply {
-  // Values are data: a browser must not run a stored page as part of this site.
-  reply.header('x-content-type-options', 'nosniff');
-  reply.header('content-security-policy', "default-src 'none'; sandbox");
-  if ('type' in content) {
-    const { type, ...held } = content;
-    return reply.header('holdfast-type', type).type('application/json; charset=utf-8').send(JSON.stringify(held));
-  }
-  const { value, contentType } = content;
-  reply.header('content-type', /^[\x20-\x7e]+$/.test(contentType) ? contentType : DEFAULT_CONTENT_TYPE);
-  return reply.send(value);
+  if (!('type' in content)) return sendContent(reply, { bytes: content.value, contentType: content.contentType });
+  guardContent(reply);
+  const { type, ...held } = content;
+  return reply.header('holdfast-type', type).type('application/json; charset=utf-8').send(JSON.stringify(held));
 }
 
 function notFound(read: { bucket: string; key: string; complete: boolean }, url: string): object {
@@ -286,9 +266,4 @@ function notFound(read: { bucket: string; key: string; complete: boolean }, url:
   if (read.complete) return problemOf(failure('not-found', absence), url);
   const message = `${absence}, as far as is known: too few of its owners could be asked`;
   return problemOf(failure('not-found', message, { data: { complete: false } }), url);
-}
-
-function isListed(etag: string, list: string): boolean {
-  if (list === etag || list === '*') return true;
-  return list.split(',').some((item) => item.trim().replace(/^W\//, '') === etag);
 }

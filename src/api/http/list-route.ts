@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { pipe } from 'it-pipe';
 import { failure, HoldfastError } from '../../lib/failure.ts';
 import type { ConflictPolicy, ListReply, NodeHandle } from '../../ports/node-handle.ts';
-import { type HttpContext, requireBucket } from './context.ts';
+import { type HttpContext, requireEventualBucket } from './context.ts';
 import { LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, LIST_PAGE_ITEMS_MAX } from './limits.ts';
 import { NDJSON, type ProblemSink, streamProblem } from './ndjson.ts';
 import { BUCKET_PARAMS, problems, TEXT } from './openapi.ts';
@@ -17,6 +17,9 @@ const LIST_QUERY = new QueryReader({
   limit: integerParameter({ min: 1, max: LIST_LIMIT_MAX, fallback: LIST_LIMIT_DEFAULT }, 'Keys in this answer.'),
   values: switchParameter(true, 'false: keys and their metadata only.'),
 });
+
+const STRONG_REFUSAL =
+  'a strong bucket cannot be listed; keep the names of its keys in a value, or in an eventual bucket';
 
 interface Listing {
   readonly bucket: string;
@@ -46,12 +49,12 @@ export function listRoute(app: FastifyInstance, { node, log }: HttpContext): voi
       querystring: LIST_QUERY.schema,
       response: {
         200: TEXT('The keys.', NDJSON),
-        ...problems('bad-request', 'bad-bucket', 'bucket-not-found', 'not-ready'),
+        ...problems('bad-request', 'bad-bucket', 'bucket-not-found', 'not-supported', 'not-ready'),
       },
     },
     handler: async (request, reply) => {
       const url = request.raw.url ?? '';
-      const { name, conflict } = requireBucket(node, bucketTarget(url));
+      const { name, conflict } = requireEventualBucket(node, bucketTarget(url), STRONG_REFUSAL);
       const listing: Listing = { bucket: name, conflict, ...LIST_QUERY.read(url) };
       // The first page is read before the answer begins, so that a failure still has a status of its own.
       const pages = pagesOf(node, listing);

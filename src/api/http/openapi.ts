@@ -24,8 +24,9 @@ const PROBLEM_SCHEMA: Schema = {
       instance: { type: 'string', format: 'uri-reference' },
       stateChanged: text('`maybe`: a write may have taken effect all the same.'),
       complete: { type: 'boolean', description: 'False: too few owners could be asked to know that there is none.' },
+      etag: text('Of the value that is there, where a condition did not hold.'),
     },
-    ['stateChanged', 'complete'],
+    ['stateChanged', 'complete', 'etag'],
   ),
   description: 'RFC 9457 problem details; further members carry data, for instance the limit that was exceeded.',
 };
@@ -69,10 +70,16 @@ export const contextHeader = {
   ),
 };
 
+export const conditionHeaders = {
+  'If-Match': text('Strong buckets only: the ETag of the version to replace, or `*` for any. Else 412.'),
+  'If-None-Match': text('Strong buckets only: `*`, where there must be no value. Else 412.'),
+};
+
 export const ENTITY_HEADERS = {
   ETag: text('Names the version of the value.'),
   'Holdfast-Context': text(
-    'The causal context to pass on with the next request for this key. Left out when it is too large for a header.',
+    'The causal context to pass on with the next request for this key. Left out when it is too large for a header, and ' +
+      'by strong buckets.',
   ),
 };
 
@@ -81,7 +88,9 @@ export const TYPE_HEADER = {
 };
 
 export const WRITE_HEADERS = {
-  'Holdfast-Acks': text('Nodes that have synced the write, of the number of owners of the key: `3/3`.'),
+  'Holdfast-Acks': text(
+    'Nodes that have synced the write, of the number of owners of the key: `3/3`. Left out by strong buckets.',
+  ),
   'Holdfast-Quorum': text('`strict`, or `sloppy` when nodes that are no owners of the key made up the number.'),
   'Holdfast-Complete': text(
     '`false` where nothing was found to change, and too few owners of the key could be asked; else left out.',
@@ -116,7 +125,9 @@ const BUCKET_PROPERTIES = {
     type: 'string',
     enum: ['eventual', 'strong'],
     default: 'eventual',
-    description: '`strong` comes in a later version.',
+    description:
+      '`strong`: the latest value for all, with conditional writes; requests need a majority of the owners. Strong buckets ' +
+      'take no `replicas`, `preferredZones` and `sync` of their own, and have no concurrent writes.',
   },
   conflict: {
     type: 'string',

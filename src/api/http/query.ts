@@ -18,10 +18,14 @@ interface Parameter<T> {
 
 type Values<P> = { readonly [K in keyof P]: P[K] extends Parameter<infer T> ? T : never };
 
-export function levelParameter(description: string): Parameter<Level> {
+/** Where a request about an eventual bucket says nothing of a level. */
+export const DEFAULT_LEVEL: Level = 'quorum';
+
+/** An absent one reads as null: requests about strong buckets must not have any. */
+export function levelParameter(description: string): Parameter<Level | null> {
   return {
-    schema: { type: 'string', enum: LEVELS, default: 'quorum', description },
-    fallback: 'quorum',
+    schema: { type: 'string', enum: LEVELS, default: DEFAULT_LEVEL, description },
+    fallback: null,
     parse: (text) => LEVELS.find((level) => level === text),
     expects: LEVELS.join(', '),
   };

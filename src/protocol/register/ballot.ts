@@ -46,3 +46,15 @@ export class BallotClock {
     this.counter = Math.max(this.counter, counter);
   }
 }
+
+/** As clients see it, in ETags. */
+export function ballotText({ counter, proposer }: Ballot): string {
+  return `${counter}-${proposer}`;
+}
+
+/** Exactly what `ballotText` writes of the ballot of a round; null for any other text. */
+export function parseBallot(text: string): Ballot | null {
+  const [, digits = '', proposer = ''] = /^([1-9][0-9]{0,15})-([0-9a-f]{16})$/.exec(text) ?? [];
+  const counter = Number(digits);
+  return counter >= 1 && counter <= COUNTER_MAX ? { counter, proposer } : null;
+}

@@ -19,9 +19,10 @@ const DEFAULTS = {
 describe('buckets', () => {
   it('are listed and shown', async () => {
     const { buckets } = (await (await h.fetch('/v1/buckets')).json()) as { buckets: { name: string }[] };
-    expect(buckets.map(({ name }) => name)).toEqual(['default', 'notes']);
+    expect(buckets.map(({ name }) => name)).toEqual(['default', 'strong', 'notes']);
     expect(await (await h.fetch('/v1/buckets/default')).json()).toEqual({ ...DEFAULTS, name: 'default', sync: 'up' });
-    expect(await problemOf(await h.fetch('/v1/buckets/strong'))).toBe('404 bucket-not-found');
+    expect(await (await h.fetch('/v1/buckets/strong')).json()).toMatchObject({ consistency: 'strong', sync: 'none' });
+    expect(await problemOf(await h.fetch('/v1/buckets/nope'))).toBe('404 bucket-not-found');
   });
 
   it('are created by path, with defaults', async () => {
@@ -51,10 +52,35 @@ describe('buckets', () => {
     expect(await problemOf(await h.put('/v1/buckets/one', '{"conflict":"siblings"}'))).toBe('409 bucket-exists');
   });
 
-  it('cannot be strong yet', async () => {
-    const response = await h.put('/v1/buckets/one', '{"consistency":"strong"}');
-    expect(((await response.clone().json()) as { detail: string }).detail).toContain('later version');
-    expect(await problemOf(response)).toBe('501 not-supported');
+  it('may be strong, with a time to live', async () => {
+    const created = await h.put('/v1/buckets/one', '{"consistency":"strong","sync":"none","ttlSeconds":60}');
+    expect(created.status).toBe(201);
+    expect(await created.json()).toEqual({ name: 'one', ...DEFAULTS, consistency: 'strong', ttlSeconds: 60 });
+    expect((await h.put('/v1/buckets/one', '{"consistency":"strong","ttlSeconds":60}')).status).toBe(200);
+    expect(await problemOf(await h.put('/v1/buckets/one', '{"ttlSeconds":60}'))).toBe('409 bucket-exists');
+  });
+
+  it.each([
+    ['sync', 'up'],
+    ['replicas', 3],
+    ['preferredZones', ['a']],
+    ['conflict', 'siblings'],
+  ])('that are strong have no %s of their own', async (name, value) => {
+    const response = await h.put('/v1/buckets/one', JSON.stringify({ consistency: 'strong', [name]: value }));
+    expect(((await response.clone().json()) as { detail: string }).detail).toMatch(
+      new RegExp(`^${name}: .*leave it out`),
+    );
+    expect(await problemOf(response)).toBe('400 bad-request');
+    expect(h.node.bucket('one')).toBeUndefined();
+  });
+
+  it('of the nodes are out of reach', async () => {
+    await h.node.createBucket('.locks', { ...DEFAULTS, consistency: 'strong', conflict: 'lww', sync: 'none' });
+    for (const path of ['/v1/buckets/.locks', '/v1/kv/.locks/k', '/v1/kv/.locks', '/v1/watch/.locks']) {
+      expect(await problemOf(await h.fetch(path))).toBe('400 bad-bucket');
+    }
+    expect(await problemOf(await h.put('/v1/kv/.locks/k', '1'))).toBe('400 bad-bucket');
+    expect(await problemOf(await h.put('/v1/buckets/.locks', '{"consistency":"strong"}'))).toBe('400 bad-bucket');
   });
 
   it.each([
@@ -78,12 +104,13 @@ describe('buckets', () => {
     ['/v1/buckets', '{}', '400 bad-request'],
     ['/v1/buckets', '{"name":""}', '400 bad-bucket'],
     ['/v1/buckets/-one', '', '400 bad-bucket'],
+    ['/v1/buckets/.one', '', '400 bad-bucket'],
     ['/v1/buckets/a%2Fb', '', '400 bad-bucket'],
     [`/v1/buckets/${'x'.repeat(65)}`, '', '400 bad-bucket'],
     ['/v1/buckets/%C3%A9', '', '400 bad-bucket'],
   ])('refuse PUT %s %s', async (path, body, expected) => {
     expect(await problemOf(await h.put(path, body))).toBe(expected);
-    expect(h.node.buckets()).toHaveLength(2);
+    expect(h.node.buckets()).toHaveLength(3);
   });
 
   it('names the member that is wrong', async () => {

@@ -94,10 +94,10 @@ describe('a body that does not fit is refused with the field, what is wrong, and
     [{ op: 'put', key: 'k', value: 'hello' }, 'value: "hello" does not fit; use text in base64'],
     [{ op: 'put', key: 5, value: '' }, 'key: 5 does not fit; use text'],
     [{ op: 'put', key: 'k', value: '', w: 'most' }, 'w: "most" does not fit; use "one", "quorum" or "all"'],
-    [{ op: 'del', key: 'k', ttl: 5 }, 'ttl: there is no such field; use op, key, context, w'],
+    [{ op: 'del', key: 'k', ttl: 5 }, 'ttl: there is no such field; use op, key, context, ifMatch, ifNoneMatch, w'],
     [
       5,
-      'the JSON as a whole: 5 does not fit; use an object with fields of op, key, value, contentType, ttl, context, w or an object with fields of op, key, context, w',
+      'the JSON as a whole: 5 does not fit; use an object with fields of op, key, value, contentType, ttl, context, ifMatch, ifNoneMatch, w or an object with fields of op, key, context, ifMatch, ifNoneMatch, w',
     ],
   ])('of a line of a batch: %j', async (line, detail) => {
     const h = await startHarness();

@@ -87,8 +87,8 @@ describe('queries', () => {
         },
       ),
     );
-    expect(reader.read('/x')).toEqual({ level: 'quorum', limit: 5, values: true, prefix: '' });
-    expect(reader.read('/x?')).toEqual({ level: 'quorum', limit: 5, values: true, prefix: '' });
+    expect(reader.read('/x')).toEqual({ level: null, limit: 5, values: true, prefix: '' });
+    expect(reader.read('/x?')).toEqual({ level: null, limit: 5, values: true, prefix: '' });
   });
 
   it('throw nothing but bad-request for hostile text, and never leave the declared values', () => {
@@ -100,7 +100,7 @@ describe('queries', () => {
           return;
         }
         expect(Object.keys(found)).toEqual(['level', 'limit', 'values', 'prefix']);
-        expect(['one', 'quorum', 'all']).toContain(found.level);
+        expect([null, 'one', 'quorum', 'all']).toContain(found.level);
         expect(found.limit >= 1 && found.limit <= 10).toBe(true);
       }),
       { numRuns: 2000 },
