@@ -32,6 +32,25 @@ export function contextOption(meaning: string): Option {
   });
 }
 
+/** For strong buckets. */
+export function ifMatchOption(verb: string): Option {
+  const description = `${verb} only this version (etag of get --json), * for any value (strong buckets)`;
+  return new Option('--if-match <etag>', description).argParser((text) => {
+    if (text === '*' || /^(?:W\/)?"[\x21\x23-\x7e]*"$/.test(text)) return text;
+    // Shells take the quotes away easily.
+    if (/^[\x21\x23-\x7e]+$/.test(text)) return `"${text}"`;
+    throw new InvalidArgumentError('Use the etag that get --json printed, or *.');
+  });
+}
+
+export function conditionHeaders(options: {
+  readonly ifMatch?: string;
+  readonly ifAbsent?: true;
+}): Record<string, string> {
+  if (options.ifMatch !== undefined) return { 'If-Match': options.ifMatch };
+  return options.ifAbsent === true ? { 'If-None-Match': '*' } : {};
+}
+
 /** `holdfast bucket create`; without a command, of the program. */
 export function commandPath(command?: Command | null): string {
   if (command === undefined || command === null) return 'holdfast';

@@ -6,6 +6,7 @@ const FIXES: ReadonlyMap<string, string> = new Map([
   ['bucket-not-found', 'create it with `holdfast bucket create`, or see `holdfast bucket list`'],
   ['member-not-found', '`holdfast ring --json` lists names and peer ids'],
   ['bad-context', 'pass on the context of an answer about this key (--json) as it was printed, or leave --context out'],
+  ['precondition-failed', 'see what is there and its etag with `holdfast get --json`, and decide anew'],
   ['session-unavailable', 'restore the links between the nodes and try again, or leave --context out'],
   ['shutting-down', 'name another node with --api'],
   ['route-not-found', "use the node's own version of holdfast"],
@@ -31,9 +32,15 @@ function adviceFor(code: string, detail: unknown): unknown {
   if (typeof detail !== 'string') return detail;
   // The level of a write or a read, as it is asked for on a command line.
   if (code === 'quorum-unavailable') return detail.replace(/\b[rw]=(one|quorum|all)\b/, '--level $1');
+  if (code === 'bad-request') return detail.replace(/\bleave out (?:[rw]|Holdfast-Context)$/, optionToLeaveOut);
+  if (code === 'not-supported') return detail.replace('If-Match and If-None-Match', '--if-match and --if-absent');
   const fix = FIXES.get(code);
   if (fix === undefined) return detail;
   const end = detail.lastIndexOf('; ');
   const cause = end < 0 ? detail : detail.slice(0, end);
   return `${cause.replaceAll('the Holdfast-Context', '--context')}; ${fix}`;
+}
+
+function optionToLeaveOut(advice: string): string {
+  return `leave out ${advice.endsWith('Context') ? '--context' : '--level'}`;
 }

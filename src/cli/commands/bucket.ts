@@ -13,6 +13,7 @@ const HEAD = ['NAME', 'CONSISTENCY', 'CONFLICT', 'REPLICAS', 'ZONES', 'SYNC', 'T
 const ZONES_MAX = 8;
 
 interface CreateOptions {
+  readonly consistency: string;
   readonly conflict: string;
   readonly replicas?: number;
   readonly preferredZones?: readonly string[];
@@ -55,6 +56,11 @@ function addCreate(bucket: Command, context: CliContext): void {
     .description('create a bucket; done as well when it exists with the same settings')
     .argument('<name>', 'name of the bucket')
     .addOption(
+      new Option('--consistency <kind>', 'strong: the latest value for all, and conditional writes; needs a majority')
+        .choices(['eventual', 'strong'])
+        .default('eventual'),
+    )
+    .addOption(
       new Option('--conflict <policy>', 'concurrent writes: lww keeps the latest, siblings keeps all')
         .choices(['lww', 'siblings'])
         .default('lww'),
@@ -79,14 +85,15 @@ function addCreate(bucket: Command, context: CliContext): void {
       examples(
         'holdfast bucket create readings --ttl 86400',
         'holdfast bucket create carts --conflict siblings',
+        'holdfast bucket create settings --consistency strong',
         'holdfast bucket create camera --replicas 2 --preferred-zones hall-1',
       ),
     )
     .action(async (name: string, options: CreateOptions, command: Command) => {
       const { client, terminal, json } = openSession(command, context);
-      const { conflict, replicas, preferredZones, sync, ttl } = options;
+      const { consistency, conflict, replicas, preferredZones, sync, ttl } = options;
       const placement = { replicas, preferredZones };
-      const body = JSON.stringify({ consistency: 'eventual', conflict, ...placement, sync, ttlSeconds: ttl ?? null });
+      const body = JSON.stringify({ consistency, conflict, ...placement, sync, ttlSeconds: ttl ?? null });
       const headers = { 'Content-Type': 'application/json' };
       const answer = await client.json(bucketPath(PATH, name), { method: 'PUT', headers, body });
       await (json ? terminal.json(answer) : terminal.line(`bucket ${printable(name)} is there`));

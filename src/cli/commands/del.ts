@@ -1,13 +1,14 @@
 import type { Command } from 'commander';
 import { keyPath } from '../client.ts';
 import type { CliContext } from '../context.ts';
-import { contextOption, examples, levelOption } from '../options.ts';
+import { conditionHeaders, contextOption, examples, ifMatchOption, levelOption } from '../options.ts';
 import { openSession } from '../session.ts';
 import { printWritten } from '../written.ts';
 
 interface DelOptions {
   readonly level?: string;
   readonly context?: string;
+  readonly ifMatch?: string;
 }
 
 export function addDelCommand(program: Command, context: CliContext): void {
@@ -18,10 +19,11 @@ export function addDelCommand(program: Command, context: CliContext): void {
     .argument('<key>', 'key')
     .addOption(levelOption('have it on disk'))
     .addOption(contextOption('replace what that has seen'))
+    .addOption(ifMatchOption('delete'))
     .addHelpText('after', examples('holdfast del default greeting', 'holdfast del default greeting --level all'))
     .action(async (bucket: string, key: string, options: DelOptions, command: Command) => {
       const session = openSession(command, context);
-      const headers: Record<string, string> = {};
+      const headers: Record<string, string> = conditionHeaders(options);
       if (options.context !== undefined) headers['Holdfast-Context'] = options.context;
       const request = { method: 'DELETE', query: { w: options.level }, headers } as const;
       const response = await session.client.request(keyPath(bucket, key), request);
@@ -32,7 +34,9 @@ export function addDelCommand(program: Command, context: CliContext): void {
 
 /** No node had to store anything: there was nothing to delete. */
 function isNothing({ headers }: Response): boolean {
-  return headers.get('holdfast-acks')?.startsWith('0/') === true;
+  const acks = headers.get('holdfast-acks');
+  // A strong bucket counts none, and names the version of what it has written.
+  return acks === null ? !headers.has('etag') : acks.startsWith('0/');
 }
 
 function nothingText({ headers }: Response, { context }: DelOptions): string {

@@ -4,7 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { concatenate, keyPath } from '../client.ts';
 import type { CliContext } from '../context.ts';
 import { CliError } from '../errors.ts';
-import { contextOption, examples, levelOption, ttlOption } from '../options.ts';
+import { conditionHeaders, contextOption, examples, ifMatchOption, levelOption, ttlOption } from '../options.ts';
 import { openSession } from '../session.ts';
 import { printWritten } from '../written.ts';
 
@@ -20,6 +20,8 @@ interface PutOptions {
   readonly ttl?: number;
   readonly level?: string;
   readonly context?: string;
+  readonly ifMatch?: string;
+  readonly ifAbsent?: true;
 }
 
 export function addPutCommand(program: Command, context: CliContext): void {
@@ -36,6 +38,8 @@ export function addPutCommand(program: Command, context: CliContext): void {
     .addOption(ttlOption('delete the value after so many seconds'))
     .addOption(levelOption('have it on disk'))
     .addOption(contextOption('replace what that has seen'))
+    .addOption(ifMatchOption('replace').conflicts('ifAbsent'))
+    .option('--if-absent', 'store only where the key has no value (strong buckets)')
     .addHelpText(
       'after',
       examples(
@@ -43,6 +47,7 @@ export function addPutCommand(program: Command, context: CliContext): void {
         'holdfast put default photo.jpg --file photo.jpg --type image/jpeg',
         'sensors | holdfast put default reading - --ttl 3600',
         'holdfast put default offset -- -5',
+        'holdfast put strong master gateway-7 --if-absent',
       ),
     )
     .action(async (bucket: string, key: string, value: string | undefined, options: PutOptions, command: Command) => {
@@ -51,6 +56,7 @@ export function addPutCommand(program: Command, context: CliContext): void {
       const body = await readValue(context, value, options.file);
       const headers: Record<string, string> = {
         'Content-Type': options.type ?? (value === undefined || value === '-' ? BYTES : TEXT),
+        ...conditionHeaders(options),
       };
       if (options.context !== undefined) headers['Holdfast-Context'] = options.context;
       const query = { w: options.level, ttl: options.ttl?.toString() };

@@ -92,6 +92,62 @@ describe('with the HTTP API', () => {
     }
   });
 
+  it('values of a strong bucket are written under conditions', async () => {
+    const tag = async (): Promise<string> => JSON.parse((await cli(['get', 'strong', 'k', '--json'])).out).etag;
+    const put = (...args: string[]) => cli(['put', 'strong', 'k', ...args]);
+    expect(await put('1', '--if-absent')).toMatchObject({ status: 0, out: 'stored\n', err: '' });
+    const first = await tag();
+    const late = await put('2', '--if-absent');
+    expect([late.status, late.err]).toEqual([
+      1,
+      'holdfast: Precondition failed: the key "k" has a value already; see what is there and its etag with `holdfast get --json`, and decide anew (precondition-failed)\n',
+    ]);
+    expect(JSON.parse((await put('2', '--if-match', first, '--json')).out)).toMatchObject({
+      quorum: 'strict',
+      acks: null,
+    });
+    const second = await tag();
+    expect(second).not.toBe(first);
+    const other = await put('3', '--if-match', first, '--json');
+    expect(JSON.parse(other.err)).toMatchObject({ code: 'precondition-failed', etag: second });
+    // As it is left by a shell that took the quotes away.
+    expect((await put('3', '--if-match', second.slice(1, -1))).status).toBe(0);
+    expect((await put('4', '--if-match', '*')).status).toBe(0);
+    expect((await cli(['get', 'strong', 'k'])).out).toBe('4');
+    expect((await cli(['del', 'strong', 'k', '--if-match', first])).status).toBe(1);
+    expect((await cli(['del', 'strong', 'k', '--if-match', await tag()])).out).toBe('deleted\n');
+    expect((await cli(['del', 'strong', 'k'])).out).toBe('nothing deleted: there is no such key\n');
+    expect((await cli(['del', 'strong', 'k', '--if-match', '*'])).err).toMatch(/there is no key "k"; see what/);
+  });
+
+  it('a strong bucket is created', async () => {
+    expect((await cli(['bucket', 'create', 'settings', '--consistency', 'strong', '--ttl', '60'])).status).toBe(0);
+    expect(node.bucket('settings')).toMatchObject({ consistency: 'strong', ttlSeconds: 60 });
+    const refused = await cli(['bucket', 'create', 'other', '--consistency', 'strong', '--replicas', '2']);
+    expect([refused.status, refused.err]).toEqual([2, expect.stringMatching(/replicas: .*leave it out/)]);
+  });
+
+  it.each([
+    [['put', 'strong', 'k', 'v', '--level', 'one'], 2, /leave out --level \(bad-request\)/],
+    [['get', 'strong', 'k', '--level', 'all'], 2, /leave out --level \(bad-request\)/],
+    [['del', 'strong', 'k', '--context', 'AgKY'], 2, /leave out --context \(bad-request\)/],
+    [['put', 'default', 'k', 'v', '--if-absent'], 1, /leave out --if-match and --if-absent \(not-supported\)/],
+    [['del', 'default', 'k', '--if-match', '*'], 1, /leave out --if-match and --if-absent \(not-supported\)/],
+    [
+      ['put', 'strong', 'k', 'v', '--if-match', '*', '--if-absent'],
+      2,
+      /--if-match.* cannot be used with .*--if-absent/,
+    ],
+    [['put', 'strong', 'k', 'v', '--if-match', ''], 2, /Use the etag that get --json printed/],
+    [['put', 'strong', 'k', 'v', '--if-match', '"1'], 2, /Use the etag that get --json printed/],
+    [['scan', 'strong'], 1, /cannot be listed.*\(not-supported\)/],
+    [['watch', 'strong'], 1, /cannot be watched.*\(not-supported\)/],
+  ])('%j is refused', async (args, status, message) => {
+    const result = await cli(args);
+    expect([result.status, result.out]).toEqual([status, '']);
+    expect(result.err).toMatch(message);
+  });
+
   it('errors carry title, detail and code', async () => {
     expect((await cli(['get', 'default', 'none'])).err).toMatch(/^holdfast: Not found: .*none.* \(not-found\)\n$/);
     expect((await cli(['scan', 'nowhere'])).err).toMatch(/^holdfast: Bucket not found: .* \(bucket-not-found\)\n$/);
