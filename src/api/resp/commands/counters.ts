@@ -37,7 +37,7 @@ function counter(
   });
 }
 
-function amountOf(call: CommandCall, sign: 1 | -1): number | ErrorReply {
+export function amountOf(call: CommandCall, sign: 1 | -1): number | ErrorReply {
   const amount = parseInteger(call.args[2] as Buffer);
   if (amount === null) return NOT_AN_INTEGER;
   return Number.isSafeInteger(amount) ? 0 + sign * amount : COUNTER_OVERFLOW;

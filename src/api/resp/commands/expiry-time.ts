@@ -7,3 +7,7 @@ export function expiryAt(amount: number, unit: ExpiryUnit, nowMs: number): numbe
   const time = unit === 'EX' || unit === 'PX' ? Math.floor(nowMs) + scaled : scaled;
   return Number.isSafeInteger(time) ? time : null;
 }
+
+export function roundToSeconds(ms: number): number {
+  return Math.floor((Math.max(0, ms) + 500) / 1000);
+}

@@ -1,9 +1,8 @@
-import { parseInteger, parseWord } from '../arguments.ts';
 import { type CommandCall, type CommandSpec, command } from '../command.ts';
-import { echo, invalidExpireTime, NOT_AN_INTEGER } from '../errors.ts';
 import { expiryOf } from '../keyspace.ts';
 import { ErrorReply, type Reply } from '../reply.ts';
-import { type ExpiryUnit, expiryAt } from './expiry-time.ts';
+import { holds, parseExpire } from './expire-options.ts';
+import { type ExpiryUnit, roundToSeconds } from './expiry-time.ts';
 
 /**
  * Expiry, by the wall clock of the node that is asked. The conditions NX, XX, GT and LT are checked against a quorum
@@ -32,10 +31,6 @@ export const EXPIRY_COMMANDS: readonly CommandSpec[] = [
 
 const ABSENT = -2;
 const NEVER = -1;
-
-function roundToSeconds(ms: number): number {
-  return Math.floor((Math.max(0, ms) + 500) / 1000);
-}
 
 function reader(name: string, since: string, summary: string, shown: (expiresAtMs: number, nowMs: number) => number) {
   return command({
@@ -70,12 +65,9 @@ function setter(name: string, unit: ExpiryUnit, since: string, summary: string):
 
 async function handleExpire(call: CommandCall, name: string, unit: ExpiryUnit): Promise<Reply> {
   const { services, args, keys } = call;
-  const conditions = parseConditions(args.slice(3));
-  if (conditions instanceof ErrorReply) return conditions;
-  const amount = parseInteger(args[2] as Buffer);
-  if (amount === null) return NOT_AN_INTEGER;
-  const expiresAtMs = expiryAt(amount, unit, services.node.wallMs());
-  if (expiresAtMs === null) return invalidExpireTime(name);
+  const parsed = parseExpire(args, name, unit, services.node.wallMs());
+  if (parsed instanceof ErrorReply) return parsed;
+  const { expiresAtMs, conditions } = parsed;
   const key = keys[0] as string;
   if (conditions.size > 0) {
     const entries = await services.keyspace.read(key);
@@ -84,34 +76,6 @@ async function handleExpire(call: CommandCall, name: string, unit: ExpiryUnit): 
   // A time that has passed deletes the key; 0 would mean never.
   const wanted = Math.max(1, expiresAtMs);
   return (await services.keyspace.mutate(key, { type: 'expire', expiresAtMs: wanted })).applied ? 1 : 0;
-}
-
-type Condition = 'NX' | 'XX' | 'GT' | 'LT';
-
-function parseConditions(args: readonly Buffer[]): ReadonlySet<Condition> | ErrorReply {
-  const conditions = new Set<Condition>();
-  for (const arg of args) {
-    const word = parseWord(arg);
-    if (word !== 'NX' && word !== 'XX' && word !== 'GT' && word !== 'LT') {
-      return new ErrorReply(`ERR Unsupported option ${echo(arg)}`);
-    }
-    conditions.add(word);
-  }
-  if (conditions.has('NX') && conditions.size > 1) {
-    return new ErrorReply('ERR NX and XX, GT or LT options at the same time are not compatible');
-  }
-  if (conditions.has('GT') && conditions.has('LT')) {
-    return new ErrorReply('ERR GT and LT options at the same time are not compatible');
-  }
-  return conditions;
-}
-
-/** A key without expiry counts as one that expires after all others. */
-function holds(conditions: ReadonlySet<Condition>, currentMs: number, wantedMs: number): boolean {
-  if (conditions.has('NX') && currentMs !== 0) return false;
-  if (conditions.has('XX') && currentMs === 0) return false;
-  if (conditions.has('GT') && (currentMs === 0 || wantedMs <= currentMs)) return false;
-  return !(conditions.has('LT') && currentMs !== 0 && wantedMs >= currentMs);
 }
 
 async function handlePersist(call: CommandCall): Promise<Reply> {

@@ -1,10 +1,11 @@
-import { parseInteger, parseValue, parseWord } from '../arguments.ts';
+import { parseValue } from '../arguments.ts';
 import { type CommandCall, type CommandSpec, command } from '../command.ts';
-import { invalidExpireTime, NOT_AN_INTEGER, replyTooLarge, SYNTAX_ERROR, wrongArity } from '../errors.ts';
+import { replyTooLarge, SYNTAX_ERROR, wrongArity } from '../errors.ts';
 import { fanOut, stringOf, typeOf } from '../keyspace.ts';
 import { REPLY_BYTES_MAX } from '../limits.ts';
 import { ErrorReply, OK, type Reply } from '../reply.ts';
-import { type ExpiryUnit, expiryAt } from './expiry-time.ts';
+import type { ExpiryUnit } from './expiry-time.ts';
+import { parseSetOptions, positiveExpiry } from './set-options.ts';
 
 /** Strings. MSET is not atomic across keys: each key is written by itself, and a failure may leave some written. */
 export const STRING_COMMANDS: readonly CommandSpec[] = [
@@ -130,13 +131,6 @@ async function handleGet(call: CommandCall): Promise<Reply> {
   return stringOf(await call.services.keyspace.read(keyOf(call)));
 }
 
-interface SetOptions {
-  onlyIf: 'absent' | 'present' | null;
-  returnsOld: boolean;
-  keepsExpiry: boolean;
-  expiry: { readonly unit: ExpiryUnit; readonly amount: Buffer } | null;
-}
-
 async function handleSet(call: CommandCall): Promise<Reply> {
   const { services, args } = call;
   const value = parseValue(args[2] as Buffer);
@@ -148,7 +142,7 @@ async function handleSet(call: CommandCall): Promise<Reply> {
   if (options === null) return SYNTAX_ERROR;
   let expiresAtMs: number | 'keep' = options.keepsExpiry ? 'keep' : 0;
   if (options.expiry !== null) {
-    const time = positiveExpiry(call, 'set', options.expiry.amount, options.expiry.unit);
+    const time = positiveExpiry('set', options.expiry.amount, options.expiry.unit, services.node.wallMs());
     if (time instanceof ErrorReply) return time;
     expiresAtMs = time;
   }
@@ -166,52 +160,9 @@ async function refuseOtherTypes(call: CommandCall): Promise<void> {
   stringOf(await call.services.keyspace.read(keyOf(call)));
 }
 
-/** Null on a syntax error: options that are unknown, contradict each other or lack their argument. */
-function parseSetOptions(args: readonly Buffer[]): SetOptions | null {
-  const options: SetOptions = { onlyIf: null, returnsOld: false, keepsExpiry: false, expiry: null };
-  for (let i = 3; i < args.length; i++) {
-    const word = parseWord(args[i]);
-    switch (word) {
-      case 'NX':
-      case 'XX': {
-        const onlyIf = word === 'NX' ? 'absent' : 'present';
-        if (options.onlyIf !== null && options.onlyIf !== onlyIf) return null;
-        options.onlyIf = onlyIf;
-        break;
-      }
-      case 'GET':
-        options.returnsOld = true;
-        break;
-      case 'KEEPTTL':
-        if (options.expiry !== null) return null;
-        options.keepsExpiry = true;
-        break;
-      case 'EX':
-      case 'PX':
-      case 'EXAT':
-      case 'PXAT': {
-        const amount = args[++i];
-        if (amount === undefined || options.keepsExpiry || options.expiry !== null) return null;
-        options.expiry = { unit: word, amount };
-        break;
-      }
-      default:
-        return null;
-    }
-  }
-  return options;
-}
-
-function positiveExpiry(call: CommandCall, name: string, amount: Buffer, unit: ExpiryUnit): number | ErrorReply {
-  const parsed = parseInteger(amount);
-  if (parsed === null) return NOT_AN_INTEGER;
-  const time = parsed > 0 ? expiryAt(parsed, unit, call.services.node.wallMs()) : null;
-  return time ?? invalidExpireTime(name);
-}
-
 async function setWithExpiry(call: CommandCall, name: string, unit: ExpiryUnit): Promise<Reply> {
   const { services, args } = call;
-  const time = positiveExpiry(call, name, args[2] as Buffer, unit);
+  const time = positiveExpiry(name, args[2] as Buffer, unit, services.node.wallMs());
   if (time instanceof ErrorReply) return time;
   await services.keyspace.put(keyOf(call), parseValue(args[3] as Buffer), time);
   return OK;
