@@ -22,7 +22,7 @@ export { readCounter, readValue, valueType, winner } from '../protocol/causal/va
 export type { NodeReplyOf, NodeRequest } from '../protocol/node/request.ts';
 export { LOCKS_BUCKET } from '../protocol/node/request.ts';
 export type { Ballot } from '../protocol/register/ballot.ts';
-export { ballotText, parseBallot } from '../protocol/register/ballot.ts';
+export { ballotText, parseBallot, sameBallot } from '../protocol/register/ballot.ts';
 export type { Condition, RegisterContent } from '../protocol/register/value.ts';
 export type {
   ClientRequest,

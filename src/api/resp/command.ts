@@ -7,6 +7,7 @@ import type { Reply } from './reply.ts';
 import type { ScanCursors } from './scan-cursors.ts';
 import type { ScanReadAhead } from './scan-read-ahead.ts';
 import type { Session } from './session.ts';
+import type { StrongKeyspace } from './strong/strong-keyspace.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
 /** Redis' own names, as COMMAND INFO reports them. */
@@ -21,9 +22,10 @@ export type CommandFlag =
   | 'fast'
   | 'pubsub'
   | 'no_auth'
-  | 'allow_busy';
+  | 'allow_busy'
+  | 'skip_slowlog';
 
-export type CommandGroup = 'connection' | 'server' | 'generic' | 'string' | 'set' | 'hash' | 'pubsub';
+export type CommandGroup = 'connection' | 'server' | 'generic' | 'string' | 'set' | 'hash' | 'pubsub' | 'transactions';
 
 /** Where the keys are: first argument, last (negative: from the end), step. Null: the command names none. */
 export type KeyPositions = readonly [first: number, last: number, step: number];
@@ -48,14 +50,17 @@ export interface SharedServices {
   readonly log: Log;
   /** Of Holdfast. */
   readonly version: string;
-  readonly table: CommandTable;
+  /** The commands of each database. */
+  readonly tables: readonly [CommandTable, CommandTable];
+  /** Database 1. */
+  readonly strong: StrongKeyspace;
   readonly stats: RespStats;
   readonly startedAtMs: number;
   port(): number;
   sessions(): Iterable<Session>;
 }
 
-/** What every command of a connection shares. */
+/** What every command of a connection shares; `keyspace` is database 0. */
 export interface RespServices extends SharedServices {
   readonly keyspace: Keyspace;
 }

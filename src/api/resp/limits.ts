@@ -44,6 +44,9 @@ export const KEY_BYTES_MAX = 1024;
 export const REPLY_BYTES_MAX = 32 * 1024 * 1024;
 /** Requests to the node that one multi-key command has open at a time. */
 export const FAN_OUT_MAX = 64;
+/** Commands that wait for EXEC, and their bytes. */
+export const TRANSACTION_COMMANDS_MAX = 256;
+export const TRANSACTION_BYTES_MAX = 8 * 1024 * 1024;
 /** Keys of one page of a listing; what the node allows. */
 export const LIST_LIMIT_MAX = 1000;
 /** Writes of one connection whose spread is followed for WAIT. */

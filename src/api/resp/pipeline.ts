@@ -1,13 +1,14 @@
 import { failure, HoldfastError } from '../../lib/failure.ts';
 import { VALUE_BYTES_MAX } from '../../ports/node-handle.ts';
 import { NOT_READY } from '../not-ready.ts';
-import { type CommandSpec, hasArity, keysOf, lookUp, type RespServices } from './command.ts';
+import { type CommandSpec, type CommandTable, hasArity, keysOf, lookUp, type RespServices } from './command.ts';
 import { failureReply, notWhileSubscribed, unknownCommand, unknownSubcommand, wrongArity } from './errors.ts';
 import { type KeyJob, KeyLocks } from './key-locks.ts';
 import { ARGUMENTS_MAX, COMMAND_BYTES_MAX } from './limits.ts';
 import type { Request } from './parser.ts';
-import { ErrorReply, MapReply, Replies, type Reply, SetReply } from './reply.ts';
+import { ErrorReply, type Reply, replyBytes, SimpleReply } from './reply.ts';
 import { isSubscribed, type Session } from './session.ts';
+import { abortTransaction, tryQueue } from './strong/transaction-commands.ts';
 import type { ReplyWriter } from './writer.ts';
 
 /** One command from its arrival until its reply is written. */
@@ -24,6 +25,7 @@ interface Slot extends KeyJob {
 }
 
 const NO_KEYS: readonly string[] = [];
+const QUEUED = new SimpleReply('QUEUED');
 
 const TOO_LARGE = failure(
   'batch-too-large',
@@ -90,6 +92,9 @@ export class Pipeline {
   accept(request: Request): void {
     this.services.stats.commands++;
     const slot = this.prepare(request);
+    if (this.session.transaction !== null && slot.reply instanceof ErrorReply) {
+      slot.reply = abortTransaction(this.session, request.args[0] as Buffer, slot.reply);
+    }
     this.append(slot);
     if (slot.reply !== undefined) {
       this.writeReplies();
@@ -120,7 +125,7 @@ export class Pipeline {
     const { args, bytes } = request;
     try {
       if (request.tooLarge) throw new HoldfastError(TOO_LARGE);
-      const spec = resolve(this.services, args);
+      const spec = resolve(this.services.tables[this.session.database], args);
       if (spec instanceof ErrorReply) {
         this.services.node.countRefusal('resp', 'bad-request');
         return slotOf(args, bytes, null, NO_KEYS, spec);
@@ -130,7 +135,10 @@ export class Pipeline {
         return slotOf(args, bytes, null, NO_KEYS, notWhileSubscribed(spec.name));
       }
       if (!this.services.node.ready && !spec.flags.includes('loading')) throw new HoldfastError(NOT_READY);
-      return slotOf(args, bytes, spec, keysOf(spec, args), undefined);
+      const keys = keysOf(spec, args);
+      const { transaction } = this.session;
+      const isQueued = transaction !== null && tryQueue(transaction, spec, args, keys, bytes);
+      return isQueued ? slotOf(args, bytes, null, NO_KEYS, QUEUED) : slotOf(args, bytes, spec, keys, undefined);
     } catch (error) {
       return slotOf(args, bytes, null, NO_KEYS, this.replyOf(error));
     }
@@ -175,7 +183,7 @@ export class Pipeline {
       const slot = this.head;
       const reply = slot.reply as Reply;
       this.writer.write(reply, this.session.version);
-      this.replyBytes = Math.max(bytesOf(reply) / weightOf(slot), this.replyBytes * REPLY_BYTES_FADE);
+      this.replyBytes = Math.max(replyBytes(reply) / weightOf(slot), this.replyBytes * REPLY_BYTES_FADE);
       this.weight -= weightOf(slot);
       this.bytes -= slot.bytes;
       this.head = slot.next;
@@ -210,8 +218,8 @@ function slotOf(
 }
 
 /** The command or subcommand, or why there is none. */
-function resolve(services: RespServices, args: readonly Buffer[]): CommandSpec | ErrorReply {
-  const spec = lookUp(services.table, args[0] as Buffer);
+function resolve(table: CommandTable, args: readonly Buffer[]): CommandSpec | ErrorReply {
+  const spec = lookUp(table, args[0] as Buffer);
   if (spec === undefined) return unknownCommand(args);
   if (!hasArity(spec, args.length)) return wrongArity(spec.name);
   if (spec.subcommands === null || args.length === 1) return spec;
@@ -223,20 +231,3 @@ function resolve(services: RespServices, args: readonly Buffer[]): CommandSpec |
 function weightOf(slot: Slot): number {
   return slot.keys.length || 1;
 }
-
-/** Roughly; only what can be large is counted. */
-function bytesOf(reply: Reply): number {
-  if (reply instanceof Uint8Array) return reply.length;
-  let bytes = 0;
-  for (const item of itemsOf(reply)) bytes += bytesOf(item);
-  return bytes;
-}
-
-function itemsOf(reply: Reply): readonly Reply[] {
-  if (reply instanceof Replies) return reply.list;
-  if (reply instanceof SetReply) return reply.items;
-  if (reply instanceof MapReply) return reply.pairs.flat();
-  return Array.isArray(reply) ? (reply as readonly Reply[]) : NO_ITEMS;
-}
-
-const NO_ITEMS: readonly Reply[] = [];

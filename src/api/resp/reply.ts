@@ -52,6 +52,9 @@ export class PushReply {
   }
 }
 
+/** An array that is not there: an array of its own kind in RESP2, null in RESP3. */
+export class NullArrayReply {}
+
 /** Several replies to one command, one after the other. */
 export class Replies {
   readonly list: readonly Reply[];
@@ -74,8 +77,26 @@ export type Reply =
   | SetReply
   | VerbatimReply
   | PushReply
+  | NullArrayReply
   | Replies;
 
 export type RespVersion = 2 | 3;
 
 export const OK = new SimpleReply('OK');
+
+/** Roughly; only what can be large is counted. */
+export function replyBytes(reply: Reply): number {
+  if (reply instanceof Uint8Array) return reply.length;
+  let bytes = 0;
+  for (const item of itemsOf(reply)) bytes += replyBytes(item);
+  return bytes;
+}
+
+function itemsOf(reply: Reply): readonly Reply[] {
+  if (reply instanceof Replies) return reply.list;
+  if (reply instanceof SetReply) return reply.items;
+  if (reply instanceof MapReply) return reply.pairs.flat();
+  return Array.isArray(reply) ? (reply as readonly Reply[]) : NO_ITEMS;
+}
+
+const NO_ITEMS: readonly Reply[] = [];

@@ -10,6 +10,8 @@ import { RESP_LIMITS, type RespLimits } from './limits.ts';
 import { ScanCursors } from './scan-cursors.ts';
 import { ScanReadAhead } from './scan-read-ahead.ts';
 import { createSession } from './session.ts';
+import { STRONG_COMMANDS } from './strong/command-table.ts';
+import { StrongKeyspace } from './strong/strong-keyspace.ts';
 import { Subscriptions } from './subscriptions.ts';
 
 export interface RespServerOptions {
@@ -70,7 +72,8 @@ class RespListener implements RespServer {
       limits: this.limits,
       log: options.log,
       version: options.version,
-      table: COMMANDS,
+      tables: [COMMANDS, STRONG_COMMANDS],
+      strong: new StrongKeyspace(options.node),
       stats: { connections: 0, rejectedConnections: 0, commands: 0, slowClients: 0, incompleteReads: 0 },
       startedAtMs: performance.now(),
       port: () => this.port,

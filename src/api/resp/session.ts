@@ -1,5 +1,9 @@
 import type { Reply, RespVersion } from './reply.ts';
+import type { Transaction, Watched } from './strong/transaction.ts';
 import { WriteLog } from './write-log.ts';
+
+/** 0 is bucket `default`, 1 is bucket `strong`. */
+export type DatabaseIndex = 0 | 1;
 
 /** What one connection has told the server about itself. */
 export interface Session {
@@ -16,6 +20,12 @@ export interface Session {
   libraryName: string;
   libraryVersion: string;
   noEvict: boolean;
+  /** Changed by barrier commands only, so that all commands in flight are about the same one. */
+  database: DatabaseIndex;
+  /** Between MULTI and EXEC, on database 1. */
+  transaction: Transaction | null;
+  /** What EXEC is to find unchanged. */
+  watched: Watched | null;
   /** Name of the latest command. */
   lastCommand: string;
   /** Set by QUIT: the connection ends after the reply. */
@@ -47,6 +57,9 @@ export function createSession(id: number, address: string, localAddress: string,
     libraryName: '',
     libraryVersion: '',
     noEvict: false,
+    database: 0,
+    transaction: null,
+    watched: null,
     lastCommand: 'NULL',
     quitting: false,
     closed: false,

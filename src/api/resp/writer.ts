@@ -1,6 +1,7 @@
 import {
   ErrorReply,
   MapReply,
+  NullArrayReply,
   PushReply,
   Replies,
   type Reply,
@@ -56,6 +57,7 @@ export class ReplyWriter {
     if (reply instanceof SetReply) return this.items(version === 3 ? '~' : '*', reply.items, version);
     if (reply instanceof VerbatimReply) return this.verbatim(reply, version);
     if (reply instanceof PushReply) return this.items(version === 3 ? '>' : '*', reply.items, version);
+    if (reply instanceof NullArrayReply) return this.text(version === 3 ? '_\r\n' : '*-1\r\n');
     if (reply instanceof Replies) return this.all(reply, version);
     return this.items('*', reply, version);
   }

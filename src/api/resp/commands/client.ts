@@ -94,7 +94,7 @@ function clientType(session: Session): 'normal' | 'pubsub' {
 }
 
 function flagsOf(session: Session): string {
-  const flags = `${isSubscribed(session) ? 'P' : ''}${session.noEvict ? 'e' : ''}`;
+  const flags = `${isSubscribed(session) ? 'P' : ''}${session.transaction === null ? '' : 'x'}${session.noEvict ? 'e' : ''}`;
   return flags === '' ? 'N' : flags;
 }
 
@@ -109,10 +109,10 @@ function sessionLine(session: Session): string {
     `age=${seconds(session.openedAtMs)}`,
     `idle=${seconds(session.lastActiveAtMs)}`,
     `flags=${flagsOf(session)}`,
-    'db=0',
+    `db=${session.database}`,
     `sub=${session.channels.size}`,
     `psub=${session.patterns.size}`,
-    'multi=-1',
+    `multi=${session.transaction?.commands.length ?? -1}`,
     `cmd=${session.lastCommand}`,
     'user=default',
     `lib-name=${session.libraryName}`,

@@ -15,7 +15,7 @@ import { helpOf } from './container.ts';
 const FLAGS = ['loading', 'stale'] as const;
 
 const SUBCOMMANDS: readonly CommandSpec[] = [
-  subcommand('count', 2, '2.8.13', 'Get total number of Redis commands', (call) => specsOf(call.services.table).length),
+  subcommand('count', 2, '2.8.13', 'Get total number of Redis commands', (call) => specsOf(tableOf(call)).length),
   subcommand('info', -2, '2.8.13', 'Get array of specific Redis command details, or all.', handleInfo),
   subcommand('docs', -2, '7.0.0', 'Get array of specific Redis command documentation', handleDocs),
   subcommand('list', -2, '7.0.0', 'Get an array of Redis command names', handleList),
@@ -37,7 +37,7 @@ export const COMMAND_COMMANDS: readonly CommandSpec[] = [
     since: '2.8.13',
     complexity: 'O(N) where N is the total number of Redis commands',
     subcommands: commandTable(SUBCOMMANDS),
-    handler: ({ services }) => specsOf(services.table).map(infoOf),
+    handler: (call) => specsOf(tableOf(call)).map(infoOf),
   }),
 ];
 
@@ -61,6 +61,11 @@ function subcommand(
   });
 }
 
+/** Those of the selected database. */
+function tableOf({ services, session }: CommandCall): CommandTable {
+  return services.tables[session.database];
+}
+
 /** Each command once, though the table knows it under two spellings. */
 function specsOf(table: CommandTable): CommandSpec[] {
   return [...new Set(table.values())];
@@ -73,10 +78,11 @@ function find(table: CommandTable, name: Buffer): CommandSpec | undefined {
   return subcommands ? lookUp(subcommands, name.subarray(bar + 1)) : undefined;
 }
 
-function handleInfo({ services, args }: CommandCall): Reply {
-  if (args.length === 2) return specsOf(services.table).map(infoOf);
-  return args.slice(2).map((name) => {
-    const spec = find(services.table, name);
+function handleInfo(call: CommandCall): Reply {
+  const table = tableOf(call);
+  if (call.args.length === 2) return specsOf(table).map(infoOf);
+  return call.args.slice(2).map((name) => {
+    const spec = find(table, name);
     return spec === undefined ? null : infoOf(spec);
   });
 }
@@ -104,6 +110,7 @@ const CATEGORIES = [
   '@slow',
   '@dangerous',
   '@connection',
+  '@transaction',
 ];
 
 function categoriesOf(spec: CommandSpec): readonly string[] {
@@ -112,6 +119,7 @@ function categoriesOf(spec: CommandSpec): readonly string[] {
   if (spec.group === 'generic' && !set.has('@connection')) set.add('@keyspace');
   if (spec.group === 'string' || spec.group === 'set' || spec.group === 'hash') set.add(`@${spec.group}`);
   if (spec.group === 'connection' && spec.subcommands === null) set.add('@connection');
+  if (spec.group === 'transactions') set.add('@transaction');
   if (spec.flags.includes('pubsub')) set.add('@pubsub');
   if (spec.flags.includes('readonly')) set.add('@read');
   if (spec.flags.includes('write')) set.add('@write');
@@ -120,9 +128,10 @@ function categoriesOf(spec: CommandSpec): readonly string[] {
   return CATEGORIES.filter((category) => set.has(category));
 }
 
-function handleDocs({ services, args }: CommandCall): Reply {
-  const asked = args.slice(2).map((name) => find(services.table, name));
-  const specs = args.length === 2 ? specsOf(services.table) : asked.filter((spec) => spec !== undefined);
+function handleDocs(call: CommandCall): Reply {
+  const table = tableOf(call);
+  const asked = call.args.slice(2).map((name) => find(table, name));
+  const specs = call.args.length === 2 ? specsOf(table) : asked.filter((spec) => spec !== undefined);
   return new MapReply(specs.map((spec) => [spec.name, docsOf(spec)]));
 }
 
@@ -143,16 +152,16 @@ const INVALID_COMMAND = new ErrorReply('ERR Invalid command specified');
 const INVALID_COUNT = new ErrorReply('ERR Invalid number of arguments specified for command');
 const NO_KEYS = new ErrorReply('ERR The command has no key arguments');
 
-function handleGetkeys({ services, args }: CommandCall): Reply {
-  const asked = args.slice(2);
-  const spec = lookUp(services.table, asked[0] as Buffer);
+function handleGetkeys(call: CommandCall): Reply {
+  const asked = call.args.slice(2);
+  const spec = lookUp(tableOf(call), asked[0] as Buffer);
   if (spec === undefined) return INVALID_COMMAND;
   if (spec.keys === null) return NO_KEYS;
   return hasArity(spec, asked.length) ? keysOf(spec, asked) : INVALID_COUNT;
 }
 
 /** Without filters: ours would have nothing to filter by. */
-function handleList({ services, args }: CommandCall): Reply {
-  if (args.length > 2) return SYNTAX_ERROR;
-  return specsOf(services.table).map((spec) => spec.name);
+function handleList(call: CommandCall): Reply {
+  if (call.args.length > 2) return SYNTAX_ERROR;
+  return specsOf(tableOf(call)).map((spec) => spec.name);
 }

@@ -11,7 +11,7 @@ const ALWAYS: readonly CommandFlag[] = ['noscript', 'loading', 'stale', 'fast', 
 /** The Redis version whose behaviour clients may expect. */
 export const REDIS_VERSION = '7.0.15';
 
-/** The connection itself. There is one database, and no password: AUTH answers as Redis without one does. */
+/** The connection itself. There are two databases, and no password: AUTH answers as Redis without one does. */
 export const CONNECTION_COMMANDS: readonly CommandSpec[] = [
   command({
     name: 'ping',
@@ -144,10 +144,12 @@ function isDefaultUser(name: Buffer): boolean {
   return name.toString('latin1') === 'default';
 }
 
-function handleSelect({ args }: CommandCall): Reply {
+function handleSelect({ session, args }: CommandCall): Reply {
   const index = parseInteger(args[1] as Buffer);
   if (index === null) return NOT_AN_INTEGER;
-  return index === 0 ? OK : new ErrorReply('ERR DB index is out of range');
+  if (index !== 0 && index !== 1) return new ErrorReply('ERR DB index is out of range');
+  session.database = index;
+  return OK;
 }
 
 function handleQuit({ session }: CommandCall): Reply {
@@ -160,6 +162,9 @@ function handleReset({ services, session }: CommandCall): Reply {
   session.version = 2;
   session.name = '';
   session.noEvict = false;
+  session.database = 0;
+  session.transaction = null;
+  session.watched = null;
   return RESET;
 }
 

@@ -53,7 +53,7 @@ function handleConfigGet({ services, args }: CommandCall): Reply {
   const parameters: readonly (readonly [string, string])[] = [
     ['appendfsync', 'always'],
     ['appendonly', 'yes'],
-    ['databases', '1'],
+    ['databases', String(services.tables.length)],
     ['maxclients', String(services.limits.clientsMax)],
     ['maxmemory', '0'],
     ['maxmemory-policy', 'noeviction'],
