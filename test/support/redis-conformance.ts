@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CONVERSATIONS, FATAL_INPUTS, RESP3_CONVERSATIONS, SESSIONS, type Step } from './redis-sessions.ts';
+import { STRONG_CONVERSATIONS } from './redis-transactions.ts';
 import { decodeReply, encodeCommand, RespClient, type RespValue } from './resp-client.ts';
 import { until } from './until.ts';
 
@@ -12,6 +13,8 @@ import { until } from './until.ts';
 export interface RedisExpectations {
   readonly redisVersion: string;
   readonly sessions: Readonly<Record<string, readonly string[]>>;
+  /** Of database 1. */
+  readonly strongSessions: Readonly<Record<string, readonly string[]>>;
   readonly commands: Readonly<Record<string, RespValue>>;
 }
 
@@ -87,7 +90,26 @@ export async function runSessions(port: number, empty: () => Promise<void> | voi
   return results;
 }
 
-async function converse(port: number, steps: readonly Step[], version: number): Promise<string[]> {
+/** The same for database 1. It may have no listing, so what the conversations name is deleted before each. */
+export async function runStrongSessions(port: number): Promise<Record<string, string[]>> {
+  const results: Record<string, string[]> = {};
+  const words = Object.values(STRONG_CONVERSATIONS).flatMap((steps) =>
+    steps.flatMap(([, command]) => command.slice(1)),
+  );
+  const names = [...new Set(words)].filter((word) => word !== '');
+  for (const version of [2, 3]) {
+    for (const [name, steps] of Object.entries(STRONG_CONVERSATIONS)) {
+      const client = await RespClient.open(port);
+      await client.call('SELECT', '1');
+      await client.call('DEL', ...names);
+      client.close();
+      results[`${name} (RESP${version})`] = await converse(port, steps, version, '1');
+    }
+  }
+  return results;
+}
+
+async function converse(port: number, steps: readonly Step[], version: number, database = '0'): Promise<string[]> {
   const clients = new Map<string, RespClient>();
   const heard: string[] = [];
   for (const [sender, command, reads] of steps) {
@@ -96,6 +118,7 @@ async function converse(port: number, steps: readonly Step[], version: number): 
       const client = await RespClient.open(port);
       clients.set(name, client);
       if (version === 3) await client.call('HELLO', '3');
+      if (database !== '0') await client.call('SELECT', database);
     }
     clients.get(sender)?.send(encodeCommand(command.map(bytesOf)));
     for (const [name, count] of Object.entries(reads)) {
@@ -121,9 +144,10 @@ function bytesOf(arg: string): Buffer {
   return Buffer.from(arg, /[\u0080-\u00ff]/.test(arg) && !arg.includes('é') ? 'latin1' : 'utf8');
 }
 
-/** Name, arity, flags, first, last, step and ACL categories of commands. */
+/** Name, arity, flags, first, last, step and ACL categories of commands, as database 1 has them. */
 export async function commandInfo(port: number, names: readonly string[]): Promise<Record<string, RespValue>> {
   const client = await RespClient.open(port);
+  await client.call('SELECT', '1');
   const infos: Record<string, RespValue> = {};
   for (const name of names) {
     const [info] = (await client.call('COMMAND', 'INFO', name)) as (RespValue[] | null)[];

@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest';
 import packageJson from '../../package.json' with { type: 'json' };
 import { BATCH_CHECKED_BYTES_MAX, BATCH_OPERATIONS_MAX, TTL_SECONDS_MAX } from '../../src/api/http/limits.ts';
 import type { CommandTable } from '../../src/api/resp/command.ts';
-import { COMMANDS } from '../../src/api/resp/command-table.ts';
 import { failureReply } from '../../src/api/resp/errors.ts';
+import { STRONG_COMMANDS } from '../../src/api/resp/strong/command-table.ts';
 import { allCommands, type CommandNode, commandTree } from '../../src/cli/command-tree.ts';
 import { EXIT_STATUSES } from '../../src/cli/errors.ts';
 import { buildProgram } from '../../src/cli/program.ts';
@@ -121,7 +121,7 @@ describe('the README', () => {
 
   it('has every command of the Redis protocol', () => {
     const documented = rowsOf('family').flatMap((row) => codeOf(row['commands']));
-    expect(documented.sort()).toEqual(redisCommands(COMMANDS).sort());
+    expect(documented.sort()).toEqual(redisCommands(STRONG_COMMANDS).sort());
   });
 
   it('has the limits of the API', () => {

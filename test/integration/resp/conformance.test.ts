@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { COMMANDS } from '../../../src/api/resp/command-table.ts';
 import { startRespServer } from '../../../src/api/resp/server.ts';
+import { STRONG_COMMANDS } from '../../../src/api/resp/strong/command-table.ts';
 import { FakeNodeHandle } from '../../support/fake-node-handle.ts';
 import { RecordingLog } from '../../support/recording-log.ts';
 import {
@@ -11,6 +11,7 @@ import {
   type RedisExpectations,
   recordedExpectations,
   runSessions,
+  runStrongSessions,
   startRedis,
 } from '../../support/redis-conformance.ts';
 import { RespClient } from '../../support/resp-client.ts';
@@ -19,8 +20,10 @@ const REDIS = installedRedis();
 /** Writes what the installed Redis 7.0 answers to the file of expectations. */
 const UPDATE = process.env['UPDATE_REDIS_EXPECTATIONS'] === '1';
 
-/** Ours that Redis 7.0 has as well. */
-const NAMES = [...new Set([...COMMANDS.values()].flatMap((spec) => [spec, ...(spec.subcommands?.values() ?? [])]))]
+/** Ours that Redis 7.0 has as well; database 1 has all of them. */
+const NAMES = [
+  ...new Set([...STRONG_COMMANDS.values()].flatMap((spec) => [spec, ...(spec.subcommands?.values() ?? [])])),
+]
   .map((spec) => spec.name)
   .filter((name) => name !== 'client|setinfo');
 
@@ -31,7 +34,7 @@ async function ask(port: number): Promise<Omit<RedisExpectations, 'redisVersion'
     if (keys.length > 0) await client.call('DEL', ...keys);
     client.close();
   });
-  return { sessions, commands: await commandInfo(port, NAMES) };
+  return { sessions, strongSessions: await runStrongSessions(port), commands: await commandInfo(port, NAMES) };
 }
 
 describe('answers as Redis 7.0 does', () => {
@@ -42,6 +45,7 @@ describe('answers as Redis 7.0 does', () => {
       if (UPDATE) writeFileSync(EXPECTATIONS_FILE, `${JSON.stringify({ redisVersion: REDIS, ...answers }, null, 2)}\n`);
       const recorded = recordedExpectations();
       expect(answers.sessions).toEqual(recorded.sessions);
+      expect(answers.strongSessions).toEqual(recorded.strongSessions);
       expect(answers.commands).toEqual(recorded.commands);
     } finally {
       await redis.stop();
@@ -61,6 +65,7 @@ describe('answers as Redis 7.0 does', () => {
     try {
       const answers = await ask(server.port);
       expect(answers.sessions).toEqual(recorded.sessions);
+      expect(answers.strongSessions).toEqual(recorded.strongSessions);
       expect(answers.commands).toEqual(recorded.commands);
     } finally {
       await server.close();
