@@ -413,6 +413,7 @@ export class LocalNode implements NodeHandle {
         level: node.level.level,
         clock: node.clockState(),
         replication: node.replicationStats(),
+        registers: null,
         disk: this.disk(),
         driver: this.driver.counters,
         sent: this.driver.sent,

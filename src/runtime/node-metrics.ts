@@ -3,6 +3,8 @@ import type { LeaderView, NodeStatus } from '../ports/node-handle.ts';
 import { isDegraded, type Member } from '../protocol/membership/member.ts';
 import type { MembershipStats } from '../protocol/membership/membership.ts';
 import type { ClockState } from '../protocol/node/cluster-clock.ts';
+import { zeroCounters } from '../protocol/register/counters.ts';
+import type { RegisterStats } from '../protocol/register/registers.ts';
 import type { ReplicationStats } from '../protocol/replication/replication.ts';
 import type { DiskCareCounters } from './disk-care.ts';
 import type { DriverCounters } from './driver.ts';
@@ -20,6 +22,8 @@ export interface MetricsSnapshot {
   readonly level: NodeStatus['level'];
   readonly clock: ClockState;
   readonly replication: ReplicationStats;
+  /** Null: this node has no part in strong buckets. */
+  readonly registers: RegisterStats | null;
   readonly disk: { readonly usedBytes: number; readonly freeBytes: number; readonly readOnly: boolean };
   readonly driver: Readonly<DriverCounters>;
   readonly sent: FrameBatcher['sent'];
@@ -47,6 +51,7 @@ export function nodeMetrics(snapshot: MetricsSnapshot): Metric[] {
     gauge('holdfast_ring_epoch', 'Number of ring changes.', snapshot.ringEpoch),
     ...leaderMetrics(snapshot),
     ...replicationMetrics(snapshot.replication),
+    ...registerMetrics(snapshot.registers),
     ...clockMetrics(snapshot),
     gauge('holdfast_cache_bytes', 'Memory of cached objects.', snapshot.replication.cache.bytes),
     gauge('holdfast_disk_used_bytes', 'Size of the data directory.', disk.usedBytes),
@@ -160,6 +165,56 @@ function replicationMetrics({ shards, hints, counters, inFlight }: ReplicationSt
     counter('holdfast_sync_objects_sent_total', 'Objects sent by anti-entropy.', counters.syncObjectsSent),
     counter('holdfast_sync_objects_received_total', 'Objects received by anti-entropy.', counters.syncObjectsReceived),
     counter('holdfast_expired_total', 'Expired values removed for good.', counters.expired),
+  ];
+}
+
+/** Of strong keys. */
+export function registerMetrics(stats: RegisterStats | null): Metric[] {
+  const counters: RegisterStats['counters'] = stats?.counters ?? zeroCounters();
+  return [
+    gauge('holdfast_register_requests_in_flight', 'Requests about strong keys being served.', stats?.inFlight ?? 0),
+    gauge('holdfast_register_keys_busy', 'Strong keys of which this node runs a read or a change.', stats?.keys ?? 0),
+    gauge(
+      'holdfast_register_keys_led',
+      'Strong keys whose next change takes this node one round trip.',
+      stats?.leads ?? 0,
+    ),
+    gauge('holdfast_register_cache_bytes', 'Memory of cached rows of strong keys.', stats?.cache.bytes ?? 0),
+    gauge(
+      'holdfast_register_takeovers_pending',
+      'Shards of strong keys that this node has yet to copy from the acceptors before it.',
+      stats?.takeovers ?? 0,
+    ),
+    gauge(
+      'holdfast_register_deletes_pending',
+      'Deleted strong keys that wait to be forgotten.',
+      stats?.collectable ?? 0,
+    ),
+    counter('holdfast_register_fast_rounds_total', 'Changes that took one round trip.', counters.fastRounds),
+    counter(
+      'holdfast_register_full_rounds_total',
+      'Changes and reads that needed prepare and accept.',
+      counters.fullRounds,
+    ),
+    counter('holdfast_register_fast_reads_total', 'Reads answered in one round trip.', counters.fastReads),
+    counter(
+      'holdfast_register_contentions_total',
+      'Rounds begun anew because another node had the same key in hand.',
+      counters.contentions,
+    ),
+    counter('holdfast_register_forwards_total', 'Requests handed to an acceptor of the key.', counters.forwards),
+    counter(
+      'holdfast_register_unknown_outcomes_total',
+      'Changes that may have taken effect or not when they were given up.',
+      counters.unknownOutcomes,
+    ),
+    counter('holdfast_register_erased_total', 'Deleted keys forgotten here.', counters.erased),
+    counter('holdfast_register_copied_rows_total', 'Rows taken over from other acceptors.', counters.copiedRows),
+    counter(
+      'holdfast_register_messages_dropped_total',
+      'Messages about strong keys dropped because too much was waiting.',
+      counters.dropped,
+    ),
   ];
 }
 

@@ -250,6 +250,7 @@ const EMPTY_SNAPSHOT: Parameters<typeof nodeMetrics>[0] = {
       restamped: 0,
     },
   },
+  registers: null,
   disk: { usedBytes: 0, freeBytes: 0, readOnly: false },
   driver: { turns: 0, inputs: 0, framesReceived: 0, framesRefused: 0, messagesUnknown: 0, messagesOversized: 0 },
   transport: {},
