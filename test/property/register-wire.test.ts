@@ -12,6 +12,7 @@ import {
   type RegisterWrite,
 } from '../../src/protocol/register/record.ts';
 import { DecodeError, decodeOne, encodeOne, union } from '../../src/wire/codec.ts';
+import { decodeFrame, FrameWriter } from '../../src/wire/message.ts';
 import { clearRanges, namesAfterRange, recordOf, shardRange, storageWrite, tableRange } from '../../src/wire/record.ts';
 import { registerLane, registerMessages } from '../../src/wire/register-message.ts';
 import {
@@ -155,8 +156,16 @@ describe('bounds', () => {
     expectRefused(beyond);
   });
 
-  test('a page with the largest value fits a frame by far', () => {
-    expect(encodeOne(codec, rows(ROWS_PAGE_MAX, VALUE_BYTES_MAX)).length).toBeLessThan(FRAME_BYTES_MAX / 2);
+  test('a page with the largest value fits a frame by far, also behind others', () => {
+    const page = rows(ROWS_PAGE_MAX, VALUE_BYTES_MAX);
+    expect(encodeOne(codec, page).length).toBeLessThan(FRAME_BYTES_MAX / 2);
+    const writer = new FrameWriter();
+    // A frame that is larger leaves before anything is added.
+    while (writer.length < 64 * 1024) writer.add(query({}));
+    expect(writer.add(page)).toBe(true);
+    const frame = writer.take();
+    expect(frame.length).toBeLessThan(FRAME_BYTES_MAX / 2);
+    expect(decodeFrame(frame).messages.at(-1)).toEqual(page);
   });
 
   test('a proposer is written out once a message', () => {

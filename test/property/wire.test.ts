@@ -69,7 +69,7 @@ function frameOf(messages: readonly PeerMessage[]): Uint8Array {
 
 const randomBytes = fc.uint8Array({ maxLength: 300, size: 'max' });
 /** Bytes that look like a frame: one message with a known tag in front of noise. */
-const tagged = fc.tuple(fc.nat(80), fc.uint8Array({ maxLength: 120, size: 'max' })).map(([tag, rest]) => {
+const tagged = fc.tuple(fc.nat(130), fc.uint8Array({ maxLength: 120, size: 'max' })).map(([tag, rest]) => {
   const writer = new Writer();
   writer.bytes(Uint8Array.of(tag, ...rest));
   return writer.take();
