@@ -7,6 +7,7 @@ import { recordOf } from '../wire/record.ts';
 import type { EventName } from './event-levels.ts';
 import { scrubWrite } from './node-state.ts';
 import { Scrubber, type ScrubCounters, type ScrubState } from './scrubber.ts';
+import { TombstoneFinder } from './tombstone-finder.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -17,6 +18,8 @@ export interface DiskCareOptions {
   readonly scrubBytesPerSecond: number;
   readonly scrubIntervalHours: number;
   readonly scrub: ScrubState;
+  /** The time by which values expire. */
+  readonly wallMs: () => number;
   readonly post: (input: NodeInput) => void;
   readonly write: (write: StorageWrite) => void;
   /** Writes a record of the node itself again. */
@@ -30,7 +33,7 @@ export interface DiskCareCounters extends Readonly<ScrubCounters> {
   readonly lastEndedMs: number;
 }
 
-/** Looks for records that went bad on the disk, and has them made good. */
+/** Looks for records that went bad on the disk, and has them made good; and for deleted keys that are to be forgotten. */
 export class DiskCare {
   private readonly options: DiskCareOptions;
   private readonly scrubber: Scrubber;
@@ -39,6 +42,7 @@ export class DiskCare {
 
   constructor(options: DiskCareOptions) {
     this.options = options;
+    const tombstones = new TombstoneFinder(options);
     this.scrubber = new Scrubber({
       storage: options.storage,
       clock: options.clock,
@@ -47,6 +51,7 @@ export class DiskCare {
       intervalMs: options.scrubIntervalHours * HOUR_MS,
       state: options.scrub,
       save: (state) => options.write(scrubWrite(state)),
+      onRows: (rows) => tombstones.handleRows(rows),
       onPass: (pass) => options.onEvent('scrub-finished', { ...pass, corruptRecords: this.corrupt }),
     });
   }

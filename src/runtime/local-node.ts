@@ -135,6 +135,7 @@ export class LocalNode implements NodeHandle {
       scrubBytesPerSecond: tuning.scrubBytesPerSecond,
       scrubIntervalHours: tuning.scrubIntervalHours,
       scrub: state.scrub,
+      wallMs: () => this.wallMs(),
       post: (input) => this.driver.post(input),
       write: (write) => this.driver.writeMeta(write),
       restoreMeta: (key) => this.driver.restoreMeta(key),

@@ -48,6 +48,8 @@ export interface ScrubberOptions {
   readonly intervalMs: number;
   readonly state: ScrubState;
   readonly save: (state: ScrubState) => void;
+  /** Has been read, and is sound. */
+  readonly onRows: (rows: readonly StorageRow[]) => void;
   readonly onPass: (pass: ScrubPass) => void;
 }
 
@@ -128,6 +130,7 @@ export class Scrubber {
     const from = this.current.position ?? FIRST_KEY;
     const rows = await storage.scan({ from, to: END_KEY }, PIECE_ROWS, PIECE_BYTES);
     if (rows.length === 0) return await this.readFile();
+    if (!this.stopped) this.options.onRows(rows);
     const nowMs = clock.now().monoMs;
     let bytes = 0;
     for (const { key, value } of rows) bytes += key.length + value.length;

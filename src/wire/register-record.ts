@@ -46,6 +46,11 @@ export function registerStorageWrite(write: RegisterWrite): StorageWrite {
   return { key: registerKey(shard, name), value: value === null ? null : encodeOne(row, value) };
 }
 
+/** True of a row of the table `register`, among those of all tables. */
+export function isRegisterRow({ key }: StorageRow): boolean {
+  return key[0] === TABLES.register;
+}
+
 export function decodeRegister(value: Uint8Array): AcceptorRow {
   return decodeOne(row, value);
 }

@@ -196,6 +196,8 @@ describe('the registers of a disk', () => {
     const { registers } = await openNodeState(storage, { ...expected, renewActor: true });
     expect([...registers.shards.keys()].sort((a, b) => a - b)).toEqual([1, 2, FAR - 1, FAR]);
     for (const shard of registers.shards.values()) expect(shard).toMatchObject(NO_SAY);
+    // Nothing else is forgotten.
+    for (const shard of [1, FAR - 1, FAR]) expect(storage.read(registerKey(shard, name))).toBeDefined();
     // It is on the disk.
     expect((await openNodeState(storage, expected)).registers).toEqual(registers);
   });

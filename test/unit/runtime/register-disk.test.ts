@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { CorruptRecord } from '../../../src/ports/storage.ts';
 import type { NodeEffect, NodeInput } from '../../../src/protocol/node/effect.ts';
 import type { Node } from '../../../src/protocol/node/node.ts';
@@ -15,6 +15,7 @@ import { MemoryNetwork } from '../../support/memory-transport.ts';
 import { RecordingLog } from '../../support/recording-log.ts';
 
 const SHARD = 3;
+const NOW_MS = 5000;
 const COMMIT = { type: 'leave' } as const;
 
 function rowOf(counter: number, bytes = 1): AcceptorRow {
@@ -55,7 +56,7 @@ function scan(id: number, after: string | null, limit: number): NodeEffect {
 }
 
 /** A driver, and a node that does as it is told, and notes what it hears. */
-function setup() {
+function setup(scrubBytesPerSecond = 0) {
   const found: CorruptRecord[] = [];
   let onCorrupt = (record: CorruptRecord): void => void found.push(record);
   const storage = new MemoryStorage({ manualSync: true, onCorrupt: (record) => onCorrupt(record) });
@@ -87,9 +88,10 @@ function setup() {
     storage,
     clock,
     log,
-    scrubBytesPerSecond: 0,
+    scrubBytesPerSecond,
     scrubIntervalHours: 1,
     scrub: NEVER_SCRUBBED,
+    wallMs: () => NOW_MS,
     post: (input) => driver.post(input),
     write: (each) => driver.writeMeta(each),
     restoreMeta: (key) => driver.restoreMeta(key),
@@ -233,4 +235,57 @@ it('tells of a bad record of a shard', () => {
   care.handleCorrupt({ key, reason: 'checksum mismatch' });
   clock.advance(1);
   expect(heard).toEqual([{ type: 'register-lost', record: { table: 'register-shard', shard: SHARD } }]);
+});
+
+describe('the scrubber', () => {
+  const deleted = ({ accepted, ...rest }: AcceptorRow): AcceptorRow => ({
+    ...rest,
+    accepted: accepted && { ...accepted, value: { ...accepted.value, content: null } },
+  });
+  const expiring = (atMs: number): AcceptorRow => {
+    const row = rowOf(1);
+    const { accepted } = row;
+    const content = { bytes: new Uint8Array(1), contentType: '', expiresAtMs: atMs };
+    return { ...row, accepted: accepted && { ...accepted, value: { ...accepted.value, content } } };
+  };
+
+  async function scrubbed(...rows: RegisterWrite[]) {
+    const { heard, events, care, storage, clock, execute, sync, settle } = setup(1024 * 1024);
+    const object = { table: 'object', shard: SHARD, name: nameOf('o'), value: { entries: [], past: null } } as const;
+    await execute({ type: 'persist', id: 1, writes: [object] }, persist(1, ...rows));
+    await sync();
+    heard.length = 0;
+    storage.corrupt(registerKey(SHARD, nameOf('bad')));
+    care.start();
+    for (let i = 0; i < 20; i++) {
+      clock.advance(500);
+      await settle();
+    }
+    care.stop();
+    expect(events).toContainEqual({ type: 'record-corrupt', table: 'register', reason: 'checksum mismatch' });
+    return heard.filter(({ type }) => type.startsWith('register-'));
+  }
+
+  it('tells of keys that are deleted or expired, or hold nothing, and of no others', async () => {
+    const heard = await scrubbed(
+      write('bad', rowOf(1)),
+      write('deleted', deleted(rowOf(1))),
+      write('expired', expiring(NOW_MS)),
+      write('expiring', expiring(NOW_MS + 1)),
+      write('kept', rowOf(1)),
+      write('promised', { ...rowOf(1), accepted: null }),
+    );
+    expect(heard).toEqual([
+      { type: 'register-lost', record: { table: 'register', shard: SHARD, name: nameOf('bad') } },
+      { type: 'register-tombstones', names: ['deleted', 'expired', 'promised'].map(nameOf) },
+    ]);
+  });
+
+  it('tells of some at a time', async () => {
+    const keys = Array.from({ length: 150 }, (_, i) => `k${String(i).padStart(3, '0')}`);
+    const heard = await scrubbed(write('bad', rowOf(1)), ...keys.map((key) => write(key, deleted(rowOf(1)))));
+    const batches = heard.flatMap((input) => (input.type === 'register-tombstones' ? [input.names] : []));
+    expect(batches.map((names) => names.length)).toEqual([64, 64, 22]);
+    expect(batches.flat()).toEqual(keys.map(nameOf));
+  });
 });

@@ -50,6 +50,7 @@ async function setup({ storage = new WatchedStorage(), clock = new ManualClock()
   }
   storage.scans = 0;
   const saved: ScrubState[] = [];
+  const shown: StorageRow[] = [];
   const passes: ScrubPass[] = [];
   const scrubber = new Scrubber({
     storage,
@@ -59,6 +60,7 @@ async function setup({ storage = new WatchedStorage(), clock = new ManualClock()
     intervalMs: 24 * HOUR_MS,
     state: options.state ?? NEVER_SCRUBBED,
     save: (state) => saved.push(state),
+    onRows: (rows) => shown.push(...rows),
     onPass: (pass) => passes.push(pass),
   });
   scrubber.start();
@@ -68,7 +70,7 @@ async function setup({ storage = new WatchedStorage(), clock = new ManualClock()
       await turn();
     }
   };
-  return { scrubber, storage, clock, saved, passes, pass };
+  return { scrubber, storage, clock, saved, shown, passes, pass };
 }
 
 describe('the scrubber', () => {
@@ -81,6 +83,16 @@ describe('the scrubber', () => {
     await pass(12_000);
     expect(passes).toEqual([{ records: 1024, bytes: 1024 * KIB, seconds: expect.closeTo(16, -0.5) }]);
     expect(scrubber.counters).toEqual({ records: 1024, bytes: 1024 * KIB, passes: 1 });
+  });
+
+  it('shows every record that it has read, once a pass', async () => {
+    const { scrubber, shown, pass } = await setup();
+    await pass(5000);
+    expect(shown).toHaveLength(scrubber.counters.records);
+    await pass(15_000);
+    expect(shown.map(({ key }) => ((key[1] as number) << 8) | (key[2] as number))).toEqual(
+      Array.from({ length: 1024 }, (_, i) => i),
+    );
   });
 
   it('makes the store find what is bad', async () => {
