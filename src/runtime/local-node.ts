@@ -414,7 +414,7 @@ export class LocalNode implements NodeHandle {
         level: node.level.level,
         clock: node.clockState(),
         replication: node.replicationStats(),
-        registers: null,
+        registers: node.deciders.strong.stats(),
         disk: this.disk(),
         driver: this.driver.counters,
         sent: this.driver.sent,

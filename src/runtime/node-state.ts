@@ -49,6 +49,7 @@ import { salvageShards } from './shard-salvage.ts';
 const MEMBER_PREFIX = 'member/';
 /** There from the loss of the catalog until there is one again. */
 const CATALOG_LOST_NAME = 'catalog-lost';
+const ELECTORATE_NAME = 'electorate';
 const FORMAT_VERSION = 1;
 const number = integer();
 const clusterIdText = text(64);
@@ -147,7 +148,7 @@ export async function openNodeState(storage: Storage, expected: ExpectedState): 
   }
   const storedActor = read(meta, 'actor', actorId);
   const replication = await openReplication(storage, corrupt, renewActor);
-  const electorate = read(meta, 'electorate', electorateRecord) ?? NO_ELECTORATE;
+  const electorate = read(meta, ELECTORATE_NAME, electorateRecord) ?? NO_ELECTORATE;
   // This node's acceptors may have answered under that epoch.
   const epoch = electorate.current?.epoch ?? 0;
   // Nobody can say of which shards something was lost.
@@ -155,7 +156,9 @@ export async function openNodeState(storage: Storage, expected: ExpectedState): 
   const registers = await openRegisters(storage, { corrupt, epoch, suspect });
   // A lost counter is as bad as a lost disk: a dot could be used twice.
   const lostCounters = corrupt.filter(({ key }) => recordOf(key).table === 'counter');
-  const isOver = renewActor || lostCounters.length > 0;
+  // Whoever has forgotten who decides may have forgotten what it said to them: it is another elector from now on.
+  const lostElectorate = corrupt.some(({ key }) => isMeta(key, ELECTORATE_NAME));
+  const isOver = renewActor || lostCounters.length > 0 || lostElectorate;
   const actor = isOver ? drawActor() : (storedActor ?? drawActor());
   const bootEpoch = (read(meta, 'boot-epoch', number) ?? 0) + 1;
   const catalog = read(meta, 'catalog', catalogState);
@@ -168,6 +171,7 @@ export async function openNodeState(storage: Storage, expected: ExpectedState): 
     { key: metaKey('boot-epoch'), value: encodeOne(number, bootEpoch) },
     { key: metaKey('shards'), value: encodeOne(number, shards) },
     { key: metaKey('cluster-id'), value: encodeOne(clusterIdText, clusterId) },
+    ...(lostElectorate ? [electorateWrite(electorate)] : []),
     // For the next start: by then there is an actor id again.
     ...(lostCatalog ? [{ key: metaKey(CATALOG_LOST_NAME), value: encodeOne(number, 1) }] : []),
   ];
@@ -209,7 +213,7 @@ export function voteWrite(vote: VoteRecord): StorageWrite {
 }
 
 export function electorateWrite(record: ElectorateRecord): StorageWrite {
-  return { key: metaKey('electorate'), value: encodeOne(electorateRecord, record) };
+  return { key: metaKey(ELECTORATE_NAME), value: encodeOne(electorateRecord, record) };
 }
 
 export function catalogWrites(state: CatalogState): StorageWrite[] {
@@ -225,6 +229,11 @@ export function memberWrite(id: NodeId, profile: MemberProfile): StorageWrite {
 
 export function forgetMemberWrite(id: NodeId): StorageWrite {
   return { key: metaKey(MEMBER_PREFIX + id), value: null };
+}
+
+function isMeta(key: Uint8Array, name: string): boolean {
+  const bad = recordOf(key);
+  return bad.table === 'meta' && bad.name === name;
 }
 
 async function openReplication(
