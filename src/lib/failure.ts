@@ -21,6 +21,7 @@ export const FAILURE_CODES = {
   'bucket-exists': 409,
   'last-member': 409,
   'stale-token': 409,
+  'lock-held': 409,
   'precondition-failed': 412,
   'value-too-large': 413,
   'batch-too-large': 413,

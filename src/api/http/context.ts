@@ -1,13 +1,17 @@
 import { failure, HoldfastError } from '../../lib/failure.ts';
 import type { Log } from '../../ports/log.ts';
 import type { BucketView, NodeHandle } from '../../ports/node-handle.ts';
+import type { Locks } from '../lock/locks.ts';
 import type { EventStreams } from './event-stream.ts';
+import type { LockWaits } from './lock-waits.ts';
 
 /** What the routes work with. */
 export interface HttpContext {
   readonly node: NodeHandle;
   readonly log: Log;
   readonly streams: EventStreams;
+  readonly locks: Locks;
+  readonly lockWaits: LockWaits;
 }
 
 const BUCKET_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;

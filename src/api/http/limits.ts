@@ -22,6 +22,8 @@ export interface HttpLimits {
   readonly streamStallMs: number;
   /** Bytes that wait for a slow client of an event stream before it is paused; it catches up from what is retained. */
   readonly streamBufferBytesMax: number;
+  /** Requests that wait for a lock at once. */
+  readonly lockWaitersMax: number;
   /** After this, connections that are still busy when the API closes are cut. */
   readonly closeGraceMs: number;
 }
@@ -37,6 +39,7 @@ export const HTTP_LIMITS: HttpLimits = {
   streamKeepAliveIntervalMs: 15_000,
   streamStallMs: 30_000,
   streamBufferBytesMax: 256 * 1024,
+  lockWaitersMax: 256,
   closeGraceMs: 2_000,
 };
 
@@ -51,6 +54,11 @@ export const COLLECTION_JSON_BYTES_MAX = 2 * COLLECTION_BYTES_MAX;
 export const TTL_SECONDS_MAX = 100 * 366 * 86_400;
 export const REPLICAS_MAX = 7;
 export const PREFERRED_ZONES_MAX = 8;
+export const LOCK_NAME_CHARACTERS_MAX = 256;
+export const LOCK_OWNER_CHARACTERS_MAX = 256;
+export const LOCK_TTL_MS_DEFAULT = 30_000;
+/** Well below the idle timeout, and the time that clients wait for an answer. */
+export const LOCK_WAIT_MS_MAX = 30_000;
 export const WEIGHT_MIN = 0.001;
 export const WEIGHT_MAX = 1000;
 export const LIST_LIMIT_DEFAULT = 1000;

@@ -101,6 +101,10 @@ export const BUCKET_PARAMS = object({ bucket: text('Name of the bucket.') });
 
 export const MEMBER_PARAMS = object({ member: text('Name or peer id of the member.') });
 
+export const LOCK_PARAMS = object({
+  name: text('Name of the lock: 1 to 256 characters, percent-encoded, slashes too.'),
+});
+
 export const KEY_PARAMS = object({
   bucket: text('Name of the bucket.'),
   key: text('1 to 1024 bytes of UTF-8, percent-encoded where the URL needs it; slashes may stand as they are.'),
@@ -268,6 +272,24 @@ export const LEADER_SCHEMA = object({
   view: integer('Members that the leader holds alive.'),
 });
 
+const LOCK_TOKEN = 'The fencing token: each holder of this name has a higher one than all before.';
+
+export const LOCK_SCHEMA = object({
+  name: { type: 'string' },
+  owner: { type: 'string' },
+  token: integer(LOCK_TOKEN),
+  ttlMs: integer('For how long it was acquired or renewed.'),
+  expiresAt: { type: 'string', format: 'date-time', description: "By the cluster's clock." },
+});
+
+export const LOCK_STATE_SCHEMA = object({
+  name: { type: 'string' },
+  held: { type: 'boolean', description: 'Until a second after it expires nobody else may have it.' },
+  owner: nullable({ type: 'string' }),
+  token: nullable({ type: 'integer', description: `${LOCK_TOKEN} Of the last holder where it is free.` }),
+  expiresAt: nullable({ type: 'string', format: 'date-time' }),
+});
+
 const RING_MEMBER_PROPERTIES = {
   name: { type: 'string' },
   peerId: { type: 'string' },
@@ -355,6 +377,7 @@ export function documentInfo(version: string): object {
     tags: [
       { name: 'Data', description: 'Keys and values.' },
       { name: 'Buckets', description: 'Namespaces of keys with their own settings.' },
+      { name: 'Locks', description: 'One holder of a name at a time, for a limited time.' },
       { name: 'Cluster', description: 'The node, its neighbours and the ring.' },
       { name: 'Operation', description: 'Probes, metrics and this description.' },
     ],

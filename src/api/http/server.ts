@@ -6,6 +6,7 @@ import { type Failure, failure, HoldfastError } from '../../lib/failure.ts';
 import type { Log } from '../../ports/log.ts';
 import type { NodeHandle } from '../../ports/node-handle.ts';
 import { listenErrorOf } from '../listen-error.ts';
+import { Locks } from '../lock/locks.ts';
 import { batchRoute } from './batch-route.ts';
 import { bucketRoutes } from './bucket-routes.ts';
 import { clusterRoutes } from './cluster-routes.ts';
@@ -18,6 +19,8 @@ import { kvRoutes } from './kv-routes.ts';
 import { leaderRoutes } from './leader-routes.ts';
 import { HTTP_LIMITS, type HttpLimits } from './limits.ts';
 import { listRoute } from './list-route.ts';
+import { lockRoutes } from './lock-routes.ts';
+import { LockWaits } from './lock-waits.ts';
 import { logFault } from './ndjson.ts';
 import { documentInfo } from './openapi.ts';
 import { failureOf, PROBLEM_CONTENT_TYPE, problemOf } from './problem.ts';
@@ -57,7 +60,8 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
     openapi: documentInfo(version),
     transform: ({ schema, url, route }) => ({ schema, url: publicPath(url, route.constraints) }),
   });
-  const context = { node, log, streams };
+  const lockWaits = new LockWaits(limits);
+  const context = { node, log, streams, locks: new Locks(node), lockWaits };
   kvRoutes(app, context);
   keyOperationRoutes(app, context);
   listRoute(app, context);
@@ -67,6 +71,7 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   clusterRoutes(app, context);
   leaderRoutes(app, context);
   ringRoutes(app, context);
+  lockRoutes(app, context);
   descriptionRoutes(app);
   try {
     await app.listen({ host, port });
@@ -76,11 +81,11 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
     throw listenErrorOf(error, 'HTTP API', '--http', host, port);
   }
   const bound = app.server.address() as AddressInfo;
-  return { address: bound.address, port: bound.port, close: () => close(app, streams, limits) };
+  return { address: bound.address, port: bound.port, close: () => close(app, [streams, lockWaits], limits) };
 }
 
-async function close(app: FastifyInstance, streams: EventStreams, limits: HttpLimits): Promise<void> {
-  streams.close();
+async function close(app: FastifyInstance, waiting: readonly { close(): void }[], limits: HttpLimits): Promise<void> {
+  for (const each of waiting) each.close();
   const cut = setTimeout(() => app.server.closeAllConnections(), limits.closeGraceMs);
   await app.close();
   clearTimeout(cut);

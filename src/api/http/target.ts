@@ -1,5 +1,5 @@
 import { failure, HoldfastError } from '../../lib/failure.ts';
-import { KEY_BYTES_MAX } from './limits.ts';
+import { KEY_BYTES_MAX, LOCK_NAME_CHARACTERS_MAX } from './limits.ts';
 
 type RefusalCode = 'bad-key' | 'bad-bucket' | 'bad-request';
 
@@ -35,6 +35,20 @@ export function bucketTarget(url: string): string {
 export function memberTarget(url: string): string {
   const path = rawPath(url);
   return decodeSegment(path.slice(segmentStart(path, 4)), 'bad-request', 'the member');
+}
+
+/** The name of `/v1/locks/{name}`, decoded; `suffix` (`/renew`) is cut off. Throws `bad-key`. */
+export function lockTarget(url: string, suffix = ''): string {
+  const path = rawPath(url);
+  const raw = path.slice(segmentStart(path, 3), path.length - suffix.length);
+  const name = decodeSegment(raw, 'bad-key', 'the name of the lock');
+  if (name.length === 0) throw refusal('bad-key', 'the name of a lock must not be empty');
+  if (name.length <= LOCK_NAME_CHARACTERS_MAX) return name;
+  throw new HoldfastError(
+    failure('bad-key', `the name of a lock is at most ${LOCK_NAME_CHARACTERS_MAX} characters long`, {
+      data: { limit: 'lockNameCharactersMax', max: LOCK_NAME_CHARACTERS_MAX },
+    }),
+  );
 }
 
 /** Throws `bad-key` unless 1 to 1024 bytes of valid UTF-8. */

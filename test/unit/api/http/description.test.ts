@@ -25,6 +25,10 @@ const ROUTES = [
   'POST /v1/kv/{bucket}/{key}/remove',
   'GET /v1/leader',
   'POST /v1/leader/fence',
+  'GET /v1/locks/{name}',
+  'POST /v1/locks/{name}',
+  'POST /v1/locks/{name}/release',
+  'POST /v1/locks/{name}/renew',
   'GET /v1/members',
   'GET /v1/ring',
   'GET /v1/ring/locate',
@@ -166,6 +170,12 @@ describe('openapi.json', () => {
     expect(mismatches(schemaOf('/v1/ring/locate', 'get', '200'), located)).toEqual([]);
     const count = await (await h.fetch('/v1/kv/default/n/increment', { method: 'POST' })).json();
     expect(mismatches(schemaOf('/v1/kv/{bucket}/{key}/increment', 'post', '200'), count)).toEqual([]);
+    const locked = await (await h.fetch('/v1/locks/x', { method: 'POST' })).json();
+    expect(mismatches(schemaOf('/v1/locks/{name}', 'post', '200'), locked)).toEqual([]);
+    for (const name of ['x', 'free']) {
+      const shown = await (await h.fetch(`/v1/locks/${name}`)).json();
+      expect(mismatches(schemaOf('/v1/locks/{name}', 'get', '200'), shown)).toEqual([]);
+    }
     const problem = await (await h.fetch('/v1/kv/nope/k')).json();
     expect(mismatches(schemaOf('/v1/kv/{bucket}/{key}', 'get', '404'), problem)).toEqual([]);
   });
