@@ -14,6 +14,8 @@ export interface ApiRequest {
   readonly query?: Readonly<Record<string, string | undefined>>;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Uint8Array<ArrayBuffer> | string;
+  /** Of the whole answer. */
+  readonly timeoutMs?: number;
   /** Streams end when it is aborted. */
   readonly signal?: AbortSignal;
 }
@@ -38,7 +40,7 @@ export class ApiClient {
 
   /** The answer to a request that has to come within a time limit; one that is not a success (2xx, 300) is thrown. */
   async request(path: string, request: ApiRequest = {}): Promise<Response> {
-    const timeout = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+    const timeout = AbortSignal.timeout(Math.ceil(request.timeoutMs ?? ANSWER_TIMEOUT_MS));
     return this.send(
       path,
       request,
@@ -110,7 +112,7 @@ export class ApiClient {
         signal,
       });
     } catch (error) {
-      throw this.unreachable(error, request.method);
+      throw this.unreachable(error, request);
     }
     if (response.ok || response.status === 300) return response;
     throw await this.refusal(response);
@@ -147,9 +149,9 @@ export class ApiClient {
     return problemError(context === null ? problem : { ...problem, context }) ?? plain;
   }
 
-  private unreachable(error: unknown, method = 'GET'): CliError {
+  private unreachable(error: unknown, { method = 'GET', timeoutMs = ANSWER_TIMEOUT_MS }: ApiRequest = {}): CliError {
     if (error instanceof CliError) return error;
-    const { text, mayHaveArrived } = connectionFailure(this.base.origin, ANSWER_TIMEOUT_MS, error);
+    const { text, mayHaveArrived } = connectionFailure(this.base.origin, timeoutMs, error);
     if (method === 'GET' || !mayHaveArrived) return new UnreachableError(text, { cause: error });
     const data = { stateChanged: 'maybe' };
     return new UnreachableError(`${text} — the write may have taken effect all the same`, { cause: error, data });
@@ -178,6 +180,14 @@ export function memberPath(nameOrId: string): string {
     throw new CliError(`"${nameOrId}" cannot be part of a URL — use the member's peer id`, 'bad-usage');
   }
   return `/v1/ring/members/${escaped(nameOrId, 'member')}`;
+}
+
+/** Path of a lock. */
+export function lockPath(name: string): string {
+  if (name === '.' || name === '..') {
+    throw new CliError(`the lock "${name}" cannot be part of a URL — use another name`, 'bad-usage');
+  }
+  return `/v1/locks/${escaped(name, 'name of the lock')}`;
 }
 
 function escaped(text: string, what: string): string {

@@ -61,7 +61,10 @@ function never(cause: string, fix: string): ConnectionFailure {
 
 function noAnswer(origin: string, timeoutMs: number): ConnectionFailure {
   const fix = 'see whether the node is overloaded, or name another with --api';
-  return { text: `no answer from ${origin} within ${timeoutMs / 1000} s — ${fix}`, mayHaveArrived: true };
+  return {
+    text: `no answer from ${origin} within ${Math.ceil(timeoutMs / 100) / 10} s — ${fix}`,
+    mayHaveArrived: true,
+  };
 }
 
 /** `fetch failed` alone says nothing: its cause does. */

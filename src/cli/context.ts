@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { NodeConfig } from '../config/node-config.ts';
+import { type ChildCommand, spawnCommand } from './child-command.ts';
 
 export interface DemoOptions {
   readonly nodes: number;
@@ -27,10 +28,14 @@ export interface CliContext {
   readonly fetch: typeof globalThis.fetch;
   /** Wall clock, Unix ms. */
   now(): number;
+  /** For durations. */
+  monotonicMs(): number;
   /** Resolves after `delayMs`, or as soon as the signal is aborted. */
   sleep(delayMs: number, signal: AbortSignal): Promise<void>;
   /** Calls back on SIGINT and SIGTERM instead of ending the process; returns a function that undoes it. */
-  onInterrupt(listener: () => void): () => void;
+  onInterrupt(listener: (signal: NodeJS.Signals) => void): () => void;
+  /** Starts a command with the standard input and outputs of this process. */
+  spawn(file: string, args: readonly string[], env: CliContext['env']): ChildCommand;
   /** Runs the node until it is told to stop. */
   startNode(config: NodeConfig): Promise<void>;
   runDemo(options: DemoOptions): Promise<void>;
@@ -52,6 +57,7 @@ export function processContext(parts: CliParts): CliContext {
     hostName: hostname(),
     fetch: globalThis.fetch,
     now: () => Date.now(),
+    monotonicMs: () => performance.now(),
     sleep: (delayMs, signal) => delay(delayMs, undefined, { signal }).catch(() => undefined),
     onInterrupt: (listener) => {
       process.on('SIGINT', listener);
@@ -61,5 +67,6 @@ export function processContext(parts: CliParts): CliContext {
         process.off('SIGTERM', listener);
       };
     },
+    spawn: spawnCommand,
   };
 }

@@ -10,7 +10,7 @@ export const EXIT_STATUSES: readonly (readonly [status: number, meaning: string]
 ];
 
 /** Codes of the command line itself; others are those of the HTTP API. */
-type OwnCode = 'failed' | 'bad-usage' | 'bad-config' | 'unreachable' | 'internal';
+type OwnCode = 'failed' | 'bad-usage' | 'bad-config' | 'unreachable' | 'lock-lost' | 'internal';
 
 /** Codes of errors in how a command was used; all others say that it failed. */
 const BAD_USAGE: ReadonlySet<string> = new Set([
@@ -60,6 +60,17 @@ export interface ApiCode {
 export class UnreachableError extends CliError {
   constructor(line: string, options?: CliErrorOptions) {
     super(line, 'unreachable', options);
+  }
+}
+
+/** A command that this program was asked to run has ended with another exit status than 0. */
+export class CommandEnded extends Error {
+  override readonly name = 'CommandEnded';
+  readonly status: number;
+
+  constructor(status: number) {
+    super(`the command ended with status ${status}`);
+    this.status = status;
   }
 }
 

@@ -11,6 +11,18 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
   };
 }
 
+const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** For `Option.argParser`: milliseconds, from `500ms`, `30s`, `5m`, `1h` or a number of seconds; both bounds included. */
+export function durationOf(minMs: number, maxMs: number): (text: string) => number {
+  return (text) => {
+    const [, digits, unit = 's'] = /^(\d{1,12})(ms|s|m|h)?$/.exec(text) ?? [];
+    const valueMs = Number(digits) * (UNITS_MS[unit] ?? Number.NaN);
+    if (valueMs >= minMs && valueMs <= maxMs) return valueMs;
+    throw new InvalidArgumentError(`Use 500ms, 30s, 5m or 1h, from ${minMs / 1000}s to ${maxMs / 3_600_000}h.`);
+  };
+}
+
 export function levelOption(verb: string): Option {
   return new Option('--level <level>', `replicas that must ${verb} (default: quorum)`).choices([
     'one',

@@ -8,6 +8,7 @@ const FIXES: ReadonlyMap<string, string> = new Map([
   ['bad-context', 'pass on the context of an answer about this key (--json) as it was printed, or leave --context out'],
   ['precondition-failed', 'see what is there and its etag with `holdfast get --json`, and decide anew'],
   ['session-unavailable', 'restore the links between the nodes and try again, or leave --context out'],
+  ['lock-held', 'wait for it with --wait, or come back later'],
   ['shutting-down', 'name another node with --api'],
   ['route-not-found', "use the node's own version of holdfast"],
   ['method-not-allowed', "use the node's own version of holdfast"],

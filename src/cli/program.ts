@@ -8,6 +8,7 @@ import { addDemoCommand } from './commands/demo.ts';
 import { addEventsCommand } from './commands/events.ts';
 import { addGetCommand } from './commands/get.ts';
 import { addLeaderCommand } from './commands/leader.ts';
+import { addLockCommand } from './commands/lock.ts';
 import { addMembersCommand } from './commands/members.ts';
 import { addPutCommand } from './commands/put.ts';
 import { addRingCommand } from './commands/ring.ts';
@@ -17,7 +18,7 @@ import { addStartCommand } from './commands/start.ts';
 import { addStatusCommand } from './commands/status.ts';
 import { addWatchCommand } from './commands/watch.ts';
 import type { CliContext } from './context.ts';
-import { BrokenPipeError, CliError, EXIT_DONE, EXIT_STATUSES } from './errors.ts';
+import { BrokenPipeError, CliError, CommandEnded, EXIT_DONE, EXIT_STATUSES } from './errors.ts';
 import { commandPath, examples } from './options.ts';
 import { DEFAULT_API } from './session.ts';
 import { printable } from './text.ts';
@@ -77,6 +78,7 @@ const COMMANDS: readonly ((program: Command, context: CliContext) => void)[] = [
   addScanCommand,
   addWatchCommand,
   addBucketCommand,
+  addLockCommand,
   addConfigCommand,
   addCompletionCommand,
 ];
@@ -94,6 +96,7 @@ export async function runCli(args: readonly string[], context: CliContext): Prom
     return EXIT_DONE;
   } catch (error) {
     if (error instanceof BrokenPipeError || isDone(error)) return EXIT_DONE;
+    if (error instanceof CommandEnded) return error.status;
     const reason = cliErrorOf(error);
     if (json) printJson(context, reason);
     else if (!isHelp(error)) printLines(context, reason);

@@ -66,6 +66,8 @@ export const LEADER = z.object({
   view: count,
 });
 
+export const LOCK = z.object({ token: count });
+
 const RING_MEMBER = z.object({
   name: z.string(),
   state: z.string().nullable().optional(),

@@ -360,8 +360,13 @@ export const CONFIG_KEYS: readonly ConfigKey[] = [
 /** Names the configuration file, as `--config` does. */
 export const CONFIG_FILE_VARIABLE = 'HOLDFAST_CONFIG';
 
-/** Variables that start with HOLDFAST_ but are read elsewhere. */
-export const OTHER_VARIABLES: readonly string[] = [CONFIG_FILE_VARIABLE, 'HOLDFAST_API'];
+/** Variables that start with HOLDFAST_ but are read elsewhere, or told to the commands that `holdfast lock` runs. */
+export const OTHER_VARIABLES: readonly string[] = [
+  CONFIG_FILE_VARIABLE,
+  'HOLDFAST_API',
+  'HOLDFAST_LOCK_NAME',
+  'HOLDFAST_LOCK_TOKEN',
+];
 
 /** `64MiB`, `1.5GiB`, `12B`. */
 export function bytesText(bytes: number): string {

@@ -9,7 +9,7 @@ import { STRONG_COMMANDS } from '../../src/api/resp/strong/command-table.ts';
 import { allCommands, type CommandNode, commandTree } from '../../src/cli/command-tree.ts';
 import { EXIT_STATUSES } from '../../src/cli/errors.ts';
 import { buildProgram } from '../../src/cli/program.ts';
-import { CONFIG_KEYS } from '../../src/config/keys.ts';
+import { CONFIG_KEYS, OTHER_VARIABLES } from '../../src/config/keys.ts';
 import { FAILURE_CODES, type FailureCode, failure } from '../../src/lib/failure.ts';
 import { EVENT_LEVELS } from '../../src/runtime/event-levels.ts';
 import { nodeMetrics } from '../../src/runtime/node-metrics.ts';
@@ -157,7 +157,7 @@ describe.each(documents)('$name', ({ text }) => {
     const keys = [...text.matchAll(/`(tuning\.\w+)/g)].map(([, key]) => key as string);
     const variables = [...text.matchAll(/\bHOLDFAST_[A-Z_]*[A-Z]/g)].map(([variable]) => variable);
     const known = CONFIG_KEYS.flatMap(({ key, variable }) => [key, variable]);
-    expect([...known, 'HOLDFAST_CONFIG', 'HOLDFAST_API']).toEqual(expect.arrayContaining([...keys, ...variables]));
+    expect([...known, ...OTHER_VARIABLES]).toEqual(expect.arrayContaining([...keys, ...variables]));
   });
 });
 
@@ -176,8 +176,10 @@ function tree(): CommandNode {
     hostName: 'host',
     fetch: globalThis.fetch,
     now: () => 0,
+    monotonicMs: () => 0,
     sleep: unused,
     onInterrupt: unused,
+    spawn: unused,
     startNode: unused,
     runDemo: unused,
   });
@@ -189,7 +191,7 @@ function commandName(usage: string): string {
   return usage
     .split(' ')
     .slice(1)
-    .filter((word) => /^[a-z-]+$/.test(word))
+    .filter((word) => /^[a-z][a-z-]*$/.test(word))
     .join(' ');
 }
 

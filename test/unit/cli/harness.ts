@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Readable, Writable } from 'node:stream';
+import { spawnCommand } from '../../../src/cli/child-command.ts';
 import type { CliContext, DemoOptions } from '../../../src/cli/context.ts';
 import { runCli } from '../../../src/cli/program.ts';
 import type { NodeConfig } from '../../../src/config/node-config.ts';
@@ -68,6 +69,10 @@ export interface RunOptions {
   readonly runDemo?: (options: DemoOptions) => Promise<void>;
   /** Called with everything printed so far, after each write. */
   readonly onOutput?: (output: string, interrupt: () => void) => void;
+  /** In place of not sleeping at all. */
+  readonly sleep?: CliContext['sleep'];
+  /** Called once signals are listened to. */
+  readonly onListening?: (interrupt: (signal: NodeJS.Signals) => void) => void;
   /** Standard output fails with this code from the first write. */
   readonly stdoutError?: string;
 }
@@ -85,7 +90,7 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
   const out: Buffer[] = [];
   const err: Buffer[] = [];
   const sleeps: number[] = [];
-  let interrupt = (): void => undefined;
+  let interrupt = (_signal: NodeJS.Signals): void => undefined;
   const stdout = new Writable({
     write(chunk: Buffer, _encoding, done) {
       if (options.stdoutError !== undefined) {
@@ -94,7 +99,7 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
       }
       out.push(Buffer.from(chunk));
       done();
-      options.onOutput?.(Buffer.concat(out).toString(), () => interrupt());
+      options.onOutput?.(Buffer.concat(out).toString(), () => interrupt('SIGINT'));
     },
   });
   const stderr = new Writable({
@@ -114,13 +119,19 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
     hostName: 'edge-1',
     fetch: options.fetch ?? globalThis.fetch,
     now: () => NOW,
-    sleep: async (delayMs) => void sleeps.push(delayMs),
+    monotonicMs: () => performance.now(),
+    sleep: async (delayMs, signal) => {
+      sleeps.push(delayMs);
+      await options.sleep?.(delayMs, signal);
+    },
     onInterrupt: (listener) => {
       interrupt = listener;
+      options.onListening?.((signal) => interrupt(signal));
       return () => {
         interrupt = () => undefined;
       };
     },
+    spawn: spawnCommand,
     startNode: options.startNode ?? (() => Promise.reject(new Error('startNode was not expected'))),
     runDemo: options.runDemo ?? (() => Promise.reject(new Error('runDemo was not expected'))),
   };
