@@ -109,6 +109,7 @@ const BUCKET = z.object({
   preferredZones: z.array(z.string()).optional(),
   sync: z.string(),
   ttlSeconds: count.nullable(),
+  island: z.string().optional(),
 });
 
 export type Bucket = z.infer<typeof BUCKET>;

@@ -30,6 +30,7 @@ export const FAILURE_CODES = {
   'not-supported': 501,
   internal: 500,
   'quorum-unavailable': 503,
+  'island-refused': 503,
   'session-unavailable': 503,
   'not-ready': 503,
   'shutting-down': 503,

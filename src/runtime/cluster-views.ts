@@ -63,8 +63,9 @@ function memberView(member: Member, { self, estimatedRttMs, zone }: MemberAbout)
 
 /** `clusterReplicas`: of buckets that do not say. */
 export function bucketView(record: BucketRecord, clusterReplicas: number): BucketView {
-  const { name, consistency, conflict, replicas, preferredZones, sync, ttlSeconds } = record;
-  return { name, consistency, conflict, replicas: replicas ?? clusterReplicas, preferredZones, sync, ttlSeconds };
+  const { name, consistency, conflict, replicas, preferredZones, sync, ttlSeconds, island } = record;
+  const settings = { name, consistency, conflict, replicas: replicas ?? clusterReplicas, preferredZones, sync };
+  return { ...settings, ttlSeconds, island };
 }
 
 export function clockView({ correctionMs, doubtfulSinceMs }: ClockState): NodeStatus['clock'] {

@@ -10,6 +10,7 @@ import type { KnownMember } from '../protocol/membership/options.ts';
 import type { RestoredRegisters } from '../protocol/register/registers.ts';
 import type { LostRow, ShardRecord } from '../protocol/replication/record.ts';
 import type { RestoredReplication } from '../protocol/replication/replication.ts';
+import { catalogState } from '../wire/catalog.ts';
 import { memberProfile } from '../wire/claim.ts';
 import {
   bytes,
@@ -23,7 +24,7 @@ import {
   text,
 } from '../wire/codec.ts';
 import { electorateRecord } from '../wire/electorate-message.ts';
-import { catalogState, voteRecord } from '../wire/message.ts';
+import { voteRecord } from '../wire/message.ts';
 import {
   decodeCounterRow,
   decodeDotRow,

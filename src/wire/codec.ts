@@ -429,6 +429,16 @@ export function record<T extends object>(fields: Fields<T>): Codec<T> {
   };
 }
 
+/** A last field that was appended later: null where an older node has left it out. */
+export function appended<T>(inner: Codec<T>): Codec<T | null> {
+  return {
+    encode: (writer, value) => {
+      if (value !== null) inner.encode(writer, value);
+    },
+    decode: (reader) => (reader.remaining === 0 ? null : inner.decode(reader)),
+  };
+}
+
 type Tagged<D extends string> = { readonly [K in D]: string };
 /** The member of a union whose discriminant may be `K`. */
 type Variant<T, D extends string, K> = T extends { readonly [P in D]: infer V } ? (K extends V ? T : never) : never;

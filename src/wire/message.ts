@@ -1,7 +1,6 @@
 import { FRAME_BYTES_MAX, type Lane } from '../ports/transport.ts';
-import type { BucketRecord, CatalogState } from '../protocol/catalog/record.ts';
-import { BUCKETS_MAX, PREFERRED_ZONES_MAX, ZONE_LENGTH_MAX } from '../protocol/catalog/record.ts';
-import { ASKER_LENGTH_MAX, RING_MEMBERS_MAX, type RingRecord } from '../protocol/catalog/ring-record.ts';
+import { BUCKETS_MAX } from '../protocol/catalog/record.ts';
+import { RING_MEMBERS_MAX } from '../protocol/catalog/ring-record.ts';
 import { COLLECTION_ENTRIES_MAX, VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
 import type { MapField, Mutation } from '../protocol/causal/mutation.ts';
 import type { LeaderNews } from '../protocol/election/message.ts';
@@ -17,7 +16,8 @@ import type {
   SessionContext,
   ShardContext,
 } from '../protocol/replication/request.ts';
-import { coordinate, nodeId, shortText, updates } from './claim.ts';
+import { catalogMessage } from './catalog.ts';
+import { coordinate, nodeId, updates } from './claim.ts';
 import {
   boolean,
   bytes,
@@ -176,30 +176,6 @@ const reply: Codec<ClientReply> = union<ClientReply, 'type'>('type', {
 const shards = list(shard, SHARDS_MAX);
 const standing = oneOf('stored', 'partial', 'former', 'none');
 
-const asker = text(ASKER_LENGTH_MAX * 4);
-const member: Codec<RingRecord> = record<RingRecord>({
-  id: nodeId,
-  own: record({ version: integer(), weight: number, zone: shortText, actor: text(16) }),
-  place: record({ version: integer(), value: oneOf('in', 'out', 'removed', 'missing'), by: asker }),
-  weight: record({ version: integer(), value: nullable(number), by: asker }),
-  zone: record({ version: integer(), value: nullable(shortText), by: asker }),
-});
-const bucketRecord: Codec<BucketRecord> = record<BucketRecord>({
-  name: bucketName,
-  version: integer(),
-  consistency: oneOf('eventual', 'strong'),
-  conflict: oneOf('lww', 'siblings'),
-  replicas: nullable(integer()),
-  preferredZones: list(text(ZONE_LENGTH_MAX * 4), PREFERRED_ZONES_MAX),
-  sync: oneOf('none', 'up', 'down', 'both'),
-  ttlSeconds: nullable(integer()),
-  born: uint32,
-});
-export const catalogState: Codec<CatalogState> = record<CatalogState>({
-  members: list(member, RING_MEMBERS_MAX),
-  buckets: list(bucketRecord, BUCKETS_MAX),
-});
-
 /** Room for more elections than there will be, and for counting on. */
 const TERM_MAX = 2 ** 48;
 const term = integer(TERM_MAX);
@@ -314,7 +290,7 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
   'hint-ask': [42, hintAsk],
   'hint-tell': [43, hintTell],
   'catalog-digest': [50, record({ digest: uint32 })],
-  catalog: [51, record({ state: catalogState, reply: boolean })],
+  catalog: [51, catalogMessage],
   watch: [60, record({ id, buckets: list(bucketName, BUCKETS_MAX) })],
   change: [
     61,

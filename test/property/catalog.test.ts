@@ -29,6 +29,7 @@ const settings = fc.record({
   born: fc.constantFrom(0, 7, 0xffff_ffff),
   sync: fc.constantFrom('none' as const, 'up' as const, 'down' as const, 'both' as const),
   ttlSeconds: fc.constantFrom(null, 1, 60),
+  island: fc.constantFrom('accept' as const, 'refuse' as const),
 });
 const placements = fc.record({
   name: fc.constantFrom('x', 'y'),

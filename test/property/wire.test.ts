@@ -5,6 +5,7 @@ import { FRAME_BYTES_MAX } from '../../src/ports/transport.ts';
 import { CausalContext } from '../../src/protocol/causal/context.ts';
 import type { PeerMessage } from '../../src/protocol/node/message.ts';
 import type { RecordWrite } from '../../src/protocol/replication/record.ts';
+import { catalogState } from '../../src/wire/catalog.ts';
 import { memberProfile } from '../../src/wire/claim.ts';
 import {
   boolean,
@@ -25,7 +26,7 @@ import {
   Writer,
 } from '../../src/wire/codec.ts';
 import { decodeContextToken, encodeContextToken } from '../../src/wire/context-token.ts';
-import { catalogState, decodeFrame, FrameWriter } from '../../src/wire/message.ts';
+import { decodeFrame, FrameWriter } from '../../src/wire/message.ts';
 import {
   decodeCounterRow,
   decodeDotRow,

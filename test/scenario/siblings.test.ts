@@ -17,6 +17,7 @@ function story(): { cluster: SimCluster; owners: readonly [SimNode, SimNode, Sim
     preferredZones: [],
     sync: 'none',
     ttlSeconds: null,
+    island: 'accept',
   });
   settle(cluster);
   const ring = ringOf(cluster.nodes[0] as SimNode);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { SimNode } from '../simulation/cluster.ts';
-import { ABSENT, electoratesOf, led, leadsMajority, strong, strongGet, strongPut } from '../support/strong-story.ts';
+import { ABSENT, electoratesOf, leadsMajority, led, strong, strongGet, strongPut } from '../support/strong-story.ts';
 
 const CHANGE_MS = 30_000;
 

@@ -37,5 +37,6 @@ export const PLACED_BUCKETS: readonly SimBucket[] = [
 ];
 
 export function configOf({ replicas, preferredZones }: SimBucket): BucketConfig {
-  return { consistency: 'eventual', conflict: 'lww', replicas, preferredZones, sync: 'none', ttlSeconds: null };
+  const placement = { replicas, preferredZones };
+  return { consistency: 'eventual', conflict: 'lww', ...placement, sync: 'none', ttlSeconds: null, island: 'accept' };
 }

@@ -9,8 +9,8 @@ import type { DotRange } from '../../src/protocol/causal/context.ts';
 import type { Entries } from '../../src/protocol/causal/entry.ts';
 import { readRegister } from '../../src/protocol/causal/value.ts';
 import { Ring } from '../../src/protocol/ring/ring.ts';
+import { catalogState } from '../../src/wire/catalog.ts';
 import { decodeOne } from '../../src/wire/codec.ts';
-import { catalogState } from '../../src/wire/message.ts';
 import {
   decodeHintRow,
   decodeObjectRow,

@@ -54,6 +54,7 @@ const EVENTUAL = {
   preferredZones: [],
   sync: 'up',
   ttlSeconds: null,
+  island: 'accept',
 } as const;
 
 export interface FakeNodeHandleOptions {
@@ -270,6 +271,7 @@ export class FakeNodeHandle implements NodeHandle {
       preferredZones: config.preferredZones,
       sync: config.sync,
       ttlSeconds: config.ttlSeconds,
+      island: config.island,
     };
     if (existing === undefined) return this.addBucket(view);
     if (JSON.stringify(existing) === JSON.stringify(view)) return existing;

@@ -227,6 +227,7 @@ export const catalog: fc.Arbitrary<CatalogState> = fc.record({
       born: uint32,
       sync: fc.constantFrom('none' as const, 'up' as const, 'down' as const, 'both' as const),
       ttlSeconds: fc.option(count),
+      island: fc.constantFrom('accept' as const, 'refuse' as const),
     }),
   ),
 });

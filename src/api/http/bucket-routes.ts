@@ -21,6 +21,7 @@ const BUCKET_BODY = z.strictObject({
     .default([]),
   sync: z.enum(['none', 'up', 'down', 'both']).default('none'),
   ttlSeconds: z.int().min(1).max(TTL_SECONDS_MAX).nullable().default(null),
+  island: z.enum(['accept', 'refuse']).default('accept'),
 });
 
 const SHOW_RESPONSES = {

@@ -110,6 +110,7 @@ function schemaOf<Body>({
         'not-supported',
         'quorum-unavailable',
         'not-ready',
+        'island-refused',
         'disk-full',
       ),
     },

@@ -154,6 +154,13 @@ const BUCKET_PROPERTIES = {
     description: 'Reconciliation with the hub.',
   },
   ttlSeconds: nullable(integer('Default time to live of values; null: for ever.')),
+  island: {
+    type: 'string',
+    enum: ['accept', 'refuse'],
+    default: 'accept',
+    description:
+      'Writes at a node whose level of service is `island`: taken, or refused with `island-refused`. Reads go on.',
+  },
 };
 
 export const BUCKET_SCHEMA = object({ name: { type: 'string' }, ...BUCKET_PROPERTIES });

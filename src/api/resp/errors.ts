@@ -62,6 +62,7 @@ export function unknownCommand(args: readonly Buffer[]): ErrorReply {
  * | failure | code | what clients do |
  * |---|---|---|
  * | `quorum-unavailable`, `shutting-down` | `CLUSTERDOWN` | cluster clients wait and retry; others raise a typed error |
+ * | `island-refused` | `NOREPLICAS` | not retried: Redis' own answer to writes where too few replicas are connected |
  * | `not-ready` | `LOADING` | clients wait until the node has loaded (also `loading:1` in INFO) |
  * | `too-many-requests` | `TRYAGAIN` | retried after a pause |
  * | `disk-full` | `MISCONF` | not retried: Redis' own answer to writes that it cannot put on disk; reads go on |
@@ -86,6 +87,8 @@ function replyCode(code: Failure['code']): string {
     case 'quorum-unavailable':
     case 'shutting-down':
       return 'CLUSTERDOWN';
+    case 'island-refused':
+      return 'NOREPLICAS';
     case 'not-ready':
       return 'LOADING';
     case 'too-many-requests':

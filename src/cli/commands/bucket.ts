@@ -9,7 +9,7 @@ import { fieldsText, tableText } from '../table.ts';
 import { durationText, printable } from '../text.ts';
 
 const PATH = '/v1/buckets';
-const HEAD = ['NAME', 'CONSISTENCY', 'CONFLICT', 'REPLICAS', 'ZONES', 'SYNC', 'TTL'];
+const HEAD = ['NAME', 'CONSISTENCY', 'CONFLICT', 'REPLICAS', 'ZONES', 'SYNC', 'TTL', 'ISLAND'];
 const ZONES_MAX = 8;
 
 interface CreateOptions {
@@ -19,6 +19,7 @@ interface CreateOptions {
   readonly preferredZones?: readonly string[];
   readonly sync: string;
   readonly ttl?: number;
+  readonly island: string;
 }
 
 export function addBucketCommand(program: Command, context: CliContext): void {
@@ -45,6 +46,7 @@ function addList(bucket: Command, context: CliContext): void {
         zonesText(one),
         printable(one.sync),
         ttlText(one),
+        printable(one.island ?? 'accept'),
       ]);
       return terminal.line(tableText(terminal, HEAD, rows, ['REPLICAS']));
     });
@@ -80,20 +82,27 @@ function addCreate(bucket: Command, context: CliContext): void {
       new Option('--sync <direction>', 'exchange with a hub').choices(['none', 'up', 'down', 'both']).default('none'),
     )
     .addOption(ttlOption('values expire after so many seconds (default: never)'))
+    .addOption(
+      new Option('--island <policy>', 'writes at a node that reaches no majority of the ring')
+        .choices(['accept', 'refuse'])
+        .default('accept'),
+    )
     .addHelpText(
       'after',
       examples(
         'holdfast bucket create readings --ttl 86400',
         'holdfast bucket create carts --conflict siblings',
         'holdfast bucket create settings --consistency strong',
+        'holdfast bucket create orders --island refuse',
         'holdfast bucket create camera --replicas 2 --preferred-zones hall-1',
       ),
     )
     .action(async (name: string, options: CreateOptions, command: Command) => {
       const { client, terminal, json } = openSession(command, context);
-      const { consistency, conflict, replicas, preferredZones, sync, ttl } = options;
+      const { consistency, conflict, replicas, preferredZones, sync, ttl, island } = options;
       const placement = { replicas, preferredZones };
-      const body = JSON.stringify({ consistency, conflict, ...placement, sync, ttlSeconds: ttl ?? null });
+      const settings = { consistency, conflict, ...placement, sync, ttlSeconds: ttl ?? null, island };
+      const body = JSON.stringify(settings);
       const headers = { 'Content-Type': 'application/json' };
       const answer = await client.json(bucketPath(PATH, name), { method: 'PUT', headers, body });
       await (json ? terminal.json(answer) : terminal.line(`bucket ${printable(name)} is there`));
@@ -120,6 +129,7 @@ function addShow(bucket: Command, context: CliContext): void {
           ['preferred zones', zonesText(one)],
           ['sync', printable(one.sync)],
           ['ttl', ttlText(one)],
+          ['in an island', one.island === 'refuse' ? 'writes are refused' : 'writes are taken'],
         ]),
       );
     });

@@ -47,6 +47,7 @@ const DEFAULT_BUCKET: BucketRecord = {
   preferredZones: [],
   sync: 'up',
   ttlSeconds: null,
+  island: 'accept',
   born: 0,
 };
 
@@ -192,8 +193,8 @@ export class Catalog {
     const known = this.classes.find((one) => one.number === classOfPlacement(placement));
     // Whoever hears of the class only through this bucket must not take the present ring for the one it began with.
     const born = placement === null ? 0 : known === undefined ? this.ringDigest() : (known.born ?? 0);
-    const { consistency, conflict, replicas, preferredZones, sync, ttlSeconds } = config;
-    const settings = { consistency, conflict, replicas, preferredZones, sync, ttlSeconds };
+    const { consistency, conflict, replicas, preferredZones, sync, ttlSeconds, island } = config;
+    const settings = { consistency, conflict, replicas, preferredZones, sync, ttlSeconds, island };
     const record: BucketRecord = { name, version: 1, ...settings, born };
     this.storeBucket(record);
     return { ok: true, created: true, bucket: record };

@@ -11,7 +11,11 @@ export interface BucketConfig {
   readonly preferredZones: readonly string[];
   readonly sync: 'none' | 'up' | 'down' | 'both';
   readonly ttlSeconds: number | null;
+  /** Whether a node that reaches no majority of the ring takes writes. */
+  readonly island: IslandPolicy;
 }
+
+export type IslandPolicy = 'accept' | 'refuse';
 
 export interface BucketRecord extends BucketConfig {
   readonly name: string;
@@ -54,6 +58,7 @@ export function bucketConfigProblem(config: BucketConfig): string | null {
   if (!['eventual', 'strong'].includes(config.consistency)) return 'consistency must be eventual or strong';
   if (!['lww', 'siblings'].includes(config.conflict)) return 'conflict must be lww or siblings';
   if (!['none', 'up', 'down', 'both'].includes(config.sync)) return 'sync must be none, up, down or both';
+  if (!['accept', 'refuse'].includes(config.island)) return 'island must be accept or refuse';
   if (config.replicas !== null && !isCount(config.replicas, REPLICAS_MAX))
     return `replicas must be 1 to ${REPLICAS_MAX}`;
   const zonesProblem = preferredZonesProblem(config);
@@ -106,7 +111,7 @@ const CLASS_SEED = 0x636c6173;
 
 /** True when both ask for the same. */
 export function sameConfig(a: BucketConfig, b: BucketConfig): boolean {
-  return JSON.stringify(settingsOf(a)) === JSON.stringify(settingsOf(b));
+  return a.island === b.island && JSON.stringify(settingsOf(a)) === JSON.stringify(settingsOf(b));
 }
 
 function settingsOf({ consistency, conflict, replicas, preferredZones, sync, ttlSeconds }: BucketConfig): unknown[] {
@@ -123,6 +128,7 @@ function isCount(value: number, max: number): boolean {
 
 /** One text a content, whatever the order or surplus of an object's fields. */
 export function bucketText(record: BucketRecord): string {
-  const { name, version, born } = record;
-  return JSON.stringify([name, version, ...settingsOf(record), born]);
+  const { name, version, born, island } = record;
+  // Older nodes do not know of the policy and lose it: with the default their text is this one, else this one is greater.
+  return JSON.stringify([name, version, ...settingsOf(record), born]) + (island === 'refuse' ? island : '');
 }

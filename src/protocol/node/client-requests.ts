@@ -1,13 +1,16 @@
 import { type Failure, failure } from '../../lib/failure.ts';
 import type { Catalog } from '../catalog/catalog.ts';
+import type { ServiceLevel } from '../island/island.ts';
 import type { RegisterRequest } from '../register/request.ts';
 import type { ClientReply, ClientRequest, ListItem, ListReply, ListRequest } from '../replication/request.ts';
+import { islandRefusal } from './island-refusal.ts';
 import { isStrong, LOCKS_BUCKET, type NodeReply, type NodeRequest } from './request.ts';
 
 export interface ClientRequestOptions {
   readonly catalog: Catalog;
   /** Why clients are to ask another node; null: they need not. */
   readonly refusal: () => Failure | null;
+  readonly level: () => ServiceLevel;
   /** The buckets are named as nodes know them from here on. */
   readonly replicate: (id: number, request: ClientRequest) => void;
   readonly register: (id: number, request: RegisterRequest) => void;
@@ -55,6 +58,8 @@ export class ClientRequests {
   private refusalOf(request: NodeRequest, bucket: string): Failure | null {
     const refusal = this.options.refusal();
     if (refusal !== null) return refusal;
+    const isCut = islandRefusal(request, this.options.catalog.bucket(bucket), this.options.level());
+    if (isCut !== null) return isCut;
     const consistency = bucket === LOCKS_BUCKET ? 'strong' : this.options.catalog.bucket(bucket)?.consistency;
     if (isStrong(request) === (consistency === 'strong')) return null;
     const advice = isStrong(request)

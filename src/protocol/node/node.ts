@@ -461,6 +461,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     return new ClientRequests({
       catalog: this.catalog,
       refusal: () => this.refusal,
+      level: () => this.level.level,
       replicate: (id, request) => this.replicate({ type: 'request', id, request }, this.now),
       register: (id, request) => this.deciders.strong.request(id, request, this.clock.corrected(this.now)),
       show: (request, reply) =>

@@ -237,7 +237,7 @@ describe('with the HTTP API', () => {
   });
 
   it('buckets are created once', async () => {
-    const create = ['bucket', 'create', 'carts', '--conflict', 'siblings', '--ttl', '60'];
+    const create = ['bucket', 'create', 'carts', '--conflict', 'siblings', '--ttl', '60', '--island', 'refuse'];
     expect(await cli(create)).toMatchObject({ status: 0, out: 'bucket carts is there\n' });
     expect((await cli(create)).status).toBe(0);
     expect((await cli(['bucket', 'create', 'carts'])).err).toMatch(/\(bucket-exists\)\n$/);
@@ -245,6 +245,7 @@ describe('with the HTTP API', () => {
       name: 'carts',
       conflict: 'siblings',
       ttlSeconds: 60,
+      island: 'refuse',
     });
   });
 

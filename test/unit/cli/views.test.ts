@@ -315,15 +315,17 @@ describe('bucket', () => {
     replicas: 3,
     sync: 'up',
     ttlSeconds: null,
+    island: 'accept',
   };
 
   it('list prints a table', async () => {
     const placement = { replicas: 2, preferredZones: ['hall-1', 'hall-2'] };
-    const buckets = [bucket, { ...bucket, ...placement, name: 'readings', sync: 'none', ttlSeconds: 86_400 }];
+    const readings = { ...bucket, ...placement, name: 'readings', sync: 'none', ttlSeconds: 86_400 } as const;
+    const buckets = [bucket, { ...readings, island: 'refuse' }];
     expect((await show(['bucket', 'list'], { buckets })).out).toMatchInlineSnapshot(`
-      "NAME      CONSISTENCY  CONFLICT  REPLICAS  ZONES           SYNC  TTL
-      default   eventual     lww              3  -               up    never
-      readings  eventual     lww              2  hall-1, hall-2  none  1 d
+      "NAME      CONSISTENCY  CONFLICT  REPLICAS  ZONES           SYNC  TTL    ISLAND
+      default   eventual     lww              3  -               up    never  accept
+      readings  eventual     lww              2  hall-1, hall-2  none  1 d    refuse
       "
     `);
   });
@@ -337,6 +339,7 @@ describe('bucket', () => {
       preferred zones  -
       sync             up
       ttl              never
+      in an island     writes are taken
       "
     `);
     expect(node?.requests[0]?.url).toBe('/v1/buckets/default');
@@ -356,6 +359,8 @@ describe('bucket', () => {
         '60',
         '--preferred-zones',
         'b, a',
+        '--island',
+        'refuse',
       ],
       { ...bucket, name: 'carts' },
     );
@@ -368,6 +373,7 @@ describe('bucket', () => {
       preferredZones: ['b', 'a'],
       sync: 'none',
       ttlSeconds: 60,
+      island: 'refuse',
     });
   });
 });

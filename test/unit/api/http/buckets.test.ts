@@ -14,6 +14,7 @@ const DEFAULTS = {
   preferredZones: [],
   sync: 'none',
   ttlSeconds: null,
+  island: 'accept',
 };
 
 describe('buckets', () => {
@@ -39,6 +40,7 @@ describe('buckets', () => {
       preferredZones: ['hall-2', 'hall-1'],
       sync: 'both',
       ttlSeconds: 60,
+      island: 'refuse',
     };
     const created = await h.put('/v1/buckets', JSON.stringify({ name: 'two', ...settings }));
     expect(created.status).toBe(201);
@@ -75,7 +77,13 @@ describe('buckets', () => {
   });
 
   it('of the nodes are out of reach', async () => {
-    await h.node.createBucket('.locks', { ...DEFAULTS, consistency: 'strong', conflict: 'lww', sync: 'none' });
+    await h.node.createBucket('.locks', {
+      ...DEFAULTS,
+      consistency: 'strong',
+      conflict: 'lww',
+      sync: 'none',
+      island: 'accept',
+    });
     for (const path of ['/v1/buckets/.locks', '/v1/kv/.locks/k', '/v1/kv/.locks', '/v1/watch/.locks']) {
       expect(await problemOf(await h.fetch(path))).toBe('400 bad-bucket');
     }
@@ -95,6 +103,7 @@ describe('buckets', () => {
     ['/v1/buckets/one~3f', '{}', '400 bad-bucket'],
     ['/v1/buckets/one', '{"ttlSeconds":0}', '400 bad-request'],
     ['/v1/buckets/one', '{"conflict":"first"}', '400 bad-request'],
+    ['/v1/buckets/one', '{"island":"leave"}', '400 bad-request'],
     ['/v1/buckets/one', '{"replica":3}', '400 bad-request'],
     ['/v1/buckets/one', '{"__proto__":{"replicas":1}}', '400 bad-request'],
     ['/v1/buckets/one', '[]', '400 bad-request'],

@@ -397,6 +397,16 @@ describe('refusals', () => {
     });
   });
 
+  it('a write that the bucket does not take in an island, which changes nothing and may be sent again', async () => {
+    h.node.before = () => {
+      throw new HoldfastError(failure('island-refused', 'no majority is here; write elsewhere'));
+    };
+    const response = await h.put('/v1/kv/default/k', '1');
+    expect(response.headers.get('retry-after')).toBe('1');
+    expect(await response.json()).not.toHaveProperty('stateChanged');
+    expect(await problemOf(await h.put('/v1/kv/default/k', '1'))).toBe('503 island-refused');
+  });
+
   it('faults of the program, telling nothing but logging all', async () => {
     h.node.before = () => {
       throw new TypeError('secret detail');

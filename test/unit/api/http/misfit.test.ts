@@ -12,7 +12,7 @@ async function detailOf(method: string, path: string, body: unknown): Promise<st
 const BYTES = 'use text or an object with base64';
 
 describe('a body that does not fit is refused with the field, what is wrong, and what to send', () => {
-  const bucket = 'consistency, conflict, replicas, preferredZones, sync, ttlSeconds';
+  const bucket = 'consistency, conflict, replicas, preferredZones, sync, ttlSeconds, island';
   it.each([
     [{ ttlSeconds: '5' }, 'ttlSeconds: "5" does not fit; use a whole number from 1 to 3162240000 or null'],
     [{ ttlSeconds: 0 }, 'ttlSeconds: 0 does not fit; use a whole number from 1 to 3162240000 or null'],

@@ -16,6 +16,7 @@ const CONFIG: BucketConfig = {
   preferredZones: [],
   sync: 'none',
   ttlSeconds: 60,
+  island: 'accept',
 };
 const OWN = { weight: 1, zone: 'north', actor: '00000000000000a1' };
 const REPLICAS = 3;
@@ -28,8 +29,9 @@ describe('buckets', () => {
       conflict: 'lww',
       sync: 'up',
       ttlSeconds: null,
+      island: 'accept',
     });
-    expect(catalog.buckets.map((bucket) => bucket.name)).toEqual(['default']);
+    expect(catalog.buckets.map((bucket) => bucket.name)).toEqual(['default', 'strong']);
     expect(catalog.state()).toEqual({ members: [], buckets: [] });
   });
 
@@ -49,7 +51,7 @@ describe('buckets', () => {
       failure: { code: 'bucket-exists' },
     });
     expect(catalog.digest()).toBe(digest);
-    expect(catalog.buckets.map((bucket) => bucket.name)).toEqual(['default', 'readings']);
+    expect(catalog.buckets.map((bucket) => bucket.name)).toEqual(['default', 'readings', 'strong']);
   });
 
   it.each(['', 'A', '-a', '.a', 'a b', 'a/b', 'ä', 'a'.repeat(64), 'a\n'])('refuses the name %j', (name) => {
@@ -72,12 +74,36 @@ describe('buckets', () => {
     { sync: 'sideways' },
     { conflict: '' },
     { consistency: undefined },
+    { island: 'perhaps' },
+    { island: undefined },
   ])('refuses the settings %j', (wrong) => {
     const config = { ...CONFIG, ...wrong } as unknown as BucketConfig;
     expect(new Catalog().putBucket('a', config, REPLICAS)).toMatchObject({
       ok: false,
       failure: { code: 'bad-bucket' },
     });
+  });
+
+  it('keeps what it does in an island, for life', () => {
+    const catalog = new Catalog();
+    expect(catalog.putBucket('orders', { ...CONFIG, island: 'refuse' }, REPLICAS)).toMatchObject({
+      created: true,
+      bucket: { island: 'refuse' },
+    });
+    expect(catalog.putBucket('orders', CONFIG, REPLICAS)).toMatchObject({ failure: { code: 'bucket-exists' } });
+    expect(new Catalog(catalog.state()).bucket('orders')?.island).toBe('refuse');
+  });
+
+  it('takes back from others what an older node has left out', () => {
+    const refusing = new Catalog();
+    refusing.putBucket('orders', { ...CONFIG, island: 'refuse' }, REPLICAS);
+    const state = refusing.state();
+    const left = { ...state, buckets: state.buckets.map((bucket) => ({ ...bucket, island: 'accept' as const })) };
+    const catalog = new Catalog(left);
+    expect(catalog.join(state).buckets).toEqual(['orders']);
+    expect(catalog.bucket('orders')?.island).toBe('refuse');
+    expect(catalog.join(left).buckets).toEqual([]);
+    expect(catalog.digest()).toBe(refusing.digest());
   });
 
   it('stops at its limit', () => {

@@ -16,6 +16,7 @@ const CONFIG: BucketConfig = {
   preferredZones: [],
   sync: 'none',
   ttlSeconds: null,
+  island: 'accept',
 };
 const ACTOR = '00000000000000a1';
 
@@ -138,7 +139,7 @@ describe('buckets of one name with different placements, from two sides of a par
     expect(a.digest()).toBe(b.digest());
     for (const catalog of [a, b]) {
       const shown = catalog.buckets.map(({ name }) => name);
-      expect(shown).toHaveLength(3);
+      expect(shown).toHaveLength(4);
       expect(shown).toContain('x');
       const found = shown.map((name) => String(catalog.bucket(name)?.replicas));
       expect(found.sort()).toEqual([...names.map(({ replicas }) => String(replicas)), 'null'].sort());
@@ -155,7 +156,7 @@ describe('buckets of one name with different placements, from two sides of a par
     put(a, 'x', { replicas: 1 });
     put(b, 'x', { replicas: 1, conflict: 'siblings' });
     expect(a.join(b.state()).conflicts).toEqual([]);
-    expect(a.buckets).toHaveLength(2);
+    expect(a.buckets).toHaveLength(3);
   });
 });
 
