@@ -7,6 +7,7 @@ import { addDelCommand } from './commands/del.ts';
 import { addDemoCommand } from './commands/demo.ts';
 import { addEventsCommand } from './commands/events.ts';
 import { addGetCommand } from './commands/get.ts';
+import { addIslandsCommand } from './commands/islands.ts';
 import { addLeaderCommand } from './commands/leader.ts';
 import { addLockCommand } from './commands/lock.ts';
 import { addMembersCommand } from './commands/members.ts';
@@ -70,6 +71,7 @@ const COMMANDS: readonly ((program: Command, context: CliContext) => void)[] = [
   addStatusCommand,
   addMembersCommand,
   addLeaderCommand,
+  addIslandsCommand,
   addRingCommand,
   addEventsCommand,
   addGetCommand,

@@ -68,6 +68,21 @@ export const LEADER = z.object({
 
 export const LOCK = z.object({ token: count });
 
+export const ISLANDS = z.object({
+  level: z.string(),
+  levelSince: z.string().nullable(),
+  components: z.array(
+    z.object({
+      self: z.boolean(),
+      members: z.array(z.object({ name: z.string(), state: z.string().nullable(), place: z.string() })),
+      leader: z.string().nullable(),
+      term: count.nullable(),
+      quorate: z.boolean().nullable(),
+      since: z.string().nullable(),
+    }),
+  ),
+});
+
 const RING_MEMBER = z.object({
   name: z.string(),
   state: z.string().nullable().optional(),

@@ -135,6 +135,45 @@ export interface LeaderView {
   readonly view: number;
 }
 
+/** How the ring is cut, as far as this node can see. */
+export interface IslandsView {
+  readonly level: NodeStatus['level'];
+  /** ISO 8601; null where the clock was never set. */
+  readonly levelSince: string | null;
+  /** This node's own first, then the others in the order in which they were lost. */
+  readonly components: readonly ComponentView[];
+}
+
+/**
+ * This node and whom it reaches; or members that it does not reach, and has lost within ten seconds of each other. How
+ * those are connected among themselves it cannot see.
+ */
+export interface ComponentView {
+  readonly self: boolean;
+  readonly members: readonly ComponentMemberView[];
+  /** Null: none that this node knows of. */
+  readonly leader: string | null;
+  /** Of that leader or the last one; null beyond a cut. */
+  readonly term: number | null;
+  /** Null beyond a cut. */
+  readonly quorate: boolean | null;
+  /**
+   * ISO 8601: when somebody last came or went; of others than this node's own, when the last of them was lost. Null where
+   * none of them was reached since this node's start, or the clock was never set.
+   */
+  readonly since: string | null;
+}
+
+export interface ComponentMemberView {
+  readonly name: string;
+  readonly peerId: string;
+  /** As the membership sees it; null where this node knows the member from the ring alone. */
+  readonly state: MemberState | null;
+  readonly place: Place;
+  /** ISO 8601: since when it has been reached, or been lost; null as above. */
+  readonly since: string | null;
+}
+
 export interface RingMemberView {
   readonly name: string;
   readonly peerId: string;
@@ -252,6 +291,7 @@ export interface NodeHandle {
   status(): Promise<NodeStatus>;
   members(): readonly MemberView[];
   leader(): LeaderView;
+  islands(): IslandsView;
   /**
    * Whether a leader's token is still good here; once it is, no older one is. `leader`: name or peer id. Failures:
    * `stale-token`, `member-not-found`, `bad-request`.

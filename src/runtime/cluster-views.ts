@@ -3,6 +3,9 @@ import { failure, HoldfastError } from '../lib/failure.ts';
 import { isPlausible } from '../lib/hlc.ts';
 import type {
   BucketView,
+  ComponentMemberView,
+  ComponentView,
+  IslandsView,
   LeaderView,
   LocateView,
   MemberView,
@@ -12,6 +15,7 @@ import type {
   RingView,
 } from '../ports/node-handle.ts';
 import type { BucketRecord } from '../protocol/catalog/record.ts';
+import type { Component, ComponentMember } from '../protocol/island/components.ts';
 import type { Instant, NodeId } from '../protocol/machine.ts';
 import type { Member } from '../protocol/membership/member.ts';
 import type { ClockState } from '../protocol/node/cluster-clock.ts';
@@ -94,6 +98,37 @@ export function leaderView(node: Node, self: NodeId, now: Instant): LeaderView {
     fencingToken: term,
     votes,
     view,
+  };
+}
+
+/** The time of people at an instant of the monotonic clock; null where theirs was never set. */
+export function timeAt(monoMs: number | null, now: Instant): string | null {
+  if (monoMs === null) return null;
+  const wallMs = now.wallMs - (now.monoMs - monoMs);
+  return isPlausible(wallMs) ? new Date(wallMs).toISOString() : null;
+}
+
+export function islandsView(node: Node, self: NodeId, now: Instant): IslandsView {
+  const { level, sinceMs } = node.level;
+  const leader = leaderView(node, self, now);
+  const components = node.components().map((component) => componentView(node, component, leader, now));
+  return { level, levelSince: timeAt(sinceMs, now), components };
+}
+
+function componentView(node: Node, component: Component, own: LeaderView, now: Instant): ComponentView {
+  const { isOwn, sinceMs } = component;
+  const members = component.members.map((member) => componentMemberView(node, member, now));
+  const { leader, term, quorate } = isOwn ? own : { leader: null, term: null, quorate: null };
+  return { self: isOwn, members, leader, term, quorate, since: timeAt(sinceMs, now) };
+}
+
+function componentMemberView(node: Node, { id, sinceMs }: ComponentMember, now: Instant): ComponentMemberView {
+  return {
+    name: nameOf(node, id),
+    peerId: id,
+    state: node.member(id)?.state ?? null,
+    place: node.ringPlaces.find((place) => place.id === id)?.place ?? 'removed',
+    since: timeAt(sinceMs, now),
   };
 }
 

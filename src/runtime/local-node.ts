@@ -1,6 +1,5 @@
 import type { NodeConfig } from '../config/node-config.ts';
 import { type Failure, failure, HoldfastError } from '../lib/failure.ts';
-import { isPlausible } from '../lib/hlc.ts';
 import { Prng } from '../lib/prng.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
@@ -8,6 +7,7 @@ import type { MetricsRenderer } from '../ports/metrics.ts';
 import type {
   BucketConfig,
   BucketView,
+  IslandsView,
   LeaderView,
   LocateView,
   MemberView,
@@ -35,11 +35,13 @@ import {
   bucketView,
   clockView,
   findRingMember,
+  islandsView,
   leaderView,
   locateView,
   memberViews,
   nameOf,
   ringView,
+  timeAt,
 } from './cluster-views.ts';
 import { DiskCare } from './disk-care.ts';
 import { Driver } from './driver.ts';
@@ -323,7 +325,7 @@ export class LocalNode implements NodeHandle {
       uptimeSeconds: Math.round((options.clock.now().monoMs - this.startedMs) / 100) / 10,
       notReady: this.refusal()?.message ?? null,
       level: node.level.level,
-      levelSince: this.levelSince(),
+      levelSince: timeAt(node.level.sinceMs, options.clock.now()),
       leader,
       term,
       quorate,
@@ -344,6 +346,10 @@ export class LocalNode implements NodeHandle {
 
   leader(): LeaderView {
     return leaderView(this.node, this.options.transport.self, this.options.clock.now());
+  }
+
+  islands(): IslandsView {
+    return islandsView(this.node, this.options.transport.self, this.options.clock.now());
   }
 
   async fence(leader: string, token: number): Promise<LeaderView> {
@@ -412,6 +418,7 @@ export class LocalNode implements NodeHandle {
         ringEpoch: node.ringEpoch,
         leader: this.leader(),
         level: node.level.level,
+        components: node.components(),
         clock: node.clockState(),
         replication: node.replicationStats(),
         registers: node.deciders.strong.stats(),
@@ -461,12 +468,6 @@ export class LocalNode implements NodeHandle {
   private missingBucket(name: string): Failure | null {
     if (this.node.bucket(name) !== undefined) return null;
     return failure('bucket-not-found', `there is no bucket ${name}; create it with PUT /v1/buckets/${name}`);
-  }
-
-  private levelSince(): string | null {
-    const { monoMs, wallMs } = this.options.clock.now();
-    const sinceMs = wallMs - (monoMs - this.node.level.sinceMs);
-    return isPlausible(sinceMs) ? new Date(sinceMs).toISOString() : null;
   }
 
   private get ringPlace(): NodeStatus['ringPlace'] {

@@ -1,5 +1,6 @@
 import type { Metric } from '../ports/metrics.ts';
 import type { LeaderView, NodeStatus } from '../ports/node-handle.ts';
+import type { Component } from '../protocol/island/components.ts';
 import { isDegraded, type Member } from '../protocol/membership/member.ts';
 import type { MembershipStats } from '../protocol/membership/membership.ts';
 import type { ClockState } from '../protocol/node/cluster-clock.ts';
@@ -20,6 +21,7 @@ export interface MetricsSnapshot {
   readonly ringEpoch: number;
   readonly leader: LeaderView;
   readonly level: NodeStatus['level'];
+  readonly components: readonly Component[];
   readonly clock: ClockState;
   readonly replication: ReplicationStats;
   /** Null: this node has no part in strong buckets. */
@@ -110,7 +112,7 @@ export function nodeMetrics(snapshot: MetricsSnapshot): Metric[] {
   ];
 }
 
-function leaderMetrics({ leader, level }: MetricsSnapshot): Metric[] {
+function leaderMetrics({ leader, level, components }: MetricsSnapshot): Metric[] {
   return [
     gauge('holdfast_leader', '1 while this node leads.', leader.self ? 1 : 0),
     gauge('holdfast_leader_known', '1 while this node knows of a leader.', leader.leader === null ? 0 : 1),
@@ -126,6 +128,16 @@ function leaderMetrics({ leader, level }: MetricsSnapshot): Metric[] {
         value: each === level ? 1 : 0,
       })),
     },
+    gauge(
+      'holdfast_components',
+      'Parts of the ring as this node sees them: its own, and each set of members that it lost together.',
+      components.length,
+    ),
+    gauge(
+      'holdfast_component_members',
+      "Members of this node's own part, itself included.",
+      components[0]?.members.length ?? 0,
+    ),
   ];
 }
 

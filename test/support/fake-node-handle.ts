@@ -6,11 +6,13 @@ import type {
   ChangeEvent,
   ChangeFeed,
   ClusterEvent,
+  ComponentMemberView,
   ConflictPolicy,
   Coverage,
   Entries,
   EventFeed,
   GetReply,
+  IslandsView,
   LeaderView,
   ListReply,
   LocateView,
@@ -208,6 +210,26 @@ export class FakeNodeHandle implements NodeHandle {
       fencingToken: 3,
       votes: 1,
       view: 1,
+    };
+  }
+
+  islands(): IslandsView {
+    const since = new Date(this.clockMs).toISOString();
+    const [fake, other] = this.ringMembers.map(({ name, peerId, state, place }) => ({
+      name,
+      peerId,
+      state,
+      place,
+      since,
+    })) as [ComponentMemberView, ComponentMemberView];
+    const { leader, term, quorate } = this.leader();
+    return {
+      level: 'island',
+      levelSince: since,
+      components: [
+        { self: true, members: [fake], leader, term, quorate, since },
+        { self: false, members: [other], leader: null, term: null, quorate: null, since },
+      ],
     };
   }
 

@@ -225,6 +225,7 @@ const EMPTY_SNAPSHOT: Parameters<typeof nodeMetrics>[0] = {
     view: 0,
   },
   level: 'connected',
+  components: [],
   clock: { correctionMs: 0, pending: false, doubtfulSinceMs: null },
   replication: {
     shards: { owned: 0, complete: 0, transferring: 0, behind: 0 },

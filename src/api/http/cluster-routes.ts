@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { HoldfastError } from '../../lib/failure.ts';
 import { NOT_READY } from '../not-ready.ts';
 import type { HttpContext } from './context.ts';
-import { json, MEMBERS_SCHEMA, problems, STATUS_SCHEMA, TEXT } from './openapi.ts';
+import { ISLANDS_SCHEMA, json, MEMBERS_SCHEMA, problems, STATUS_SCHEMA, TEXT } from './openapi.ts';
 import { NO_QUERY } from './query.ts';
 
 const STATE_SCHEMA = { type: 'object', properties: { status: { type: 'string' } }, required: ['status'] };
@@ -39,6 +39,21 @@ export function clusterRoutes(app: FastifyInstance, context: HttpContext): void 
     handler: (request, reply) => {
       NO_QUERY.read(request.raw.url ?? '');
       return reply.send({ members: node.members() });
+    },
+  });
+
+  app.route({
+    method: 'GET',
+    url: '/v1/islands',
+    schema: {
+      operationId: 'islands',
+      tags: ['Cluster'],
+      summary: 'How the ring is cut, as far as this node sees',
+      response: { 200: json('Its own component, and those it has lost.', ISLANDS_SCHEMA), ...problems('bad-request') },
+    },
+    handler: (request, reply) => {
+      NO_QUERY.read(request.raw.url ?? '');
+      return reply.send(node.islands());
     },
   });
 }

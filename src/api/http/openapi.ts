@@ -297,12 +297,52 @@ export const LOCK_STATE_SCHEMA = object({
   expiresAt: nullable({ type: 'string', format: 'date-time' }),
 });
 
+const MEMBER_STATE = {
+  type: ['string', 'null'],
+  enum: ['alive', 'suspect', 'dead', 'left', null],
+};
+
+export const ISLANDS_SCHEMA = object({
+  level: { type: 'string', enum: ['connected', 'degraded', 'island'], description: 'As in `/v1/status`.' },
+  levelSince: nullable({ type: 'string', format: 'date-time' }),
+  components: {
+    type: 'array',
+    description:
+      "This node's own first, then the members of the ring that it does not reach: those lost within ten seconds of each " +
+      'other are one component. How they are connected among themselves a node cannot see; ask one of them.',
+    items: object({
+      self: { type: 'boolean', description: "This node's own: itself and whom it reaches, suspects included." },
+      members: {
+        type: 'array',
+        items: object({
+          name: { type: 'string' },
+          peerId: { type: 'string' },
+          state: { ...MEMBER_STATE, description: 'Null where this node knows the member from the ring alone.' },
+          place: { type: 'string', enum: ['in', 'missing', 'out', 'removed'] },
+          since: {
+            ...nullable({ type: 'string', format: 'date-time' }),
+            description:
+              "Since when it has been reached, or been lost (when the suspicion began); null: not reached since this node's start, or the clock was not set.",
+          },
+        }),
+      },
+      leader: { ...nullable({ type: 'string' }), description: 'Name of the leader, as far as this node knows.' },
+      term: nullable(integer('Of that leader or the last one; null beyond a cut.')),
+      quorate: nullable({ type: 'boolean', description: 'The leader has a majority of the ring; null beyond a cut.' }),
+      since: {
+        ...nullable({ type: 'string', format: 'date-time' }),
+        description:
+          "Of the node's own, when somebody last came or went (suspicions count for nothing); of others, when the last of them was lost.",
+      },
+    }),
+  },
+});
+
 const RING_MEMBER_PROPERTIES = {
   name: { type: 'string' },
   peerId: { type: 'string' },
   state: {
-    type: ['string', 'null'],
-    enum: ['alive', 'suspect', 'dead', 'left', null],
+    ...MEMBER_STATE,
     description:
       'As this node sees it; null where it knows the member from the ring alone. Says nothing about its place.',
   },

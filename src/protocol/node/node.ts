@@ -11,6 +11,7 @@ import { liveEntries } from '../causal/value.ts';
 import type { Leadership } from '../election/election.ts';
 import { isElectionMessage } from '../election/message.ts';
 import { isElectorateMessage } from '../electorate/message.ts';
+import type { Component } from '../island/components.ts';
 import type { ServiceLevel } from '../island/island.ts';
 import type { Instant, Machine, NodeId } from '../machine.ts';
 import type { MembershipEffect } from '../membership/effect.ts';
@@ -175,6 +176,11 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   /** How much of the cluster and of the world this node can reach. */
   get level(): { readonly level: ServiceLevel; readonly sinceMs: number } {
     return this.deciders.view.level;
+  }
+
+  /** How the ring is cut, as far as this node sees; its own component first. */
+  components(): readonly Component[] {
+    return this.view.components();
   }
 
   /** Of the last leader that this node knew; it never falls. */

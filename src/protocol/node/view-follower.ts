@@ -4,9 +4,10 @@ import type { RingPlace } from '../catalog/ring-record.ts';
 import type { ElectionEffect, ElectionInput } from '../election/effect.ts';
 import { Election, type Leadership } from '../election/election.ts';
 import type { VoteRecord, VoterGroups } from '../election/options.ts';
+import { type Component, Components, type Sighting } from '../island/components.ts';
 import { Island, type LevelEvent, type ServiceLevel } from '../island/island.ts';
 import type { Instant, NodeId } from '../machine.ts';
-import { isReachable, type Member } from '../membership/member.ts';
+import { isReachable, type Member, type MemberState } from '../membership/member.ts';
 import { RingSteward, type StewardOptions, type StewardStep } from './ring-steward.ts';
 
 export interface ViewFollowerOptions extends StewardOptions {
@@ -24,6 +25,7 @@ export class ViewFollower {
   private readonly options: ViewFollowerOptions;
   private readonly election: Election;
   private readonly island: Island;
+  private readonly parts: Components;
   private readonly steward: RingSteward;
   private places: readonly RingPlace[];
   /** This node led the whole ring in its last turn. */
@@ -35,6 +37,7 @@ export class ViewFollower {
     this.options = options;
     this.election = new Election(options, groups ?? [votersOf(places)], now);
     this.island = new Island(now.monoMs);
+    this.parts = new Components(options.self, now.monoMs);
     this.steward = new RingSteward(options);
     this.places = places;
   }
@@ -50,6 +53,11 @@ export class ViewFollower {
 
   get level(): { readonly level: ServiceLevel; readonly sinceMs: number } {
     return this.island;
+  }
+
+  /** How the ring is cut, as far as this node sees. */
+  components(): readonly Component[] {
+    return this.parts.all();
   }
 
   handle(input: Exclude<ElectionInput, { type: 'view' | 'voters' | 'unfit' }>, now: Instant): void {
@@ -88,6 +96,12 @@ export class ViewFollower {
     const here = new Set(members.filter(({ state }) => isReachable(state)).map(({ id }) => id));
     const reachable = voters.filter((id) => here.has(id)).length;
     this.tell(this.island.handle({ members: voters.length, reachable, uplink: 'none' }, now.monoMs));
+    const states = new Map(members.map(({ id, state }) => [id, state]));
+    const ring = this.places.filter(({ place }) => place !== 'removed');
+    this.parts.handle(
+      ring.map(({ id }) => ({ id, standing: standingOf(states.get(id)) })),
+      now.monoMs,
+    );
   }
 
   /** The next change of the ring, where this node is the one to make it. */
@@ -112,6 +126,10 @@ export class ViewFollower {
   private tell(event: LevelEvent | null): void {
     if (event !== null) this.options.use([{ type: 'notify', event }]);
   }
+}
+
+function standingOf(state: MemberState | undefined): Sighting['standing'] {
+  return state === 'alive' || state === 'suspect' ? state : 'gone';
 }
 
 /** The members that own shards: a majority of them may decide for the cluster. */

@@ -236,6 +236,13 @@ describe('with the HTTP API', () => {
     expect((await cli(['get', 'notes', 'n'])).out).toBe('both');
   });
 
+  it('islands are shown', async () => {
+    const { out } = await cli(['islands']);
+    expect(out).toContain('1 of 2 members');
+    expect(out).toMatch(/^lost .* other \(dead\)$/m);
+    expect(JSON.parse((await cli(['islands', '--json'])).out)).toEqual(node.islands());
+  });
+
   it('buckets are created once', async () => {
     const create = ['bucket', 'create', 'carts', '--conflict', 'siblings', '--ttl', '60', '--island', 'refuse'];
     expect(await cli(create)).toMatchObject({ status: 0, out: 'bucket carts is there\n' });

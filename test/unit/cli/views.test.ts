@@ -240,6 +240,62 @@ describe('members', () => {
   });
 });
 
+describe('islands', () => {
+  const of = (name: string, state: string | null, place = 'in') => ({ name, peerId: name, state, place, since: null });
+  const none = { leader: null, term: null, quorate: null };
+
+  it('prints one screen: what is here, and what was lost together', async () => {
+    const answer = {
+      level: 'island',
+      levelSince: '2026-03-01T11:59:48.000Z',
+      components: [
+        {
+          self: true,
+          members: [of('edge-1', 'alive'), of('edge-2', 'suspect')],
+          leader: 'edge-1',
+          term: 7,
+          quorate: false,
+          since: '2026-03-01T11:59:48.000Z',
+        },
+        { self: false, members: [of('edge-5', null, 'missing')], ...none, since: null },
+        {
+          self: false,
+          members: [of('edge-3', 'dead'), of('edge-4', 'dead', 'out')],
+          ...none,
+          since: '2026-03-01T11:59:48.000Z',
+        },
+      ],
+    };
+    const { status, out, err } = await show(['islands'], answer);
+    expect([status, err]).toEqual([0, '']);
+    expect(node?.requests[0]?.url).toBe('/v1/islands');
+    expect(out).toMatchInlineSnapshot(`
+      "level    island, since 12 s ago
+      reached  2 of 5 members
+
+      PART  SINCE     LEADER                       MEMBERS
+      here  12 s ago  edge-1, term 7, not quorate  edge-1, edge-2 (suspect)
+      lost  -         -                            edge-5 (unknown, missing)
+      lost  12 s ago  -                            edge-3 (dead), edge-4 (dead, out)
+      "
+    `);
+  });
+
+  it('says that all are here, and that nobody leads', async () => {
+    const members = [of('edge-1', 'alive'), of('edge-2', 'alive')];
+    const own = { self: true, members, leader: null, term: 0, quorate: false, since: null };
+    const { out } = await show(['islands'], { level: 'connected', levelSince: null, components: [own] });
+    expect(out).toMatchInlineSnapshot(`
+      "level    connected
+      reached  all of 2 members
+
+      PART  SINCE  LEADER  MEMBERS
+      here  -      none    edge-1, edge-2
+      "
+    `);
+  });
+});
+
 describe('ring', () => {
   it('prints the balance with bars', async () => {
     const { out } = await show(['ring'], RING, { env: { LANG: 'C.UTF-8' } });

@@ -3,7 +3,7 @@ import type { MemberView } from '../../../src/ports/node-handle.ts';
 import type { Member } from '../../../src/protocol/membership/member.ts';
 import { MemberTable } from '../../../src/protocol/membership/member-table.ts';
 import type { Node } from '../../../src/protocol/node/node.ts';
-import { findRingMember, memberViews } from '../../../src/runtime/cluster-views.ts';
+import { findRingMember, islandsView, memberViews } from '../../../src/runtime/cluster-views.ts';
 import { profileOf } from '../../support/membership-network.ts';
 
 /** A node's view of a ring with members of these names and places. */
@@ -61,5 +61,51 @@ describe('a member of the ring by its name', () => {
     expect(() => findRingMember(view, 'gateway')).toThrow('2 members are named gateway; use a peer id');
     expect(findRingMember(view, 'two').peerId).toBe('two');
     expect(() => findRingMember(view, 'three')).toThrow('the ring has no member three');
+  });
+});
+
+describe('the islands', () => {
+  const now = { monoMs: 60_000, wallMs: Date.parse('2026-03-01T12:00:00Z') };
+  const own = { isOwn: true, members: [{ id: 'a', isReachable: true, sinceMs: 0 }], sinceMs: 30_000 };
+  const lost = { isOwn: false, members: [{ id: 'b', isReachable: false, sinceMs: null }], sinceMs: null };
+  const node = {
+    ...viewOf([
+      ['a', 'edge-1', 'in'],
+      ['b', 'edge-2', 'missing'],
+    ]),
+    level: { level: 'island', sinceMs: 30_000 },
+    components: () => [own, lost],
+    leadership: () => ({ leader: 'a', term: 7, quorate: false, remainingMs: 900, votes: 1, view: 1 }),
+  } as unknown as Node;
+
+  it('have names, the times of people, and a leader where the node is', () => {
+    const common = { state: 'alive' };
+    expect(islandsView(node, 'a', now)).toEqual({
+      level: 'island',
+      levelSince: '2026-03-01T11:59:30.000Z',
+      components: [
+        {
+          self: true,
+          members: [{ ...common, name: 'edge-1', peerId: 'a', place: 'in', since: '2026-03-01T11:59:00.000Z' }],
+          leader: 'edge-1',
+          term: 7,
+          quorate: false,
+          since: '2026-03-01T11:59:30.000Z',
+        },
+        {
+          self: false,
+          members: [{ ...common, name: 'edge-2', peerId: 'b', place: 'missing', since: null }],
+          leader: null,
+          term: null,
+          quorate: null,
+          since: null,
+        },
+      ],
+    });
+  });
+
+  it('have no times by a clock that was never set', () => {
+    const { levelSince, components } = islandsView(node, 'a', { monoMs: 60_000, wallMs: 90_000 });
+    expect([levelSince, ...components.map(({ since }) => since)]).toEqual([null, null, null]);
   });
 });

@@ -14,12 +14,14 @@ describe('cluster', () => {
     expect(await json('/v1/status')).toEqual(await h.node.status());
     expect(await json('/v1/members')).toEqual({ members: h.node.members() });
     expect(await json('/v1/leader')).toEqual(h.node.leader());
+    expect(await json('/v1/islands')).toEqual(h.node.islands());
     expect(await json('/v1/ring')).toEqual(h.node.ring());
     expect(await json('/v1/ring/locate?bucket=default&key=a%2Fb')).toEqual(h.node.locate());
   });
 
   it.each([
     ['/v1/status?x=1', '400 bad-request'],
+    ['/v1/islands?x=1', '400 bad-request'],
     ['/v1/ring/locate', '400 bad-request'],
     ['/v1/ring/locate?bucket=default', '400 bad-request'],
     ['/v1/ring/locate?key=a', '400 bad-request'],
