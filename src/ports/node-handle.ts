@@ -25,7 +25,6 @@ export type { Ballot } from '../protocol/register/ballot.ts';
 export { ballotText, parseBallot, sameBallot } from '../protocol/register/ballot.ts';
 export type { Condition, RegisterContent } from '../protocol/register/value.ts';
 export type {
-  ClientRequest,
   ConfirmReply,
   GetReply,
   Level,

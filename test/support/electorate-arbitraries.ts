@@ -20,7 +20,7 @@ const electors: fc.Arbitrary<Elector[]> = fc
 
 const lineage = fc.record({ generation: count, founder: text(100) });
 
-export const electorate: fc.Arbitrary<Electorate> = fc.record({
+const electorate: fc.Arbitrary<Electorate> = fc.record({
   lineage,
   epoch: count,
   shards: fc.integer({ min: 1, max: 65_536 }),

@@ -6,8 +6,8 @@ import { hasRing } from './sim-story.ts';
 
 const FORM_MS = 30_000;
 /** No strong request takes longer. */
-export const ANSWER_MS = 2000;
-export const ANY: Condition = { type: 'none' };
+const ANSWER_MS = 2000;
+const ANY: Condition = { type: 'none' };
 export const ABSENT: Condition = { type: 'absent' };
 
 /** A cluster with a leader of a majority. */

@@ -180,7 +180,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
 
   /** How the ring is cut, as far as this node sees; its own component first. */
   components(): readonly Component[] {
-    return this.view.components();
+    return this.deciders.view.components();
   }
 
   /** Of the last leader that this node knew; it never falls. */

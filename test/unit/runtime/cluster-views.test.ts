@@ -68,15 +68,15 @@ describe('the islands', () => {
   const now = { monoMs: 60_000, wallMs: Date.parse('2026-03-01T12:00:00Z') };
   const own = { isOwn: true, members: [{ id: 'a', isReachable: true, sinceMs: 0 }], sinceMs: 30_000 };
   const lost = { isOwn: false, members: [{ id: 'b', isReachable: false, sinceMs: null }], sinceMs: null };
-  const node = {
-    ...viewOf([
-      ['a', 'edge-1', 'in'],
-      ['b', 'edge-2', 'missing'],
-    ]),
+  const ring = viewOf([
+    ['a', 'edge-1', 'in'],
+    ['b', 'edge-2', 'missing'],
+  ]);
+  const node = Object.assign(ring, {
     level: { level: 'island', sinceMs: 30_000 },
     components: () => [own, lost],
     leadership: () => ({ leader: 'a', term: 7, quorate: false, remainingMs: 900, votes: 1, view: 1 }),
-  } as unknown as Node;
+  }) as unknown as Node;
 
   it('have names, the times of people, and a leader where the node is', () => {
     const common = { state: 'alive' };
