@@ -102,6 +102,10 @@ export const RING = z.object({
   replicas: count,
   members: z.array(RING_MEMBER),
   changing: z.object({ shards: count, moved: count.optional() }).nullable(),
+  electorate: z
+    .object({ epoch: count, electors: z.array(z.string()), previous: z.array(z.string()).nullable() })
+    .nullable()
+    .optional(),
   placements: z
     .array(
       z.object({

@@ -203,8 +203,19 @@ export interface RingView {
    * null when it is at rest.
    */
   readonly changing: { readonly shards: number; readonly moved: number } | null;
+  /** Who decides about strong buckets; null: nobody has asked for one yet. */
+  readonly electorate: ElectorateView | null;
   /** Placements that buckets have of their own: each has as many shards again, and owners of its own. */
   readonly placements: readonly PlacementView[];
+}
+
+/** The ring of strong buckets, as a majority of it has agreed. It follows the members that are in, a step at a time. */
+export interface ElectorateView {
+  readonly epoch: number;
+  /** Names of those that decide. */
+  readonly electors: readonly string[];
+  /** Names of those before them, of whom a majority is needed as well; null when it is at rest. */
+  readonly previous: readonly string[] | null;
 }
 
 /** Who holds the buckets of one placement. */

@@ -5,6 +5,7 @@ import type {
   BucketView,
   ComponentMemberView,
   ComponentView,
+  ElectorateView,
   IslandsView,
   LeaderView,
   LocateView,
@@ -148,7 +149,16 @@ function ringMemberViews(node: Node): RingMemberView[] {
 export function ringView(node: Node, changing: RingView['changing']): RingView {
   const { shards, replicas } = node.ring;
   const members = ringMemberViews(node);
-  return { epoch: node.ringEpoch, shards, replicas, members, changing, placements: placementViews(node) };
+  const electorate = electorateView(node);
+  return { epoch: node.ringEpoch, shards, replicas, members, changing, electorate, placements: placementViews(node) };
+}
+
+function electorateView(node: Node): ElectorateView | null {
+  const { electorate } = node.deciders;
+  if (electorate === null) return null;
+  const names = (electors: readonly { readonly id: NodeId }[]): string[] => electors.map(({ id }) => nameOf(node, id));
+  const { epoch, electors, previous } = electorate;
+  return { epoch, electors: names(electors), previous: previous === null ? null : names(previous) };
 }
 
 /** In the order of their classes. */
@@ -170,10 +180,13 @@ function placementViews(node: Node): PlacementView[] {
 
 export function locateView(node: Node, bucket: string, key: string): LocateView {
   const { placements } = node;
+  const names = (ids: readonly NodeId[]): string[] => ids.map((id) => nameOf(node, id));
+  const acceptors = node.bucket(bucket)?.consistency === 'strong' ? node.deciders.strong.acceptorsOf(bucket, key) : [];
   const shard = placements.shardOf(node.dataName(bucket) ?? bucket, key);
   const owners = placements.owners(shard);
   const fallbacks = placements.preference(shard).slice(owners.length);
-  const names = (ids: readonly NodeId[]): string[] => ids.map((id) => nameOf(node, id));
+  // Strong keys have no fallbacks: who is no acceptor has no say.
+  if (acceptors.length > 0) return { shard: shardNumberOf(shard), owners: names(acceptors), fallbacks: [] };
   return { shard: shardNumberOf(shard), owners: names(owners), fallbacks: names(fallbacks) };
 }
 

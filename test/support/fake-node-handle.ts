@@ -246,6 +246,7 @@ export class FakeNodeHandle implements NodeHandle {
       replicas: 1,
       members: [...this.ringMembers],
       changing: null,
+      electorate: null,
       placements: [],
     };
   }

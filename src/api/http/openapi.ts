@@ -379,6 +379,20 @@ export const RING_SCHEMA = object({
     ),
     description: 'Null: this node is at rest. Each node speaks for itself.',
   },
+  electorate: {
+    ...nullable(
+      object({
+        epoch: integer('Counts its changes.'),
+        electors: { type: 'array', items: { type: 'string' }, description: 'Names of those that decide.' },
+        previous: {
+          ...nullable({ type: 'array', items: { type: 'string' } }),
+          description: 'Those before them, of whom a majority is needed as well; null: it is at rest.',
+        },
+      }),
+    ),
+    description:
+      'The ring of strong buckets, as a majority of it has agreed; it follows the members that are in. Null: nobody has asked for a strong bucket yet.',
+  },
   placements: {
     type: 'array',
     description: 'Placements that buckets have of their own: each has as many shards again.',

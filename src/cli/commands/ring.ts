@@ -205,7 +205,16 @@ function ringText(terminal: Terminal, ring: Ring): string {
   const removed = ring.members.length - members.length;
   const rest = removed === 0 ? '' : `\n\n${plural(removed, 'member')} removed for good (--json lists all)`;
   const table = tableText(terminal, HEAD, rows, ['WEIGHT', 'SHARDS', 'OF FAIR SHARE']);
-  return `${title}\n\n${table}${rest}${placementsText(terminal, ring)}`;
+  return `${title}\n\n${table}${rest}${electorateText(ring)}${placementsText(terminal, ring)}`;
+}
+
+/** Who decides about strong buckets, where anybody uses them. */
+function electorateText({ electorate }: Ring): string {
+  if (electorate === null || electorate === undefined) return '';
+  const { epoch, electors, previous } = electorate;
+  const names = (list: readonly string[]): string => list.map(printable).toSorted().join(', ');
+  const before = previous === null ? '' : `, changing from ${names(previous)}`;
+  return `\n\nStrong buckets: ${names(electors)} decide (epoch ${epoch})${before}`;
 }
 
 /** The placements that buckets have of their own: a column for each. */

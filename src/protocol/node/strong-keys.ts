@@ -16,6 +16,7 @@ import type { Instant, NodeId } from '../machine.ts';
 import { REGISTER_DEFAULTS } from '../register/core.ts';
 import type { RegisterEffect, RegisterInput } from '../register/effect.ts';
 import type { RegisterMessage } from '../register/message.ts';
+import { acceptorsOf } from '../register/placement.ts';
 import { type RegisterStats, Registers, type RestoredRegisters } from '../register/registers.ts';
 import type { RegisterReply, RegisterRequest } from '../register/request.ts';
 import type { Condition } from '../register/value.ts';
@@ -118,6 +119,11 @@ export class StrongKeys {
   /** When the present epoch was adopted, monotonic ms. */
   get adoptedMs(): number {
     return this.keeper.adoptedMs;
+  }
+
+  /** Who accepts for the key; nobody before the founding. */
+  acceptorsOf(bucket: string, key: string): NodeId[] {
+    return acceptorsOf(this.map.placement(this.map.shardOf(bucket, key)));
   }
 
   stats(): RegisterStats {

@@ -313,6 +313,14 @@ describe('ring', () => {
     `);
   });
 
+  it('prints who decides about strong buckets', async () => {
+    const electorate = { epoch: 4, electors: ['edge-2', 'edge-1'], previous: null };
+    const { out } = await show(['ring'], { ...RING, electorate });
+    expect(out).toContain('Strong buckets: edge-1, edge-2 decide (epoch 4)');
+    const changing = { ...electorate, previous: ['edge-1'] };
+    expect((await show(['ring'], { ...RING, electorate: changing })).out).toContain(', changing from edge-1');
+  });
+
   it('prints who holds the buckets with placements of their own', async () => {
     const placements = [
       {

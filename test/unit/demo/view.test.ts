@@ -98,6 +98,7 @@ function stateOfOutage(nodes = 5): DemoState {
       shards: 150,
     })),
     changing: null,
+    electorate: null,
     placements: [],
   };
   Object.assign(state.chapters[0] ?? {}, { startMs: 0, endMs: 2000 });
