@@ -74,7 +74,7 @@ export default {
       name: 'protocol-without-data-imports',
       comment: 'Membership, ring and election hold no replicated data, and registers none that is causal.',
       severity: 'error',
-      from: { path: '^src/protocol/(membership|ring|election|island|register)/' },
+      from: { path: '^src/protocol/(membership|ring|election|electorate|island|register)/' },
       to: { path: '^src/protocol/causal/' },
     },
     within('ports', ['protocol', 'lib'], { npm: false, core: false }),

@@ -86,7 +86,7 @@ export type RingChangeOutcome =
   | { readonly ok: false; readonly failure: Failure };
 
 /**
- * The cluster's own small configuration, until it moves to a consensus register: who is in the ring, and which
+ * The cluster's own small configuration: who is in the ring, and which
  * buckets there are. Every node holds all of it; any two states join to one, setting by setting: the higher version
  * wins, and between equal versions the greater content, so that all nodes settle on the same.
  */
