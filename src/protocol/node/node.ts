@@ -421,6 +421,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   private publish(by: NodeId | null, now: Instant): void {
     this.effects.push({ type: 'persist-catalog', state: this.catalog.state() });
     this.exchanger.announce(by, this.send);
+    // Also where the ring stays as it is: a member's disk is another one.
+    this.deciders.noteView();
     this.becomeRing(now);
   }
 
@@ -434,7 +436,6 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       const event = { type: 'ring-changed', epoch: this.catalog.epoch(), members, differences } as const;
       this.effects.push({ type: 'event', event });
       this.clock.handleRing(clockRing(this.options.self, places), now);
-      this.deciders.noteView();
     }
     this.fromReplication(this.replication.handleRing(placement, isKept, this.clock.corrected(now)));
   }

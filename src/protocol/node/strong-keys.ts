@@ -235,10 +235,12 @@ export class StrongKeys {
   private standing(): { readonly ready: boolean; readonly mute: boolean } {
     const { electorate, registers } = this;
     if (electorate === null) return { ready: false, mute: false };
-    const held = this.map.heldShards(this.options.self);
+    const { self, actor } = this.options;
+    const held = this.map.heldShards(self);
     return {
       ready: held.every((shard) => registers.caughtUp(shard, electorate.epoch)),
-      mute: held.some((shard) => registers.isMute(shard)),
+      // An epoch of the same electors gives another disk than theirs no say.
+      mute: this.map.diskOf(self) === actor && held.some((shard) => registers.isMute(shard)),
     };
   }
 

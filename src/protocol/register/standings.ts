@@ -38,7 +38,9 @@ export class Standings {
     const placement = this.options.placement(shard);
     const { epoch, groups } = placement;
     if (epoch <= before.epoch) return;
-    const member = groups.some((group) => group.includes(this.options.self));
+    // While another disk than this one is the acceptor, that one's word may be part of a majority yet: what is copied now is
+    // worth no more than after a loss (`afterLoss`).
+    const member = groups.some((group) => group.includes(this.options.self)) && this.options.canVote(shard);
     // A peer may ask about any shard; only those that concern this node take memory.
     if (!member && before === UNKNOWN_SHARD) return;
     const [first = []] = groups;

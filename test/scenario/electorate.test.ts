@@ -1,0 +1,51 @@
+import { describe, expect, test } from 'vitest';
+import type { SimNode } from '../simulation/cluster.ts';
+import { electoratesOf, led, strongGet, strongPut } from '../support/strong-story.ts';
+
+const CHANGE_MS = 30_000;
+
+function epochOf({ running }: SimNode): number {
+  return running?.node.deciders.electorate?.epoch ?? 0;
+}
+
+describe('electorate', () => {
+  test('a new disk is noticed where the ring stays as it is', () => {
+    const cluster = led(3);
+    const [a, b] = cluster.nodes as [SimNode, SimNode];
+    expect(strongPut(cluster, a, 'first', 'x')).toMatchObject({ applied: true });
+    cluster.run(6000);
+    cluster.crash(b);
+    cluster.run(5000);
+    cluster.replaceDisk(b);
+    cluster.start(b);
+    const diskOf = (node: SimNode): string | undefined =>
+      node.running?.node.deciders.electorate?.electors.find(({ id }) => id === b.id)?.disk;
+    const isNamed = (): boolean => cluster.nodes.every((node) => diskOf(node) === b.disk.actor);
+    expect(cluster.runUntil(isNamed, CHANGE_MS)).toBe(true);
+  });
+
+  test('what only a wiped disk and one other had, the wiped one copies before its word counts', () => {
+    const cluster = led(3);
+    const [a, b, c] = cluster.nodes as [SimNode, SimNode, SimNode];
+    expect(strongPut(cluster, a, 'first', 'x')).toMatchObject({ applied: true });
+    cluster.run(6000);
+    cluster.partition([a, b], [c]);
+    cluster.run(3000);
+    const keys = Array.from({ length: 10 }, (_, i) => `k${i}`);
+    for (const key of keys) expect(strongPut(cluster, a, key, key)).toMatchObject({ applied: true });
+    cluster.crash(b);
+    cluster.heal();
+    cluster.run(5000);
+    const before = epochOf(a);
+    cluster.replaceDisk(b);
+    cluster.start(b);
+    const isNew = (): boolean => cluster.nodes.every((node) => epochOf(node) > before);
+    expect(cluster.runUntil(isNew, CHANGE_MS)).toBe(true);
+    expect(cluster.runUntil(() => b.running?.node.deciders.strong.stats().takeovers === 0, CHANGE_MS)).toBe(true);
+    cluster.run(3000);
+    expect(electoratesOf(cluster)).toEqual(['n1,n2,n3', 'n1,n2,n3', 'n1,n2,n3']);
+    cluster.crash(a);
+    cluster.run(5000);
+    for (const key of keys) expect(strongGet(cluster, c, key)).toBe(key);
+  });
+});
