@@ -1,3 +1,4 @@
+import { TERM_LEAD_MAX } from '../election/options.ts';
 import type { NodeId } from '../machine.ts';
 import { type Elector, type Electorate, founded } from './electorate.ts';
 import type { FoundingMessage } from './message.ts';
@@ -13,6 +14,8 @@ export const NO_FOUNDING: FoundingRecord = { promised: 0, accepted: null };
 
 /** A round that has got no majority by then is begun anew. */
 const ROUND_MS = 1000;
+/** Answers that wait for the disk at once; leaders ask again. */
+const WAITING_MAX = 64;
 
 export interface FoundingOptions {
   readonly self: NodeId;
@@ -32,8 +35,13 @@ interface Round {
   readonly accepted: Set<NodeId>;
   /** Of what others had accepted in earlier terms, the latest. */
   latest: { readonly term: number; readonly electorate: Electorate } | null;
-  /** What is being accepted. */
-  proposed: Electorate | null;
+}
+
+/** What this node has asked others to accept as the leader of a term, and whom. */
+interface Proposal {
+  readonly term: number;
+  readonly electorate: Electorate;
+  readonly electors: readonly Elector[];
 }
 
 /**
@@ -44,6 +52,9 @@ export class Founding {
   private readonly options: FoundingOptions;
   private record: FoundingRecord;
   private round: Round | null = null;
+  /** One term proposes one electorate, also where its leader had no majority for a while. */
+  private proposal: Proposal | null = null;
+  private waiting = 0;
 
   constructor(options: FoundingOptions, record: FoundingRecord) {
     this.options = options;
@@ -58,9 +69,7 @@ export class Founding {
   lead(term: number, electors: readonly Elector[], nowMs: number): void {
     const { round } = this;
     if (round !== null && round.term === term && nowMs < round.untilMs) return;
-    // One term proposes one electorate.
-    const proposed = round?.term === term ? round.proposed : null;
-    const members = round !== null && proposed !== null ? round.electors : electors;
+    const members = this.proposal?.term === term ? this.proposal.electors : electors;
     this.round = {
       term,
       electors: members,
@@ -68,7 +77,6 @@ export class Founding {
       promised: new Set(),
       accepted: new Set(),
       latest: null,
-      proposed,
     };
     for (const { id } of members) this.send(id, { type: 'found-ask', term });
   }
@@ -96,16 +104,30 @@ export class Founding {
   }
 
   private promise(from: NodeId, term: number): void {
-    if (term < this.record.promised) return;
-    this.record = { ...this.record, promised: term };
+    if (this.isRefused(term)) return;
     const { accepted } = this.record;
-    this.options.persist(this.record, () => this.send(from, { type: 'found-promise', term, accepted }));
+    this.store({ promised: term, accepted }, () => this.send(from, { type: 'found-promise', term, accepted }));
   }
 
   private accept(from: NodeId, term: number, electorate: Electorate): void {
-    if (term < this.record.promised) return;
-    this.record = { promised: term, accepted: { term, electorate } };
-    this.options.persist(this.record, () => this.send(from, { type: 'found-accepted', term }));
+    if (this.isRefused(term)) return;
+    const record = { promised: term, accepted: { term, electorate } };
+    this.store(record, () => this.send(from, { type: 'found-accepted', term }));
+  }
+
+  /** A term that nobody can have come to would keep all others out for ever. */
+  private isRefused(term: number): boolean {
+    const { promised } = this.record;
+    return term < promised || term > promised + TERM_LEAD_MAX || this.waiting >= WAITING_MAX;
+  }
+
+  private store(record: FoundingRecord, done: () => void): void {
+    this.record = record;
+    this.waiting++;
+    this.options.persist(record, () => {
+      this.waiting--;
+      done();
+    });
   }
 
   private handlePromise(from: NodeId, { term, accepted }: Extract<FoundingMessage, { type: 'found-promise' }>): void {
@@ -114,19 +136,25 @@ export class Founding {
     round.promised.add(from);
     if (accepted !== null && accepted.term > (round.latest?.term ?? 0)) round.latest = accepted;
     if (!isMajority(round.promised, round.electors)) return;
+    const { electorate } = this.propose(round);
+    for (const { id } of round.electors) this.send(id, { type: 'found-accept', term, electorate });
+  }
+
+  private propose({ term, electors, latest }: Round): Proposal {
+    if (this.proposal?.term === term) return this.proposal;
     const { shards, replicas, self } = this.options;
-    round.proposed ??=
-      round.latest?.electorate ?? founded(`${term}.${self}`, { shards, replicas, electors: round.electors });
-    for (const { id } of round.electors) this.send(id, { type: 'found-accept', term, electorate: round.proposed });
+    const electorate = latest?.electorate ?? founded(`${term}.${self}`, { shards, replicas, electors });
+    this.proposal = { term, electorate, electors };
+    return this.proposal;
   }
 
   private handleAccepted(from: NodeId, term: number): void {
-    const { round } = this;
-    if (round === null || round.term !== term || round.proposed === null) return;
+    const { round, proposal } = this;
+    if (round === null || round.term !== term || proposal?.term !== term) return;
     round.accepted.add(from);
     if (!isMajority(round.accepted, round.electors)) return;
     this.round = null;
-    this.options.onFounded(round.proposed);
+    this.options.onFounded(proposal.electorate);
   }
 
   private send(to: NodeId, message: FoundingMessage): void {
