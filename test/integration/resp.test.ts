@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { LocalCluster, type LocalNodeProcess } from '../support/local-cluster.ts';
-import { recordedExpectations, runSessions } from '../support/redis-conformance.ts';
+import { recordedExpectations, runSessions, runStrongSessions } from '../support/redis-conformance.ts';
 import { SseClient } from '../support/sse-client.ts';
 import { until } from '../support/until.ts';
 
@@ -190,6 +190,7 @@ describe('Redis clients on a cluster', () => {
       if (keys.length > 0) await client.del(keys);
     });
     expect(sessions).toEqual(recordedExpectations().sessions);
+    expect(await runStrongSessions(node.respPort)).toEqual(recordedExpectations().strongSessions);
   });
 
   test('ioredis: a pipeline keeps its order and reports errors in their place', async () => {
