@@ -5,8 +5,12 @@ import { withNetwork } from './clusters.ts';
 import { lateness, type Outcome, problemsOf } from './outcome.ts';
 
 const KILLS = 10;
+const KILLS_UNDER_WRITES = 3;
 const FAILOVER_MS_MAX = 3000;
 const ELECTED_MS_MAX = 10_000;
+/** Strong writes wait for no leader. */
+const SILENCE_MS_MAX = 1000;
+const REFUSED_MS_MAX = 2000;
 const ONE_WAY_MS = 20_000;
 const CHAIN_MS = 60_000;
 /** While links fail in part, of whatever length: a change when they fail, and one when they are back. */
@@ -28,7 +32,8 @@ async function ofFive(nodes: NamespaceNodes): Promise<Outcome> {
   const story = new LeaderStory(nodes);
   const times = await failovers(story);
   const stale = await story.stopLeader();
-  const { electedMs, mergedMs, wrong } = await story.divide();
+  const silences = await silencesUnderKills(story);
+  const { electedMs, servedMs, refusedMs, mergedMs, wrong } = await story.divide();
   const oneWayChanges = await story.oneWay(ONE_WAY_MS);
   const failoverOfFiveMs = median(times);
   return {
@@ -36,14 +41,19 @@ async function ofFive(nodes: NamespaceNodes): Promise<Outcome> {
       failoverOfFiveMs,
       worstOfFiveMs: Math.max(...times),
       eachOfFive: each(times),
+      longestWithoutStrongWriteMs: Math.max(...silences),
       electedInBothPartsMs: electedMs,
+      strongServedInPartsMs: servedMs,
+      strongRefusedWithinMs: refusedMs,
       mergedMs,
       oneWayChanges,
     },
     problems: [
       ...lateness('five nodes: led again after', failoverOfFiveMs, FAILOVER_MS_MAX),
       ...problemsOf('stopped leader', stale),
+      ...lateness('a leader killed: no strong write for', Math.max(...silences), SILENCE_MS_MAX),
       ...lateness('a leader in both parts after', electedMs, ELECTED_MS_MAX),
+      ...lateness('divided: a strong request refused after', refusedMs, REFUSED_MS_MAX),
       ...problemsOf('divided', wrong),
       ...unrest('a one-way link', oneWayChanges),
     ],
@@ -70,6 +80,12 @@ async function failovers(story: LeaderStory): Promise<number[]> {
   const times: number[] = [];
   for (let i = 0; i < KILLS; i++) times.push(await story.killLeader());
   return times;
+}
+
+async function silencesUnderKills(story: LeaderStory): Promise<number[]> {
+  const silences: number[] = [];
+  for (let i = 0; i < KILLS_UNDER_WRITES; i++) silences.push((await story.killLeaderUnderWrites()).silenceMs);
+  return silences;
 }
 
 function each(times: readonly number[]): string {

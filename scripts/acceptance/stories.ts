@@ -72,7 +72,7 @@ export const STORIES: Readonly<Record<string, Story>> = {
     run: siblings,
   },
   leader: {
-    what: 'the leader of five and ten nodes killed ten times, stopped and cut off; links that fail in part',
+    what: 'the leader of five and ten nodes killed ten times, stopped and cut off; links that fail in part; strong writes meanwhile',
     needsNamespaces: true,
     run: leader,
   },

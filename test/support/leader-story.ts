@@ -1,6 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { HttpClient } from './http-client.ts';
 import type { NamespaceNodes } from './namespace-nodes.ts';
 import type { NetnsNode } from './netns-cluster.ts';
+import { SteadyWrites, type Writer } from './steady-writes.ts';
+import { StrongClient } from './strong-client.ts';
+import { StrongSides } from './strong-sides.ts';
 import { until } from './until.ts';
 
 export interface LeaderJson {
@@ -10,10 +14,18 @@ export interface LeaderJson {
   readonly fencingToken: number | null;
 }
 
+/** A leader that some follow. */
+type Led = LeaderJson & { readonly number: number };
+
 const TIMEOUT_MS = 60_000;
 const PAUSE_MS = 20;
 /** Longer than any lease lasts. */
 const STILL_MS = 4000;
+const WRITERS_A_NODE = 2;
+const WRITE_PAUSE_MS = 10;
+const WRITTEN_KEYS = 499;
+/** Before a leader is killed under writes, and after all follow another one. */
+const WATCHED_MS = 2000;
 
 /** Real nodes in namespaces, and who leads them. Nodes are named by their numbers, from 1. */
 export class LeaderStory {
@@ -26,7 +38,7 @@ export class LeaderStory {
   }
 
   /** Waits until all of these follow one leader among them, and returns it. */
-  async untilLeader(numbers: readonly number[], quorate: boolean): Promise<LeaderJson & { readonly number: number }> {
+  async untilLeader(numbers: readonly number[], quorate: boolean): Promise<Led> {
     let seen: readonly LeaderJson[] = [];
     let number = 0;
     await until(
@@ -49,26 +61,44 @@ export class LeaderStory {
   /** Kills the leader; the time until all others follow another one. The killed one is started again. */
   async killLeader(): Promise<number> {
     const former = await this.untilLeader(this.numbers, true);
-    const others = this.numbers.filter((number) => number !== former.number);
-    const killedMs = performance.now();
-    this.all.cluster.kill(former.number);
-    const next = await this.untilLeader(others, true);
-    const tookMs = performance.now() - killedMs;
-    if (next.term <= former.term) throw new Error(`term ${next.term} follows ${former.term}`);
-    this.all.cluster.start(former.number);
-    await this.all.untilAlive(this.numbers.map(() => this.numbers.length));
-    const kept = await this.untilLeader(this.numbers, true);
-    if (kept.number !== next.number)
-      throw new Error(`${kept.leader} took the lead from ${next.leader} when it came back`);
+    const { next, tookMs } = await this.kill(former);
+    await this.bringBack(former, next);
     return tookMs;
+  }
+
+  /** Kills the leader while every other node has strong writers. The longest time in which none of their writes was acknowledged. */
+  async killLeaderUnderWrites(): Promise<{ readonly silenceMs: number; readonly acknowledged: number }> {
+    const former = await this.untilLeader(this.numbers, true);
+    const writers = this.numbers
+      .filter((number) => number !== former.number)
+      .flatMap((number) => this.writersAt(number));
+    // The first of all strong writes founds the electorate.
+    await until('every writer writes', async () => (await Promise.all(writers.map((write) => write()))).every(Boolean));
+    const writes = new SteadyWrites(writers, WRITE_PAUSE_MS);
+    await delay(WATCHED_MS);
+    const fromMs = performance.now();
+    let killed: { readonly next: Led };
+    try {
+      killed = await this.kill(former);
+      await delay(WATCHED_MS);
+    } finally {
+      await writes.stop();
+    }
+    const untilMs = performance.now();
+    await this.bringBack(former, killed.next);
+    const acknowledged = writes.counts(fromMs, untilMs - fromMs, 1)[0] as number;
+    return { silenceMs: writes.silenceMs(fromMs, untilMs), acknowledged };
   }
 
   /**
    * Cuts the cluster in two, the leader in the smaller part, and heals it. What went wrong, a line each; `electedMs`: from
-   * the cut until both parts have a leader of their own.
+   * the cut until both parts have a leader of their own; `servedMs`: until every strong key is written where a majority of
+   * its owners is; `refusedMs`: the longest that a refusal of a strong read or write took.
    */
   async divide(): Promise<{
     readonly electedMs: number;
+    readonly servedMs: number;
+    readonly refusedMs: number;
     readonly mergedMs: number;
     readonly wrong: readonly string[];
   }> {
@@ -76,19 +106,23 @@ export class LeaderStory {
     const others = this.numbers.filter((number) => number !== leader.number);
     const smaller = [leader.number, ...others.slice(0, Math.ceil(this.numbers.length / 2) - 2)];
     const larger = this.numbers.filter((number) => !smaller.includes(number));
-    const wrong: string[] = [];
+    const strong = await StrongSides.choose(this.all, [smaller, larger]);
+    const { wrong } = strong;
     const cutMs = performance.now();
     this.all.cluster.partition(smaller, larger);
-    const [minority, majority] = await Promise.all([this.untilLeader(smaller, false), this.untilLeader(larger, true)]);
-    const electedMs = performance.now() - cutMs;
-    for (const number of smaller) {
-      const client = this.clientOf(number);
-      const isIsland = async (): Promise<boolean> =>
-        (await client.json<{ level: string }>('/v1/status')).level === 'island';
-      // Suspects count as here until they are dead.
-      await until(`n${number} is on an island`, isIsland, TIMEOUT_MS, PAUSE_MS);
-      const put = await client.send('PUT', `/v1/kv/default/island-${number}`, { body: 'here' });
-      if (put.status !== 204) wrong.push(`n${number} answers a write in the smaller part with ${put.status}`);
+    const sinceCut = async (wait: Promise<unknown>): Promise<number> => {
+      await wait;
+      return performance.now() - cutMs;
+    };
+    const led = Promise.all([this.untilLeader(smaller, false), this.untilLeader(larger, true)]);
+    const servedMs = sinceCut(strong.expectRefusals().then(() => strong.untilServed()));
+    const [electedMs, [minority, majority]] = await Promise.all([sinceCut(led), led, servedMs]);
+    await this.expectIsland(smaller);
+    await strong.expectRefusals();
+    await strong.untilServed();
+    for (const number of this.numbers) {
+      const put = await this.clientOf(number).send('PUT', `/v1/kv/default/island-${number}`, { body: 'here' });
+      if (put.status !== 204) wrong.push(`n${number} answers an eventual write in its part with ${put.status}`);
     }
     const healedMs = performance.now();
     await this.heal();
@@ -97,7 +131,8 @@ export class LeaderStory {
     const before = Math.max(minority.term, majority.term);
     if (merged.term < before)
       wrong.push(`term ${merged.term} after the merge of ${minority.term} and ${majority.term}`);
-    return { electedMs, mergedMs, wrong };
+    await strong.expectEqual();
+    return { electedMs, servedMs: await servedMs, refusedMs: strong.slowestMs, mergedMs, wrong };
   }
 
   /** Cuts the link between two ends of a row of three, and counts how often the leader changes. */
@@ -154,6 +189,48 @@ export class LeaderStory {
     const next = await this.untilLeader(this.numbers, true);
     if (next.number === former.number) wrong.push(`${former.leader} leads again`);
     return wrong;
+  }
+
+  /** Kills it, and waits until all others follow another one. */
+  private async kill(former: Led): Promise<{ readonly next: Led; readonly tookMs: number }> {
+    const others = this.numbers.filter((number) => number !== former.number);
+    const { pid } = this.nodeOf(former.number);
+    if (pid === null) throw new Error('the leader does not run');
+    const killedMs = performance.now();
+    process.kill(pid, 'SIGKILL');
+    const next = await this.untilLeader(others, true);
+    const tookMs = performance.now() - killedMs;
+    if (next.term <= former.term) throw new Error(`term ${next.term} follows ${former.term}`);
+    return { next, tookMs };
+  }
+
+  /** Starts it again, which must leave the lead where it is. */
+  private async bringBack(former: Led, next: Led): Promise<void> {
+    this.all.cluster.start(former.number);
+    await this.all.untilAlive(this.numbers.map(() => this.numbers.length));
+    const kept = await this.untilLeader(this.numbers, true);
+    if (kept.number !== next.number)
+      throw new Error(`${kept.leader} took the lead from ${next.leader} when it came back`);
+  }
+
+  private writersAt(number: number): Writer[] {
+    const client = new StrongClient(this.clientOf(number));
+    let next = number;
+    const write = async (): Promise<boolean> => {
+      next += this.numbers.length;
+      return (await client.write(`steady-${next % WRITTEN_KEYS}`, `n${number}`)).type === 'made';
+    };
+    return Array.from({ length: WRITERS_A_NODE }, () => write);
+  }
+
+  private async expectIsland(numbers: readonly number[]): Promise<void> {
+    for (const number of numbers) {
+      const client = this.clientOf(number);
+      const isIsland = async (): Promise<boolean> =>
+        (await client.json<{ level: string }>('/v1/status')).level === 'island';
+      // Suspects count as here until they are dead.
+      await until(`n${number} is on an island`, isIsland, TIMEOUT_MS, PAUSE_MS);
+    }
   }
 
   /** How often the leader changes meanwhile, at the one of these that sees the most changes. */
