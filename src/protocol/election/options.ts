@@ -47,9 +47,6 @@ export interface VoteRecord {
 
 export const NO_VOTE: VoteRecord = { term: 0, votedFor: null, boundTo: null };
 
-/** Terms that a message or a token may be ahead of all that are known: there have not been so many elections meanwhile. */
-export const TERM_LEAD_MAX = 2 ** 20;
-
 export interface ElectionOptions {
   readonly self: NodeId;
   /** As it is on the disk. */

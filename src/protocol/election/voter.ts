@@ -1,6 +1,7 @@
+import { TERM_LEAD_MAX } from '../../lib/term.ts';
 import type { Instant, NodeId } from '../machine.ts';
 import type { LeaderNews } from './message.ts';
-import { TERM_LEAD_MAX, type VoteRecord } from './options.ts';
+import type { VoteRecord } from './options.ts';
 
 /** A leader as it says of itself. */
 export interface LeaderClaim extends LeaderNews {

@@ -1,4 +1,4 @@
-import { TERM_LEAD_MAX } from '../election/options.ts';
+import { TERM_LEAD_MAX } from '../../lib/term.ts';
 import type { NodeId } from '../machine.ts';
 import { type Elector, type Electorate, founded } from './electorate.ts';
 import type { FoundingMessage } from './message.ts';
