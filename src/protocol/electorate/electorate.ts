@@ -1,3 +1,4 @@
+import { ringChangeProblem } from '../catalog/ring-record.ts';
 import type { NodeId } from '../machine.ts';
 
 /** A member whose word counts where a majority decides. */
@@ -159,8 +160,9 @@ function checkedElectors(data: readonly Elector[]): readonly Elector[] | null {
       isText(id) &&
       isText(zone) &&
       isText(disk) &&
-      weight > 0 &&
-      Number.isFinite(weight) &&
+      typeof weight === 'number' &&
+      // With weights beyond what members have, to lay out a ring would never end.
+      ringChangeProblem({ weight, zone }) === null &&
       isAfter(id, electors[i - 1]),
   );
   return isGood ? electors : null;

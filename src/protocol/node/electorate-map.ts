@@ -18,6 +18,9 @@ const NOBODY: RegisterPlacement = { epoch: 0, groups: [] };
 export class ElectorateMap {
   private readonly electorate: Electorate | null;
   private readonly rings = new Map<string, Ring>();
+  /** The same, by the very electors of a stage: to name them all takes long. */
+  private readonly ringsOfStages = new Map<readonly Elector[], Ring>();
+  private readonly held = new Map<NodeId, readonly number[]>();
   private readonly placements = new Map<number, RegisterPlacement>();
 
   /** `before`: rings that stay the same are taken from it. */
@@ -39,6 +42,8 @@ export class ElectorateMap {
   placement(shard: number): RegisterPlacement {
     const { electorate } = this;
     if (electorate === null) return NOBODY;
+    // A peer may name any number.
+    if (shard !== ELECTORATE_SHARD && shard >= electorate.shards) return { epoch: electorate.epoch, groups: [] };
     let placement = this.placements.get(shard);
     if (placement === undefined) {
       placement = this.newPlacement(electorate, shard);
@@ -54,8 +59,13 @@ export class ElectorateMap {
     return [...Array.from({ length: electorate.shards }, (_, shard) => shard), ELECTORATE_SHARD];
   }
 
-  heldShards(self: NodeId): number[] {
-    return this.shards.filter((shard) => this.placement(shard).groups.some((group) => group.includes(self)));
+  heldShards(self: NodeId): readonly number[] {
+    let held = this.held.get(self);
+    if (held === undefined) {
+      held = this.shards.filter((shard) => this.placement(shard).groups.some((group) => group.includes(self)));
+      this.held.set(self, held);
+    }
+    return held;
   }
 
   /** True where a majority of the latest acceptors of every shard is among these. */
@@ -91,13 +101,16 @@ export class ElectorateMap {
   }
 
   private ringOf(electorate: Electorate, electors: readonly Elector[]): Ring {
+    let ring = this.ringsOfStages.get(electors);
+    if (ring !== undefined) return ring;
     const id = this.ringId(electorate, electors);
-    let ring = this.rings.get(id);
+    ring = this.rings.get(id);
     if (ring === undefined) {
       const { shards, replicas } = electorate;
       ring = new Ring({ members: electors.map((elector) => ({ ...elector, in: true })), shards, replicas });
       this.rings.set(id, ring);
     }
+    this.ringsOfStages.set(electors, ring);
     return ring;
   }
 
