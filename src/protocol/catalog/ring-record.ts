@@ -3,6 +3,7 @@
  * never undoes a different one on the other. What the node's own configuration says is written by the node alone; what
  * operators say outranks it, and outlasts its restarts.
  */
+import { isWeight, WEIGHT_MAX, WEIGHT_MIN } from '../../lib/weight.ts';
 import type { ActorId } from '../causal/dot.ts';
 import type { NodeId } from '../machine.ts';
 
@@ -67,8 +68,6 @@ export const VERSION_MAX = 0xffff_ffff;
 export const ASKER_LENGTH_MAX = 128;
 const NODE_ID_LENGTH_MAX = 128;
 const ZONE_LENGTH_MAX = 64;
-const WEIGHT_MIN = 0.001;
-const WEIGHT_MAX = 1000;
 const ACTOR_ID = /^(?:[0-9a-f]{16})?$/;
 const NODE_ID = /^[\x21-\x7e]+$/;
 
@@ -107,9 +106,7 @@ export function ringChangeProblem({ place, weight, zone }: RingChange): string |
     return `a zone has at most ${ZONE_LENGTH_MAX} characters`;
   }
   if ((weight ?? null) === null) return null;
-  // Written so that NaN fails.
-  const isGood = typeof weight === 'number' && weight >= WEIGHT_MIN && weight <= WEIGHT_MAX;
-  return isGood ? null : `a weight is ${WEIGHT_MIN} to ${WEIGHT_MAX}`;
+  return isWeight(weight) ? null : `a weight is ${WEIGHT_MIN} to ${WEIGHT_MAX}`;
 }
 
 /** Joins two records of one member, register by register: the later version, and of equal ones the greater content. */

@@ -1,4 +1,4 @@
-import { ringChangeProblem } from '../catalog/ring-record.ts';
+import { isWeight } from '../../lib/weight.ts';
 import type { NodeId } from '../machine.ts';
 
 /** A member whose word counts where a majority decides. */
@@ -162,7 +162,7 @@ function checkedElectors(data: readonly Elector[]): readonly Elector[] | null {
       isText(disk) &&
       typeof weight === 'number' &&
       // With weights beyond what members have, to lay out a ring would never end.
-      ringChangeProblem({ weight, zone }) === null &&
+      isWeight(weight) &&
       isAfter(id, electors[i - 1]),
   );
   return isGood ? electors : null;

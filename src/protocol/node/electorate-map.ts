@@ -7,7 +7,7 @@ import { SHARD_ID_MAX, shardNumberOf, shardOf } from '../ring/shard.ts';
 /** The bucket of the register that holds the electorate. */
 export const ELECTORATE_BUCKET = '.electorate';
 /** Its shard, whose acceptors are the electors themselves; no bucket has a class of that number. */
-const ELECTORATE_SHARD = SHARD_ID_MAX;
+export const ELECTORATE_SHARD = SHARD_ID_MAX;
 /** Of a large cluster so many are enough. */
 const ACCEPTORS_MAX = 31;
 
