@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { SimNode } from '../simulation/cluster.ts';
-import { electoratesOf, led, strongGet, strongPut } from '../support/strong-story.ts';
+import { electoratesOf, leadsMajority, led, strongGet, strongPut } from '../support/strong-story.ts';
 
 const CHANGE_MS = 30_000;
 
@@ -47,5 +47,42 @@ describe('electorate', () => {
     cluster.crash(a);
     cluster.run(5000);
     for (const key of keys) expect(strongGet(cluster, c, key)).toBe(key);
+  });
+
+  test('newcomers that are gone before they could decide hold nothing up', () => {
+    const cluster = led(3);
+    const [a, b, c] = cluster.nodes as [SimNode, SimNode, SimNode];
+    const keys = Array.from({ length: 20 }, (_, i) => `k${i}`);
+    for (const key of keys) expect(strongPut(cluster, a, key, key)).toMatchObject({ applied: true });
+    cluster.run(6000);
+    cluster.crash(b);
+    cluster.crash(c);
+    const newcomers = Array.from({ length: 4 }, () => cluster.addNode());
+    for (const node of newcomers) cluster.start(node);
+    expect(cluster.runUntil(() => a.running?.node.ring.memberCount === 7, CHANGE_MS)).toBe(true);
+    for (const node of newcomers) cluster.crash(node);
+    cluster.start(b);
+    cluster.start(c);
+    cluster.run(CHANGE_MS);
+    for (const key of keys) expect(strongPut(cluster, a, key, `${key} again`)).toMatchObject({ applied: true });
+    for (const node of newcomers) cluster.start(node);
+    const isGrown = (): boolean => electoratesOf(cluster).every((text) => text === 'n1,n2,n3,n4,n5,n6,n7');
+    expect(cluster.runUntil(isGrown, CHANGE_MS)).toBe(true);
+    for (const key of keys) expect(strongGet(cluster, c, key)).toBe(`${key} again`);
+  });
+
+  test('who has no link with the leader founds strong buckets all the same', () => {
+    const cluster = led(3);
+    const leader = cluster.nodes.find(leadsMajority) as SimNode;
+    const other = cluster.nodes.find((node) => node !== leader) as SimNode;
+    cluster.block(leader, other);
+    cluster.run(40_000);
+    expect(leadsMajority(leader)).toBe(true);
+    const isFounded = (): boolean => {
+      strongPut(cluster, other, 'x', 'one');
+      return electoratesOf(cluster).every((text) => text === 'n1,n2,n3');
+    };
+    expect(cluster.runUntil(isFounded, 10_000)).toBe(true);
+    expect(strongGet(cluster, other, 'x')).toBe('one');
   });
 });

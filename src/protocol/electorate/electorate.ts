@@ -99,6 +99,14 @@ export function idsOf(electors: readonly Elector[]): NodeId[] {
   return electors.map(({ id }) => id);
 }
 
+/** Of a large cluster so many are enough. */
+const ACCEPTORS_MAX = 31;
+
+/** Of these electors those that accept who the next ones are. */
+export function acceptorsAmong(electors: readonly Elector[]): NodeId[] {
+  return idsOf(electors).slice(0, ACCEPTORS_MAX);
+}
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
 

@@ -2,6 +2,7 @@ import type { Prng } from '../../lib/prng.ts';
 import { Rotation } from '../../lib/rotation.ts';
 import type { NodeId } from '../machine.ts';
 import {
+  acceptorsAmong,
   type Elector,
   type Electorate,
   electorsOf,
@@ -61,6 +62,8 @@ export interface ElectorateOptions {
 
 /** While there is something to be done. */
 const TICK_MS = 250;
+/** For so long after a request somebody is held to want a first electorate. */
+const WANTED_MS = 5000;
 const GOSSIP_INTERVAL_MS = 5000;
 /** A change that gets nowhere is given up after so long, where another one is wanted. */
 const STUCK_MS = 15_000;
@@ -79,7 +82,9 @@ export class ElectorateKeeper {
   private electorate: Electorate | null;
   private lead: Lead | null = null;
   private leader: NodeId | null = null;
-  private wanted = false;
+  private wantedUntilMs = 0;
+  /** At the leader: the electors are those that it works towards. */
+  private isAtTarget = true;
   private nowMs: number;
   private tickMs = 0;
   private gossipMs: number;
@@ -144,6 +149,7 @@ export class ElectorateKeeper {
     this.nowMs = nowMs;
     this.leader = leader;
     this.lead = lead;
+    this.compareTarget();
     if (lead === null) this.founding.stop();
     this.advance();
   }
@@ -151,9 +157,9 @@ export class ElectorateKeeper {
   /** Somebody asks for a strong bucket: without an electorate there is none. */
   want(nowMs: number): void {
     this.nowMs = nowMs;
-    if (this.electorate !== null || this.wanted) return;
-    this.wanted = true;
-    this.advance();
+    const isNews = !this.isWanted;
+    this.wantedUntilMs = nowMs + WANTED_MS;
+    if (isNews) this.advance();
   }
 
   /** The peer answers under an older, or a newer epoch. */
@@ -188,9 +194,13 @@ export class ElectorateKeeper {
   /** There is something to be waited for. */
   private get isBusy(): boolean {
     const { electorate, lead } = this;
-    if (electorate === null) return this.wanted;
+    if (electorate === null) return this.isWanted;
     if (electorate.previous !== null) return true;
-    return lead !== null && (this.mute.size > 0 || !isElectedAlready(electorate, lead.target));
+    return lead !== null && (this.mute.size > 0 || !this.isAtTarget);
+  }
+
+  private get isWanted(): boolean {
+    return this.electorate === null && this.nowMs < this.wantedUntilMs;
   }
 
   private receive(from: NodeId, message: ElectorateMessage): void {
@@ -202,7 +212,7 @@ export class ElectorateKeeper {
       case 'electorate-tell':
         return this.hear(from, message.electorate);
       case 'electorate-want':
-        this.wanted ||= this.electorate === null;
+        this.wantedUntilMs = this.nowMs + WANTED_MS;
         return this.handleAhead(from);
       case 'electorate-ready':
         return this.note(from, message);
@@ -240,8 +250,8 @@ export class ElectorateKeeper {
     const before = this.electorate;
     if (!supersedes(electorate, before)) return;
     this.electorate = electorate;
+    this.compareTarget();
     this.founding.stop();
-    this.wanted = false;
     this.sinceMs = this.nowMs;
     this.ready = new Set();
     this.mute = new Set();
@@ -258,7 +268,7 @@ export class ElectorateKeeper {
   private advance(): void {
     const { electorate, lead } = this;
     if (electorate === null) {
-      if (this.wanted) this.found();
+      if (this.isWanted) this.found();
       return;
     }
     if (lead === null || this.deciding || !this.retries) return;
@@ -270,7 +280,9 @@ export class ElectorateKeeper {
     if (this.lead !== null) this.founding.lead(this.lead.term, this.lead.target, this.nowMs);
     else if (this.retries && this.leader !== null && this.leader !== this.options.self) {
       this.retries = false;
-      this.options.send(this.leader, { type: 'electorate-want' });
+      // A leader that this node has no link with is told by one that has.
+      const to = this.peers.has(this.leader) ? this.leader : this.nextPeer();
+      if (to !== undefined) this.options.send(to, { type: 'electorate-want' });
     }
   }
 
@@ -278,11 +290,15 @@ export class ElectorateKeeper {
     const { electors, previous } = electorate;
     if (previous !== null) {
       if (this.options.isEnough(this.ready)) return settled(electorate);
-      const isHopeless = this.mute.size > 0 || !isElectedAlready(electorate, target);
+      const isHopeless = this.mute.size > 0 || !this.isAtTarget;
       if (this.nowMs < this.sinceMs + STUCK_MS || !isHopeless) return null;
       return reverted(electorate);
     }
-    if (target.length > 0 && !isElectedAlready(electorate, target)) return towards(electorate, target);
+    if (target.length > 0 && !this.isAtTarget) {
+      const next = towards(electorate, target);
+      // On the way nothing is decided without a majority of the new ones, not even to give it up.
+      if (this.isMajorityHere(next.electors)) return next;
+    }
     const isMute = electors.some(({ id }) => this.mute.has(id));
     // The same electors under another epoch.
     return isMute && this.nowMs >= this.sinceMs + MUTE_INTERVAL_MS ? settled(electorate) : null;
@@ -314,11 +330,26 @@ export class ElectorateKeeper {
     else send(leader, { type: 'electorate-ready', lineage, epoch, ready, mute });
   }
 
-  private gossip(): void {
-    const peer = this.rotation.next(
+  private compareTarget(): void {
+    const { electorate, lead } = this;
+    this.isAtTarget = electorate === null || lead === null || isElectedAlready(electorate, lead.target);
+  }
+
+  private isMajorityHere(electors: readonly Elector[]): boolean {
+    const acceptors = acceptorsAmong(electors);
+    const here = acceptors.filter((id) => id === this.options.self || this.peers.has(id));
+    return here.length * 2 > acceptors.length;
+  }
+
+  private nextPeer(): NodeId | undefined {
+    return this.rotation.next(
       () => this.peers,
       (id) => this.peers.has(id),
     );
+  }
+
+  private gossip(): void {
+    const peer = this.nextPeer();
     if (peer === undefined) return;
     if (this.electorate === null) this.options.send(peer, { type: 'electorate-ask' });
     else this.sendHave(peer);

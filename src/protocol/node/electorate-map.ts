@@ -1,4 +1,4 @@
-import { type Elector, type Electorate, electorsOf, idsOf } from '../electorate/electorate.ts';
+import { acceptorsAmong, type Elector, type Electorate, electorsOf } from '../electorate/electorate.ts';
 import type { NodeId } from '../machine.ts';
 import { majorityOf, type RegisterPlacement, sameGroup } from '../register/placement.ts';
 import { Ring } from '../ring/ring.ts';
@@ -8,9 +8,6 @@ import { SHARD_ID_MAX, shardNumberOf, shardOf } from '../ring/shard.ts';
 export const ELECTORATE_BUCKET = '.electorate';
 /** Its shard, whose acceptors are the electors themselves; no bucket has a class of that number. */
 export const ELECTORATE_SHARD = SHARD_ID_MAX;
-/** Of a large cluster so many are enough. */
-const ACCEPTORS_MAX = 31;
-
 /** Under no electorate nobody accepts anything. */
 const NOBODY: RegisterPlacement = { epoch: 0, groups: [] };
 
@@ -96,7 +93,7 @@ export class ElectorateMap {
   }
 
   private groupOf(electorate: Electorate, shard: number, electors: readonly Elector[]): readonly NodeId[] {
-    if (shard === ELECTORATE_SHARD) return idsOf(electors).slice(0, ACCEPTORS_MAX);
+    if (shard === ELECTORATE_SHARD) return acceptorsAmong(electors);
     return this.ringOf(electorate, electors).owners(shardNumberOf(shard));
   }
 
