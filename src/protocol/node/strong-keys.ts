@@ -68,7 +68,7 @@ const CONTENT_TYPE = 'application/json';
 interface Held {
   readonly id: number;
   readonly request: RegisterRequest;
-  readonly untilMs: number;
+  readonly sinceMs: number;
 }
 
 /** The keys of strong buckets, and the electorate that decides about them: registers on a ring that is a register itself. */
@@ -162,7 +162,7 @@ export class StrongKeys {
       );
       return;
     }
-    this.held.push({ id, request, untilMs: now.monoMs + REGISTER_DEFAULTS.requestTimeoutMs });
+    this.held.push({ id, request, sinceMs: now.monoMs });
     this.keeper.want(now.monoMs);
   }
 
@@ -204,7 +204,9 @@ export class StrongKeys {
   }
 
   nextDeadline(): number | undefined {
-    return earlier(earlier(this.registers.nextDeadline(), this.keeper.nextDeadline()), this.held[0]?.untilMs);
+    const [held] = this.held;
+    const heldUntilMs = held === undefined ? undefined : untilMsOf(held);
+    return earlier(earlier(this.registers.nextDeadline(), this.keeper.nextDeadline()), heldUntilMs);
   }
 
   private newKeeper(prng: Prng): ElectorateKeeper {
@@ -256,7 +258,7 @@ export class StrongKeys {
     this.fromRegisters(this.registers.handle({ type: 'register-placement-changed' }, this.now));
     const { held } = this;
     this.held = [];
-    for (const { id, request } of held) this.handleRegisters({ type: 'register-request', id, request }, this.now);
+    for (const request of held) this.handleRegisters({ type: 'register-request', ...request }, this.now);
   }
 
   private handleForeign(peer: NodeId): void {
@@ -319,8 +321,9 @@ export class StrongKeys {
   }
 
   private expireHeld(): void {
-    while (this.held[0] !== undefined && this.held[0].untilMs <= this.now.monoMs) {
-      const { id } = this.held.shift() as Held;
+    for (let [first] = this.held; first !== undefined && untilMsOf(first) <= this.now.monoMs; [first] = this.held) {
+      this.held.shift();
+      const { id } = first;
       const message =
         'no majority of the ring has founded the strong buckets yet; restore the links to a majority of the members, and retry';
       this.fail(id, failure('quorum-unavailable', message));
@@ -330,6 +333,10 @@ export class StrongKeys {
   private fail(id: number, reason: Failure): void {
     this.options.use([{ type: 'reply', id, reply: { type: 'failed', failure: reason } }]);
   }
+}
+
+function untilMsOf({ sinceMs }: Held): number {
+  return sinceMs + REGISTER_DEFAULTS.requestTimeoutMs;
 }
 
 /** Among whom a quorate leader needs majorities: each of the groups. Null: nothing has been founded. */

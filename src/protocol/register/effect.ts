@@ -4,7 +4,13 @@ import type { AcceptorRow, BadRegisterRecord, NamedRow, RegisterName, RegisterWr
 import type { RegisterReply, RegisterRequest } from './request.ts';
 
 export type RegisterInput =
-  | { readonly type: 'register-request'; readonly id: number; readonly request: RegisterRequest }
+  /** `sinceMs`: when the client asked, monotonic, where it has waited since. */
+  | {
+      readonly type: 'register-request';
+      readonly id: number;
+      readonly request: RegisterRequest;
+      readonly sinceMs?: number;
+    }
   | { readonly type: 'message'; readonly from: NodeId; readonly message: RegisterMessage }
   /** Everything persisted up to and including this id is synced. */
   | { readonly type: 'register-persisted'; readonly id: number }

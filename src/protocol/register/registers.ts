@@ -117,7 +117,7 @@ export class Registers implements Machine<RegisterInput, RegisterEffect> {
   private handleInput(input: RegisterInput): void {
     switch (input.type) {
       case 'register-request':
-        this.router.handleRequest(input.request, (reply) =>
+        this.router.handleRequest(input.request, input.sinceMs ?? this.core.now.monoMs, (reply) =>
           this.effects.push({ type: 'register-reply', id: input.id, reply }),
         );
         return;

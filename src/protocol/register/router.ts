@@ -53,9 +53,10 @@ export class Router {
     return this.inFlight;
   }
 
-  handleRequest(request: RegisterRequest, respond: RegisterRespond): void {
+  /** `atMs`: when the client asked. */
+  handleRequest(request: RegisterRequest, atMs: number, respond: RegisterRespond): void {
     const admitted = this.admit(respond);
-    if (admitted !== undefined) this.route(request, admitted, this.core.now.monoMs, []);
+    if (admitted !== undefined) this.route(request, admitted, atMs, []);
   }
 
   handleForward(from: NodeId, { id, origin, run, budgetMs, request }: RegisterForwardMessage): void {
