@@ -59,8 +59,6 @@ export const LOCK_OWNER_CHARACTERS_MAX = 256;
 export const LOCK_TTL_MS_DEFAULT = 30_000;
 /** Well below the idle timeout, and the time that clients wait for an answer. */
 export const LOCK_WAIT_MS_MAX = 30_000;
-export const WEIGHT_MIN = 0.001;
-export const WEIGHT_MAX = 1000;
 export const LIST_LIMIT_DEFAULT = 1000;
 export const LIST_LIMIT_MAX = 1_000_000;
 /** Items asked from the node at a time; the client gets one stream of them. */

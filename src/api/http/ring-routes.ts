@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { failure, HoldfastError } from '../../lib/failure.ts';
+import { WEIGHT_MAX, WEIGHT_MIN } from '../../lib/weight.ts';
 import { ZONE_NAME_EXPECTED, ZONE_NAME_OR_NONE } from '../../lib/zone-name.ts';
 import type { RingChange } from '../../ports/node-handle.ts';
 import { readJson } from './body.ts';
 import { type HttpContext, requireBucket } from './context.ts';
-import { WEIGHT_MAX, WEIGHT_MIN } from './limits.ts';
 import { json, LOCATE_SCHEMA, MEMBER_PARAMS, problems, RING_CHANGE_SCHEMA, RING_SCHEMA } from './openapi.ts';
 import { keyParameter, NO_QUERY, QueryReader } from './query.ts';
 import { checkKey, memberTarget } from './target.ts';

@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { suggest } from '../../config/suggestion.ts';
+import { isWeight, WEIGHT_MAX, WEIGHT_MIN } from '../../lib/weight.ts';
 import { ZONE_NAME_EXPECTED, ZONE_NAME_OR_NONE } from '../../lib/zone-name.ts';
 import { memberPath } from '../client.ts';
 import type { CliContext } from '../context.ts';
@@ -165,8 +166,8 @@ function memberText(member: RingMember): string {
 
 function weightOf(text: string): number {
   const weight = /^\d{1,9}(\.\d{1,9})?$/.test(text) ? Number(text) : Number.NaN;
-  if (weight >= 0.001 && weight <= 1000) return weight;
-  throw new InvalidArgumentError('Use a number from 0.001 to 1000.');
+  if (isWeight(weight)) return weight;
+  throw new InvalidArgumentError(`Use a number from ${WEIGHT_MIN} to ${WEIGHT_MAX}.`);
 }
 
 function zoneOf(text: string): string {

@@ -46,6 +46,7 @@ export const FOUNDING_EPOCH = 1;
 const PAST_MAX = 8;
 const ELECTORS_MAX = 1024;
 const TEXT_LENGTH_MAX = 200;
+const ZONE_LENGTH_MAX = 64;
 
 export function founded(founder: string, config: Pick<Electorate, 'shards' | 'replicas' | 'electors'>): Electorate {
   const { shards, replicas, electors } = config;
@@ -166,9 +167,8 @@ function checkedElectors(data: readonly Elector[]): readonly Elector[] | null {
   const isGood = electors.every(
     ({ id, weight, zone, disk }, i) =>
       isText(id) &&
-      isText(zone) &&
+      isText(zone, ZONE_LENGTH_MAX) &&
       isText(disk) &&
-      typeof weight === 'number' &&
       // With weights beyond what members have, to lay out a ring would never end.
       isWeight(weight) &&
       isAfter(id, electors[i - 1]),
@@ -180,6 +180,6 @@ function isAfter(id: NodeId, before: Elector | undefined): boolean {
   return before === undefined || before.id < id;
 }
 
-function isText(value: unknown): boolean {
-  return typeof value === 'string' && value.length <= TEXT_LENGTH_MAX && value.isWellFormed();
+function isText(value: unknown, lengthMax = TEXT_LENGTH_MAX): boolean {
+  return typeof value === 'string' && value.length <= lengthMax && value.isWellFormed();
 }
