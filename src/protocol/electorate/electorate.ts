@@ -44,7 +44,9 @@ export interface Electorate {
 export const FOUNDING_EPOCH = 1;
 /** Who was away for more changes copies its shards anew. */
 const PAST_MAX = 8;
-const ELECTORS_MAX = 1024;
+export const ELECTORS_MAX = 1024;
+/** Of all stages in the past; the latest is always one of them. An electorate has to fit into a message, and a value. */
+const PAST_ELECTORS_MAX = 2 * ELECTORS_MAX;
 const TEXT_LENGTH_MAX = 200;
 const ZONE_LENGTH_MAX = 64;
 
@@ -127,7 +129,18 @@ export function electorateIn(bytes: Uint8Array): Electorate | null {
 
 function next(now: Electorate, change: Pick<Electorate, 'electors' | 'previous'>): Electorate {
   const past = now.previous === null ? [{ epoch: now.epoch, electors: now.electors }, ...now.past] : now.past;
-  return { ...now, ...change, epoch: now.epoch + 1, past: past.slice(0, PAST_MAX) };
+  return { ...now, ...change, epoch: now.epoch + 1, past: latestOf(past) };
+}
+
+function latestOf(past: readonly PastElectors[]): PastElectors[] {
+  const kept: PastElectors[] = [];
+  let left = PAST_ELECTORS_MAX;
+  for (const stage of past.slice(0, PAST_MAX)) {
+    left -= stage.electors.length;
+    if (left < 0) break;
+    kept.push(stage);
+  }
+  return kept;
 }
 
 function sorted(electors: readonly Elector[]): Elector[] {

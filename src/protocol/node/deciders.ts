@@ -2,7 +2,7 @@ import { earlier } from '../../lib/deadline-queue.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Leadership } from '../election/election.ts';
 import { ELECTION_TIMING } from '../election/options.ts';
-import type { Elector, Electorate } from '../electorate/electorate.ts';
+import { ELECTORS_MAX, type Elector, type Electorate } from '../electorate/electorate.ts';
 import type { Instant, NodeId } from '../machine.ts';
 import type { Member } from '../membership/member.ts';
 import type { ReplicationEvent } from '../replication/effect.ts';
@@ -137,9 +137,10 @@ export class Deciders {
   private electors(): Elector[] {
     const { catalog, rings } = this.surroundings;
     const members = rings.places.filter((place) => place.in);
-    return members.flatMap(({ id, weight, zone }) => {
+    const electors = members.flatMap(({ id, weight, zone }) => {
       const own = catalog.ringRecord(id)?.own;
       return own === undefined || own.version === 0 ? [] : [{ id, weight, zone, disk: own.actor }];
     });
+    return electors.slice(0, ELECTORS_MAX);
   }
 }
