@@ -13,18 +13,25 @@ const MINIMISED_MAX = 3;
 
 /** Many seeds on several threads. Returns the exit status. */
 export async function runMany(options: ManyOptions): Promise<number> {
-  const { first, count, seconds, nodes, ring, buckets, salvage, jobs } = options;
+  const { first, count, seconds, nodes, ring, buckets, salvage, strong, jobs } = options;
   const startedMs = performance.now();
   const progress = new Progress(count);
-  const totals = { simulatedMs: 0, cpuMs: 0, acks: 0 };
+  const totals = { simulatedMs: 0, cpuMs: 0, acks: 0, strongOperations: 0 };
+  const exemptions = new Map<string, number>();
   const failed: RunReport[] = [];
   let next = first;
   const take = (): Task | null =>
-    next < first + count ? { seed: next++, seconds, nodes, ring, buckets, salvage } : null;
+    next < first + count ? { seed: next++, seconds, nodes, ring, buckets, salvage, strong } : null;
   const use = (report: RunReport): void => {
     totals.simulatedMs += report.simulatedMs;
     totals.cpuMs += report.cpuMs;
     totals.acks += report.acks;
+    totals.strongOperations += report.strongOperations;
+    for (const each of report.exemptions) {
+      // Of the same kind, whatever the counts in it.
+      const kind = each.replace(/^[0-9 of]* /, '');
+      exemptions.set(kind, (exemptions.get(kind) ?? 0) + 1);
+    }
     const isFailed = report.problems.length > 0;
     progress.add({ simulatedMs: report.simulatedMs, failed: isFailed });
     if (!isFailed) return;
@@ -40,9 +47,10 @@ export async function runMany(options: ManyOptions): Promise<number> {
   for (const [checker, seeds] of byChecker(failed)) {
     process.stdout.write(`${checker}: ${seeds.length} seeds failed: ${seeds.join(' ')}\n`);
   }
+  for (const [kind, runs] of exemptions) process.stdout.write(`exempt in ${runs} runs: ${kind}\n`);
   const elapsedMs = performance.now() - startedMs;
   process.stdout.write(
-    `${count} seeds, ${failed.length} failed, ${totals.acks} acknowledged writes, ${Math.round(totals.simulatedMs / 1000)} simulated s in ${(elapsedMs / 1000).toFixed(1)} s with ${jobs} jobs: ${Math.round(totals.simulatedMs / totals.cpuMs)} simulated s per s of one core\n`,
+    `${count} seeds, ${failed.length} failed, ${totals.acks} acknowledged writes, ${totals.strongOperations} operations on strong keys, ${Math.round(totals.simulatedMs / 1000)} simulated s in ${(elapsedMs / 1000).toFixed(1)} s with ${jobs} jobs: ${Math.round(totals.simulatedMs / totals.cpuMs)} simulated s per s of one core\n`,
   );
   return failed.length > 0 ? 1 : 0;
 }

@@ -10,6 +10,7 @@ export const USAGE = `usage: npm run sim -- [options]
   --ring           operators change the ring in every run; default: in some
   --buckets        buckets with placements of their own are created in every run; default: in some
   --salvage        stores have to be repaired in every run; default: in some
+  --strong         clients use strong buckets in every run; default: in most
   --jobs N         runs at once; default: one for each core
   --minimise       of a run that fails, look for the smallest schedule that fails in the same way
   --schedule FILE  replay a schedule, as --minimise writes it
@@ -29,6 +30,7 @@ export interface SingleOptions {
   readonly ring: boolean;
   readonly buckets: boolean;
   readonly salvage: boolean;
+  readonly strong: boolean;
   readonly minimise: boolean;
   /** A file with a schedule, which then decides instead of the seed. */
   readonly schedule: string | undefined;
@@ -43,6 +45,7 @@ export interface ManyOptions {
   readonly ring: boolean;
   readonly buckets: boolean;
   readonly salvage: boolean;
+  readonly strong: boolean;
   readonly jobs: number;
   readonly minimise: boolean;
 }
@@ -67,6 +70,7 @@ export function optionsOf(args: string[]): SimOptions {
       ring: { type: 'boolean', default: false },
       buckets: { type: 'boolean', default: false },
       salvage: { type: 'boolean', default: false },
+      strong: { type: 'boolean', default: false },
       jobs: { type: 'string' },
       minimise: { type: 'boolean', default: false },
       schedule: { type: 'string' },
@@ -75,7 +79,7 @@ export function optionsOf(args: string[]): SimOptions {
     },
   });
   if (values.help) return { mode: 'help' };
-  const { minimise, ring, buckets, salvage, scenario, schedule } = values;
+  const { minimise, ring, buckets, salvage, strong, scenario, schedule } = values;
   const first = whole('seed', values.seed, 0, 0xffff_ffff) ?? 1;
   const count = whole('seeds', values.seeds, 1, 1e9) ?? (values.seed === undefined ? 100 : 1);
   const seconds = positive('seconds', values.seconds) ?? 60;
@@ -85,6 +89,7 @@ export function optionsOf(args: string[]): SimOptions {
     refuse('--scenario', { '--schedule': schedule, '--seeds': values.seeds, '--seconds': values.seconds });
     if (buckets) throw new SimUsageError('--buckets has no meaning with --scenario');
     if (salvage) throw new SimUsageError('--salvage has no meaning with --scenario');
+    if (strong) throw new SimUsageError('--strong has no meaning with --scenario');
     if (ring) throw new SimUsageError('--ring has no meaning with --scenario');
     if (minimise) throw new SimUsageError('--minimise has no meaning with --scenario');
     return { mode: 'scenario', name: scenario, seed: first, nodes };
@@ -97,10 +102,23 @@ export function optionsOf(args: string[]): SimOptions {
       '--ring': ring ? 'on' : undefined,
       '--buckets': buckets ? 'on' : undefined,
       '--salvage': salvage ? 'on' : undefined,
+      '--strong': strong ? 'on' : undefined,
     });
   if (schedule !== undefined || count === 1)
-    return { mode: 'single', seed: first, seconds, nodes, ring, buckets, salvage, minimise, schedule };
-  return { mode: 'many', first, count, seconds, nodes, ring, buckets, salvage, jobs: Math.min(jobs, count), minimise };
+    return { mode: 'single', seed: first, seconds, nodes, ring, buckets, salvage, strong, minimise, schedule };
+  return {
+    mode: 'many',
+    first,
+    count,
+    seconds,
+    nodes,
+    ring,
+    buckets,
+    salvage,
+    strong,
+    jobs: Math.min(jobs, count),
+    minimise,
+  };
 }
 
 function refuse(option: string, others: Readonly<Record<string, string | undefined>>): void {

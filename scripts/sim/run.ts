@@ -11,6 +11,10 @@ export interface RunReport {
   readonly faults: readonly string[];
   readonly writes: number;
   readonly acks: number;
+  /** Operations on strong keys. */
+  readonly strongOperations: number;
+  /** What could not be held against the run. */
+  readonly exemptions: readonly string[];
   readonly simulatedMs: number;
   readonly elapsedMs: number;
   /** Of this thread: what it takes of one core, whatever else the machine does. */
@@ -24,14 +28,16 @@ export interface RunOptions {
   readonly ring: boolean;
   readonly buckets: boolean;
   readonly salvage: boolean;
+  readonly strong: boolean;
 }
 
-export function scheduleOf(seed: number, { seconds, nodes, ring, buckets, salvage }: RunOptions): Schedule {
+export function scheduleOf(seed: number, { seconds, nodes, ring, buckets, salvage, strong }: RunOptions): Schedule {
   return drawSchedule(seed, {
     safetyMs: seconds * 1000,
     ...(ring ? { ring } : {}),
     ...(buckets ? { buckets } : {}),
     ...(salvage ? { salvage } : {}),
+    ...(strong ? { strong } : {}),
     ...(nodes === undefined ? {} : { nodes }),
   });
 }
@@ -45,14 +51,16 @@ export function run(schedule: Schedule, observers: readonly SimObserver[] = []):
     return { elapsedMs: performance.now() - startedMs, cpuMs: (user + system) / 1000 };
   };
   try {
-    const { problems, faults, history, placed, simulatedMs } = runSchedule(schedule, { observers });
+    const { problems, faults, history, placed, strong, exemptions, simulatedMs } = runSchedule(schedule, { observers });
     const all = [history, ...placed];
     const writes = all.reduce((sum, each) => sum + each.writes, 0);
     const acks = all.reduce((sum, each) => sum + each.acks, 0);
-    return { schedule, problems, faults, writes, acks, simulatedMs, ...cost() };
+    const strongOperations = strong.count;
+    return { schedule, problems, faults, writes, acks, strongOperations, exemptions, simulatedMs, ...cost() };
   } catch (error) {
     const problem = error instanceof RunAborted ? error.message : `exception: ${stackOf(error)}`;
-    return { schedule, problems: [problem], faults: [], writes: 0, acks: 0, simulatedMs: 0, ...cost() };
+    const nothing = { faults: [], writes: 0, acks: 0, strongOperations: 0, exemptions: [], simulatedMs: 0 };
+    return { schedule, problems: [problem], ...nothing, ...cost() };
   }
 }
 

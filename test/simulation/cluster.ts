@@ -159,6 +159,7 @@ export class SimCluster {
       fenceReplies: new Map(),
       turning: false,
       held: null,
+      resumedMs: 0,
       timerIsDue: false,
     };
     node.running = running;
@@ -215,6 +216,7 @@ export class SimCluster {
     if (running === null || running.held === null) return;
     const { held } = running;
     running.held = null;
+    running.resumedMs = this.clock.nowMs;
     if (timersFirst) this.fireTimer(node);
     for (const run of held) {
       if (node.running !== running) return;

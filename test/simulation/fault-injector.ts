@@ -8,6 +8,7 @@ import { forge } from './forgery.ts';
 import { addressOf } from './network.ts';
 import { configOf, PLACED_BUCKETS, type SimBucket } from './placed-buckets.ts';
 import type { Link, SimNode } from './sim-node.ts';
+import { StrongLosses } from './strong-losses.ts';
 import type { VirtualDisk } from './virtual-disk.ts';
 
 /** Wire versions of a node that has nothing in common with the others. */
@@ -28,6 +29,7 @@ export class FaultInjector {
   private readonly ledger: CopyLedger;
   private readonly note: (text: string) => void;
   private readonly onBucket: (bucket: SimBucket) => void;
+  private readonly losses: StrongLosses;
   /** What ends the faults that hold now. */
   private readonly ends = new Set<() => void>();
   private readonly storms = new Set<FaultOf<'storm'>>();
@@ -43,7 +45,9 @@ export class FaultInjector {
     ledger: CopyLedger,
     note: (text: string) => void,
     onBucket: (bucket: SimBucket) => void = () => undefined,
+    losses = new StrongLosses(cluster.nodes),
   ) {
+    this.losses = losses;
     this.onBucket = onBucket;
     this.cluster = cluster;
     this.ledger = ledger;
@@ -240,8 +244,7 @@ export class FaultInjector {
     if (this.isRecovering(node) || this.ledger.isLastHolder(disk)) return false;
     this.crashFor(node, downMs, 0);
     this.cluster.replaceDisk(node);
-    this.ledger.lose(disk);
-    this.wiped.add(node);
+    this.noteLoss(node, disk);
     return true;
   }
 
@@ -280,14 +283,19 @@ export class FaultInjector {
       if (next === null) return;
       this.crashFor(node, downMs, 0);
       cluster.replaceDisk(node, next);
-      this.ledger.lose(disk);
-      this.wiped.add(node);
+      this.noteLoss(node, disk);
       this.note(`the disk of ${node.name} ${what}`);
     };
     this.ends.add(() => {
       isOver = true;
     });
     cluster.clock.after(afterMs, once);
+  }
+
+  private noteLoss(node: SimNode, lost: VirtualDisk): void {
+    this.ledger.lose(lost);
+    this.losses.note(node, lost);
+    this.wiped.add(node);
   }
 
   private corrupt(node: SimNode, fault: FaultOf<'corrupt'>): boolean {
@@ -321,7 +329,8 @@ export class FaultInjector {
       const stats = node.running?.node.replicationStats();
       // A ring of its own, or none that it knows of.
       const isAlone = (node.running?.node.ring.memberCount ?? 0) <= 1;
-      if (stats !== undefined && !isAlone && stats.shards.transferring === 0) this.wiped.delete(node);
+      const isBack = stats !== undefined && !isAlone && stats.shards.transferring === 0 && this.losses.isWhole(node);
+      if (isBack) this.wiped.delete(node);
       else if (node !== except) return true;
     }
     return this.cluster.nodes.some((node) => node !== except && node.disk.hasDamage);

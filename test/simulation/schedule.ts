@@ -21,6 +21,7 @@ const RING_AWAY_MAX_MS = 30_000;
 const RING_SEED = 0x72696e67;
 const BUCKET_SEED = 0x6275636b;
 const SALVAGE_SEED = 0x73616c76;
+const STRONG_SEED = 0x7374726f;
 const STEWARD_SEED = 0x73747764;
 /** Share of the runs with buckets that have a placement of their own. */
 const BUCKET_CHANCE = 0.5;
@@ -30,6 +31,8 @@ const TWICE_CHANCE = 0.4;
 const SALVAGE_CHANCE = 0.15;
 /** Share of the runs in which the leader takes members out that are gone. */
 const STEWARD_CHANCE = 0.4;
+/** Share of the runs with clients of strong buckets: in the others leaders are elected by the ring alone. */
+const STRONG_CHANCE = 0.75;
 /** Share of the runs in which operators change the ring. */
 const RING_CHANCE = 0.4;
 
@@ -53,6 +56,8 @@ export interface Schedule {
   readonly redial: boolean;
   /** How long a member is gone before the leader takes it out of the ring; 0: it never does. */
   readonly outAfterMs: number;
+  /** Clients use strong buckets as well. */
+  readonly strong: boolean;
   /** Holds through the safety phase. */
   readonly weather: Weather;
   /** Mean time between client requests. */
@@ -75,6 +80,8 @@ export interface DrawOptions {
   readonly ring?: boolean;
   /** Stores have to be repaired as well; drawn when it is not given. The rest of the run is as without them. */
   readonly salvage?: boolean;
+  /** Clients use strong buckets; drawn when it is not given. */
+  readonly strong?: boolean;
 }
 
 /**
@@ -125,6 +132,7 @@ export function drawSchedule(seed: number, options: DrawOptions): Schedule {
     // What multicast finds is dialled in any case.
     redial: prng.chance(0.5) || discovery,
     events,
+    strong: options.strong ?? new Prng(seed ^ STRONG_SEED).chance(STRONG_CHANCE),
   };
 }
 

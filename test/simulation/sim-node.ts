@@ -63,6 +63,8 @@ export interface Running {
   turning: boolean;
   /** What waits while the process is stopped or blocked; null while it runs. */
   held: (() => void)[] | null;
+  /** When it was last held up. */
+  resumedMs: number;
   timerIsDue: boolean;
 }
 

@@ -6,13 +6,14 @@ const SAFETY_SECONDS = 30;
 
 describe('a swarm under faults converges and loses nothing', () => {
   test.each(SEEDS)('seed %i', (seed) => {
-    const { problems, faults, history } = runSwarm(seed, SAFETY_SECONDS * 1000);
+    const { problems, faults, history, schedule, strong } = runSwarm(seed, SAFETY_SECONDS * 1000);
     const replay = `npm run sim -- --seed ${seed} --seconds ${SAFETY_SECONDS}`;
     const message = [`seed ${seed}`, ...problems, '', 'faults:', ...faults, '', `replay: ${replay}`].join('\n');
     expect(problems, message).toEqual([]);
     // A run in which the clients got nothing done would prove nothing.
     expect(history.acks, message).toBeGreaterThan(0);
     expect(history.counters.size, message).toBeGreaterThan(0);
+    expect(strong.written > 0, message).toBe(schedule.strong);
   });
 
   test('one seed decides the whole run', () => {

@@ -6,9 +6,12 @@ import { CopyLedger } from './copy-ledger.ts';
 import { FaultInjector } from './fault-injector.ts';
 import type { History } from './history.ts';
 import type { SimObserver } from './observer.ts';
-import { DEFAULT_BUCKET, PLACED_BUCKETS } from './placed-buckets.ts';
+import { DEFAULT_BUCKET, PLACED_BUCKETS, type SimBucket } from './placed-buckets.ts';
 import { drawSchedule, type Schedule } from './schedule.ts';
 import { SessionClients, type SessionHistory } from './session-clients.ts';
+import { StrongClients } from './strong-clients.ts';
+import type { StrongHistory } from './strong-history.ts';
+import { StrongLosses } from './strong-losses.ts';
 import { WatchClient } from './watch-clients.ts';
 import { Workload } from './workload.ts';
 
@@ -22,6 +25,11 @@ const SYNC_BYTES_PER_SECOND = 16 * 1024;
 /** How much more seldom clients use buckets with a placement of their own. */
 const PLACED_INTERVALS = 3;
 const PLACED_SEED = 0x706c6163;
+const STRONG_SEED = 0x7374726b;
+/** How much more seldom one of the clients of strong keys does something. */
+const STRONG_INTERVALS = 4;
+/** Once nothing else is to be done, every node has a majority of the electors, and of each key's acceptors, by then. */
+const STRONG_AGAIN_MS = 30_000;
 
 export interface SwarmReport {
   readonly seed: number;
@@ -31,6 +39,9 @@ export interface SwarmReport {
   readonly history: History;
   readonly placed: readonly History[];
   readonly sessions: SessionHistory;
+  readonly strong: StrongHistory;
+  /** What the checkers could not hold against this run. */
+  readonly exemptions: readonly string[];
   /** What was done when, and what was passed over. */
   readonly faults: readonly string[];
   readonly simulatedMs: number;
@@ -75,7 +86,14 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
   const sessions = new SessionClients(cluster, new Prng(prng.uint32()), history.sent);
   ledger.onLoss = () => sessions.handleLoss();
   const watch = new WatchClient(cluster, new Prng(prng.uint32()));
-  const checkers = allCheckers(cluster, { histories, sessions: sessions.history, watch });
+  const strong = new StrongClients(cluster, new Prng(schedule.seed ^ STRONG_SEED));
+  const losses = new StrongLosses(cluster.nodes);
+  const checkers = allCheckers(cluster, {
+    histories,
+    sessions: sessions.history,
+    watch,
+    strong: { history: strong.history, losses },
+  });
   cluster.observers.push(watch, ...checkers, ...(options.observers ?? []));
   const faults: string[] = [];
   const begun = new Set<number>();
@@ -83,12 +101,13 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
     faults.push(`${(cluster.clock.nowMs / 1000).toFixed(1)} s  ${text}`);
     for (const observer of cluster.observers.ofFaults) observer.fault(text);
   };
-  const injector = new FaultInjector(cluster, ledger, note, (bucket) => {
+  const onBucket = (bucket: SimBucket): void => {
     const index = PLACED_BUCKETS.indexOf(bucket);
     if (begun.has(index)) return;
     begun.add(index);
     placed[index]?.start(schedule.opIntervalMs * PLACED_INTERVALS);
-  });
+  };
+  const injector = new FaultInjector(cluster, ledger, note, onBucket, losses);
 
   for (const node of cluster.nodes) if (!schedule.late.includes(node.index)) cluster.start(node);
   for (const { atMs, fault } of schedule.events) cluster.clock.at(atMs, () => injector.inject(fault));
@@ -97,11 +116,13 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
   workload.start(schedule.opIntervalMs);
   sessions.start(schedule.opIntervalMs * 2);
   watch.start();
+  if (schedule.strong) strong.start(schedule.opIntervalMs * STRONG_INTERVALS);
   cluster.run(schedule.safetyMs);
 
   note('faults stop');
   for (const each of [workload, ...placed]) each.stop();
   sessions.stop();
+  strong.stop();
   watch.stay();
   injector.endAll();
   const settled = cluster.runUntil(
@@ -109,6 +130,7 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
     LIVENESS_MS,
     1000,
   );
+  if (schedule.strong) tryStrong(cluster, strong, losses);
   cluster.run(QUIET_MS);
   // A value whose time has come just now is being removed.
   cluster.runUntil(() => checkConvergence(cluster).length === 0, 1000);
@@ -121,6 +143,8 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
     history,
     placed: placed.map((each) => each.history),
     sessions: sessions.history,
+    strong: strong.history,
+    exemptions: checkers.flatMap((checker) => checker.exemptions?.() ?? []),
     faults,
     simulatedMs: cluster.clock.nowMs,
   };
@@ -133,6 +157,19 @@ function placedWorkloads(cluster: SimCluster, ledger: CopyLedger, seed: number):
     const draws = { prng: new Prng(prng.uint32()), collectionPrng: new Prng(prng.uint32()) };
     return new Workload(cluster, { bucket, ledger, hotKeys: HOT_KEYS, ...draws });
   });
+}
+
+/** With all links healed, and all nodes up: each of them does as it is told, unless the disks are lost that it takes. */
+function tryStrong(cluster: SimCluster, strong: StrongClients, losses: StrongLosses): void {
+  let isDone = false;
+  strong.tryAll(
+    STRONG_AGAIN_MS,
+    (key) => losses.isGone(key),
+    () => {
+      isDone = true;
+    },
+  );
+  cluster.runUntil(() => isDone, 2 * STRONG_AGAIN_MS);
 }
 
 function unsettled(cluster: SimCluster): string[] {

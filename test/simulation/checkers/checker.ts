@@ -5,6 +5,8 @@ export interface Checker extends SimObserver {
   readonly name: string;
   /** Problems, each of which starts with the checker's name; called once everything has had time to converge. */
   check(): string[];
+  /** What it could not hold against this run, and why. */
+  exemptions?(): string[];
 }
 
 /** Problems of one checker: each is told once, and of very many only the first. */

@@ -1,6 +1,8 @@
 import type { SimCluster } from '../cluster.ts';
 import type { History } from '../history.ts';
 import type { SessionHistory } from '../session-clients.ts';
+import type { StrongHistory } from '../strong-history.ts';
+import type { StrongLosses } from '../strong-losses.ts';
 import type { WatchState } from '../watch-clients.ts';
 import { boundsChecker } from './bounds.ts';
 import type { Checker } from './checker.ts';
@@ -10,10 +12,12 @@ import { convergenceChecker } from './convergence.ts';
 import { crashesChecker } from './crashes.ts';
 import { dotsChecker } from './dots.ts';
 import { durabilityChecker } from './durability.ts';
+import { electoratesChecker } from './electorates.ts';
 import { incarnationsChecker } from './incarnations.ts';
 import { indexChecker } from './index-rows.ts';
 import { leadersChecker } from './leaders.ts';
 import { lifetimesChecker } from './lifetimes.ts';
+import { linearizabilityChecker, strongAnswersChecker } from './linearizability.ts';
 import { promisesChecker } from './promises.ts';
 import { readsChecker } from './reads.ts';
 import { removalsChecker } from './removals.ts';
@@ -33,10 +37,13 @@ export interface Clients {
   readonly histories: readonly History[];
   readonly sessions: SessionHistory;
   readonly watch: WatchState;
+  readonly strong: { readonly history: StrongHistory; readonly losses: StrongLosses };
 }
 
 /** Everything that must hold in every run. To be attached before the first node starts. */
-export function allCheckers(cluster: SimCluster, { histories, sessions, watch }: Clients): Checker[] {
+export function allCheckers(cluster: SimCluster, { histories, sessions, watch, strong }: Clients): Checker[] {
+  const electorates = electoratesChecker(cluster, strong.losses);
+  const strongTruth = { ...strong, electorates };
   return [
     durabilityChecker(cluster, histories),
     collectionsChecker(cluster, histories),
@@ -54,6 +61,9 @@ export function allCheckers(cluster: SimCluster, { histories, sessions, watch }:
     suspicionsChecker(cluster),
     crashesChecker(cluster),
     leadersChecker(cluster),
+    electorates,
+    linearizabilityChecker(cluster, strongTruth),
+    strongAnswersChecker(strongTruth),
     viewsChecker(cluster),
     incarnationsChecker(),
     claimsChecker(),

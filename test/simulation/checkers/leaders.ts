@@ -1,3 +1,4 @@
+import { idsOf } from '../../../src/protocol/electorate/electorate.ts';
 import type { NodeId } from '../../../src/protocol/machine.ts';
 import type { SimNode } from '../sim-node.ts';
 import { type Checker, Problems } from './checker.ts';
@@ -6,13 +7,20 @@ import type { Truth } from './truth.ts';
 /** A leader that has just been elected is known to all after a renewal. */
 const NEWS_MS = 1500;
 
+/** Whose grants make a leader quorate. */
+interface Voters {
+  /** Of the electorate; null: nobody has founded one, and the ring counts. */
+  readonly founder: string | null;
+  readonly ids: ReadonlySet<NodeId>;
+}
+
 /**
- * Never two leaders at one instant whose grants are those of a majority of the ring, nor two such leaders of one term. Terms
- * never fall at a node. At the end everybody follows one leader.
+ * Never two leaders at one instant whose grants are those of a majority of the electors, nor two such leaders of one term.
+ * Terms never fall at a node. At the end everybody follows one leader.
  */
 export function leadersChecker(truth: Truth): Checker {
   const problems = new Problems('leaders');
-  const byTerm = new Map<number, { readonly id: NodeId; readonly voters: ReadonlySet<NodeId> }[]>();
+  const byTerm = new Map<number, { readonly id: NodeId; readonly voters: Voters }[]>();
   const disks = new Map(truth.nodes.map((node) => [node, node.disk]));
   const lastTerms = new Map<SimNode, { readonly run: unknown; readonly term: number }>();
   let changedMs = 0;
@@ -28,8 +36,7 @@ export function leadersChecker(truth: Truth): Checker {
       const led = byTerm.get(term) ?? [];
       const other = led.find((each) => each.id !== node.id && mustMeet(each.voters, voters));
       if (other !== undefined) problems.add(`${node.name} leads in term ${term}, in which ${other.id} has led`);
-      if (!led.some((each) => each.id === node.id && difference(each.voters, voters) === 0))
-        led.push({ id: node.id, voters });
+      if (!led.some((each) => each.id === node.id && isSame(each.voters, voters))) led.push({ id: node.id, voters });
       byTerm.set(term, led);
     }
     for (const other of truth.nodes) {
@@ -70,15 +77,24 @@ function quorateLeadership(node: SimNode): { readonly term: number } | null {
 }
 
 /**
- * True where majorities by the rings of both must have a member in common. Rings that operators have changed by several
- * members, at one node of a partition, need not.
+ * True where majorities of both must have a member in common. Those of one electorate always do, however it changes. Before
+ * there is one at both, rings count that operators may have changed by several members at one node of a partition; and two
+ * electorates that were founded apart are two clusters (`electorates` says when that may be).
  */
-function mustMeet(a: ReadonlySet<NodeId>, b: ReadonlySet<NodeId>): boolean {
-  return difference(a, b) <= 1;
+function mustMeet(a: Voters, b: Voters): boolean {
+  if (a.founder !== null && b.founder !== null) return a.founder === b.founder;
+  return difference(a.ids, b.ids) <= 1;
 }
 
-function votersAt({ running }: SimNode): ReadonlySet<NodeId> {
-  return new Set(running?.node.ringPlaces.filter((place) => place.in).map(({ id }) => id));
+function isSame(a: Voters, b: Voters): boolean {
+  return a.founder === b.founder && difference(a.ids, b.ids) === 0;
+}
+
+function votersAt({ running }: SimNode): Voters {
+  const electorate = running?.node.deciders.electorate ?? null;
+  if (electorate !== null) return { founder: electorate.lineage.founder, ids: new Set(idsOf(electorate.electors)) };
+  const places = running?.node.ringPlaces.filter((place) => place.in) ?? [];
+  return { founder: null, ids: new Set(places.map(({ id }) => id)) };
 }
 
 function checkAgreement({ nodes }: Truth, problems: Problems): void {

@@ -57,6 +57,7 @@ describe('minimiseSchedule', () => {
     discovery: true,
     redial: true,
     outAfterMs: 0,
+    strong: false,
     weather: { ...FAIR_WEATHER, loss: 0.1, syncMaxMs: 300 },
     opIntervalMs: 20,
     calmMs: 1000,

@@ -11,6 +11,7 @@ describe('the command line of the simulator', () => {
     expect(optionsOf(['--scenario', 'list', '--nodes', '5000'])).toMatchObject({ mode: 'scenario', nodes: 5000 });
     expect(optionsOf(['--seeds', '3', '--ring'])).toMatchObject({ mode: 'many', ring: true, salvage: false });
     expect(optionsOf(['--seed', '3', '--salvage'])).toMatchObject({ mode: 'single', salvage: true });
+    expect(optionsOf(['--seeds', '3', '--strong'])).toMatchObject({ mode: 'many', strong: true, ring: false });
     expect(optionsOf(['--help'])).toEqual({ mode: 'help' });
   });
 
@@ -24,6 +25,8 @@ describe('the command line of the simulator', () => {
     [['--scenario', 'list', '--ring'], '--ring has no meaning'],
     [['--schedule', 'a.json', '--ring'], '--ring has no meaning with --schedule'],
     [['--scenario', 'list', '--minimise'], '--minimise has no meaning'],
+    [['--schedule', 'a.json', '--strong'], '--strong has no meaning with --schedule'],
+    [['--scenario', 'list', '--strong'], '--strong has no meaning'],
     [['--schedule', 'a.json', '--seed', '2'], '--seed has no meaning with --schedule'],
     [['--sedes', '1'], 'Unknown option'],
     [['extra'], 'Unexpected argument'],
