@@ -4,7 +4,7 @@ import type { RegisterReply, RegisterRequest } from '../../src/protocol/register
 import type { Condition, Shown } from '../../src/protocol/register/value.ts';
 import type { SimCluster } from './cluster.ts';
 import { WALL_START_MS } from './node-clock.ts';
-import type { Outcome, RegisterOp, RegisterOperation } from './register-operation.ts';
+import { type Outcome, operationText, type RegisterOp, type RegisterOperation } from './register-operation.ts';
 import type { Running, SimNode } from './sim-node.ts';
 import { STRONG_BUCKET, StrongHistory } from './strong-history.ts';
 
@@ -198,7 +198,7 @@ export class StrongClients {
       if (isAnswered() || node.running !== running) return;
       const resumedMs = running.held === null ? running.resumedMs : clock.nowMs;
       if (resumedMs > sinceMs) this.watch(node, running, resumedMs, operation, isAnswered);
-      else this.history.late.push(`${node.name} has not answered #${operation.id} of ${operation.client} in time`);
+      else this.history.late.push(`${node.name} has not answered ${operationText(operation)} by ${clock.nowMs} ms`);
     });
   }
 }

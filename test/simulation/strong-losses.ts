@@ -18,6 +18,8 @@ export class StrongLosses {
   /** Shards that have no majority left. */
   private readonly gone = new Set<number>();
   private isDeciderForgetful = false;
+  /** The epoch under which a node was given an older copy of its disk: once it notices, it has no say before the next. */
+  private readonly older = new Map<SimNode, number>();
 
   constructor(nodes: readonly SimNode[]) {
     this.nodes = nodes;
@@ -25,8 +27,11 @@ export class StrongLosses {
 
   /** The node has another disk than this one now. */
   note(node: SimNode, lost: VirtualDisk): void {
-    if (node.disk.actor === lost.actor) this.noteForgotten(node.disk, lost);
     const electorate = this.latest(lost);
+    if (node.disk.actor === lost.actor) {
+      this.noteForgotten(node.disk, lost);
+      this.older.set(node, electorate?.epoch ?? 0);
+    }
     if (electorate === null) return;
     const map = new ElectorateMap(electorate);
     for (const shard of map.shards) {
@@ -86,7 +91,10 @@ export class StrongLosses {
 
   private hasMajority(electorate: Electorate, shard: number, group: readonly string[]): boolean {
     const acceptors = this.nodes.filter(
-      (node) => group.includes(node.id) && isAcceptor(electorate, shard, group, node),
+      (node) =>
+        group.includes(node.id) &&
+        isAcceptor(electorate, shard, group, node) &&
+        (this.older.get(node) ?? -1) < electorate.epoch,
     );
     return acceptors.length >= majorityOf(group);
   }
