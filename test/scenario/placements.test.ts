@@ -244,7 +244,9 @@ describe('a bucket with a placement of its own', () => {
     settle(cluster);
     expect(new Set(conflicts)).toEqual(new Set(['x']));
     for (const node of cluster.nodes) {
-      const names = node.running?.node.buckets.map(({ name }) => name).filter((name) => !['default', 'strong'].includes(name)) ?? [];
+      const names =
+        node.running?.node.buckets.map(({ name }) => name).filter((name) => !['default', 'strong'].includes(name)) ??
+        [];
       expect(names).toHaveLength(2);
       expect(names).toContain('x');
       expect(names.map((name) => read(cluster, node, name, 'k').text ?? '').sort()).toEqual(['here', 'there']);

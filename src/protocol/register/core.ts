@@ -1,12 +1,13 @@
+import type { Journal } from '../../lib/journal.ts';
 import type { Prng } from '../../lib/prng.ts';
 import type { Instant, NodeId } from '../machine.ts';
 import type { Alarm } from './alarms.ts';
 import type { BallotClock } from './ballot.ts';
 import type { RegisterCounters } from './counters.ts';
 import type { RegisterEffect } from './effect.ts';
-import type { Journal } from './journal.ts';
 import type { RegisterMessage } from './message.ts';
 import type { RegisterPlacement } from './placement.ts';
+import type { RegisterWrite } from './record.ts';
 import type { RowTable } from './row-table.ts';
 import type { Standings } from './standings.ts';
 
@@ -44,7 +45,7 @@ export const REGISTER_DEFAULTS = {
 export interface RegisterCore {
   readonly options: RegisterOptions;
   readonly now: Instant;
-  readonly journal: Journal;
+  readonly journal: Journal<RegisterWrite>;
   readonly rows: RowTable;
   readonly standings: Standings;
   readonly ballots: BallotClock;

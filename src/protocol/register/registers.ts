@@ -1,4 +1,5 @@
 import { assert, unreachable } from '../../lib/assert.ts';
+import { Journal } from '../../lib/journal.ts';
 import type { Instant, Machine, NodeId } from '../machine.ts';
 import { Acceptor } from './acceptor.ts';
 import { Alarms } from './alarms.ts';
@@ -7,10 +8,9 @@ import { Collector } from './collector.ts';
 import type { RegisterCore, RegisterOptions } from './core.ts';
 import { type RegisterCounters, zeroCounters } from './counters.ts';
 import type { RegisterEffect, RegisterInput } from './effect.ts';
-import { Journal } from './journal.ts';
 import type { RegisterMessage } from './message.ts';
 import { Proposer } from './proposer.ts';
-import type { BadRegisterRecord, ShardRecord } from './record.ts';
+import type { BadRegisterRecord, RegisterWrite, ShardRecord } from './record.ts';
 import { Router } from './router.ts';
 import { RowSource } from './row-source.ts';
 import { RowTable } from './row-table.ts';
@@ -45,7 +45,7 @@ interface MutableCore extends RegisterCore {
  */
 export class Registers implements Machine<RegisterInput, RegisterEffect> {
   private readonly core: MutableCore;
-  private readonly journal = new Journal();
+  private readonly journal = new Journal<RegisterWrite>();
   private readonly alarms = new Alarms();
   private readonly acceptor: Acceptor;
   private readonly proposer: Proposer;

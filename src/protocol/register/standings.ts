@@ -1,15 +1,15 @@
+import type { Journal } from '../../lib/journal.ts';
 import type { NodeId } from '../machine.ts';
 import { type Ballot, compareBallots, laterBallot } from './ballot.ts';
-import type { Journal } from './journal.ts';
 import { type RegisterPlacement, sameGroup, sinceOf } from './placement.ts';
-import { afterLoss, type ShardRecord, UNKNOWN_SHARD } from './record.ts';
+import { afterLoss, type RegisterWrite, type ShardRecord, UNKNOWN_SHARD } from './record.ts';
 
 interface StandingOptions {
   readonly self: NodeId;
   readonly foundingEpoch: number;
   readonly placement: (shard: number) => RegisterPlacement;
   readonly canVote: (shard: number) => boolean;
-  readonly journal: Journal;
+  readonly journal: Journal<RegisterWrite>;
   /** Rows in memory count no more. */
   readonly dropRows: (shard: number) => void;
 }

@@ -1,3 +1,4 @@
+import type { Journal } from '../../lib/journal.ts';
 import type { Prng } from '../../lib/prng.ts';
 import type { ActorId } from '../causal/dot.ts';
 import type { ConflictPolicy } from '../causal/entry.ts';
@@ -6,11 +7,10 @@ import type { Cell, CellTable } from './cell-table.ts';
 import type { ReplicationCounters } from './counters.ts';
 import type { ReplicationEffect } from './effect.ts';
 import type { FormerOwners } from './former-owners.ts';
-import type { Journal } from './journal.ts';
 import type { ReplicationMessage } from './message.ts';
 import type { PeerTally } from './peer-tally.ts';
 import type { Placement } from './placement.ts';
-import type { RecordScan, ScanResult } from './record.ts';
+import type { RecordScan, RecordWrite, ScanResult } from './record.ts';
 import type { ShardTable } from './shard-table.ts';
 
 export interface ReplicationOptions {
@@ -49,7 +49,7 @@ export function firstId(prng: Prng): number {
 /** What the parts of replication share. One turn runs at a time, so `now` and `ring` are the current ones. */
 export interface ReplicationCore {
   readonly options: ReplicationOptions;
-  readonly journal: Journal;
+  readonly journal: Journal<RecordWrite>;
   readonly cells: CellTable;
   readonly shards: ShardTable;
   readonly counters: ReplicationCounters;

@@ -1,6 +1,7 @@
 import { assert, unreachable } from '../../lib/assert.ts';
 import { earlier } from '../../lib/deadline-queue.ts';
 import { type Failure, failure } from '../../lib/failure.ts';
+import { Journal } from '../../lib/journal.ts';
 import type { ConflictPolicy } from '../causal/entry.ts';
 import type { Instant, Machine, NodeId } from '../machine.ts';
 import { Admissions, tooManyRequests } from './admissions.ts';
@@ -23,7 +24,6 @@ import { Forwarder } from './forwarder.ts';
 import { HintHandoff } from './hint-handoff.ts';
 import { HintStore } from './hint-store.ts';
 import { IndexStripper } from './index-stripper.ts';
-import { Journal } from './journal.ts';
 import { Lister } from './lister.ts';
 import { LostObjects } from './lost-objects.ts';
 import type { ReplicationMessage } from './message.ts';
@@ -76,7 +76,7 @@ export interface ReplicationStats {
  */
 export class Replication implements Machine<ReplicationInput, ReplicationEffect> {
   private readonly core: MutableCore;
-  private readonly journal = new Journal();
+  private readonly journal = new Journal<RecordWrite>();
   private readonly formers = new FormerOwners();
   private readonly replica: Replica;
   private readonly hints: HintStore;
@@ -305,7 +305,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private turn(now: Instant, body: () => void): ReplicationEffect[] {
     this.core.now = now;
     body();
-    this.journal.flush(this.complete, this.persist);
+    this.journal.flush(this.persist, this.complete);
     this.antiEntropy.flush();
     // After the turn's own batch: it holds this actor's counter, whose only other copy goes with the shard.
     for (const range of this.clears) this.effects.push({ type: 'clear', range });

@@ -1,9 +1,16 @@
+import type { Journal } from '../../lib/journal.ts';
 import { CausalContext, NOTHING } from '../causal/context.ts';
 import type { ActorId, Dot } from '../causal/dot.ts';
 import type { NodeId } from '../machine.ts';
-import type { Journal } from './journal.ts';
 import type { Placement } from './placement.ts';
-import { type LostRecord, type LostRow, nameId, type ObjectName, type ShardRecord } from './record.ts';
+import {
+  type LostRecord,
+  type LostRow,
+  nameId,
+  type ObjectName,
+  type RecordWrite,
+  type ShardRecord,
+} from './record.ts';
 import { needed } from './request.ts';
 
 /** One shard replica on this node. */
@@ -103,7 +110,7 @@ export interface RestoredShards {
 export class ShardTable {
   private readonly self: NodeId;
   private readonly actor: ActorId;
-  private readonly journal: Journal;
+  private readonly journal: Journal<RecordWrite>;
   private readonly shards = new Map<number, Shard>();
   private readonly counters: Map<number, number>;
   /** What replicas covered that this run has dropped. */
@@ -121,7 +128,13 @@ export class ShardTable {
   /** The disk is not the one of this node's last run: an earlier life may have been complete where this one is not. */
   private hasForgotten = false;
 
-  constructor(self: NodeId, actor: ActorId, journal: Journal, restored: RestoredShards, first: FirstCounters) {
+  constructor(
+    self: NodeId,
+    actor: ActorId,
+    journal: Journal<RecordWrite>,
+    restored: RestoredShards,
+    first: FirstCounters,
+  ) {
     this.first = first;
     this.self = self;
     this.actor = actor;

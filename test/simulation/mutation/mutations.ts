@@ -259,7 +259,7 @@ const CLOCKS: readonly Mutation[] = [
 const REPLICATION: readonly Mutation[] = [
   {
     name: 'nothing waits for the sync',
-    file: 'protocol/replication/journal.ts',
+    file: 'lib/journal.ts',
     find: `    const list = this.waiting.get(id);
     if (list === undefined) this.waiting.set(id, callbacks);
     else list.push(...callbacks);`,

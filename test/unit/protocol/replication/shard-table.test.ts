@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
+import { Journal } from '../../../../src/lib/journal.ts';
 import { CausalContext } from '../../../../src/protocol/causal/context.ts';
-import { Journal } from '../../../../src/protocol/replication/journal.ts';
+import type { RecordWrite } from '../../../../src/protocol/replication/record.ts';
 import { ShardTable } from '../../../../src/protocol/replication/shard-table.ts';
 
 const ACTOR = 'a'.repeat(16);
@@ -43,7 +44,7 @@ it('names dots as used that are not covered, up to the highest of each actor, un
     CausalContext.fromDots(counters.map((counter) => ({ actor: other, counter })));
   const record = { context: dots(1, 2, 5), complete: true, sources: new Set<string>(), bare: dots(), named: dots() };
   const restored = { shards: new Map([[SHARD, record]]), floors: new Map(), lost: [], counters: new Map() };
-  const journal = new Journal();
+  const journal = new Journal<RecordWrite>();
   const table = new ShardTable('self', ACTOR, journal, restored, { isConfirmed: () => true, gap: GAP });
   const shard = table.find(SHARD) ?? expect.unreachable();
   table.noteNamed(shard, dots(3, 4));

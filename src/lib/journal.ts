@@ -1,13 +1,12 @@
-import { assert } from '../../lib/assert.ts';
-import type { RecordWrite } from './record.ts';
+import { assert } from './assert.ts';
 
 /**
  * Persist before send. Collects the writes of a turn into one batch and holds back whatever must not be
  * said before they are synced. Ids count up by one and are confirmed in order.
  */
-export class Journal {
+export class Journal<Write> {
   private readonly waiting = new Map<number, (() => void)[]>();
-  private writes: RecordWrite[] = [];
+  private writes: Write[] = [];
   private turnCallbacks: (() => void)[] = [];
   private lastId = 0;
   private durableId = 0;
@@ -15,6 +14,11 @@ export class Journal {
   /** The id that writes of the current turn will carry. */
   get turnId(): number {
     return this.lastId + 1;
+  }
+
+  /** The last batch that holds anything written up to now, in this turn and before. */
+  get latestId(): number {
+    return this.writes.length > 0 ? this.turnId : this.lastId;
   }
 
   /** Batches that are not synced yet. */
@@ -26,8 +30,10 @@ export class Journal {
     return id <= this.durableId;
   }
 
-  write(write: RecordWrite): void {
+  /** Returns the id of the batch. */
+  write(write: Write): number {
     this.writes.push(write);
+    return this.turnId;
   }
 
   /** Calls back once everything written up to now, in this turn and before, is synced; at the end of the turn if it is. */
@@ -51,7 +57,7 @@ export class Journal {
    * for the turn runs now; it may write again, which makes one more batch. `complete` adds what a batch must not
    * be without.
    */
-  flush(complete: () => void, persist: (id: number, writes: readonly RecordWrite[]) => void): void {
+  flush(persist: (id: number, writes: readonly Write[]) => void, complete: () => void = nothing): void {
     for (complete(); this.writes.length > 0 || this.turnCallbacks.length > 0; complete()) {
       const callbacks = this.turnCallbacks;
       this.turnCallbacks = [];
@@ -85,3 +91,5 @@ export class Journal {
     else list.push(...callbacks);
   }
 }
+
+function nothing(): void {}

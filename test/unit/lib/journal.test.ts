@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { Journal } from '../../../../src/protocol/replication/journal.ts';
-import type { RecordWrite } from '../../../../src/protocol/replication/record.ts';
+import { Journal } from '../../../src/lib/journal.ts';
+import type { RecordWrite } from '../../../src/protocol/replication/record.ts';
 
 const write = (shard: number): RecordWrite => ({ table: 'counter', shard, value: 1 });
 
 function setup() {
-  const journal = new Journal();
+  const journal = new Journal<RecordWrite>();
   const batches: string[] = [];
   const log: string[] = [];
   const flush = (complete = (): void => {}): void => {
-    journal.flush(complete, (id, writes) => batches.push(`${id}: ${writes.map((each) => each.table).join(',')}`));
+    journal.flush((id, writes) => batches.push(`${id}: ${writes.map((each) => each.table).join(',')}`), complete);
   };
   const after = (text: string): void => journal.afterTurn(() => log.push(text));
   return { journal, batches, log, flush, after };
