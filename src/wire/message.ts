@@ -311,6 +311,7 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
     record({
       kind: oneOf('poll', 'vote', 'renew'),
       term,
+      epoch: integer(),
       round: integer(),
       quorate: boolean,
       votes: integer(),

@@ -85,4 +85,29 @@ describe('electorate', () => {
     expect(cluster.runUntil(isFounded, 10_000)).toBe(true);
     expect(strongGet(cluster, other, 'x')).toBe('one');
   });
+
+  test('a member that has not heard of the new electors gets no majority of the old ones', () => {
+    for (const seed of [1, 2, 3, 4, 5]) {
+      const cluster = led(3, seed);
+      const leader = cluster.nodes.find(leadsMajority) as SimNode;
+      const [voter, behind] = cluster.nodes.filter((node) => node !== leader) as [SimNode, SimNode];
+      expect(strongPut(cluster, leader, 'x', 'one')).toMatchObject({ applied: true });
+      cluster.run(6000);
+      const newcomers = [cluster.addNode(), cluster.addNode()];
+      cluster.partition([behind], [leader, voter, ...newcomers]);
+      for (const node of newcomers) cluster.start(node);
+      const isSettled = (): boolean =>
+        [leader, voter].every(({ running }) => {
+          const electorate = running?.node.deciders.electorate;
+          return electorate?.electors.length === 5 && electorate.previous === null;
+        });
+      expect(cluster.runUntil(isSettled, 12_000)).toBe(true);
+      // The link between the two has stood all the while, and neither has said anything of electors on it.
+      cluster.heal();
+      cluster.partition([behind, voter], [leader, ...newcomers]);
+      const leaders = (): number => cluster.nodes.filter(leadsMajority).length;
+      expect(cluster.runUntil(() => leaders() > 1, 30_000)).toBe(false);
+      expect(leadsMajority(leader)).toBe(true);
+    }
+  });
 });

@@ -31,7 +31,11 @@ export class LoneElection {
   private make(mayHaveVoted: boolean): Election {
     const prng = new Prng(this.world.seed++);
     const now = this.world.now();
-    return new Election({ self: this.id, vote: this.disk, mayHaveVoted, prng }, [this.world.voters], now);
+    return new Election(
+      { self: this.id, vote: this.disk, mayHaveVoted, prng },
+      { epoch: 0, groups: [this.world.voters] },
+      now,
+    );
   }
 
   restart(): void {

@@ -351,6 +351,7 @@ const FIELDS: {
   'lease-ask': fc.record({
     kind: fc.constantFrom('poll' as const, 'vote' as const, 'renew' as const),
     term,
+    epoch: count,
     round: count,
     quorate: fc.boolean(),
     votes: count,

@@ -1,7 +1,7 @@
 import type { NodeId } from '../machine.ts';
 import type { Contender } from './contender.ts';
 import type { ElectionMessage } from './message.ts';
-import type { VoteRecord, VoterGroups } from './options.ts';
+import type { VoteRecord, Voters } from './options.ts';
 
 export type ElectionInput =
   | { readonly type: 'message'; readonly from: NodeId; readonly message: ElectionMessage }
@@ -11,7 +11,7 @@ export type ElectionInput =
   /** The members that are held alive, self included. */
   | { readonly type: 'view'; readonly members: readonly Contender[] }
   /** The members of the ring: a majority of them makes a lease quorate. */
-  | { readonly type: 'voters'; readonly groups: VoterGroups }
+  | ({ readonly type: 'voters' } & Voters)
   /** Why this node must not lead; null: nothing is wrong with it. */
   | { readonly type: 'unfit'; readonly reason: string | null }
   /** Somebody acts in the name of a leader: is its token still good here? Answered by `fence-reply`. */

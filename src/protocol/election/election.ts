@@ -7,7 +7,13 @@ import type { ElectionEffect, ElectionInput } from './effect.ts';
 import { Grants } from './grants.ts';
 import { Lease } from './lease.ts';
 import type { ElectionMessage, LeaderNews, LeaseAskMessage, LeaseTellMessage } from './message.ts';
-import { ELECTION_TIMING, type ElectionOptions, type ElectionTiming, type VoterGroups } from './options.ts';
+import {
+  ELECTION_TIMING,
+  type ElectionOptions,
+  type ElectionTiming,
+  type VoterGroups,
+  type Voters,
+} from './options.ts';
 import { Voter } from './voter.ts';
 
 /** A node that starts again looks for a leader for so long before it stands itself. */
@@ -74,6 +80,7 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
   private role: Role = FOLLOWING;
   private view: readonly Contender[];
   private viewIds: readonly NodeId[];
+  private epoch: number;
   private groups: VoterGroups;
   private voters: ReadonlySet<NodeId>;
   private unfit: string | null = null;
@@ -94,7 +101,7 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
   private effects: ElectionEffect[] = [];
   private now: Instant;
 
-  constructor(options: ElectionOptions, groups: VoterGroups, now: Instant) {
+  constructor(options: ElectionOptions, { epoch, groups }: Voters, now: Instant) {
     const { self, vote, prng, mayHaveVoted } = options;
     this.self = self;
     this.prng = prng;
@@ -105,6 +112,7 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
     });
     this.view = [{ id: self, score: 0, degraded: false }];
     this.viewIds = [self];
+    this.epoch = epoch;
     this.groups = groups;
     this.voters = new Set(groups.flat());
     this.graceUntilMs = now.monoMs + (mayHaveVoted ? START_GRACE_MS : 0);
@@ -159,6 +167,7 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
         this.planSooner();
         break;
       case 'voters':
+        this.epoch = input.epoch;
         this.groups = input.groups;
         this.voters = new Set(input.groups.flat());
         break;
@@ -256,8 +265,9 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
     if (this.askAgainMs > monoMs) return;
     this.askAgainMs = monoMs + ASK_AGAIN_MS / 3;
     this.round += 1;
+    const { epoch } = this;
     const { length: view } = this.view;
-    const poll = { type: 'lease-ask', kind: 'poll', round: this.round, quorate: false, votes: 0, view } as const;
+    const poll = { type: 'lease-ask', kind: 'poll', epoch, round: this.round, quorate: false, votes: 0, view } as const;
     this.send(teller, { ...poll, term: this.voter.term + 1 });
   }
 
@@ -301,8 +311,9 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
     const role = this.becomeStanding(stage, term, stage === 'poll' ? this.timing.answerMs * 3 : this.reliedMs);
     role.grants.ask(this.round, this.now.monoMs);
     role.grants.add(this.self, this.round);
+    const { epoch } = this;
     const { length: view } = this.view;
-    this.ask({ type: 'lease-ask', kind: stage, term, round: this.round, quorate: false, votes: 0, view });
+    this.ask({ type: 'lease-ask', kind: stage, term, epoch, round: this.round, quorate: false, votes: 0, view });
     this.count(role);
   }
 
@@ -409,8 +420,9 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
     const quorate = lease.quorumUntilMs(this.groups) > monoMs;
     role.toldQuorate = quorate;
     const votes = lease.votes(this.viewIds, monoMs);
+    const { epoch, round } = this;
     const { length: view } = this.view;
-    this.ask({ type: 'lease-ask', kind: 'renew', term: lease.askedTerm, round: this.round, quorate, votes, view });
+    this.ask({ type: 'lease-ask', kind: 'renew', term: lease.askedTerm, epoch, round, quorate, votes, view });
   }
 
   /** A member that has been much better for long. */
@@ -474,6 +486,12 @@ export class Election implements Machine<ElectionInput, ElectionEffect> {
     const { kind, term, round } = ask;
     // The term before a poll's exists; its own does not yet.
     this.voter.see(kind === 'poll' ? term - 1 : term);
+    if (ask.epoch < this.epoch) {
+      // A majority of the voters before these goes by these, or nothing could come after: none of it may make a leader by those
+      // before, when a majority of these alone can make another one.
+      this.answer(from, round, false);
+      return;
+    }
     if (this.role.type === 'leading') {
       const own = this.leadership(this.now);
       const isRival = kind === 'renew' && (own === null || isAbove({ ...ask, leader: from }, own));

@@ -14,6 +14,8 @@ export interface LeaseAskMessage {
   readonly type: 'lease-ask';
   readonly kind: 'poll' | 'vote' | 'renew';
   readonly term: number;
+  /** Of the voters that the sender goes by (`Voters`). Who goes by later ones refuses. */
+  readonly epoch: number;
   /** Numbers the sender's questions. */
   readonly round: number;
   /** The sender's lease is one of a majority of the ring's members. */

@@ -57,5 +57,12 @@ export interface ElectionOptions {
   readonly timing?: Partial<ElectionTiming>;
 }
 
-/** A quorate lease needs a majority of each of them: one, or two while it changes who decides. */
+/** Among whom a quorate lease needs majorities. */
+export interface Voters {
+  /** Counts the changes of it that a majority has decided; 0: none has yet. */
+  readonly epoch: number;
+  /** A majority of each of them: one, or two while it changes who decides. */
+  readonly groups: VoterGroups;
+}
+
 export type VoterGroups = readonly (readonly NodeId[])[];

@@ -136,6 +136,11 @@ export class ElectorateKeeper {
 
   handleConnected(peer: NodeId): void {
     this.peers.add(peer);
+    this.greet(peer);
+  }
+
+  /** Begins to find out which of the two knows the later one. */
+  greet(peer: NodeId): void {
     if (this.electorate === null) this.options.send(peer, { type: 'electorate-ask' });
     else this.sendHave(peer);
   }
@@ -350,9 +355,7 @@ export class ElectorateKeeper {
 
   private gossip(): void {
     const peer = this.nextPeer();
-    if (peer === undefined) return;
-    if (this.electorate === null) this.options.send(peer, { type: 'electorate-ask' });
-    else this.sendHave(peer);
+    if (peer !== undefined) this.greet(peer);
   }
 
   private sendHave(peer: NodeId): void {

@@ -1,7 +1,8 @@
 import { earlier } from '../../lib/deadline-queue.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Leadership } from '../election/election.ts';
-import { ELECTION_TIMING } from '../election/options.ts';
+import type { ElectionMessage } from '../election/message.ts';
+import { ELECTION_TIMING, type Voters } from '../election/options.ts';
 import { ELECTORS_MAX, type Elector, type Electorate } from '../electorate/electorate.ts';
 import type { Instant, NodeId } from '../machine.ts';
 import type { Member } from '../membership/member.ts';
@@ -9,7 +10,7 @@ import type { ReplicationEvent } from '../replication/effect.ts';
 import type { NodeEffect } from './effect.ts';
 import type { NodeOptions } from './options.ts';
 import type { RingState } from './ring-state.ts';
-import { StrongKeys, votingGroups } from './strong-keys.ts';
+import { StrongKeys, votersOf } from './strong-keys.ts';
 import { ViewFollower } from './view-follower.ts';
 
 export interface DecidersOptions extends NodeOptions {
@@ -66,7 +67,7 @@ export class Deciders {
         },
       },
       surroundings.rings.places,
-      this.groups(now),
+      this.voters(now),
       now,
     );
   }
@@ -84,6 +85,11 @@ export class Deciders {
     this.isViewNew = true;
   }
 
+  handleElection(from: NodeId, message: ElectionMessage, now: Instant): void {
+    if (message.type === 'lease-ask') this.strong.handleEpoch(from, message.epoch);
+    this.view.handle({ type: 'message', from, message }, now);
+  }
+
   handleTimeout(now: Instant): void {
     this.strong.handleTimeout(this.surroundings.corrected(now));
     this.view.handleTimeout(now);
@@ -96,7 +102,7 @@ export class Deciders {
     if (this.isViewNew) {
       this.isViewNew = false;
       this.isLeadNew = true;
-      this.view.handleView(members(), rings.places, this.groups(now), now);
+      this.view.handleView(members(), rings.places, this.voters(now), now);
     }
     this.view.handleFitness(unfit, now);
     this.strong.handleCatalog(lacksCatalog, corrected(now));
@@ -127,10 +133,10 @@ export class Deciders {
   }
 
   /** Among whom a quorate leader needs a majority; null: among the ring's members. */
-  private groups(now: Instant): NodeId[][] | null {
+  private voters(now: Instant): Voters | null {
     const untilMs = this.strong.adoptedMs + ELECTION_TIMING.leaseMs;
     this.freshUntilMs = untilMs > now.monoMs ? untilMs : undefined;
-    return votingGroups(this.strong.electorate, untilMs > now.monoMs);
+    return votersOf(this.strong.electorate, untilMs > now.monoMs);
   }
 
   /** The members of the ring, as they should decide. */

@@ -352,7 +352,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
         if (isMembershipMessage(message)) {
           this.fromMembership(this.membership.handle({ type: 'message', from, message }, now), now);
         } else if (isElectionMessage(message)) {
-          this.deciders.view.handle({ type: 'message', from, message }, now);
+          this.deciders.handleElection(from, message, now);
         } else if (isRegisterMessage(message) || isElectorateMessage(message)) {
           this.deciders.strong.handleMessage(from, message, this.clock.corrected(now));
         } else {

@@ -1,6 +1,7 @@
 import { earlier } from '../../lib/deadline-queue.ts';
 import { type Failure, failure } from '../../lib/failure.ts';
 import type { Prng } from '../../lib/prng.ts';
+import type { Voters } from '../election/options.ts';
 import {
   type Elector,
   type Electorate,
@@ -171,6 +172,11 @@ export class StrongKeys {
     this.keeper.handleConnected(peer);
   }
 
+  /** The peer goes by the electorate of this epoch; 0: by none. */
+  handleEpoch(peer: NodeId, epoch: number): void {
+    if (epoch !== (this.electorate?.epoch ?? 0)) this.keeper.greet(peer);
+  }
+
   handleDisconnected(peer: NodeId): void {
     this.keeper.handleDisconnected(peer);
   }
@@ -339,11 +345,11 @@ function untilMsOf({ sinceMs }: Held): number {
   return sinceMs + REGISTER_DEFAULTS.requestTimeoutMs;
 }
 
-/** Among whom a quorate leader needs majorities: each of the groups. Null: nothing has been founded. */
-export function votingGroups(electorate: Electorate | null, isFresh: boolean): NodeId[][] | null {
+/** Among whom a quorate leader needs majorities. Null: nothing has been founded. */
+export function votersOf(electorate: Electorate | null, isFresh: boolean): Voters | null {
   if (electorate === null) return null;
-  const { electors, previous, past } = electorate;
+  const { epoch, electors, previous, past } = electorate;
   // Leases that rest on those before may last a little longer than the change.
   const before = previous ?? (isFresh ? past[0]?.electors : undefined);
-  return before === undefined ? [idsOf(electors)] : [idsOf(electors), idsOf(before)];
+  return { epoch, groups: before === undefined ? [idsOf(electors)] : [idsOf(electors), idsOf(before)] };
 }

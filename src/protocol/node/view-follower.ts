@@ -3,7 +3,7 @@ import type { Prng } from '../../lib/prng.ts';
 import type { RingPlace } from '../catalog/ring-record.ts';
 import type { ElectionEffect, ElectionInput } from '../election/effect.ts';
 import { Election, type Leadership } from '../election/election.ts';
-import type { VoteRecord, VoterGroups } from '../election/options.ts';
+import type { VoteRecord, Voters } from '../election/options.ts';
 import { type Component, Components, type Sighting } from '../island/components.ts';
 import { Island, type LevelEvent, type ServiceLevel } from '../island/island.ts';
 import type { Instant, NodeId } from '../machine.ts';
@@ -33,9 +33,9 @@ export class ViewFollower {
   private viewText = '';
   private unfit: string | null = null;
 
-  constructor(options: ViewFollowerOptions, places: readonly RingPlace[], groups: VoterGroups | null, now: Instant) {
+  constructor(options: ViewFollowerOptions, places: readonly RingPlace[], voters: Voters | null, now: Instant) {
     this.options = options;
-    this.election = new Election(options, groups ?? [votersOf(places)], now);
+    this.election = new Election(options, voters ?? votersOf(places), now);
     this.island = new Island(now.monoMs);
     this.parts = new Components(options.self, now.monoMs);
     this.steward = new RingSteward(options);
@@ -72,8 +72,8 @@ export class ViewFollower {
     this.tell(this.island.handleTimeout(now.monoMs));
   }
 
-  /** Members or the ring have changed. `groups`: who decides, where that has been founded; else the ring's members do. */
-  handleView(members: readonly Member[], places: readonly RingPlace[], groups: VoterGroups | null, now: Instant): void {
+  /** Members or the ring have changed. `voters`: who decides, where that has been founded; else the ring's members do. */
+  handleView(members: readonly Member[], places: readonly RingPlace[], voters: Voters | null, now: Instant): void {
     this.places = places;
     this.steward.follow(places, members, now);
     // Suspects are not waited for: where nobody is left to confirm that they are gone, it takes long until they are dead.
@@ -82,12 +82,12 @@ export class ViewFollower {
       // Of itself a node knows something else than of others: how far it trusts its own probes.
       return { id, score: profile.score, degraded: id !== this.options.self && health === 'degraded' };
     });
-    const asked = groups ?? [votersOf(places)];
-    this.followIsland(members, asked[0] ?? [], now);
+    const asked = voters ?? votersOf(places);
+    this.followIsland(members, asked.groups[0] ?? [], now);
     const text = JSON.stringify([view, asked]);
     if (text === this.viewText) return;
     this.viewText = text;
-    this.options.use(this.election.handle({ type: 'voters', groups: asked }, now));
+    this.options.use(this.election.handle({ type: 'voters', ...asked }, now));
     this.options.use(this.election.handle({ type: 'view', members: view }, now));
   }
 
@@ -133,6 +133,6 @@ function standingOf(state: MemberState | undefined): Sighting['standing'] {
 }
 
 /** The members that own shards: a majority of them may decide for the cluster. */
-function votersOf(places: readonly RingPlace[]): NodeId[] {
-  return places.filter((place) => place.in).map(({ id }) => id);
+function votersOf(places: readonly RingPlace[]): Voters {
+  return { epoch: 0, groups: [places.filter((place) => place.in).map(({ id }) => id)] };
 }

@@ -52,7 +52,16 @@ describe('two quorate leaders', () => {
     a.input({
       type: 'message',
       from: c.id,
-      message: { type: 'lease-ask', kind: 'poll', term: higher + 1, round: 1, quorate: false, votes: 0, view: 3 },
+      message: {
+        type: 'lease-ask',
+        kind: 'poll',
+        term: higher + 1,
+        epoch: 0,
+        round: 1,
+        quorate: false,
+        votes: 0,
+        view: 3,
+      },
     });
     world.settle();
     a.input({ type: 'unfit', reason: 'disk full' });
@@ -168,7 +177,7 @@ describe('the memory', () => {
       b.input({
         type: 'message',
         from: 'a',
-        message: { type: 'lease-ask', kind: 'renew', term: 3, round, quorate: true, votes: 2, view: 3 },
+        message: { type: 'lease-ask', kind: 'renew', term: 3, epoch: 0, round, quorate: true, votes: 2, view: 3 },
       });
     }
     for (let i = 0; i < 5000; i++) b.input({ type: 'fence', id: i, token: 3, leader: 'a' });
@@ -187,7 +196,7 @@ describe('places in the order of candidates', () => {
     const world = new ElectionWorld(part);
     world.voters = ids;
     for (const node of world.nodes.values()) {
-      node.input({ type: 'voters', groups: [ids] });
+      node.input({ type: 'voters', epoch: 0, groups: [ids] });
       node.view(ids);
     }
     // All of the 300 follow a leader, and then the link to the rest is gone.
@@ -195,7 +204,16 @@ describe('places in the order of candidates', () => {
       node.input({
         type: 'message',
         from: 'm000',
-        message: { type: 'lease-ask', kind: 'renew', term: 3, round: 1, quorate: true, votes: 300, view: 300 },
+        message: {
+          type: 'lease-ask',
+          kind: 'renew',
+          term: 3,
+          epoch: 0,
+          round: 1,
+          quorate: true,
+          votes: 300,
+          view: 300,
+        },
       });
     }
     world.run(2600);
