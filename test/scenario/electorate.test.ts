@@ -110,4 +110,20 @@ describe('electorate', () => {
       expect(leadsMajority(leader)).toBe(true);
     }
   });
+
+  test('a newcomer that is asked before it has found its cluster waits for it', () => {
+    const cluster = led(3);
+    const [a] = cluster.nodes as [SimNode];
+    expect(strongPut(cluster, a, 'x', 'one')).toMatchObject({ applied: true });
+    for (const waitMs of [50, 600]) {
+      const newcomer = cluster.addNode();
+      cluster.start(newcomer);
+      cluster.run(waitMs);
+      expect(newcomer.running?.node.ring.memberCount).toBe(1);
+      // Whether it finds the others in time or not: it does not answer for itself.
+      expect(['one', 'failed: quorum-unavailable']).toContain(strongGet(cluster, newcomer, 'x'));
+      cluster.run(3000);
+      expect(strongGet(cluster, newcomer, 'x')).toBe('one');
+    }
+  });
 });

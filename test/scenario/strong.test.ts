@@ -24,6 +24,8 @@ describe('strong buckets', () => {
   test('a node alone has them', () => {
     const cluster = led(1);
     const [a] = cluster.nodes as [SimNode];
+    // It waits for others to turn up before it founds them by itself.
+    cluster.run(2000);
     expect(strongPut(cluster, a, 'x', 'one')).toMatchObject({ applied: true });
     cluster.crash(a);
     cluster.start(a);

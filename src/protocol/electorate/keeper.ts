@@ -62,6 +62,11 @@ export interface ElectorateOptions {
 
 /** While there is something to be done. */
 const TICK_MS = 250;
+/**
+ * A node that knows nobody else founds nothing for so long after its start: it may be about to find its cluster, and two that
+ * were founded apart never become one.
+ */
+const ALONE_MS = 3000;
 /** For so long after a request somebody is held to want a first electorate. */
 const WANTED_MS = 5000;
 const GOSSIP_INTERVAL_MS = 5000;
@@ -88,7 +93,7 @@ export class ElectorateKeeper {
   private nowMs: number;
   private tickMs = 0;
   private gossipMs: number;
-  /** When the present epoch was adopted. */
+  /** When the present epoch was adopted, in this run of the process. */
   private sinceMs: number;
   /** Electors whose registers are ready under the present epoch, and those that are mute. */
   private ready = new Set<NodeId>();
@@ -282,8 +287,11 @@ export class ElectorateKeeper {
   }
 
   private found(): void {
-    if (this.lead !== null) this.founding.lead(this.lead.term, this.lead.target, this.nowMs);
-    else if (this.retries && this.leader !== null && this.leader !== this.options.self) {
+    const { lead } = this;
+    if (lead !== null) {
+      const isAlone = lead.target.length === 1 && this.nowMs < this.sinceMs + ALONE_MS;
+      if (!isAlone) this.founding.lead(lead.term, lead.target, this.nowMs);
+    } else if (this.retries && this.leader !== null && this.leader !== this.options.self) {
       this.retries = false;
       // A leader that this node has no link with is told by one that has.
       const to = this.peers.has(this.leader) ? this.leader : this.nextPeer();
