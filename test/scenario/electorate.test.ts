@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { shardOf } from '../../src/protocol/ring/shard.ts';
 import type { SimNode } from '../simulation/cluster.ts';
 import { electoratesOf, leadsMajority, led, strongGet, strongPut } from '../support/strong-story.ts';
 
@@ -125,5 +126,17 @@ describe('electorate', () => {
       cluster.run(3000);
       expect(strongGet(cluster, newcomer, 'x')).toBe('one');
     }
+  });
+
+  test('of two acceptors the one that lost a record copies what the other has', () => {
+    const cluster = led(2);
+    const [a, b] = cluster.nodes as [SimNode, SimNode];
+    for (const key of ['x', 'y']) expect(strongPut(cluster, a, key, key)).toMatchObject({ applied: true });
+    cluster.run(3000);
+    const shard = shardOf('strong', 'x', cluster.shards);
+    cluster.reportBadRegister(b, { table: 'register', shard, name: { bucket: 'strong', key: 'x' } });
+    cluster.run(CHANGE_MS);
+    for (const key of ['x', 'y']) expect(strongGet(cluster, a, key)).toBe(key);
+    expect(strongPut(cluster, b, 'x', 'again')).toMatchObject({ applied: true });
   });
 });

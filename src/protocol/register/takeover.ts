@@ -28,11 +28,13 @@ interface Takeover {
 }
 
 /**
- * Copies the shards that this node is a new acceptor of: all rows of a majority of the group that is being replaced (of the
- * only group, where this node missed the change), each source answering under the present epoch.
+ * Copies the shards that this node is a new acceptor of: all rows of so many of the group that is being replaced (of the
+ * only group, where this node missed the change) that every majority of it has one of them, each source answering under the
+ * present epoch.
  *
  * Why that is all that was chosen: what the group chose under an earlier epoch was accepted by a majority of it before its
- * members turned to this epoch; the sources are a majority as well, so one of them had accepted it before it answered.
+ * members turned to this epoch, so one of the sources had accepted it before it answered. Of two that is the other one alone,
+ * where this node's own copy was lost.
  */
 export class Takeovers {
   private readonly core: RegisterCore;
@@ -144,7 +146,8 @@ export class Takeovers {
 
   private advance(takeover: Takeover): void {
     if (takeover.ended) return;
-    const needed = majorityOf(takeover.group) - takeover.done.size;
+    const { group } = takeover;
+    const needed = group.length - majorityOf(group) + 1 - takeover.done.size;
     if (needed <= 0) {
       this.finish(takeover);
       return;
