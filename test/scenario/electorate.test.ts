@@ -116,7 +116,7 @@ describe('electorate', () => {
     const cluster = led(3);
     const [a] = cluster.nodes as [SimNode];
     expect(strongPut(cluster, a, 'x', 'one')).toMatchObject({ applied: true });
-    for (const waitMs of [50, 600]) {
+    for (const waitMs of [50, 300]) {
       const newcomer = cluster.addNode();
       cluster.start(newcomer);
       cluster.run(waitMs);

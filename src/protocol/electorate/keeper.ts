@@ -44,6 +44,8 @@ export interface ElectorateOptions {
   readonly shards: number;
   readonly replicas: number;
   readonly prng: Prng;
+  /** The monotonic time of this turn. */
+  readonly nowMs: () => number;
   readonly send: (to: NodeId, message: ElectorateMessage) => void;
   /** Writes the record; calls back once it is synced. */
   readonly persist: (record: ElectorateRecord, done: () => void) => void;
@@ -70,6 +72,8 @@ const ALONE_MS = 3000;
 /** For so long after a request somebody is held to want a first electorate. */
 const WANTED_MS = 5000;
 const GOSSIP_INTERVAL_MS = 5000;
+/** A peer that is behind shows it with each message: it is told of an epoch once in so long. */
+const TELL_INTERVAL_MS = 250;
 /** A change that gets nowhere is given up after so long, where another one is wanted. */
 const STUCK_MS = 15_000;
 /** Between two epochs that only give electors their say again. */
@@ -84,13 +88,14 @@ export class ElectorateKeeper {
   private readonly founding: Founding;
   private readonly rotation: Rotation;
   private readonly peers = new Set<NodeId>();
+  /** When peers have last been told of the present epoch. */
+  private readonly toldMs = new Map<NodeId, number>();
   private electorate: Electorate | null;
   private lead: Lead | null = null;
   private leader: NodeId | null = null;
   private wantedUntilMs = 0;
   /** At the leader: the electors are those that it works towards. */
   private isAtTarget = true;
-  private nowMs: number;
   private tickMs = 0;
   private gossipMs: number;
   /** When the present epoch was adopted, in this run of the process. */
@@ -104,13 +109,12 @@ export class ElectorateKeeper {
   /** What this node has last reported. */
   private reported = '';
 
-  constructor(options: ElectorateOptions, record: ElectorateRecord, nowMs: number) {
+  constructor(options: ElectorateOptions, record: ElectorateRecord) {
     this.options = options;
     this.electorate = record.current;
     this.rotation = new Rotation(options.prng);
-    this.nowMs = nowMs;
-    this.sinceMs = nowMs;
-    this.gossipMs = nowMs + GOSSIP_INTERVAL_MS;
+    this.sinceMs = this.nowMs;
+    this.gossipMs = this.nowMs + GOSSIP_INTERVAL_MS;
     const { self, shards, replicas, send } = options;
     this.founding = new Founding(
       {
@@ -133,8 +137,7 @@ export class ElectorateKeeper {
     return this.sinceMs;
   }
 
-  handleMessage(from: NodeId, message: ElectorateMessage, nowMs: number): void {
-    this.nowMs = nowMs;
+  handleMessage(from: NodeId, message: ElectorateMessage): void {
     this.receive(from, message);
     this.advance();
   }
@@ -152,11 +155,11 @@ export class ElectorateKeeper {
 
   handleDisconnected(peer: NodeId): void {
     this.peers.delete(peer);
+    this.toldMs.delete(peer);
   }
 
   /** Who leads; `lead`: what to do, where that is this node, with a majority. */
-  follow(leader: NodeId | null, lead: Lead | null, nowMs: number): void {
-    this.nowMs = nowMs;
+  follow(leader: NodeId | null, lead: Lead | null): void {
     this.leader = leader;
     this.lead = lead;
     this.compareTarget();
@@ -165,10 +168,9 @@ export class ElectorateKeeper {
   }
 
   /** Somebody asks for a strong bucket: without an electorate there is none. */
-  want(nowMs: number): void {
-    this.nowMs = nowMs;
+  want(): void {
     const isNews = !this.isWanted;
-    this.wantedUntilMs = nowMs + WANTED_MS;
+    this.wantedUntilMs = this.nowMs + WANTED_MS;
     if (isNews) this.advance();
   }
 
@@ -178,11 +180,14 @@ export class ElectorateKeeper {
   }
 
   handleAhead(peer: NodeId): void {
-    if (this.electorate !== null) this.options.send(peer, { type: 'electorate-tell', electorate: this.electorate });
+    const { electorate, nowMs } = this;
+    if (electorate === null || nowMs < (this.toldMs.get(peer) ?? Number.NEGATIVE_INFINITY) + TELL_INTERVAL_MS) return;
+    if (this.peers.has(peer)) this.toldMs.set(peer, nowMs);
+    this.options.send(peer, { type: 'electorate-tell', electorate });
   }
 
-  handleTimeout(nowMs: number): void {
-    this.nowMs = nowMs;
+  handleTimeout(): void {
+    const { nowMs } = this;
     if (this.gossipMs <= nowMs) {
       this.gossipMs = nowMs + GOSSIP_INTERVAL_MS;
       this.gossip();
@@ -207,6 +212,10 @@ export class ElectorateKeeper {
     if (electorate === null) return this.isWanted;
     if (electorate.previous !== null) return true;
     return lead !== null && (this.mute.size > 0 || !this.isAtTarget);
+  }
+
+  private get nowMs(): number {
+    return this.options.nowMs();
   }
 
   private get isWanted(): boolean {
@@ -250,6 +259,7 @@ export class ElectorateKeeper {
   private note(from: NodeId, { lineage, epoch, ready, mute }: Omit<ElectorateReadyMessage, 'type'>): void {
     const { electorate } = this;
     if (electorate === null || epoch !== electorate.epoch || lineage.founder !== electorate.lineage.founder) return;
+    if (!electorsOf(electorate).some(({ id }) => id === from)) return;
     if (ready) this.ready.add(from);
     else this.ready.delete(from);
     if (mute) this.mute.add(from);
@@ -265,6 +275,7 @@ export class ElectorateKeeper {
     this.sinceMs = this.nowMs;
     this.ready = new Set();
     this.mute = new Set();
+    this.toldMs.clear();
     this.reported = '';
     this.retries = true;
     this.tickMs = this.nowMs;

@@ -133,7 +133,7 @@ export class StrongKeys {
 
   handleMessage(from: NodeId, message: RegisterMessage | ElectorateMessage, now: Instant): void {
     this.now = now;
-    if (isElectorateMessage(message)) this.keeper.handleMessage(from, message, now.monoMs);
+    if (isElectorateMessage(message)) this.keeper.handleMessage(from, message);
     else this.handleRegisters({ type: 'message', from, message }, now);
   }
 
@@ -164,7 +164,7 @@ export class StrongKeys {
       return;
     }
     this.held.push({ id, request, sinceMs: now.monoMs });
-    this.keeper.want(now.monoMs);
+    this.keeper.want();
   }
 
   handleConnected(peer: NodeId, now: Instant): void {
@@ -184,7 +184,7 @@ export class StrongKeys {
   /** Who leads, and what the leader of a majority has to do. */
   follow(leader: NodeId | null, lead: Lead | null, now: Instant): void {
     this.now = now;
-    this.keeper.follow(leader, lead, now.monoMs);
+    this.keeper.follow(leader, lead);
   }
 
   handleCatalog(lacksCatalog: boolean, now: Instant): void {
@@ -205,7 +205,7 @@ export class StrongKeys {
     if ((this.registers.nextDeadline() ?? Number.POSITIVE_INFINITY) <= now.monoMs) {
       this.fromRegisters(this.registers.handleTimeout(now));
     }
-    this.keeper.handleTimeout(now.monoMs);
+    this.keeper.handleTimeout();
     this.expireHeld();
   }
 
@@ -223,6 +223,7 @@ export class StrongKeys {
         shards,
         replicas,
         prng,
+        nowMs: () => this.now.monoMs,
         send: (to, message) => use([{ type: 'send', to, message }]),
         persist: (record, done) => {
           const id = ++this.lastPersistId;
@@ -236,7 +237,6 @@ export class StrongKeys {
         onForeign: (peer) => this.handleForeign(peer),
       },
       electorate,
-      this.now.monoMs,
     );
   }
 
@@ -246,7 +246,8 @@ export class StrongKeys {
     const { self, actor } = this.options;
     const held = this.map.heldShards(self);
     return {
-      ready: held.every((shard) => registers.caughtUp(shard, electorate.epoch)),
+      // Nobody asks at other times.
+      ready: electorate.previous !== null && held.every((shard) => registers.caughtUp(shard, electorate.epoch)),
       // An epoch of the same electors gives another disk than theirs no say.
       mute: this.map.diskOf(self) === actor && held.some((shard) => registers.isMute(shard)),
     };
