@@ -61,7 +61,7 @@ export class LeaderStory {
   /** Kills the leader; the time until all others follow another one. The killed one is started again. */
   async killLeader(): Promise<number> {
     const former = await this.untilLeader(this.numbers, true);
-    const { next, tookMs } = await this.kill(former);
+    const { next, tookMs } = await this.kill(former, this.pidOf(former.number));
     await this.bringBack(former, next);
     return tookMs;
   }
@@ -69,6 +69,8 @@ export class LeaderStory {
   /** Kills the leader while every other node has strong writers. The longest time in which none of their writes was acknowledged. */
   async killLeaderUnderWrites(): Promise<{ readonly silenceMs: number; readonly acknowledged: number }> {
     const former = await this.untilLeader(this.numbers, true);
+    // Asking for it stops this process for a while, and with it the writers.
+    const pid = this.pidOf(former.number);
     const writers = this.numbers
       .filter((number) => number !== former.number)
       .flatMap((number) => this.writersAt(number));
@@ -79,7 +81,7 @@ export class LeaderStory {
     const fromMs = performance.now();
     let killed: { readonly next: Led };
     try {
-      killed = await this.kill(former);
+      killed = await this.kill(former, pid);
       await delay(WATCHED_MS);
     } finally {
       await writes.stop();
@@ -169,8 +171,7 @@ export class LeaderStory {
   async stopLeader(): Promise<readonly string[]> {
     const former = await this.untilLeader(this.numbers, true);
     const others = this.numbers.filter((number) => number !== former.number);
-    const { pid } = this.nodeOf(former.number);
-    if (pid === null) throw new Error('the leader does not run');
+    const pid = this.pidOf(former.number);
     const stoppedMs = performance.now();
     process.kill(pid, 'SIGSTOP');
     try {
@@ -192,10 +193,8 @@ export class LeaderStory {
   }
 
   /** Kills it, and waits until all others follow another one. */
-  private async kill(former: Led): Promise<{ readonly next: Led; readonly tookMs: number }> {
+  private async kill(former: Led, pid: number): Promise<{ readonly next: Led; readonly tookMs: number }> {
     const others = this.numbers.filter((number) => number !== former.number);
-    const { pid } = this.nodeOf(former.number);
-    if (pid === null) throw new Error('the leader does not run');
     const killedMs = performance.now();
     process.kill(pid, 'SIGKILL');
     const next = await this.untilLeader(others, true);
@@ -262,8 +261,10 @@ export class LeaderStory {
     return this.all.clients[number - 1] as HttpClient;
   }
 
-  /** As it runs now. */
-  private nodeOf(number: number): NetnsNode {
-    return this.all.cluster.status().nodes[number - 1] as NetnsNode;
+  /** Of the process as it runs now. */
+  private pidOf(number: number): number {
+    const { pid } = this.all.cluster.status().nodes[number - 1] as NetnsNode;
+    if (pid === null) throw new Error(`n${number} does not run`);
+    return pid;
   }
 }
