@@ -12,6 +12,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run: (args: string[]) => 
   repair: () => import('./bench/repair.ts'),
   ring: () => import('./bench/ring.ts'),
   store: () => import('./bench/store.ts'),
+  strong: () => import('./bench/strong.ts'),
 };
 
 const USAGE = `usage: npm run bench -- NAME [options]
@@ -45,6 +46,14 @@ const USAGE = `usage: npm run bench -- NAME [options]
            --members N (10)  --clusters N (1000)  --shards N (256)  --keys N (100000)
   store  the store alone, in one process
            --seconds N (10)  --directory DIR
+  strong strong keys beside etcd (three nodes) where it is installed: throughput and latency, and a chart of the writes
+         at the other nodes while the leader is killed
+           --nodes N (3)     Holdfast's cluster
+           --connections LIST (1,16,64)  comma-separated
+           --seconds N (5)   of each round of the load
+           --rounds N (3)    medians are printed
+           --only WORDS      comma-separated: holdfast, etcd, load, kill
+           --directory DIR  --program FILE
 
   --json  the figures as one line of JSON`;
 

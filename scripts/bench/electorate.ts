@@ -33,8 +33,14 @@ export interface Electorate {
   readonly untilSettled: () => Promise<void>;
 }
 
-/** Leaders that count are quorate; writes are quorum writes, which take no leader. */
-export async function holdfastElectorate(ground: Ground, count: number, program: Program): Promise<Electorate> {
+/** Leaders that count are quorate; writes are quorum writes, or strong ones, which take no leader. */
+export async function holdfastElectorate(
+  ground: Ground,
+  count: number,
+  program: Program,
+  bucket: 'default' | 'strong' = 'default',
+): Promise<Electorate> {
+  const query = bucket === 'strong' ? '' : '?w=quorum';
   const nodes = await placeNodes(ground, count, program);
   const voters = nodes.map(({ name, url, start }): Voter => {
     const client = new HttpClient(url);
@@ -49,7 +55,7 @@ export async function holdfastElectorate(ground: Ground, count: number, program:
       },
       async write(key) {
         const put = { body: 'value', timeoutMs: ANSWER_TIMEOUT_MS };
-        return (await client.send('PUT', `/v1/kv/default/${key}?w=quorum`, put)).status === 204;
+        return (await client.send('PUT', `/v1/kv/${bucket}/${key}${query}`, put)).status === 204;
       },
     };
   });

@@ -52,16 +52,30 @@ export class Failover {
 
   /** The killed leader is started again, and the cluster is whole when this returns. */
   async killLeader(): Promise<FailoverTimes> {
+    return await this.killLeaderDuring(async (survivors, kill, self) => {
+      await delay(Math.random() * PHASE_MS);
+      const fromMs = performance.now();
+      await kill();
+      const [times, writtenMs] = await Promise.all([
+        this.untilFollowed(survivors, self, fromMs),
+        writtenAtMs(survivors),
+      ]);
+      return { ...times, written: writtenMs - fromMs };
+    });
+  }
+
+  /** The same with a measurement that says when the leader, `self`, is killed. */
+  async killLeaderDuring<T>(
+    measure: (survivors: readonly Voter[], kill: () => Promise<void>, self: string) => Promise<T>,
+  ): Promise<T> {
     const former = await this.leader();
     const { self } = await former.lead();
     const survivors = this.electorate.voters.filter((voter) => voter !== former);
-    await delay(Math.random() * PHASE_MS);
-    const fromMs = performance.now();
-    await this.processes.kill(this.running.get(former) as Started);
-    const [times, writtenMs] = await Promise.all([this.untilFollowed(survivors, self, fromMs), writtenAtMs(survivors)]);
+    const kill = (): Promise<void> => this.processes.kill(this.running.get(former) as Started);
+    const measured = await measure(survivors, kill, self);
     this.running.set(former, former.start());
     await this.settle();
-    return { ...times, written: writtenMs - fromMs };
+    return measured;
   }
 
   private async settle(): Promise<void> {

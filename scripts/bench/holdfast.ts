@@ -79,11 +79,40 @@ export async function startNodes(ground: Ground, count: number, program: Program
   return nodes;
 }
 
-export async function startHoldfast(ground: Ground, program: Program): Promise<System> {
-  const nodes = await startNodes(ground, 3, program);
+export async function startHoldfast(
+  ground: Ground,
+  program: Program,
+  { nodes: count, bucket }: { readonly nodes: number; readonly bucket: 'default' | 'strong' },
+): Promise<System> {
+  const nodes = await startNodes(ground, count, program);
+  // Strong keys are there once the cluster has had a leader.
+  await ground.processes.waitUntil(bucket, READY_TIMEOUT_MS, async () => {
+    const put = await fetch(`${(nodes[0] as HoldfastNode).url}/v1/kv/${bucket}/first`, {
+      method: 'PUT',
+      body: 'value',
+    });
+    return put.status === 204;
+  });
+  return systemOf(nodes, bucket);
+}
+
+function systemOf(nodes: readonly HoldfastNode[], bucket: 'default' | 'strong'): System {
+  const isStrong = bucket === 'strong';
+  const level = isStrong ? 'strong' : 'quorum';
+  const respDialect = isStrong ? { ...RESP, greeting: () => respCommand('SELECT', '1') } : RESP;
   const http = { protocol: 'http', dialect: HTTP, targets: nodes.map(({ httpPort }) => loopback(httpPort)) } as const;
-  const resp = { protocol: 'resp', dialect: RESP, targets: nodes.map(({ respPort }) => loopback(respPort)) } as const;
-  const path = (key: string): string => `/v1/kv/default/${key}`;
+  const resp = {
+    protocol: 'resp',
+    dialect: respDialect,
+    targets: nodes.map(({ respPort }) => loopback(respPort)),
+  } as const;
+  const path = (key: string): string => `/v1/kv/${bucket}/${key}`;
+  const one = {
+    ...http,
+    kind: 'get-one',
+    title: 'get, one, HTTP',
+    request: (key: string) => httpRequest('GET', `${path(key)}?r=one`),
+  } as const;
   return {
     name: 'holdfast',
     pids: nodes.map(({ pid }) => pid),
@@ -91,23 +120,18 @@ export async function startHoldfast(ground: Ground, program: Program): Promise<S
       {
         ...resp,
         kind: 'put',
-        title: 'put, quorum, RESP',
+        title: `put, ${level}, RESP`,
         request: (key, value) => respCommand('SET', key, value),
       },
       {
         ...http,
         kind: 'put',
-        title: 'put, quorum, HTTP',
+        title: `put, ${level}, HTTP`,
         request: (key, value) => httpRequest('PUT', path(key), value),
       },
-      { ...resp, kind: 'get-quorum', title: 'get, quorum, RESP', request: (key) => respCommand('GET', key) },
-      { ...http, kind: 'get-quorum', title: 'get, quorum, HTTP', request: (key) => httpRequest('GET', path(key)) },
-      {
-        ...http,
-        kind: 'get-one',
-        title: 'get, one, HTTP',
-        request: (key) => httpRequest('GET', `${path(key)}?r=one`),
-      },
+      { ...resp, kind: 'get-quorum', title: `get, ${level}, RESP`, request: (key) => respCommand('GET', key) },
+      { ...http, kind: 'get-quorum', title: `get, ${level}, HTTP`, request: (key) => httpRequest('GET', path(key)) },
+      ...(isStrong ? [] : [one]),
     ],
   };
 }

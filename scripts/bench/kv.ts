@@ -16,14 +16,12 @@ import { drive, type Measured } from './load.ts';
 import { startNats } from './nats.ts';
 import { isInstalled, Processes } from './processes.ts';
 import { startRedis } from './redis.ts';
+import { keyText, randomBelow, randomValue, VALUE_BYTES } from './samples.ts';
 import { type Ground, type Operation, SYSTEM_NAMES, type System, type SystemName } from './system.ts';
 import { BenchUsageError, numberOption } from './usage.ts';
 
 const CONNECTIONS = 64;
 const KEYS = 100_000;
-const VALUE_BYTES = 256;
-/** Distinct values that puts choose from. */
-const VALUES = 1024;
 const FILL_MS_MAX = 180_000;
 const WARM_UP_MS = 1_000;
 /** Between two measurements, so that what one leaves behind does not weigh on the next. */
@@ -151,7 +149,7 @@ async function startSystems(
   directory: string,
 ): Promise<{ systems: System[]; skipped: string[] }> {
   const starts: Record<SystemName, (ground: Ground) => Promise<System>> = {
-    holdfast: (ground) => startHoldfast(ground, program),
+    holdfast: (ground) => startHoldfast(ground, program, { nodes: 3, bucket: 'default' }),
     etcd: startEtcd,
     nats: startNats,
     redis: startRedis,
@@ -316,20 +314,4 @@ function table(report: Report): string {
   const { connections, valueBytes, keys, rounds, seconds } = report;
   const title = `${connections} connections, ${valueBytes}-byte values, ${whole(keys)} keys, medians of ${rounds} rounds of ${seconds} s`;
   return `${title}\n${output.toString()}`;
-}
-
-const values = Array.from({ length: VALUES }, () =>
-  String.fromCharCode(...Array.from({ length: VALUE_BYTES }, () => randomBelow(256))),
-);
-
-function randomValue(): string {
-  return values[randomBelow(VALUES)] as string;
-}
-
-function randomBelow(bound: number): number {
-  return Math.floor(Math.random() * bound);
-}
-
-function keyText(index: number): string {
-  return `sensor-${String(index).padStart(8, '0')}`;
 }
