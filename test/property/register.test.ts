@@ -29,7 +29,8 @@ function storm(
     seed,
     nodes: NODES,
     group: ['n1', 'n2', 'n3'],
-    options: { collectDelayMs: faults.pick([50, 300, 2000]) ?? 300 },
+    // The fewer requests are under way at once, the more histories can be decided.
+    options: { changeTimeoutMs: 300, collectDelayMs: faults.pick([50, 300, 2000]) ?? 300 },
   });
   const { rivals } = weather;
   cluster.lossRate = faults.pick([0, 0.02, 0.1]) ?? 0;

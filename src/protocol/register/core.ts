@@ -26,8 +26,13 @@ export interface RegisterOptions {
   readonly foundingEpoch: number;
   /** A request that is not done by then fails, forwarding included; at most 2000. */
   readonly requestTimeoutMs: number;
-  /** An acceptor that runs a request for this node and is silent for so long is given up. */
+  /** An acceptor that was asked to run a request for this node, and is silent for so long, gives way to the next one. */
   readonly forwardTimeoutMs: number;
+  /**
+   * The same for a change that may have been begun: no other may run it, and to give it up leaves the client in doubt. Below
+   * a second, for clients that make one change after the other.
+   */
+  readonly changeTimeoutMs: number;
   /** A deleted key is forgotten after once to twice this time: it is often written again soon. */
   readonly collectDelayMs: number;
   /** Memory for rows, and as much again for what the proposer knows of its latest keys. */
@@ -37,6 +42,7 @@ export interface RegisterOptions {
 export const REGISTER_DEFAULTS = {
   requestTimeoutMs: 1500,
   forwardTimeoutMs: 300,
+  changeTimeoutMs: 800,
   collectDelayMs: 2000,
   cacheBytes: 16 * 1024 * 1024,
 } as const;

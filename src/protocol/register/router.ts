@@ -149,23 +149,24 @@ export class Router {
 
   private listen(forwarded: Forwarded): void {
     if (forwarded.silence !== undefined) forwarded.silence.ended = true;
-    const { forwardTimeoutMs } = this.core.options;
+    const { forwardTimeoutMs, changeTimeoutMs } = this.core.options;
+    const silenceMs = isUnstarted(forwarded) ? forwardTimeoutMs : changeTimeoutMs;
     // At the end of its time the request fails, however alive its runner is.
-    const delayMs = Math.min(forwardTimeoutMs, this.budget(forwarded.atMs));
+    const delayMs = Math.min(silenceMs, this.budget(forwarded.atMs));
     forwarded.silence = this.core.alarm(delayMs, () => this.handleLost(forwarded));
   }
 
   private handleLost(forwarded: Forwarded): void {
     this.close(forwarded);
-    const isUnstarted = isRead(forwarded.request) || forwarded.run === '';
-    if (isUnstarted && this.budget(forwarded.atMs) > 0) {
+    const isSafe = isUnstarted(forwarded);
+    if (isSafe && this.budget(forwarded.atMs) > 0) {
       this.reroute(forwarded);
       return;
     }
-    const advice = isUnstarted ? 'nothing was changed; retry' : 'read the key to see whether the change was made';
+    const advice = isSafe ? 'nothing was changed; retry' : 'read the key to see whether the change was made';
     const message = `the acceptor that ran the request did not answer; ${advice}`;
-    if (!isUnstarted) this.core.counters.unknownOutcomes++;
-    const stateChanged = isUnstarted ? 'no' : 'maybe';
+    if (!isSafe) this.core.counters.unknownOutcomes++;
+    const stateChanged = isSafe ? 'no' : 'maybe';
     forwarded.respond({ type: 'failed', failure: failure('quorum-unavailable', message, { stateChanged }) });
   }
 
@@ -186,6 +187,11 @@ export class Router {
     this.forwarded.delete(forwarded.id);
     if (forwarded.silence !== undefined) forwarded.silence.ended = true;
   }
+}
+
+/** Nothing can have been changed yet. */
+function isUnstarted({ request, run }: Forwarded): boolean {
+  return isRead(request) || run === '';
 }
 
 function isRead(request: RegisterRequest): boolean {

@@ -109,6 +109,19 @@ describe('a cluster of registers', () => {
     expect(cluster.nowMs - askedMs).toBeLessThan(1500);
   });
 
+  it('waits for a change whose runner stands still for a moment, rather than leave its outcome open', () => {
+    const cluster = clusterOf();
+    expect(cluster.ask('n4', putOf('k', 'a'))).toMatchObject(applied);
+    const replies: (RegisterReply | undefined)[] = [];
+    cluster.passes = (_from, _to, { type }) => type !== 'register-accepted' && type !== 'register-forward-working';
+    cluster.request('n4', putOf('k', 'b'), (reply) => replies.push(reply));
+    cluster.run(500);
+    expect(replies).toEqual([]);
+    cluster.passes = () => true;
+    cluster.run(500);
+    expect(replies).toMatchObject([applied]);
+  });
+
   it('tells the value that a minority has only once it is chosen, and its version stays', () => {
     const cluster = clusterOf();
     // Only n1 itself accepts it.
