@@ -91,6 +91,31 @@ describe('strong buckets', () => {
     for (let i = 0; i < 20; i++) expect(strongGet(cluster, c, `k${i}`)).toBe(`${i}`);
   });
 
+  test('a disk that is wiped under the founding epoch is no founder', () => {
+    const cluster = led(3);
+    const [a, b, c] = cluster.nodes as [SimNode, SimNode, SimNode];
+    const epochAt = ({ running }: SimNode): number => running?.node.deciders.electorate?.epoch ?? 0;
+    expect(strongPut(cluster, a, 'first', 'x')).toMatchObject({ applied: true });
+    cluster.run(1000);
+    cluster.crash(a);
+    cluster.run(8000);
+    // Only b and c have these.
+    for (let i = 0; i < 10; i++) expect(strongPut(cluster, b, `k${i}`, `${i}`)).toMatchObject({ applied: true });
+    cluster.crash(c);
+    cluster.replaceDisk(c);
+    cluster.start(a);
+    cluster.start(c);
+    expect(cluster.runUntil(() => epochAt(c) === 1, CHANGE_MS, 1)).toBe(true);
+    expect(cluster.runUntil(() => epochAt(a) > 1 && epochAt(c) > 1, CHANGE_MS, 1)).toBe(true);
+    cluster.crash(b);
+    cluster.run(5000);
+    const failed = 'failed: quorum-unavailable';
+    for (let i = 0; i < 10; i++) expect([`${i}`, failed]).toContain(strongGet(cluster, c, `k${i}`));
+    cluster.start(b);
+    cluster.run(10_000);
+    for (let i = 0; i < 10; i++) expect(strongGet(cluster, c, `k${i}`)).toBe(`${i}`);
+  });
+
   test('a restart of all keeps what was acknowledged', () => {
     const cluster = led(5, 3);
     const [a] = cluster.nodes as [SimNode];
