@@ -1,20 +1,7 @@
 import type { FaultEvent, Schedule } from '../schedule.ts';
 import { FAIR_WEATHER } from '../weather.ts';
-
-/** A bug that a checker must catch: one source text, replaced while the module loads. */
-export interface Mutation {
-  readonly name: string;
-  /** Relative to `src/`. */
-  readonly file: string;
-  /** Occurs exactly once in the file. */
-  readonly find: string;
-  readonly replace: string;
-  readonly caughtBy: string;
-  /** A seed at which it is caught; where the simulator has changed since, those after it are tried as well. */
-  readonly seed: number;
-  /** Takes the place of what the seed draws: for bugs that few schedules show. */
-  readonly schedule?: Partial<Schedule>;
-}
+import type { Mutation } from './mutation.ts';
+import { STRONG } from './strong-mutations.ts';
 
 /** Blocked event loops where answers are on their way for long: many a probe is open when its window passes unseen. */
 const BLOCKS: Partial<Schedule> = {
@@ -706,4 +693,11 @@ const ELECTION: readonly Mutation[] = [
   },
 ];
 
-export const MUTATIONS: readonly Mutation[] = [...REPLICATION, ...CLOCKS, ...PLACEMENTS, ...MEMBERSHIP, ...ELECTION];
+export const MUTATIONS: readonly Mutation[] = [
+  ...REPLICATION,
+  ...CLOCKS,
+  ...PLACEMENTS,
+  ...MEMBERSHIP,
+  ...ELECTION,
+  ...STRONG,
+];

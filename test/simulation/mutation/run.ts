@@ -2,29 +2,17 @@
  * Runs what a mutation names: `node run.ts NAME [FIRST COUNT]`; with a range of seeds one after the other, until its
  * checker finds something. Prints the problems as one line of JSON. Exit status 1: the checker found something.
  */
-import { RunAborted } from '../checkers/index.ts';
-import type { Schedule } from '../schedule.ts';
-import { runSchedule } from '../swarm.ts';
 import { MUTATIONS } from './mutations.ts';
-import { scheduleOf } from './run-schedule.ts';
+import { problemsOf } from './run-schedule.ts';
 
 const [name, ...numbers] = process.argv.slice(2);
 const mutation = MUTATIONS.find((candidate) => candidate.name === name);
 if (mutation === undefined) throw new Error(`there is no mutation named ${String(name)}`);
 const [first = mutation.seed, count = 1] = numbers.map(Number);
 for (let seed = first; seed < first + count; seed++) {
-  const problems = problemsOf(scheduleOf(mutation, seed));
+  const problems = problemsOf(mutation, seed);
   if (!problems.some((problem) => problem.startsWith(`${mutation.caughtBy}: `))) continue;
   process.stdout.write(`${JSON.stringify({ seed, problems })}\n`);
   process.exitCode = 1;
   break;
-}
-
-function problemsOf(schedule: Schedule): readonly string[] {
-  try {
-    return runSchedule(schedule).problems;
-  } catch (error) {
-    if (error instanceof RunAborted) return [error.message];
-    throw error;
-  }
 }

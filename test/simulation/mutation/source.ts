@@ -1,4 +1,4 @@
-import type { Mutation } from './mutations.ts';
+import type { Mutation } from './mutation.ts';
 
 /** The source text with the bug in it; throws where the text to replace is not there exactly once. */
 export function mutated(source: string, { name, file, find, replace }: Mutation): string {
