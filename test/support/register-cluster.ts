@@ -4,7 +4,7 @@ import type { NodeId } from '../../src/protocol/machine.ts';
 import { REGISTER_DEFAULTS, type RegisterOptions } from '../../src/protocol/register/core.ts';
 import type { RegisterEffect, RegisterInput } from '../../src/protocol/register/effect.ts';
 import type { RegisterMessage } from '../../src/protocol/register/message.ts';
-import { type RegisterPlacement, sameGroup } from '../../src/protocol/register/placement.ts';
+import { acceptorsOf, type RegisterPlacement, sameGroup } from '../../src/protocol/register/placement.ts';
 import type { AcceptorRow, RegisterName, RegisterWrite } from '../../src/protocol/register/record.ts';
 import { Registers } from '../../src/protocol/register/registers.ts';
 import type { RegisterReply, RegisterRequest } from '../../src/protocol/register/request.ts';
@@ -186,9 +186,20 @@ export class RegisterCluster {
 
   /** The next ring; nodes hear of it one by one, or from one another. */
   changeRing(groups: readonly (readonly NodeId[])[], delayMaxMs = 300): void {
-    const epoch = this.rings.length + 1;
-    this.rings.push({ epoch, groups, since: this.sinceOf(groups) });
+    this.pushRing({ epoch: this.rings.length + 1, groups, since: this.sinceOf(groups) }, delayMaxMs);
+  }
+
+  private pushRing(ring: RegisterPlacement, delayMaxMs: number): void {
+    const { epoch } = ring;
+    this.rings.push(ring);
     for (const id of this.ids) this.after(this.prng.below(delayMaxMs + 1), () => this.learn(id, epoch));
+  }
+
+  /** A majority of the last ring's acceptors is lost for good: these are the acceptors from now on. */
+  refound(lost: readonly NodeId[], group: readonly NodeId[], delayMaxMs = 300): void {
+    const remainsOf = this.rings.at(-1) as RegisterPlacement;
+    const left = acceptorsOf(remainsOf).filter((id) => !lost.includes(id));
+    this.pushRing({ epoch: this.rings.length + 1, groups: [left, group], remainsOf }, delayMaxMs);
   }
 
   learn(id: NodeId, epoch: number): void {

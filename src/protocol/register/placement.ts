@@ -18,6 +18,13 @@ export interface RegisterPlacement {
    * any more: a catalog had better know. Absent: no more is known than follows from `epoch`.
    */
   readonly since?: number;
+  /**
+   * The placement before, where a majority of its acceptors was lost for good, as an operator has decided. The first group is
+   * what is left of them, maybe nobody. What these hold, each by itself, is all that there is of what was chosen until then:
+   * every phase needs all of them, whatever their copies were worth among the others. There are two groups then, even if
+   * they are the same nodes: in the second one, only who has copied from all of the first knows what it should.
+   */
+  readonly remainsOf?: RegisterPlacement;
 }
 
 export function sinceOf({ epoch, groups, since }: RegisterPlacement): number {
@@ -38,8 +45,18 @@ export function sameGroup(a: readonly NodeId[], b: readonly NodeId[]): boolean {
   return a.length === b.length && a.every((node) => b.includes(node));
 }
 
-/** True where the nodes that fulfil the condition are a strict majority of every group. */
-export function isQuorum({ groups }: RegisterPlacement, has: (node: NodeId) => boolean): boolean {
+/** Of how many of the first group the copies show together all that it has chosen. */
+export function sourcesOf({ groups, remainsOf }: RegisterPlacement): number {
+  const [first = []] = groups;
+  return remainsOf === undefined ? first.length - majorityOf(first) + 1 : first.length;
+}
+
+/** True where the nodes that fulfil the condition are a strict majority of every group, or all that is left of the first. */
+export function isQuorum({ groups, remainsOf }: RegisterPlacement, has: (node: NodeId) => boolean): boolean {
   // Nobody is no quorum.
-  return groups.length > 0 && groups.every((group) => group.filter(has).length >= majorityOf(group));
+  if (groups.length === 0) return false;
+  return groups.every((group, i) => {
+    const needed = i === 0 && remainsOf !== undefined ? group.length : majorityOf(group);
+    return group.filter(has).length >= needed;
+  });
 }

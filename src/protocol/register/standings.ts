@@ -34,10 +34,15 @@ export class Standings {
 
   /** Takes note of the present placement of the shard; to be called when it may have changed. */
   refresh(shard: number): void {
-    const before = this.records.get(shard) ?? UNKNOWN_SHARD;
-    const placement = this.options.placement(shard);
-    const { epoch, groups } = placement;
-    if (epoch <= before.epoch) return;
+    this.follow(shard, this.options.placement(shard));
+  }
+
+  private follow(shard: number, placement: RegisterPlacement): void {
+    const { epoch, groups, remainsOf } = placement;
+    if (epoch <= this.recordOf(shard).epoch) return;
+    // Whether this copy was up to date with the others is for the placement to say under which they were lost.
+    if (remainsOf !== undefined) this.follow(shard, remainsOf);
+    const before = this.recordOf(shard);
     // While another disk than this one is the acceptor, that one's word may be part of a majority yet: what is copied now is
     // worth no more than after a loss (`afterLoss`).
     const member = groups.some((group) => group.includes(this.options.self)) && this.options.canVote(shard);
@@ -47,11 +52,12 @@ export class Standings {
     const isNext = before.epoch + 1 === epoch;
     // Epochs that this node has not seen are no gap where the first group was an acceptor group all the while.
     const isSpanned = before.epoch + 1 >= sinceOf(placement) && first.includes(this.options.self);
-    const isContinued = before.member && (isNext || isSpanned);
+    const isLeft = remainsOf !== undefined && before.epoch >= remainsOf.epoch && first.includes(this.options.self);
+    const isContinued = before.member && (isNext || isSpanned || isLeft);
     const isFounder = member && before === UNKNOWN_SHARD && groups.length === 1 && epoch === this.options.foundingEpoch;
     const whole = isFounder
       ? groups
-      : isContinued
+      : isContinued && remainsOf === undefined
         ? (isNext ? groups : [first]).filter((group) => before.whole.some((other) => sameGroup(group, other)))
         : [];
     // A key is erased only once every acceptor of its group has accepted the tombstone. Who was no acceptor for a while,
@@ -77,6 +83,7 @@ export class Standings {
     const [first = []] = placement.groups;
     // In the new group only: the majority of the old one, which is asked as well, knows all that this acceptor may not.
     if (!first.includes(self)) return placement.groups.length > 1;
+    if (placement.remainsOf !== undefined) return true;
     return record.whole.some((group) => sameGroup(group, first));
   }
 
@@ -88,10 +95,12 @@ export class Standings {
 
   /** True where every group that this node belongs to may rely on its copy. */
   isWhole(shard: number): boolean {
-    const { epoch, groups } = this.options.placement(shard);
+    const { epoch, groups, remainsOf } = this.options.placement(shard);
     const record = this.records.get(shard);
     if (record === undefined || record.epoch !== epoch) return false;
-    const groupsOfOwn = groups.filter((group) => group.includes(this.options.self));
+    // Of those that are left of a group nothing more is asked than what they have.
+    const later = remainsOf === undefined ? groups : groups.slice(1);
+    const groupsOfOwn = later.filter((group) => group.includes(this.options.self));
     if (groupsOfOwn.length > 0 && !record.member) return false;
     return groupsOfOwn.every((group) => record.whole.some((other) => sameGroup(group, other)));
   }

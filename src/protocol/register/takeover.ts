@@ -3,7 +3,7 @@ import type { Acceptor } from './acceptor.ts';
 import type { Alarm } from './alarms.ts';
 import type { RegisterCore } from './core.ts';
 import type { RowsMessage } from './message.ts';
-import { majorityOf } from './placement.ts';
+import { sourcesOf } from './placement.ts';
 import { nameId, type RegisterName } from './record.ts';
 
 /** Shards that are copied at once. */
@@ -15,7 +15,8 @@ const ROWS_TIMEOUT_MS = 1000;
 interface Takeover {
   readonly shard: number;
   readonly epoch: number;
-  readonly group: readonly NodeId[];
+  /** Sources that are to be copied. */
+  readonly needed: number;
   /** Sources that were copied to the end. */
   readonly done: Set<NodeId>;
   /** The last name copied from each of the others. */
@@ -34,7 +35,7 @@ interface Takeover {
  *
  * Why that is all that was chosen: what the group chose under an earlier epoch was accepted by a majority of it before its
  * members turned to this epoch, so one of the sources had accepted it before it answered. Of two that is the other one alone,
- * where this node's own copy was lost.
+ * where this node's own copy was lost. Of a group that has lost a majority for good, the sources are all that are left.
  */
 export class Takeovers {
   private readonly core: RegisterCore;
@@ -128,12 +129,13 @@ export class Takeovers {
 
   private start(shard: number): void {
     const { options, standings } = this.core;
-    const { epoch, groups } = options.placement(shard);
+    const placement = options.placement(shard);
+    const { epoch, groups } = placement;
     const [group = []] = groups;
     const takeover: Takeover = {
       shard,
       epoch,
-      group,
+      needed: sourcesOf(placement),
       done: new Set(standings.isSource(shard) ? [options.self] : []),
       progress: new Map(),
       asked: new Map(),
@@ -146,8 +148,7 @@ export class Takeovers {
 
   private advance(takeover: Takeover): void {
     if (takeover.ended) return;
-    const { group } = takeover;
-    const needed = group.length - majorityOf(group) + 1 - takeover.done.size;
+    const needed = takeover.needed - takeover.done.size;
     if (needed <= 0) {
       this.finish(takeover);
       return;

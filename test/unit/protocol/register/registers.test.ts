@@ -200,6 +200,69 @@ describe('a cluster of registers', () => {
     expect(cluster.ask('n3', putOf('k1', 'new', { type: 'present' }))).toMatchObject(applied);
   });
 
+  it('knows from any of those that are left what was acknowledged, where a majority is lost for good', () => {
+    const group: NodeId[] = ['n1', 'n2', 'n3', 'n4', 'n5'];
+    const left = group.slice(0, 3);
+    for (let seed = 1; seed <= 20; seed++) {
+      const cluster = new RegisterCluster({ seed, nodes: [...group, 'n6'], group });
+      // Only one of those that will be left has it, another one each time.
+      const keeper = left[seed % 3] as NodeId;
+      const others = left.filter((id) => id !== keeper);
+      cluster.cut(others, [keeper, 'n4', 'n5', 'n6']);
+      cluster.run(1000);
+      expect(cluster.ask('n4', putOf('k', 'a'))).toMatchObject(applied);
+      for (const id of ['n4', 'n5']) cluster.crash(id);
+      cluster.run(1000);
+      cluster.heal();
+      cluster.refound(['n4', 'n5'], left);
+      const asked = others[0] as NodeId;
+      // At once, before anything is copied.
+      cluster.run(seed * 10);
+      expect(['a', 'failed']).toContain(shownBy(cluster.ask(asked, getOf('k'))));
+      for (let i = 0; i < 100 && !cluster.isTakenOver(); i++) cluster.run(50);
+      expect(cluster.isTakenOver()).toBe(true);
+      cluster.changeRing([left]);
+      // Who had not copied by then does so now.
+      cluster.run(5000);
+      cluster.crash(keeper);
+      cluster.run(1000);
+      expect(shownBy(cluster.ask(asked, getOf('k')))).toBe('a');
+      // What is there of the others is not heard any more.
+      for (const id of ['n4', 'n5']) cluster.start(id);
+      expect(cluster.ask(asked, putOf('k', 'b', { type: 'present' }))).toMatchObject(applied);
+      cluster.run(1000);
+      for (const id of ['n4', 'n5', asked]) expect(shownBy(cluster.ask(id, getOf('k')))).toBe('b');
+    }
+  });
+
+  it('waits for all of those that are left until each has been copied from', () => {
+    const cluster = new RegisterCluster({ seed: 1, nodes: ['n1', 'n2', 'n3', 'n4', 'n5'], group: NODES });
+    expect(cluster.ask('n1', putOf('k', 'a'))).toMatchObject(applied);
+    cluster.run(50);
+    for (const id of ['n3', 'n4']) cluster.crash(id);
+    cluster.refound(['n3', 'n4'], ['n1', 'n5']);
+    cluster.crash('n2');
+    cluster.run(3000);
+    expect(shownBy(cluster.ask('n1', getOf('k')))).toBe('failed');
+    expect(cluster.isTakenOver()).toBe(false);
+    cluster.start('n2');
+    for (let i = 0; i < 100 && !cluster.isTakenOver(); i++) cluster.run(50);
+    expect(cluster.isTakenOver()).toBe(true);
+    expect(shownBy(cluster.ask('n5', getOf('k')))).toBe('a');
+  });
+
+  it('begins empty where nobody is left', () => {
+    const cluster = clusterOf();
+    expect(cluster.ask('n1', putOf('k', 'a'))).toMatchObject(applied);
+    for (const id of ['n1', 'n2', 'n3']) cluster.crash(id);
+    cluster.refound(['n1', 'n2', 'n3'], ['n4']);
+    for (let i = 0; i < 100 && !cluster.isTakenOver(); i++) cluster.run(50);
+    expect(shownBy(cluster.ask('n4', getOf('k')))).toBeNull();
+    cluster.changeRing([['n4']]);
+    cluster.run(500);
+    expect(cluster.ask('n4', putOf('k', 'b', { type: 'absent' }))).toMatchObject(applied);
+  });
+
   it('neither loses nor repeats a change that a new ring overtakes', () => {
     for (let seed = 1; seed <= 20; seed++) {
       const cluster = clusterOf(seed);
