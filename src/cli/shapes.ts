@@ -94,6 +94,16 @@ const RING_MEMBER = z.object({
 });
 
 export type RingMember = z.infer<typeof RING_MEMBER>;
+export const REFOUND = z.object({
+  epoch: z.int(),
+  electors: z.array(z.string()),
+  lost: z.array(z.string()),
+  shards: z.int(),
+  atRisk: z.int(),
+  emptied: z.int(),
+});
+export type Refound = z.infer<typeof REFOUND>;
+
 export const RING_CHANGE = RING_MEMBER.extend({ changed: z.boolean().optional() });
 
 export const RING = z.object({

@@ -20,6 +20,7 @@ export const FAILURE_CODES = {
   'not-a-number': 409,
   'bucket-exists': 409,
   'last-member': 409,
+  'refound-refused': 409,
   'stale-token': 409,
   'lock-held': 409,
   'precondition-failed': 412,

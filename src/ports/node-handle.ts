@@ -193,6 +193,21 @@ export interface RingChangeView extends RingMemberView {
   readonly changed: boolean;
 }
 
+/** Who decides about strong buckets without the lost, and what that costs. */
+export interface RefoundView {
+  readonly dryRun: boolean;
+  /** Of the electorate. */
+  readonly epoch: number;
+  readonly electors: readonly string[];
+  readonly lost: readonly string[];
+  /** Shards of strong buckets. */
+  readonly shards: number;
+  /** Of these, those of which a majority of the acceptors is lost: their latest values may be gone. */
+  readonly atRisk: number;
+  /** Of these, those of which no acceptor is left: all their values are gone. */
+  readonly emptied: number;
+}
+
 export interface RingView {
   readonly epoch: number;
   readonly shards: number;
@@ -313,6 +328,12 @@ export interface NodeHandle {
    * `member-not-found`, `last-member`, `bad-request`.
    */
   changeRing(member: string, change: RingChange, from: string): Promise<RingChangeView>;
+  /**
+   * An operator's word that a majority of those who decide about strong buckets is lost for good: the others go on without
+   * them. `lost`: names or peer ids; `from`: the asker's address, for events; `dryRun`: only tells what it would mean. Failures:
+   * `refound-refused` (its data has the `reason`), `member-not-found`, `last-member`, `bad-request`.
+   */
+  refound(lost: readonly string[], from: string, dryRun: boolean): Promise<RefoundView>;
   locate(bucket: string, key: string): LocateView;
   buckets(): readonly BucketView[];
   /** Undefined when there is no such bucket. */

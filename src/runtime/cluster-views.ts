@@ -12,15 +12,18 @@ import type {
   MemberView,
   NodeStatus,
   PlacementView,
+  RefoundView,
   RingMemberView,
   RingView,
 } from '../ports/node-handle.ts';
 import type { BucketRecord } from '../protocol/catalog/record.ts';
+import { electorsOf } from '../protocol/electorate/electorate.ts';
 import type { Component, ComponentMember } from '../protocol/island/components.ts';
 import type { Instant, NodeId } from '../protocol/machine.ts';
 import type { Member } from '../protocol/membership/member.ts';
 import type { ClockState } from '../protocol/node/cluster-clock.ts';
 import type { Node } from '../protocol/node/node.ts';
+import type { RefoundOutcome } from '../protocol/node/refounding.ts';
 import { shardNumberOf } from '../protocol/ring/shard.ts';
 
 /** The cluster's parts as interfaces show them. */
@@ -133,6 +136,21 @@ function componentMemberView(node: Node, { id, sinceMs }: ComponentMember, now: 
   };
 }
 
+/** Throws what it was refused for. */
+export function refoundView(node: Node, outcome: RefoundOutcome, dryRun: boolean): RefoundView {
+  if (!outcome.ok) {
+    const { failure: reason } = outcome;
+    const message = node.ringPlaces.reduce(
+      (text, { id }) => text.replaceAll(id, () => nameOf(node, id)),
+      reason.message,
+    );
+    throw new HoldfastError({ ...reason, message });
+  }
+  const { epoch, electors, lost, shards, atRisk, emptied } = outcome.report;
+  const namesOf = (ids: readonly NodeId[]): string[] => ids.map((id) => nameOf(node, id));
+  return { dryRun, epoch, electors: namesOf(electors), lost: namesOf(lost), shards, atRisk, emptied };
+}
+
 function ringMemberViews(node: Node): RingMemberView[] {
   return node.ringPlaces.map(({ id, in: isIn, place, weight, zone }) => ({
     name: nameOf(node, id),
@@ -157,8 +175,9 @@ function electorateView(node: Node): ElectorateView | null {
   const { electorate } = node.deciders;
   if (electorate === null) return null;
   const names = (electors: readonly { readonly id: NodeId }[]): string[] => electors.map(({ id }) => nameOf(node, id));
-  const { epoch, electors, previous } = electorate;
-  return { epoch, electors: names(electors), previous: previous === null ? null : names(previous) };
+  const { epoch, electors, previous, refounding } = electorate;
+  const before = refounding === null ? previous : electorsOf(refounding.before);
+  return { epoch, electors: names(electors), previous: before === null ? null : names(before) };
 }
 
 /** In the order of their classes. */

@@ -7,6 +7,7 @@ import type { FenceOutcome } from '../protocol/election/effect.ts';
 import type { NodeId } from '../protocol/machine.ts';
 import type { BucketOutcome, NodeEffect, NodeEvent, NodeInput, RingOutcome } from '../protocol/node/effect.ts';
 import type { Node } from '../protocol/node/node.ts';
+import type { RefoundOutcome } from '../protocol/node/refounding.ts';
 import type { NodeReply } from '../protocol/node/request.ts';
 import { DecodeError } from '../wire/codec.ts';
 import { decodeFrame } from '../wire/message.ts';
@@ -23,6 +24,7 @@ export interface DriverHooks {
   readonly onReply: (id: number, reply: NodeReply) => void;
   readonly onBucketReply: (id: number, outcome: BucketOutcome) => void;
   readonly onRingReply: (id: number, outcome: RingOutcome) => void;
+  readonly onRefoundReply: (id: number, outcome: RefoundOutcome) => void;
   readonly onFenceReply: (id: number, outcome: FenceOutcome) => void;
   readonly onChanged: (bucket: string, key: string, entries: Entries) => void;
   /** Others tell of changes now, or some of what they told may be lost. */
@@ -254,6 +256,8 @@ export class Driver implements TransportHandler {
         return hooks.onReply(effect.id, effect.reply);
       case 'bucket-reply':
         return hooks.onBucketReply(effect.id, effect.outcome);
+      case 'refound-reply':
+        return hooks.onRefoundReply(effect.id, effect.outcome);
       case 'ring-reply':
         return hooks.onRingReply(effect.id, effect.outcome);
       case 'watch-coverage':

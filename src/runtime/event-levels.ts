@@ -30,6 +30,7 @@ export const EVENT_LEVELS: Readonly<Record<EventName, LogLevel>> = {
   'leader-changed': 'info',
   'electorate-changed': 'info',
   'electorate-conflict': 'warn',
+  'electorate-refounded': 'warn',
   'level-changed': 'warn',
   'ring-changed': 'info',
   'catalog-lost': 'error',

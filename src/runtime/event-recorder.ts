@@ -67,6 +67,12 @@ export class EventRecorder {
         const data = leader === null ? {} : { leader: this.options.nameOf(leader), peerId: leader };
         return this.append(event.type, { ...data, term, quorate });
       }
+      case 'electorate-refounded': {
+        const { type, epoch, electors, lost, by } = event;
+        const namesOf = (ids: readonly NodeId[]): string => ids.map(this.options.nameOf).join(', ');
+        const data = { epoch, electors: namesOf(electors), lost: namesOf(lost), by };
+        return this.append(type, data, 'strong values that only the lost members had are gone');
+      }
       case 'ring-changed':
         return this.handleRing(event);
       default: {

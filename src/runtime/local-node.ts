@@ -13,6 +13,7 @@ import type {
   MemberView,
   NodeHandle,
   NodeStatus,
+  RefoundView,
   RefusalReason,
   RingChange,
   RingChangeView,
@@ -27,6 +28,7 @@ import type { Member } from '../protocol/membership/member.ts';
 import type { BucketOutcome, RingOutcome } from '../protocol/node/effect.ts';
 import { CATALOG_LOST } from '../protocol/node/lost-catalog.ts';
 import { Node } from '../protocol/node/node.ts';
+import type { RefoundOutcome } from '../protocol/node/refounding.ts';
 import type { NodeReply, NodeReplyOf, NodeRequest } from '../protocol/node/request.ts';
 import { WIRE_VERSION } from '../wire/message.ts';
 import { ChangeLog } from './change-log.ts';
@@ -40,6 +42,7 @@ import {
   locateView,
   memberViews,
   nameOf,
+  refoundView,
   ringView,
   timeAt,
 } from './cluster-views.ts';
@@ -53,7 +56,7 @@ import type { NodeState } from './node-state.ts';
 import { replicasCapability } from './replica-counts.ts';
 import { type Shortage, SpaceGuard, shortageText } from './space-guard.ts';
 import { TransferProgress } from './transfer-progress.ts';
-import { rejectAll, settle, type Waiter } from './waiters.ts';
+import { Waiters } from './waiters.ts';
 
 /** Between two looks at the machine. */
 const SAMPLE_INTERVAL_MS = 5000;
@@ -97,16 +100,16 @@ export class LocalNode implements NodeHandle {
   private readonly driver: Driver;
   private readonly space: SpaceGuard;
   private readonly care: DiskCare;
-  private readonly requests = new Map<number, Waiter<NodeReply>>();
-  private readonly bucketRequests = new Map<number, Waiter<BucketOutcome>>();
-  private readonly ringRequests = new Map<number, Waiter<RingOutcome>>();
-  private readonly fenceRequests = new Map<number, Waiter<FenceOutcome>>();
+  private readonly requests = new Waiters<NodeReply>();
+  private readonly bucketRequests = new Waiters<BucketOutcome>();
+  private readonly refoundRequests = new Waiters<RefoundOutcome>();
+  private readonly ringRequests = new Waiters<RingOutcome>();
+  private readonly fenceRequests = new Waiters<FenceOutcome>();
   private readonly progress = new TransferProgress();
   private readonly refusals = new Map<string, number>();
   private readonly startedMs: number;
   private phase: 'starting' | 'serving' | 'stopping' = 'starting';
   private recordsLost: string | null = null;
-  private lastId = 0;
   private score: number;
   private scoreToldMs = Number.NEGATIVE_INFINITY;
   private cancelSample: (() => void) | null = null;
@@ -158,10 +161,11 @@ export class LocalNode implements NodeHandle {
       clock,
       log,
       hooks: {
-        onReply: (id, reply) => settle(this.requests, id, reply),
-        onBucketReply: (id, outcome) => settle(this.bucketRequests, id, outcome),
-        onRingReply: (id, outcome) => settle(this.ringRequests, id, outcome),
-        onFenceReply: (id, outcome) => settle(this.fenceRequests, id, outcome),
+        onReply: this.requests.settle,
+        onBucketReply: this.bucketRequests.settle,
+        onRefoundReply: this.refoundRequests.settle,
+        onRingReply: this.ringRequests.settle,
+        onFenceReply: this.fenceRequests.settle,
         onChanged: (bucket, key, entries) => this.changes.append(bucket, key, entries),
         onWatchCoverage: () => this.changes.handleCoverage(),
         onEvent: (event) => this.recorder.handle(event),
@@ -274,38 +278,28 @@ export class LocalNode implements NodeHandle {
     const gone = failure('shutting-down', 'the node is shutting down; send the request to another node', {
       stateChanged: 'maybe',
     });
-    for (const waiters of [this.requests, this.bucketRequests, this.ringRequests, this.fenceRequests])
-      rejectAll(waiters, gone);
+    const { requests, bucketRequests, ringRequests, refoundRequests, fenceRequests } = this;
+    for (const waiters of [requests, bucketRequests, ringRequests, refoundRequests, fenceRequests]) {
+      waiters.rejectAll(gone);
+    }
   }
 
   get ready(): boolean {
     return this.phase === 'serving' && this.node.refusal === null;
   }
 
-  request<R extends NodeRequest>(request: R): Promise<NodeReplyOf<R>> {
+  async request<R extends NodeRequest>(request: R): Promise<NodeReplyOf<R>> {
     const refusal = this.refusal() ?? this.missingBucket(request.bucket);
-    if (refusal !== null) return Promise.reject(new HoldfastError(refusal));
-    const id = ++this.lastId;
-    return new Promise<NodeReplyOf<R>>((resolve, reject) => {
-      this.requests.set(id, {
-        resolve: (reply) => {
-          if (reply.type === 'failed') reject(new HoldfastError(reply.failure));
-          else resolve(reply as NodeReplyOf<R>);
-        },
-        reject,
-      });
-      this.driver.post({ type: 'request', id, request });
-    });
+    if (refusal !== null) throw new HoldfastError(refusal);
+    const reply = await this.requests.ask((id) => this.driver.post({ type: 'request', id, request }));
+    if (reply.type === 'failed') throw new HoldfastError(reply.failure);
+    return reply as NodeReplyOf<R>;
   }
 
   async createBucket(name: string, config: BucketConfig): Promise<BucketView> {
     const refusal = this.refusal();
     if (refusal !== null) throw new HoldfastError(refusal);
-    const id = ++this.lastId;
-    const outcome = await new Promise<BucketOutcome>((resolve, reject) => {
-      this.bucketRequests.set(id, { resolve, reject });
-      this.driver.post({ type: 'put-bucket', id, name, config });
-    });
+    const outcome = await this.bucketRequests.ask((id) => this.driver.post({ type: 'put-bucket', id, name, config }));
     if (!outcome.ok) throw new HoldfastError(outcome.failure);
     return bucketView(outcome.bucket, this.node.ring.replicas);
   }
@@ -356,11 +350,9 @@ export class LocalNode implements NodeHandle {
     const refusal = this.refusal();
     if (refusal !== null) throw new HoldfastError(refusal);
     const { peerId } = findRingMember(this.node, leader);
-    const id = ++this.lastId;
-    const { accepted, term } = await new Promise<FenceOutcome>((resolve, reject) => {
-      this.fenceRequests.set(id, { resolve, reject });
-      this.driver.post({ type: 'fence', id, token, leader: peerId });
-    });
+    const { accepted, term } = await this.fenceRequests.ask((id) =>
+      this.driver.post({ type: 'fence', id, token, leader: peerId }),
+    );
     if (accepted) return this.leader();
     const message = `the token ${token} of ${leader} is not good: this node knows of term ${term}; whoever acts by it must stop and ask who leads now`;
     throw new HoldfastError(failure('stale-token', message, { data: { token, term } }));
@@ -377,18 +369,25 @@ export class LocalNode implements NodeHandle {
     const isFounding = refusal === CATALOG_LOST && [self, this.options.config.name].includes(member);
     if (refusal !== null && !isFounding) throw new HoldfastError(refusal);
     const peerId = isFounding ? self : findRingMember(this.node, member).peerId;
-    const id = ++this.lastId;
-    const outcome = await new Promise<RingOutcome>((resolve, reject) => {
-      this.ringRequests.set(id, { resolve, reject });
-      const by = `${from} at ${this.options.config.name}`;
-      this.driver.post({ type: 'change-ring', id, member: peerId, change, by });
-    });
+    const by = `${from} at ${this.options.config.name}`;
+    const outcome = await this.ringRequests.ask((id) =>
+      this.driver.post({ type: 'change-ring', id, member: peerId, change, by }),
+    );
     if (!outcome.ok) {
       // As whoever asked has called it.
       const message = outcome.failure.message.replaceAll(peerId, () => member);
       throw new HoldfastError({ ...outcome.failure, message });
     }
     return { ...findRingMember(this.node, peerId), changed: outcome.changed };
+  }
+
+  async refound(names: readonly string[], from: string, dryRun: boolean): Promise<RefoundView> {
+    const refusal = this.refusal();
+    if (refusal !== null) throw new HoldfastError(refusal);
+    const lost = names.map((name) => findRingMember(this.node, name).peerId);
+    const command = { lost, by: `${from} at ${this.options.config.name}`, dryRun };
+    const outcome = await this.refoundRequests.ask((id) => this.driver.post({ type: 'refound', id, command }));
+    return refoundView(this.node, outcome, dryRun);
   }
 
   locate(bucket: string, key: string): LocateView {

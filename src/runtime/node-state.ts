@@ -3,6 +3,7 @@ import type { CatalogState } from '../protocol/catalog/record.ts';
 import { CausalContext } from '../protocol/causal/context.ts';
 import type { ActorId } from '../protocol/causal/dot.ts';
 import { NO_VOTE, type VoteRecord } from '../protocol/election/options.ts';
+import { registerEpochOf } from '../protocol/electorate/electorate.ts';
 import { type ElectorateRecord, NO_ELECTORATE } from '../protocol/electorate/keeper.ts';
 import type { NodeId } from '../protocol/machine.ts';
 import type { MemberProfile } from '../protocol/membership/member.ts';
@@ -151,7 +152,7 @@ export async function openNodeState(storage: Storage, expected: ExpectedState): 
   const replication = await openReplication(storage, corrupt, renewActor);
   const electorate = read(meta, ELECTORATE_NAME, electorateRecord) ?? NO_ELECTORATE;
   // This node's acceptors may have answered under that epoch.
-  const epoch = electorate.current?.epoch ?? 0;
+  const epoch = electorate.current === null ? 0 : registerEpochOf(electorate.current);
   // Nobody can say of which shards something was lost.
   const suspect = renewActor ? await shardsIn(storage, ['register', 'register-shard']) : [];
   const registers = await openRegisters(storage, { corrupt, epoch, suspect });

@@ -1,20 +1,29 @@
 import { type Failure, HoldfastError } from '../lib/failure.ts';
 
-/** Who waits for an answer of the node. */
-export interface Waiter<T> {
-  readonly resolve: (value: T) => void;
-  readonly reject: (error: unknown) => void;
-}
+/** Who waits for answers of the node, by the number of the request. */
+export class Waiters<T> {
+  private readonly waiting = new Map<number, PromiseWithResolvers<T>>();
+  private lastId = 0;
 
-/** Answers one of them; nobody where it has gone. */
-export function settle<T>(waiters: Map<number, Waiter<T>>, id: number, value: T): void {
-  const waiter = waiters.get(id);
-  waiters.delete(id);
-  waiter?.resolve(value);
-}
+  /** `post` asks the node. */
+  ask(post: (id: number) => void): Promise<T> {
+    const id = ++this.lastId;
+    const waiter = Promise.withResolvers<T>();
+    this.waiting.set(id, waiter);
+    post(id);
+    return waiter.promise;
+  }
 
-/** The node will answer none of them. */
-export function rejectAll(waiters: Map<number, Pick<Waiter<unknown>, 'reject'>>, failure: Failure): void {
-  for (const { reject } of waiters.values()) reject(new HoldfastError(failure));
-  waiters.clear();
+  /** Answers one of them; nobody where it has gone. */
+  readonly settle = (id: number, value: T): void => {
+    const waiter = this.waiting.get(id);
+    this.waiting.delete(id);
+    waiter?.resolve(value);
+  };
+
+  /** The node will answer none of them. */
+  rejectAll(failure: Failure): void {
+    for (const { reject } of this.waiting.values()) reject(new HoldfastError(failure));
+    this.waiting.clear();
+  }
 }

@@ -6,6 +6,7 @@ import type { RingChange } from '../../src/protocol/catalog/ring-record.ts';
 import type { ActorId } from '../../src/protocol/causal/dot.ts';
 import type { NodeEffect, NodeInput } from '../../src/protocol/node/effect.ts';
 import { Node } from '../../src/protocol/node/node.ts';
+import type { RefoundOutcome } from '../../src/protocol/node/refounding.ts';
 import type { NodeReply, NodeReplyOf, NodeRequest } from '../../src/protocol/node/request.ts';
 import type { BadRegisterRecord } from '../../src/protocol/register/record.ts';
 import type { BadRecord, ObjectName } from '../../src/protocol/replication/record.ts';
@@ -154,6 +155,7 @@ export class SimCluster {
       timer: null,
       inbox: [],
       replies: new Map(),
+      refoundReplies: new Map(),
       ringReplies: new Map(),
       bucketReplies: new Map(),
       fenceReplies: new Map(),
@@ -280,6 +282,16 @@ export class SimCluster {
     });
     this.inputs(node, [{ type: 'change-ring', id, member: member.id, change, by: `an operator at ${node.name}` }]);
     return changed;
+  }
+
+  /** An operator's word at a node: these members never come back. `use` is called with the outcome unless it crashes first. */
+  refound(node: SimNode, lost: readonly SimNode[], use: (outcome: RefoundOutcome) => void): void {
+    const { running } = node;
+    if (running === null) return;
+    const id = ++this.lastRequest;
+    running.refoundReplies.set(id, use);
+    const command = { lost: lost.map((member) => member.id), by: `an operator at ${node.name}`, dryRun: false };
+    this.deliver(node, running, () => this.inputs(node, [{ type: 'refound', id, command }]));
   }
 
   /** Asks a node to create a bucket. False where it refuses. */
@@ -540,6 +552,11 @@ export class SimCluster {
         const use = running.replies.get(effect.id);
         running.replies.delete(effect.id);
         return use?.(effect.reply);
+      }
+      case 'refound-reply': {
+        const use = running.refoundReplies.get(effect.id);
+        running.refoundReplies.delete(effect.id);
+        return use?.(effect.outcome);
       }
       case 'ring-reply': {
         const use = running.ringReplies.get(effect.id);

@@ -1,6 +1,7 @@
 import type { NodeId } from '../../src/protocol/machine.ts';
 import type { BucketOutcome, NodeInput, RingOutcome } from '../../src/protocol/node/effect.ts';
 import type { Node } from '../../src/protocol/node/node.ts';
+import type { RefoundOutcome } from '../../src/protocol/node/refounding.ts';
 import type { NodeReply } from '../../src/protocol/node/request.ts';
 import type { FrameWriter } from '../../src/wire/message.ts';
 import type { CommitQueue } from './commit-queue.ts';
@@ -56,6 +57,7 @@ export interface Running {
   timer: { readonly atMs: number; readonly deadlineMs: number } | null;
   readonly inbox: NodeInput[];
   readonly replies: Map<number, (reply: NodeReply) => void>;
+  readonly refoundReplies: Map<number, (outcome: RefoundOutcome) => void>;
   readonly ringReplies: Map<number, (outcome: RingOutcome) => void>;
   readonly bucketReplies: Map<number, (outcome: BucketOutcome) => void>;
   readonly fenceReplies: Map<number, (accepted: boolean) => void>;

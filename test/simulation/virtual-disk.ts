@@ -7,6 +7,7 @@ import { believed } from '../../src/protocol/causal/mark.ts';
 import type { CausalObject } from '../../src/protocol/causal/object.ts';
 import { expiriesOf } from '../../src/protocol/causal/value.ts';
 import { NO_VOTE, type VoteRecord } from '../../src/protocol/election/options.ts';
+import { registerEpochOf } from '../../src/protocol/electorate/electorate.ts';
 import { type ElectorateRecord, NO_ELECTORATE } from '../../src/protocol/electorate/keeper.ts';
 import type { KnownMember } from '../../src/protocol/membership/options.ts';
 import type { BadRegisterRecord, RegisterWrite } from '../../src/protocol/register/record.ts';
@@ -68,7 +69,8 @@ export class VirtualDisk {
 
   /** The epoch under which this node's acceptors may have answered last. */
   private get registerEpoch(): number {
-    return this.electorate.current?.epoch ?? 0;
+    const { current } = this.electorate;
+    return current === null ? 0 : registerEpochOf(current);
   }
 
   /** An independent copy of what is on it now. */

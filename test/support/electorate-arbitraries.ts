@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { Elector, Electorate } from '../../src/protocol/electorate/electorate.ts';
+import { type Elector, type Electorate, idsOf, type Refounding } from '../../src/protocol/electorate/electorate.ts';
 import type { ElectorateMessage } from '../../src/protocol/electorate/message.ts';
 import { actor, text } from './name-arbitraries.ts';
 
@@ -18,17 +18,33 @@ const electors: fc.Arbitrary<Elector[]> = fc
   )
   .map((list) => list.sort((a, b) => (a.id < b.id ? -1 : 1)));
 
-const lineage = fc.record({ generation: count, founder: text(100) });
+const lineage = fc.record({ generation: fc.integer({ min: 1, max: 2 ** 20 }), founder: text(100) });
+const epoch = fc.integer({ min: 1, max: 2 ** 32 - 1 });
 
-const electorate: fc.Arbitrary<Electorate> = fc.record({
+const settledElectorate: fc.Arbitrary<Electorate> = fc.record({
   lineage,
-  epoch: count,
+  epoch,
   shards: fc.integer({ min: 1, max: 65_536 }),
   replicas: fc.integer({ min: 1, max: 7 }),
   electors,
   previous: fc.option(electors),
+  refounding: fc.constant(null),
   past: fc.array(fc.record({ epoch: count, electors }), { maxLength: 3 }),
 });
+
+const refounding: fc.Arbitrary<Refounding> = fc.record({
+  lost: electors.map(idsOf),
+  before: settledElectorate,
+  by: text(100),
+});
+
+const electorate: fc.Arbitrary<Electorate> = fc
+  .tuple(settledElectorate, fc.option(refounding))
+  .map(([settled, begun]) => {
+    if (begun === null) return settled;
+    const { shards, replicas } = settled;
+    return { ...settled, refounding: { ...begun, before: { ...begun.before, shards, replicas } } };
+  });
 
 const accepted = fc.option(fc.record({ term, electorate }));
 

@@ -23,6 +23,7 @@ import type {
   NodeReplyOf,
   NodeRequest,
   NodeStatus,
+  RefoundView,
   RingChange,
   RingChangeView,
   RingMemberView,
@@ -88,6 +89,7 @@ export class FakeNodeHandle implements NodeHandle {
   readonly changes: FakeChangeFeed;
 
   private readonly configs = new Map<string, BucketView>();
+  readonly refoundings: { readonly lost: readonly string[]; readonly by: string }[] = [];
   /** What operators asked for. */
   readonly ringChanges: { readonly peerId: string; readonly change: RingChange; readonly by: string }[] = [];
   private readonly ringMembers: RingMemberView[] = [
@@ -270,6 +272,18 @@ export class FakeNodeHandle implements NodeHandle {
     };
     this.ringMembers[at] = changed;
     return { ...changed, changed: JSON.stringify(changed) !== JSON.stringify(member) };
+  }
+
+  /** As a cluster that has lost `n2` and `n3` of three, with `n4` still there. */
+  async refound(lost: readonly string[], by: string, dryRun: boolean): Promise<RefoundView> {
+    const unknown = lost.find((name) => !['n2', 'n3', 'n4'].includes(name));
+    if (unknown !== undefined) throw new HoldfastError(failure('member-not-found', `no member ${unknown}`));
+    if (lost.includes('n4')) {
+      const data = { reason: 'member-reachable' };
+      throw new HoldfastError(failure('refound-refused', 'n4 can be reached from here: it is not lost', { data }));
+    }
+    if (!dryRun) this.refoundings.push({ lost, by });
+    return { dryRun, epoch: 4, electors: ['fake', 'n4'], lost: [...lost], shards: 16, atRisk: 9, emptied: 2 };
   }
 
   locate(): LocateView {

@@ -365,6 +365,16 @@ export const RING_CHANGE_SCHEMA = object({
   changed: { type: 'boolean', description: 'False where all was so already, and the ring is as it was.' },
 });
 
+export const REFOUND_SCHEMA = object({
+  dryRun: { type: 'boolean', description: 'True: nothing was changed.' },
+  epoch: integer('Of the electorate.'),
+  electors: { type: 'array', items: { type: 'string' }, description: 'Who decides about strong buckets from now on.' },
+  lost: { type: 'array', items: { type: 'string' }, description: 'Who decides no more, and is removed from the ring.' },
+  shards: integer('Shards of strong buckets.'),
+  atRisk: integer('Of these, those that have lost a majority: the latest values of their keys may be gone.'),
+  emptied: integer('Of these, those of which nobody is left: the values of their keys are gone.'),
+});
+
 export const RING_SCHEMA = object({
   epoch: integer(),
   shards: integer(),

@@ -6,7 +6,15 @@ import { ZONE_NAME_EXPECTED, ZONE_NAME_OR_NONE } from '../../lib/zone-name.ts';
 import type { RingChange } from '../../ports/node-handle.ts';
 import { readJson } from './body.ts';
 import { type HttpContext, requireBucket } from './context.ts';
-import { json, LOCATE_SCHEMA, MEMBER_PARAMS, problems, RING_CHANGE_SCHEMA, RING_SCHEMA } from './openapi.ts';
+import {
+  json,
+  LOCATE_SCHEMA,
+  MEMBER_PARAMS,
+  problems,
+  REFOUND_SCHEMA,
+  RING_CHANGE_SCHEMA,
+  RING_SCHEMA,
+} from './openapi.ts';
 import { keyParameter, NO_QUERY, QueryReader } from './query.ts';
 import { checkKey, memberTarget } from './target.ts';
 
@@ -21,6 +29,11 @@ const MEMBER_BODY = z.strictObject({
   zone: z.string().regex(ZONE_NAME_OR_NONE).describe(`${ZONE_NAME_EXPECTED}, '' for none,`).nullable().optional(),
 });
 
+const REFOUND_BODY = z.strictObject({
+  lost: z.array(z.string().min(1)).min(1).describe('Names or peer ids of the members that never come back.'),
+  dryRun: z.boolean().optional().describe('Only tell what it would mean.'),
+});
+
 const MEMBER_RESPONSES = {
   200: json('The member as it stands now.', RING_CHANGE_SCHEMA),
   ...problems('bad-request', 'member-not-found', 'last-member', 'not-ready', 'shutting-down'),
@@ -29,6 +42,7 @@ const MEMBER_RESPONSES = {
 /** `/v1/ring` and what operators may ask of it. */
 export function ringRoutes(app: FastifyInstance, context: HttpContext): void {
   memberRoutes(app, context);
+  refoundRoute(app, context);
   const { node } = context;
 
   app.route({
@@ -112,6 +126,30 @@ function memberRoutes(app: FastifyInstance, { node }: HttpContext): void {
       const url = request.raw.url ?? '';
       NO_QUERY.read(url);
       return reply.send(await node.changeRing(memberTarget(url), { place: 'removed' }, request.ip));
+    },
+  });
+}
+
+function refoundRoute(app: FastifyInstance, { node }: HttpContext): void {
+  app.route({
+    method: 'POST',
+    url: '/v1/ring/refound',
+    schema: {
+      operationId: 'refound',
+      tags: ['Cluster'],
+      summary: 'Go on without a majority that is lost for good',
+      description:
+        'For strong buckets of which a majority of the acceptors never comes back. Values that only the lost members had are gone. To be asked once, at one node, on one side of a partition: two sides that go on without each other never become one again. Refused while it is not needed, and while a member that is not named cannot be reached; the `reason` says which.',
+      body: z.toJSONSchema(REFOUND_BODY, { io: 'input' }),
+      response: {
+        200: json('Who decides from now on, and what is lost.', REFOUND_SCHEMA),
+        ...problems('bad-request', 'member-not-found', 'last-member', 'refound-refused', 'not-ready', 'shutting-down'),
+      },
+    },
+    handler: async (request, reply) => {
+      NO_QUERY.read(request.raw.url ?? '');
+      const { lost, dryRun = false } = await readJson(request.raw, REFOUND_BODY);
+      return reply.send(await node.refound(lost, request.ip, dryRun));
     },
   });
 }

@@ -12,6 +12,7 @@ import { RING, RING_CHANGE, type Ring, type RingMember, readShape } from '../sha
 import { tableText } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 import { plural, printable } from '../text.ts';
+import { addRefoundCommand } from './refound.ts';
 
 const PATH = '/v1/ring';
 const HEAD = ['NAME', 'STATE', 'ZONE', 'RING', 'WEIGHT', 'SHARDS', 'OF FAIR SHARE', ''];
@@ -32,6 +33,7 @@ export function addRingCommand(program: Command, context: CliContext): void {
   addWeight(ring, context);
   addZone(ring, context);
   addRemove(ring, context);
+  addRefoundCommand(ring, context);
 }
 
 function addShow(ring: Command, context: CliContext): void {

@@ -13,13 +13,28 @@ export interface Elector {
 /** Names a founding. Of two lineages the later generation is the cluster's; only operators begin one after the first. */
 export interface Lineage {
   readonly generation: number;
-  /** The term and the leader of the founding: two clusters that were founded apart differ in it. */
+  /** The term and the leader of the founding, or the run of the node that an operator asked: no two foundings share it. */
   readonly founder: string;
 }
 
 export interface PastElectors {
   readonly epoch: number;
   readonly electors: readonly Elector[];
+}
+
+/** An operator's decision, where a majority was lost for good and none could be asked. */
+export interface Refounding {
+  /** Members that never come back, sorted. */
+  readonly lost: readonly NodeId[];
+  /** The electorate until then, as far as it was known: what is left of its acceptors is what the new ones copy from. */
+  readonly before: Electorate;
+  /** Who asked, and where, for people. */
+  readonly by: string;
+}
+
+export interface RefoundingTerms extends Omit<Refounding, 'before'> {
+  readonly founder: string;
+  readonly left: readonly Elector[];
 }
 
 /**
@@ -37,6 +52,8 @@ export interface Electorate {
   readonly electors: readonly Elector[];
   /** While the electorate changes: those before, of whom a majority is needed as well. Null: it is at rest. */
   readonly previous: readonly Elector[] | null;
+  /** In the first epoch of a lineage that an operator has begun; null in all others. */
+  readonly refounding: Refounding | null;
   /** Those before them, the latest first, each with the epoch under which they were the only ones. */
   readonly past: readonly PastElectors[];
 }
@@ -49,11 +66,39 @@ export const ELECTORS_MAX = 1024;
 const PAST_ELECTORS_MAX = 2 * ELECTORS_MAX;
 const TEXT_LENGTH_MAX = 200;
 const ZONE_LENGTH_MAX = 64;
+const EPOCH_MAX = 2 ** 32 - 1;
+const GENERATION_MAX = 2 ** 20;
+/** Refoundings of which each began before the one before it was complete. */
+const REFOUNDINGS_MAX = 4;
+const REFOUNDING_BYTES_MAX = 1_000_000;
 
 export function founded(founder: string, config: Pick<Electorate, 'shards' | 'replicas' | 'electors'>): Electorate {
   const { shards, replicas, electors } = config;
   const lineage = { generation: 1, founder };
-  return { lineage, epoch: FOUNDING_EPOCH, shards, replicas, electors: sorted(electors), previous: null, past: [] };
+  const stages = { electors: sorted(electors), previous: null, refounding: null, past: [] };
+  return { lineage, epoch: FOUNDING_EPOCH, shards, replicas, ...stages };
+}
+
+/**
+ * The electorate of those that are left, by an operator's decision: a lineage of its own, which outranks the one before.
+ * `founder`: names it, no other one ever. Null: the last few were each replaced before they were complete, and all of them
+ * do not fit into one message.
+ */
+export function refounded(before: Electorate, { founder, left, lost, by }: RefoundingTerms): Electorate | null {
+  const generation = before.lineage.generation + 1;
+  if (refoundingsIn(before) >= REFOUNDINGS_MAX || generation > GENERATION_MAX) return null;
+  const next = (kept: Electorate): Electorate => ({
+    ...before,
+    lineage: { generation, founder },
+    epoch: before.epoch + 1,
+    electors: sorted(left),
+    previous: null,
+    refounding: { lost: lost.toSorted(), before: kept, by: by.slice(0, TEXT_LENGTH_MAX).toWellFormed() },
+    past: [],
+  });
+  // Without its past, what those hold that were away for a while is not known to be whole.
+  const fitting = [before, { ...before, past: [] }].map(next);
+  return fitting.find((one) => electorateBytes(one).length <= REFOUNDING_BYTES_MAX) ?? null;
 }
 
 /**
@@ -64,6 +109,17 @@ export function towards(now: Electorate, target: readonly Elector[]): Electorate
   const electors = sorted(target);
   const isSameRing = textOf(electors, false) === textOf(now.electors, false);
   return next(now, { electors, previous: isSameRing ? null : now.electors });
+}
+
+/** True while others than the electors are asked as well. */
+export function isChanging({ previous, refounding }: Electorate): boolean {
+  return previous !== null || refounding !== null;
+}
+
+/** The epoch as registers count it: it grows with every change, from one lineage to the next as well. */
+export function registerEpochOf({ lineage, epoch }: Pick<Electorate, 'lineage' | 'epoch'>): number {
+  // The lost may have been further than those that are left could know.
+  return (lineage.generation - 1) * (EPOCH_MAX + 1) + epoch;
 }
 
 /** The end of a change: only the new electors are left. */
@@ -128,8 +184,8 @@ export function electorateIn(bytes: Uint8Array): Electorate | null {
 }
 
 function next(now: Electorate, change: Pick<Electorate, 'electors' | 'previous'>): Electorate {
-  const past = now.previous === null ? [{ epoch: now.epoch, electors: now.electors }, ...now.past] : now.past;
-  return { ...now, ...change, epoch: now.epoch + 1, past: latestOf(past) };
+  const past = isChanging(now) ? now.past : [{ epoch: now.epoch, electors: now.electors }, ...now.past];
+  return { ...now, ...change, refounding: null, epoch: now.epoch + 1, past: latestOf(past) };
 }
 
 function latestOf(past: readonly PastElectors[]): PastElectors[] {
@@ -143,6 +199,10 @@ function latestOf(past: readonly PastElectors[]): PastElectors[] {
   return kept;
 }
 
+function refoundingsIn({ refounding }: Electorate): number {
+  return refounding === null ? 0 : 1 + refoundingsIn(refounding.before);
+}
+
 function sorted(electors: readonly Elector[]): Elector[] {
   return electors.toSorted((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
 }
@@ -152,7 +212,7 @@ function textOf(electors: readonly Elector[], withDisk: boolean): string {
 }
 
 /** Takes unchecked data; throws a TypeError where its shape is another one. */
-function checked(data: Electorate): Electorate | null {
+function checked(data: Electorate, depth = 0): Electorate | null {
   const { lineage, epoch, shards, replicas, previous } = data;
   const past = data.past.map((each) => ({ epoch: each.epoch, electors: checkedElectors(each.electors) }));
   const counts = [lineage.generation, epoch, shards, replicas, ...past.map((each) => each.epoch)];
@@ -163,6 +223,11 @@ function checked(data: Electorate): Electorate | null {
   const groups = [electors, ...(before === null ? [] : [before]), ...past.map((each) => each.electors)];
   if (groups.some((group) => group === null)) return null;
   const { generation, founder } = lineage;
+  if (epoch > EPOCH_MAX || generation > GENERATION_MAX) return null;
+  const refounding = data.refounding === null ? null : checkedRefounding(data.refounding, depth);
+  if (refounding === 'bad') return null;
+  if (refounding !== null && (refounding.before.shards !== shards || refounding.before.replicas !== replicas))
+    return null;
   return {
     lineage: { generation, founder },
     epoch,
@@ -170,8 +235,17 @@ function checked(data: Electorate): Electorate | null {
     replicas,
     electors: electors ?? [],
     previous: before,
+    refounding,
     past: past.map((each) => ({ epoch: each.epoch, electors: each.electors ?? [] })),
   };
+}
+
+function checkedRefounding({ lost, before, by }: Refounding, depth: number): Refounding | 'bad' {
+  if (depth >= REFOUNDINGS_MAX || lost.length > ELECTORS_MAX || !isText(by)) return 'bad';
+  const ids = [...lost];
+  if (!ids.every((id, i) => isText(id) && (i === 0 || (ids[i - 1] ?? '') < id))) return 'bad';
+  const checkedBefore = checked(before, depth + 1);
+  return checkedBefore === null ? 'bad' : { lost: ids, before: checkedBefore, by };
 }
 
 function checkedElectors(data: readonly Elector[]): readonly Elector[] | null {

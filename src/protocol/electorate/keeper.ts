@@ -6,6 +6,7 @@ import {
   type Elector,
   type Electorate,
   electorsOf,
+  isChanging,
   isElectedAlready,
   isForeign,
   reverted,
@@ -174,6 +175,13 @@ export class ElectorateKeeper {
     if (isNews) this.advance();
   }
 
+  /** An operator has decided, without a majority. Calls back once this node will not forget it. */
+  refound(next: Electorate, nowMs: number, done: () => void): void {
+    this.nowMs = nowMs;
+    this.adopt(next, done);
+    this.advance();
+  }
+
   /** The peer answers under an older, or a newer epoch. */
   handleBehind(peer: NodeId): void {
     this.options.send(peer, { type: 'electorate-ask' });
@@ -210,7 +218,7 @@ export class ElectorateKeeper {
   private get isBusy(): boolean {
     const { electorate, lead } = this;
     if (electorate === null) return this.isWanted;
-    if (electorate.previous !== null) return true;
+    if (isChanging(electorate)) return true;
     return lead !== null && (this.mute.size > 0 || !this.isAtTarget);
   }
 
@@ -266,7 +274,7 @@ export class ElectorateKeeper {
     else this.mute.delete(from);
   }
 
-  private adopt(electorate: Electorate): void {
+  private adopt(electorate: Electorate, done = nothing): void {
     const before = this.electorate;
     if (!supersedes(electorate, before)) return;
     this.electorate = electorate;
@@ -279,8 +287,8 @@ export class ElectorateKeeper {
     this.reported = '';
     this.retries = true;
     this.tickMs = this.nowMs;
-    // In order with all that is written under it: nobody waits for this.
-    this.persist(nothing);
+    // In order with all that is written under it: no register waits for this.
+    this.persist(done);
     this.options.onAdopted(electorate, before);
     for (const peer of this.peers) this.sendHave(peer);
   }
@@ -311,9 +319,11 @@ export class ElectorateKeeper {
   }
 
   private nextOf(electorate: Electorate, { target }: Lead): Electorate | null {
-    const { electors, previous } = electorate;
-    if (previous !== null) {
+    const { electors } = electorate;
+    if (isChanging(electorate)) {
       if (this.options.isEnough(this.ready)) return settled(electorate);
+      // There is nothing to go back to: what is missing has to come back, or to be given up by the operator as well.
+      if (electorate.refounding !== null) return null;
       const isHopeless = this.mute.size > 0 || !this.isAtTarget;
       if (this.nowMs < this.sinceMs + STUCK_MS || !isHopeless) return null;
       return reverted(electorate);
@@ -345,7 +355,7 @@ export class ElectorateKeeper {
     const { self, standing, send } = this.options;
     if (electorate === null || leader === null || !electorsOf(electorate).some(({ id }) => id === self)) return;
     const { ready, mute } = standing();
-    if (electorate.previous === null && !mute) return;
+    if (!isChanging(electorate) && !mute) return;
     const news = JSON.stringify([leader, ready, mute]);
     if (news === this.reported) return;
     this.reported = news;

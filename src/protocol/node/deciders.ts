@@ -9,6 +9,7 @@ import type { Member } from '../membership/member.ts';
 import type { ReplicationEvent } from '../replication/effect.ts';
 import type { NodeEffect } from './effect.ts';
 import type { NodeOptions } from './options.ts';
+import { giveUp, type RefoundCommand, type RefoundOutcome, refoundPlan } from './refounding.ts';
 import type { RingState } from './ring-state.ts';
 import { StrongKeys, votersOf } from './strong-keys.ts';
 import { ViewFollower } from './view-follower.ts';
@@ -23,6 +24,14 @@ interface Surroundings {
   readonly rings: RingState;
   /** The instant with the cluster's wall clock. */
   readonly corrected: (now: Instant) => Instant;
+}
+
+interface RefoundHost {
+  /** Answers now; this node itself does. */
+  readonly isUp: (id: NodeId) => boolean;
+  /** The catalog has changed. */
+  readonly publish: () => void;
+  readonly reply: (outcome: RefoundOutcome) => void;
 }
 
 /** Who decides: the leader of the view, the electorate, and the registers of which its majorities are. */
@@ -78,6 +87,21 @@ export class Deciders {
 
   leadership(now: Instant): Leadership | null {
     return this.view.leadership(now);
+  }
+
+  /** An operator says that a majority is lost for good. */
+  refound(command: RefoundCommand, { isUp, publish, reply }: RefoundHost, now: Instant): void {
+    const { strong } = this;
+    const { catalog, corrected } = this.surroundings;
+    const { electorate, placements, founder } = strong;
+    const plan = refoundPlan(command, { electorate, map: placements, catalog, founder, isUp });
+    if (!plan.ok) return reply(plan);
+    const { next, report } = plan;
+    if (command.dryRun) return reply({ ok: true, report });
+    giveUp(catalog, report, command.by);
+    // On the disk, the ring is never behind: the leader makes it the electorate.
+    publish();
+    strong.refound(next, corrected(now), () => reply({ ok: true, report }));
   }
 
   /** Members or the ring have changed. */

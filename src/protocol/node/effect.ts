@@ -10,6 +10,7 @@ import type { Member, MemberProfile, MemberState } from '../membership/member.ts
 import type { RegisterEffect, RegisterInput } from '../register/effect.ts';
 import type { ReplicationEffect, ReplicationEvent, ReplicationInput } from '../replication/effect.ts';
 import type { PeerMessage } from './message.ts';
+import type { RefoundCommand, RefoundOutcome } from './refounding.ts';
 import type { NodeReply, NodeRequest } from './request.ts';
 import type { RingDifference } from './ring-difference.ts';
 import type { ElectorateEvent, StrongEffect } from './strong-keys.ts';
@@ -48,6 +49,8 @@ export type NodeInput =
       readonly change: RingChange;
       readonly by: string;
     }
+  /** An operator's command: a majority of the electorate is lost for good. */
+  | { readonly type: 'refound'; readonly id: number; readonly command: RefoundCommand }
   /** Clients of this node watch these buckets now: all of them, each time. */
   | { readonly type: 'watch'; readonly buckets: readonly string[] }
   | { readonly type: 'lag'; readonly lagMs: number }
@@ -72,6 +75,7 @@ export type NodeEffect =
   | { readonly type: 'forget-member'; readonly peer: NodeId }
   | { readonly type: 'bucket-reply'; readonly id: number; readonly outcome: BucketOutcome }
   | { readonly type: 'ring-reply'; readonly id: number; readonly outcome: RingOutcome }
+  | { readonly type: 'refound-reply'; readonly id: number; readonly outcome: RefoundOutcome }
   /** A watched key changed somewhere in the cluster. */
   | { readonly type: 'changed'; readonly bucket: string; readonly key: string; readonly entries: Entries }
   /** Somebody else tells of changes now, or some of them may have been lost. */

@@ -1,6 +1,12 @@
-import { acceptorsAmong, type Elector, type Electorate, electorsOf } from '../electorate/electorate.ts';
+import {
+  acceptorsAmong,
+  type Elector,
+  type Electorate,
+  electorsOf,
+  registerEpochOf,
+} from '../electorate/electorate.ts';
 import type { NodeId } from '../machine.ts';
-import { majorityOf, type RegisterPlacement, sameGroup } from '../register/placement.ts';
+import { acceptorsOf, majorityOf, type RegisterPlacement, sameGroup } from '../register/placement.ts';
 import { Ring } from '../ring/ring.ts';
 import { SHARD_ID_MAX, shardNumberOf, shardOf } from '../ring/shard.ts';
 
@@ -14,6 +20,8 @@ const NOBODY: RegisterPlacement = { epoch: 0, groups: [] };
 /** Who accepts what of the registers, by an electorate. */
 export class ElectorateMap {
   private readonly electorate: Electorate | null;
+  /** The map of the electorate of which a majority was lost for good. */
+  private readonly remains: ElectorateMap | null;
   private readonly rings = new Map<string, Ring>();
   /** The same, by the very electors of a stage: to name them all takes long. */
   private readonly ringsOfStages = new Map<readonly Elector[], Ring>();
@@ -23,6 +31,8 @@ export class ElectorateMap {
   /** `before`: rings that stay the same are taken from it. */
   constructor(electorate: Electorate | null, before: ElectorateMap | null = null) {
     this.electorate = electorate;
+    const lost = electorate?.refounding?.before;
+    this.remains = lost === undefined ? null : new ElectorateMap(lost, before);
     if (electorate === null || before === null) return;
     for (const electors of this.stages(electorate)) {
       const id = this.ringId(electorate, electors);
@@ -40,7 +50,7 @@ export class ElectorateMap {
     const { electorate } = this;
     if (electorate === null) return NOBODY;
     // A peer may name any number.
-    if (shard !== ELECTORATE_SHARD && shard >= electorate.shards) return { epoch: electorate.epoch, groups: [] };
+    if (shard !== ELECTORATE_SHARD && shard >= electorate.shards) return { epoch: this.epoch, groups: [] };
     let placement = this.placements.get(shard);
     if (placement === undefined) {
       placement = this.newPlacement(electorate, shard);
@@ -80,14 +90,26 @@ export class ElectorateMap {
       : electorsOf(this.electorate).find((elector) => elector.id === id)?.disk;
   }
 
+  /** The epoch as registers count it. */
+  get epoch(): number {
+    return this.electorate === null ? NOBODY.epoch : registerEpochOf(this.electorate);
+  }
+
   private newPlacement(electorate: Electorate, shard: number): RegisterPlacement {
-    const { epoch, electors, previous, past } = electorate;
+    const { lineage, electors, previous, refounding, past } = electorate;
+    const { epoch } = this;
     const latest = this.groupOf(electorate, shard, electors);
+    const remainsOf = this.remains?.placement(shard);
+    if (remainsOf !== undefined) {
+      // While it was changing, nobody can say any more which of its groups was to decide.
+      const left = acceptorsOf(remainsOf).filter((id) => refounding?.lost.includes(id) !== true);
+      return { epoch, groups: [left, latest], remainsOf };
+    }
     const before = previous === null ? latest : this.groupOf(electorate, shard, previous);
     let since = epoch;
     for (const stage of past) {
       if (!sameGroup(this.groupOf(electorate, shard, stage.electors), before)) break;
-      since = stage.epoch;
+      since = registerEpochOf({ lineage, epoch: stage.epoch });
     }
     return { epoch, groups: sameGroup(latest, before) ? [latest] : [before, latest], since };
   }

@@ -29,8 +29,9 @@ import type { Ring } from '../ring/ring.ts';
 import { CatalogExchanger } from './catalog-exchange.ts';
 import { ClientRequests } from './client-requests.ts';
 import { type ClockState, ClusterClock, clockRing } from './cluster-clock.ts';
+import { Commands } from './commands.ts';
 import { Deciders } from './deciders.ts';
-import type { NodeEffect, NodeInput, RingOutcome } from './effect.ts';
+import type { NodeEffect, NodeInput } from './effect.ts';
 import { CATALOG_LOST, hasBeenTold, hasLostCatalog } from './lost-catalog.ts';
 import type { PeerMessage } from './message.ts';
 import type { NodeOptions } from './options.ts';
@@ -66,6 +67,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   /** Reads of this node's own that are to be begun. */
   private readonly reads: (() => void)[] = [];
   private readonly requests: ClientRequests;
+  private readonly commands: Commands;
 
   constructor(options: NodeOptions, now: Instant) {
     this.options = options;
@@ -110,6 +112,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       now,
     );
     this.requests = this.newRequests();
+    this.commands = this.newCommands();
     this.tellClock(now);
   }
 
@@ -301,9 +304,9 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       case 'fence':
         return this.deciders.view.handle(input, now);
       case 'put-bucket':
-        return this.putBucket(input, now);
       case 'change-ring':
-        return this.changeRing(input, now);
+      case 'refound':
+        return this.commands.handle(input, (peer) => this.isUp(peer), now);
       case 'watch':
         this.watched = input.buckets;
         return this.watch(now);
@@ -405,16 +408,14 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.watches.handleClockSet();
   }
 
-  private changeRing({ id, member, change, by }: Extract<NodeInput, { type: 'change-ring' }>, now: Instant): void {
-    // Nobody is left who could tell what the cluster was, says the operator.
-    const isFounding = this.lacksCatalog && member === this.options.self && change.place === 'in';
-    this.lacksCatalog &&= !isFounding;
-    const result = isFounding
-      ? ({ ok: true, changed: this.catalog.setOwn(member, this.ownSettings) } as const)
-      : this.catalog.changeMember(member, change, by);
-    if (result.ok && result.changed) this.publish(null, now);
-    const outcome: RingOutcome = result.ok ? { ...result, epoch: this.catalog.epoch() } : result;
-    this.effects.push({ type: 'ring-reply', id, outcome });
+  /** Nobody is left who could tell what the cluster was. */
+  private found(): boolean {
+    this.lacksCatalog = false;
+    return this.catalog.setOwn(this.options.self, this.ownSettings);
+  }
+
+  private isUp(peer: NodeId): boolean {
+    return peer === this.options.self || (this.connected.has(peer) && this.member(peer)?.state === 'alive');
   }
 
   /** The catalog has changed. `by`: who knows that already. */
@@ -447,18 +448,6 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     );
   }
 
-  private putBucket(input: Extract<NodeInput, { type: 'put-bucket' }>, now: Instant): void {
-    const outcome =
-      this.refusal === null
-        ? this.catalog.putBucket(input.name, input.config, this.options.replicas)
-        : ({ ok: false, failure: this.refusal } as const);
-    if (outcome.ok && outcome.created) {
-      this.effects.push({ type: 'event', event: { type: 'bucket-created', bucket: input.name } });
-      this.publish(null, now);
-    }
-    this.effects.push({ type: 'bucket-reply', id: input.id, outcome });
-  }
-
   private tellReach(type: 'peer-up' | 'peer-down', peer: NodeId, now: Instant): void {
     this.replicate({ type, peer }, now);
     this.deciders.strong.handleRegisters({ type, peer }, this.clock.corrected(now));
@@ -477,6 +466,18 @@ export class Node implements Machine<NodeInput, NodeEffect> {
           .map((item) => ({ ...item, entries: this.live(request.bucket, item.entries) }))
           .filter(({ entries }) => entries.length > 0),
       reply: (id, reply) => this.effects.push({ type: 'reply', id, reply }),
+    });
+  }
+
+  private newCommands(): Commands {
+    return new Commands({
+      ...this.options,
+      catalog: this.catalog,
+      deciders: this.deciders,
+      refusal: () => this.refusal,
+      found: () => this.found(),
+      publish: () => this.publish(null, this.now),
+      use: (effect) => this.effects.push(effect),
     });
   }
 

@@ -9,6 +9,8 @@ import {
   electorateIn,
   FOUNDING_EPOCH,
   idsOf,
+  isChanging,
+  registerEpochOf,
   supersedes,
 } from '../electorate/electorate.ts';
 import { ElectorateKeeper, type ElectorateRecord } from '../electorate/keeper.ts';
@@ -50,6 +52,14 @@ export type ElectorateEvent =
       readonly electors: number;
       /** On the way to these: a majority of those before is needed as well. */
       readonly changing: boolean;
+    }
+  /** An operator has decided, at one of the nodes that are left, that a majority never comes back. */
+  | {
+      readonly type: 'electorate-refounded';
+      readonly epoch: number;
+      readonly electors: readonly NodeId[];
+      readonly lost: readonly NodeId[];
+      readonly by: string;
     }
   /** The peer's cluster was founded apart from this one: their strong buckets do not become one by themselves. */
   | { readonly type: 'electorate-conflict'; readonly peer: NodeId };
@@ -131,6 +141,22 @@ export class StrongKeys {
     return this.registers.stats();
   }
 
+  /** Who accepts what, by the electorate that this node knows. */
+  get placements(): ElectorateMap {
+    return this.map;
+  }
+
+  /** Names an electorate that this run of the node begins, of this one and no other. */
+  get founder(): string {
+    return `${this.options.proposerId}.${this.options.self}`;
+  }
+
+  /** An operator has decided who is left. Calls back once this node will not forget it. */
+  refound(next: Electorate, now: Instant, done: () => void): void {
+    this.now = now;
+    this.keeper.refound(next, now.monoMs, done);
+  }
+
   handleMessage(from: NodeId, message: RegisterMessage | ElectorateMessage, now: Instant): void {
     this.now = now;
     if (isElectorateMessage(message)) this.keeper.handleMessage(from, message);
@@ -174,7 +200,7 @@ export class StrongKeys {
 
   /** The peer goes by the electorate of this epoch; 0: by none. */
   handleEpoch(peer: NodeId, epoch: number): void {
-    if (epoch !== (this.electorate?.epoch ?? 0)) this.keeper.greet(peer);
+    if (epoch !== this.map.epoch) this.keeper.greet(peer);
   }
 
   handleDisconnected(peer: NodeId): void {
@@ -233,7 +259,7 @@ export class StrongKeys {
         decide: (next, known, done) => this.decide(next, known, done),
         isEnough: (ready) => this.map.isEnough(ready),
         standing: () => this.standing(),
-        onAdopted: (adopted) => this.handleAdopted(adopted),
+        onAdopted: (adopted, before) => this.handleAdopted(adopted, before),
         onForeign: (peer) => this.handleForeign(peer),
       },
       electorate,
@@ -241,27 +267,29 @@ export class StrongKeys {
   }
 
   private standing(): { readonly ready: boolean; readonly mute: boolean } {
-    const { electorate, registers } = this;
+    const { electorate, registers, map } = this;
     if (electorate === null) return { ready: false, mute: false };
     const { self, actor } = this.options;
-    const held = this.map.heldShards(self);
+    const held = map.heldShards(self);
     return {
       // Nobody asks at other times.
-      ready: electorate.previous !== null && held.every((shard) => registers.caughtUp(shard, electorate.epoch)),
+      ready: isChanging(electorate) && held.every((shard) => registers.caughtUp(shard, map.epoch)),
       // An epoch of the same electors gives another disk than theirs no say.
-      mute: this.map.diskOf(self) === actor && held.some((shard) => registers.isMute(shard)),
+      mute: map.diskOf(self) === actor && held.some((shard) => registers.isMute(shard)),
     };
   }
 
-  private handleAdopted(electorate: Electorate): void {
+  private handleAdopted(electorate: Electorate, before: Electorate | null): void {
     this.map = new ElectorateMap(electorate, this.map);
-    const { epoch, electors, previous } = electorate;
-    this.options.use([
-      {
-        type: 'event',
-        event: { type: 'electorate-changed', epoch, electors: electors.length, changing: previous !== null },
-      },
-    ]);
+    const { epoch, electors, refounding } = electorate;
+    const changing = isChanging(electorate);
+    const changed = { type: 'electorate-changed', epoch, electors: electors.length, changing } as const;
+    this.options.use([{ type: 'event', event: changed }]);
+    if (refounding !== null && electorate.lineage.generation !== before?.lineage.generation) {
+      const { lost, by } = refounding;
+      const event = { type: 'electorate-refounded', epoch, electors: idsOf(electors), lost, by } as const;
+      this.options.use([{ type: 'event', event }]);
+    }
     this.fromRegisters(this.registers.handle({ type: 'register-placement-changed' }, this.now));
     const { held } = this;
     this.held = [];
@@ -349,7 +377,8 @@ function untilMsOf({ sinceMs }: Held): number {
 /** Among whom a quorate leader needs majorities. Null: nothing has been founded. */
 export function votersOf(electorate: Electorate | null, isFresh: boolean): Voters | null {
   if (electorate === null) return null;
-  const { epoch, electors, previous, past } = electorate;
+  const { electors, previous, past } = electorate;
+  const epoch = registerEpochOf(electorate);
   // Leases that rest on those before may last a little longer than the change.
   const before = previous ?? (isFresh ? past[0]?.electors : undefined);
   return { epoch, groups: before === undefined ? [idsOf(electors)] : [idsOf(electors), idsOf(before)] };

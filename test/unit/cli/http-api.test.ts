@@ -61,6 +61,36 @@ describe('with the HTTP API', () => {
     ]);
   });
 
+  it('a majority is given up only where that is meant', async () => {
+    const args = ['ring', 'refound', '--lost', 'n2', '--lost', 'n3'];
+    const piped = await cli(args);
+    expect(piped).toMatchObject({ status: 2, out: '' });
+    expect(piped.err).toContain('n2, n3 would be given up for good; fake, n4 would decide');
+    expect(piped.err).toContain('of 16 shards of strong buckets, 9 have lost a majority');
+    expect(piped.err).toContain('nobody is left of 2');
+    expect(piped.err).toContain('repeat with --yes');
+    expect(await cli([...args, '--json'])).toMatchObject({ status: 2, out: '' });
+    for (const stdin of ['', 'y\n', 'no\n']) {
+      expect(await cli(args, { isTTY: true, stdin })).toMatchObject({ status: 1 });
+    }
+    expect(node.refoundings).toEqual([]);
+    const done = 'strong buckets are decided by fake, n4 from now on: epoch 4\n';
+    const asked = await cli(args, { isTTY: true, stdin: 'yes\n' });
+    expect(asked).toMatchObject({ status: 0, err: '' });
+    expect(asked.out).toContain('run it once, on one side');
+    expect(asked.out.endsWith(done)).toBe(true);
+    expect(await cli([...args, '--yes'])).toMatchObject({ status: 0, out: done, err: '' });
+    expect(JSON.parse((await cli([...args, '--yes', '--json'])).out)).toMatchObject({ epoch: 4, dryRun: false });
+    expect(node.refoundings.map(({ lost }) => lost)).toEqual([
+      ['n2', 'n3'],
+      ['n2', 'n3'],
+      ['n2', 'n3'],
+    ]);
+    expect((await cli(['ring', 'refound', '--lost', 'n4', '--yes'])).err).toMatch(/not lost.*\(refound-refused\)\n$/);
+    expect((await cli(['ring', 'refound', '--lost', 'nobody'])).err).toMatch(/\(member-not-found\)\n$/);
+    expect(await cli(['ring', 'refound'])).toMatchObject({ status: 2 });
+  });
+
   it.each([
     [['ring', 'weight', 'other', '0']],
     [['ring', 'weight', 'other', 'heavy']],

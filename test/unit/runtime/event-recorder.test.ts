@@ -72,6 +72,16 @@ describe('events in the log', () => {
     ]);
   });
 
+  it('name the members that were given up, and those that are left', () => {
+    const { recorder, log, levels } = setup();
+    const event = { epoch: 7, electors: ['a', 'b'], lost: ['c', 'd', 'e'], by: '10.0.0.1 at a' };
+    recorder.handle({ type: 'electorate-refounded', ...event });
+    const data = { epoch: 7, electors: 'a, b', lost: 'c, d, e', by: '10.0.0.1 at a' };
+    expect(recorder.feed.after(0)).toMatchObject([{ type: 'electorate-refounded', data }]);
+    expect(levels()).toEqual(['warn electorate-refounded: strong values that only the lost members had are gone']);
+    expect(log.lines[0]).toMatchObject({ fields: data });
+  });
+
   it('leaves single shards to those who look closely', () => {
     const { recorder, log, types } = setup();
     recorder.handle({ type: 'shard-complete', shard: 1 });

@@ -125,6 +125,38 @@ describe('the place of a member', () => {
   });
 });
 
+describe('a majority that is lost for good', () => {
+  const post = (body: unknown): Promise<Response> =>
+    h.fetch('/v1/ring/refound', { method: 'POST', body: JSON.stringify(body) });
+
+  it('is given up by an operator', async () => {
+    const view = { epoch: 4, electors: ['fake', 'n4'], lost: ['n2', 'n3'], shards: 16, atRisk: 9, emptied: 2 };
+    const dry = await post({ lost: ['n2', 'n3'], dryRun: true });
+    expect(await dry.json()).toEqual({ ...view, dryRun: true });
+    expect(h.node.refoundings).toEqual([]);
+    expect(await (await post({ lost: ['n2', 'n3'] })).json()).toEqual({ ...view, dryRun: false });
+    expect(h.node.refoundings).toEqual([{ lost: ['n2', 'n3'], by: '127.0.0.1' }]);
+  });
+
+  it('is refused with the reason where that is not needed', async () => {
+    const response = await post({ lost: ['n4'] });
+    expect(response.status).toBe(409);
+    expect(await response.json()).toMatchObject({ code: 'refound-refused', reason: 'member-reachable' });
+  });
+
+  it.each([
+    [{}, '400 bad-request'],
+    [{ lost: [] }, '400 bad-request'],
+    [{ lost: [''] }, '400 bad-request'],
+    [{ lost: 'n2' }, '400 bad-request'],
+    [{ lost: ['n2'], yes: true }, '400 bad-request'],
+    [{ lost: ['n2', 'nobody'] }, '404 member-not-found'],
+  ])('%j is refused', async (body, expected) => {
+    expect(await problemOf(await post(body))).toBe(expected);
+    expect(h.node.refoundings).toEqual([]);
+  });
+});
+
 describe('operation', () => {
   it('is alive before it is ready', async () => {
     expect((await h.fetch('/readyz')).status).toBe(200);

@@ -35,6 +35,7 @@ const ROUTES = [
   'GET /v1/ring/locate',
   'DELETE /v1/ring/members/{member}',
   'POST /v1/ring/members/{member}',
+  'POST /v1/ring/refound',
   'GET /v1/status',
   'GET /v1/watch/{bucket}',
 ];

@@ -3,10 +3,14 @@ import { VALUE_BYTES_MAX } from '../../../../src/protocol/causal/entry.ts';
 import {
   ELECTORS_MAX,
   type Elector,
+  type Electorate,
   electorateBytes,
   electorateIn,
   founded,
+  refounded,
+  registerEpochOf,
   settled,
+  supersedes,
   towards,
 } from '../../../../src/protocol/electorate/electorate.ts';
 
@@ -44,6 +48,51 @@ describe('an electorate', () => {
       expect(electorateIn(bytes)).toEqual(now);
       now = settled(now);
       expect(now.past[0]).toEqual({ epoch: before.epoch, electors: before.electors });
+    }
+  });
+});
+
+describe('an electorate that an operator has begun', () => {
+  const FIRST = founded('1.a', { shards: 16, replicas: 3, electors: ['a', 'b', 'c'].map((id) => elector(id)) });
+  const refoundingOf = (before: Electorate) =>
+    refounded(before, { founder: 'x', left: [elector('a')], lost: ['c', 'b'], by: 'an operator' });
+
+  test('takes the place of all that came before, however far that had got', () => {
+    const next = refoundingOf(FIRST);
+    if (next === null) throw new Error('refused');
+    const further = { ...FIRST, epoch: 1000 };
+    expect(next).toMatchObject({ epoch: 2, lineage: { generation: 2 }, past: [] });
+    expect(next.refounding).toMatchObject({ lost: ['b', 'c'], by: 'an operator' });
+    expect(supersedes(next, further)).toBe(true);
+    expect(supersedes(further, next)).toBe(false);
+    expect(registerEpochOf(next)).toBeGreaterThan(registerEpochOf(further));
+    expect(registerEpochOf(settled(next))).toBe(registerEpochOf(next) + 1);
+    expect(settled(next)).toMatchObject({ refounding: null, past: [] });
+    expect(electorateIn(electorateBytes(next))).toEqual(next);
+  });
+
+  test('comes a few times at most without one of them being completed', () => {
+    let electorate: Electorate | null = FIRST;
+    let times = 0;
+    while (electorate !== null) {
+      const next: Electorate | null = refoundingOf(electorate);
+      if (next !== null) expect(electorateIn(electorateBytes(next))).toEqual(next);
+      electorate = next;
+      times++;
+    }
+    expect(times).toBe(5);
+  });
+
+  test('is malformed with a loss that is none, or another ring than before', () => {
+    const next = refoundingOf(FIRST);
+    const refounding = next?.refounding ?? null;
+    if (next === null || refounding === null) throw new Error('refused');
+    for (const bad of [
+      { ...refounding, lost: ['c', 'b'] },
+      { ...refounding, before: { ...FIRST, shards: 32 } },
+      { ...refounding, before: { ...FIRST, electors: [] } },
+    ]) {
+      expect(electorateIn(electorateBytes({ ...next, refounding: bad }))).toBeNull();
     }
   });
 });

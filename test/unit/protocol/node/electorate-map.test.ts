@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { founded, settled, towards } from '../../../../src/protocol/electorate/electorate.ts';
+import {
+  type Electorate,
+  founded,
+  refounded,
+  settled,
+  towards,
+} from '../../../../src/protocol/electorate/electorate.ts';
 import { ELECTORATE_SHARD, ElectorateMap } from '../../../../src/protocol/node/electorate-map.ts';
 import { SHARD_ID_MAX } from '../../../../src/protocol/ring/shard.ts';
 
@@ -8,6 +14,12 @@ function electors(ids: readonly string[]) {
 }
 
 const FOUNDED = founded('1.a', { shards: 16, replicas: 3, electors: electors(['a', 'b', 'c', 'd']) });
+
+function refound(before: Electorate, lost: readonly string[], left: readonly string[]): Electorate {
+  const next = refounded(before, { founder: 'x', left: electors(left), lost, by: 'an operator' });
+  if (next === null) throw new Error('refounded too often');
+  return next;
+}
 
 describe('the map of an electorate', () => {
   test('nobody accepts for a shard that there is none of, whatever a peer says', () => {
@@ -33,5 +45,36 @@ describe('the map of an electorate', () => {
     }
     expect(during.heldShards('e').length).toBeGreaterThan(0);
     expect(after.heldShards('d')).toEqual([]);
+  });
+
+  test('after a loss for good, what is left of each group comes first, and its new owners copy from all of it', () => {
+    const before = new ElectorateMap(FOUNDED);
+    const next = refound(FOUNDED, ['a', 'b', 'c'], ['d']);
+    const map = new ElectorateMap(next, before);
+    let emptied = 0;
+    for (const shard of map.shards) {
+      const old = before.placement(shard);
+      const left = (old.groups[0] ?? []).filter((id) => id === 'd');
+      expect(map.placement(shard)).toEqual({ epoch: 2 ** 32 + 2, groups: [left, ['d']], remainsOf: old });
+      if (left.length === 0) emptied++;
+    }
+    expect(emptied).toBeGreaterThan(0);
+    expect(map.heldShards('a')).toEqual([]);
+    expect(map.isEnough(new Set(['d']))).toBe(true);
+    const after = new ElectorateMap(settled(next), map);
+    for (const shard of after.shards) {
+      expect(after.placement(shard)).toEqual({ epoch: 2 ** 32 + 3, groups: [['d']], since: 2 ** 32 + 3 });
+    }
+  });
+
+  test('of a change that was under way when a majority was lost, both groups are asked', () => {
+    const joint = towards(FOUNDED, electors(['a', 'b', 'e', 'f']));
+    const map = new ElectorateMap(refound(joint, ['a', 'b', 'c'], ['d', 'e', 'f']));
+    for (const shard of map.shards) {
+      const [left, latest] = map.placement(shard).groups;
+      const asked = new Set(new ElectorateMap(joint).placement(shard).groups.flat());
+      expect(new Set(left)).toEqual(new Set([...asked].filter((id) => 'def'.includes(id))));
+      expect(latest).toHaveLength(3);
+    }
   });
 });
