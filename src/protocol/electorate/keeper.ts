@@ -176,8 +176,7 @@ export class ElectorateKeeper {
   }
 
   /** An operator has decided, without a majority. Calls back once this node will not forget it. */
-  refound(next: Electorate, nowMs: number, done: () => void): void {
-    this.nowMs = nowMs;
+  refound(next: Electorate, done: () => void): void {
     this.adopt(next, done);
     this.advance();
   }

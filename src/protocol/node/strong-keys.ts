@@ -154,7 +154,7 @@ export class StrongKeys {
   /** An operator has decided who is left. Calls back once this node will not forget it. */
   refound(next: Electorate, now: Instant, done: () => void): void {
     this.now = now;
-    this.keeper.refound(next, now.monoMs, done);
+    this.keeper.refound(next, done);
   }
 
   handleMessage(from: NodeId, message: RegisterMessage | ElectorateMessage, now: Instant): void {
