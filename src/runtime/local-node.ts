@@ -29,7 +29,7 @@ import type { BucketOutcome, RingOutcome } from '../protocol/node/effect.ts';
 import { CATALOG_LOST } from '../protocol/node/lost-catalog.ts';
 import { Node } from '../protocol/node/node.ts';
 import type { RefoundOutcome } from '../protocol/node/refounding.ts';
-import type { NodeReply, NodeReplyOf, NodeRequest } from '../protocol/node/request.ts';
+import { LOCKS_BUCKET, type NodeReply, type NodeReplyOf, type NodeRequest } from '../protocol/node/request.ts';
 import { WIRE_VERSION } from '../wire/message.ts';
 import { ChangeLog } from './change-log.ts';
 import { claimAuthority } from './claim-authority.ts';
@@ -465,7 +465,8 @@ export class LocalNode implements NodeHandle {
   }
 
   private missingBucket(name: string): Failure | null {
-    if (this.node.bucket(name) !== undefined) return null;
+    // No catalog has it, and no client names it.
+    if (name === LOCKS_BUCKET || this.node.bucket(name) !== undefined) return null;
     return failure('bucket-not-found', `there is no bucket ${name}; create it with PUT /v1/buckets/${name}`);
   }
 

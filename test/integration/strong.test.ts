@@ -102,6 +102,26 @@ describe('strong buckets on a cluster', () => {
     expect(value).toBeLessThanOrEqual(acknowledged + unknown);
   });
 
+  test('a lock has one holder, and each one a higher token', async () => {
+    const send = (node: LocalNodeProcess, path: string, body: object): ReturnType<typeof node.http.send> =>
+      node.http.send('POST', `/v1/locks/press${path}`, {
+        body: JSON.stringify(body),
+        headers: { 'content-type': 'application/json' },
+      });
+    const [a, b] = cluster.nodes as [LocalNodeProcess, LocalNodeProcess];
+    const answers = await Promise.all(cluster.nodes.map((node, i) => send(node, '', { owner: `client ${i}` })));
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 409, 409, 409]);
+    const won = answers.find(({ status }) => status === 200);
+    const { token } = JSON.parse(won?.text ?? '') as { token: number };
+    expect((await send(b, '/renew', { token })).status).toBe(200);
+    expect((await send(b, '/release', { token: token - 1 })).status).toBe(409);
+    const waiting = send(a, '', { owner: 'waits', waitMs: 20_000 });
+    expect((await send(b, '/release', { token })).status).toBe(204);
+    const next = await waiting;
+    expect(next.status).toBe(200);
+    expect((JSON.parse(next.text) as { token: number }).token).toBeGreaterThan(token);
+  });
+
   test('everything acknowledged is there after one node was killed, and after all were', async () => {
     const victim = cluster.node(1);
     const keys = Array.from({ length: CLIENTS }, (_, i) => ({ key: `kept-${i}`, tried: 0, acknowledged: 0 }));
