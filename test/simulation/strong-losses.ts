@@ -45,6 +45,11 @@ export class StrongLosses {
     return this.isDeciderForgetful;
   }
 
+  /** The electors that are left are no majority. */
+  get isElectorateGone(): boolean {
+    return this.gone.has(ELECTORATE_SHARD);
+  }
+
   isForgotten(key: string): boolean {
     const shard = this.shardOf(key);
     return this.isDeciderForgetful || this.forgotten.has(`${shard}`) || this.forgotten.has(`${shard}/${key}`);
@@ -53,7 +58,7 @@ export class StrongLosses {
   /** Without a majority of the electors nobody else is made an acceptor either. */
   isGone(key: string): boolean {
     const shard = this.shardOf(key);
-    return this.gone.has(ELECTORATE_SHARD) || (shard !== null && this.gone.has(shard));
+    return this.isElectorateGone || (shard !== null && this.gone.has(shard));
   }
 
   /** False while the node is an acceptor of something that its disk does not hold yet. */

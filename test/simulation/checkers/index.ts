@@ -68,6 +68,6 @@ export function allCheckers(cluster: SimCluster, { histories, sessions, watch, s
     incarnationsChecker(),
     claimsChecker(),
     boundsChecker(cluster),
-    trafficChecker(cluster),
+    trafficChecker(cluster, () => strong.losses.isElectorateGone || electorates.isSplit),
   ];
 }

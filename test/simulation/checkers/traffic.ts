@@ -75,8 +75,11 @@ function add(sums: Float64Array, at: number, amount: number): void {
   sums[at] = (sums[at] as number) + amount;
 }
 
-/** Messages and bytes are bounded: no storm at any time, and next to nothing once everything is quiet. */
-export function trafficChecker(truth: Truth): Checker {
+/**
+ * Messages and bytes are bounded: no storm at any time, and next to nothing once everything is quiet. `isDeadlocked`: the
+ * electorate can never change again, which its leader goes on trying; that is not quiet.
+ */
+export function trafficChecker(truth: Truth, isDeadlocked: () => boolean): Checker {
   const problems = new Problems('traffic');
   const sent = new Map<NodeId, Sent>();
   let turnsMs = 0;
@@ -118,7 +121,7 @@ export function trafficChecker(truth: Truth): Checker {
         if (membership > QUIET_MEMBERSHIP_BYTES) {
           problems.add(`idle ${name} sends ${Math.round(membership)} bytes of membership a second`);
         }
-        if (all > QUIET_BYTES) problems.add(`idle ${name} sends ${Math.round(all)} bytes a second`);
+        if (all > QUIET_BYTES && !isDeadlocked()) problems.add(`idle ${name} sends ${Math.round(all)} bytes a second`);
       }
       return problems.all();
     },
