@@ -110,7 +110,7 @@ describe('strong buckets on a cluster', () => {
       });
     const [a, b] = cluster.nodes as [LocalNodeProcess, LocalNodeProcess];
     const answers = await Promise.all(cluster.nodes.map((node, i) => send(node, '', { owner: `client ${i}` })));
-    expect(answers.map(({ status }) => status).sort()).toEqual([200, 409, 409, 409]);
+    expect(answers.map(({ status }) => status).toSorted((x, y) => x - y)).toEqual([200, 409, 409, 409]);
     const won = answers.find(({ status }) => status === 200);
     const { token } = JSON.parse(won?.text ?? '') as { token: number };
     expect((await send(b, '/renew', { token })).status).toBe(200);

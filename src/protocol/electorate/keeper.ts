@@ -75,6 +75,8 @@ const WANTED_MS = 5000;
 const GOSSIP_INTERVAL_MS = 5000;
 /** A peer that is behind shows it with each message: it is told of an epoch once in so long. */
 const TELL_INTERVAL_MS = 250;
+/** For so long after a change began, those who copy more slowly than a majority are waited for. */
+const LATECOMERS_MS = 3000;
 /** A change that gets nowhere is given up after so long, where another one is wanted. */
 const STUCK_MS = 15_000;
 /** Between two epochs that only give electors their say again. */
@@ -320,7 +322,10 @@ export class ElectorateKeeper {
   private nextOf(electorate: Electorate, { target }: Lead): Electorate | null {
     const { electors } = electorate;
     if (isChanging(electorate)) {
-      if (this.options.isEnough(this.ready)) return settled(electorate);
+      const isAll = electors.every(({ id }) => this.ready.has(id));
+      // Where one of the copies is lost right after, a majority of them would be too few.
+      const isPatient = !isAll && this.nowMs < this.sinceMs + LATECOMERS_MS;
+      if (this.options.isEnough(this.ready)) return isPatient ? null : settled(electorate);
       // There is nothing to go back to: what is missing has to come back, or to be given up by the operator as well.
       if (electorate.refounding !== null) return null;
       const isHopeless = this.mute.size > 0 || !this.isAtTarget;

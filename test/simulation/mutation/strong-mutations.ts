@@ -79,7 +79,7 @@ export const STRONG: readonly Mutation[] = [
     replace: `    if (finding.isChosen || this.phase.type === 'asking') {
       if (this.phase`,
     caughtBy: 'linearizability',
-    seed: 320_002,
+    seed: 320_017,
     schedule: GLIMPSES,
   },
   {
@@ -113,10 +113,10 @@ export const STRONG: readonly Mutation[] = [
   {
     name: 'a change of the electorate ends before anybody has caught up',
     file: 'protocol/electorate/keeper.ts',
-    find: 'if (this.options.isEnough(this.ready)) return settled(electorate);',
-    replace: 'if (this.options.isEnough(this.ready) || previous.length > 0) return settled(electorate);',
+    find: 'if (this.options.isEnough(this.ready)) return isPatient ? null : settled(electorate);',
+    replace: 'if (this.options.isEnough(this.ready) || electors.length > 0) return settled(electorate);',
     caughtBy: 'strong-answers',
-    seed: 320_000,
+    seed: 320_003,
     schedule: RING_STEPS,
   },
   {
@@ -140,9 +140,9 @@ export const STRONG: readonly Mutation[] = [
   {
     name: 'an acceptor of the founding does not keep its promise',
     file: 'protocol/electorate/founding.ts',
-    find: `    if (term < this.record.promised) return;
-    this.record = { promised: term, accepted: { term, electorate } };`,
-    replace: '    this.record = { promised: term, accepted: { term, electorate } };',
+    find: `    if (this.isRefused(term)) return;
+    const record = { promised: term, accepted`,
+    replace: '    const record = { promised: term, accepted',
     caughtBy: 'founding',
     seed: 9,
     // It takes two leaders within the few messages of the only founding: no schedule has that often enough.
