@@ -31,15 +31,19 @@ const settings = fc.record({
   ttlSeconds: fc.constantFrom(null, 1, 60),
   island: fc.constantFrom('accept' as const, 'refuse' as const),
 });
+const EVENTUAL = { consistency: 'eventual' } as const;
 const placements = fc.record({
   name: fc.constantFrom('x', 'y'),
   replicas: fc.constantFrom(1, 2),
   preferredZones: fc.constantFrom([], ['east'], ['east', 'west']),
 });
 const common = fc.record({ name: fc.constantFrom('default', 'x', 'y'), replicas: fc.constant(null) });
-const bucket: fc.Arbitrary<BucketRecord> = fc
-  .tuple(settings, fc.oneof(placements, common))
-  .map(([rest, placed]) => ({ preferredZones: [], ...placed, ...rest }));
+const bucket: fc.Arbitrary<BucketRecord> = fc.tuple(settings, fc.oneof(placements, common)).map(([rest, placed]) => {
+  // What a strong bucket cannot be (see `bucketConfigProblem`).
+  const isStrong = rest.consistency === 'strong' && placed.replicas === null && placed.name !== 'default';
+  const consistency = isStrong ? ({ consistency: 'strong', conflict: 'lww', sync: 'none' } as const) : EVENTUAL;
+  return { preferredZones: [], ...placed, ...rest, ...consistency };
+});
 const state: fc.Arbitrary<CatalogState> = fc.record({
   members: fc.array(member, { maxLength: 8 }),
   buckets: fc.array(bucket, { maxLength: 8 }),
