@@ -413,7 +413,7 @@ const REPLICATION: readonly Mutation[] = [
     find: 'if (context === undefined || known.entries.length === 0) continue;',
     replace: 'if (context === undefined || known.entries.length >= 0) continue;',
     caughtBy: 'watches',
-    seed: 7101,
+    seed: 7260,
   },
   {
     name: 'a watch takes the state of a slower owner for news',
