@@ -30,9 +30,9 @@ export default defineConfig({
     globals: false,
     allowOnly: false,
     projects: [
-      quick('unit', ['unit', 'boundaries'], 30_000),
+      quick('unit', ['unit', 'boundaries'], 60_000),
       quick('property', ['property'], 60_000),
-      quick('scenario', ['scenario'], 30_000),
+      quick('scenario', ['scenario'], 120_000),
       quick('contract', ['contract'], 30_000),
       quick('simulation', ['simulation'], 120_000),
       serial('integration', 1, 120_000),
