@@ -1,6 +1,5 @@
 import { earlier } from '../../lib/deadline-queue.ts';
 import type { Catalog } from '../catalog/catalog.ts';
-import type { Leadership } from '../election/election.ts';
 import type { ElectionMessage } from '../election/message.ts';
 import { ELECTION_TIMING, type Voters } from '../election/options.ts';
 import { ELECTORS_MAX, type Elector, type Electorate } from '../electorate/electorate.ts';
@@ -83,10 +82,6 @@ export class Deciders {
 
   get electorate(): Electorate | null {
     return this.strong.electorate;
-  }
-
-  leadership(now: Instant): Leadership | null {
-    return this.view.leadership(now);
   }
 
   /** An operator says that a majority is lost for good. */

@@ -3,7 +3,6 @@ import { type Failure, failure } from '../../lib/failure.ts';
 import type { Prng } from '../../lib/prng.ts';
 import type { Voters } from '../election/options.ts';
 import {
-  type Elector,
   type Electorate,
   electorateBytes,
   electorateIn,
@@ -13,7 +12,7 @@ import {
   registerEpochOf,
   supersedes,
 } from '../electorate/electorate.ts';
-import { ElectorateKeeper, type ElectorateRecord } from '../electorate/keeper.ts';
+import { ElectorateKeeper, type ElectorateRecord, type Lead } from '../electorate/keeper.ts';
 import { type ElectorateMessage, isElectorateMessage } from '../electorate/message.ts';
 import type { Instant, NodeId } from '../machine.ts';
 import { REGISTER_DEFAULTS } from '../register/core.ts';
@@ -63,12 +62,6 @@ export type ElectorateEvent =
     }
   /** The peer's cluster was founded apart from this one: their strong buckets do not become one by themselves. */
   | { readonly type: 'electorate-conflict'; readonly peer: NodeId };
-
-/** What the leader of a majority works towards. */
-export interface Lead {
-  readonly term: number;
-  readonly target: readonly Elector[];
-}
 
 /** Requests that wait for the founding; more are refused. */
 const HELD_MAX = 1000;
