@@ -1,4 +1,4 @@
-import type { Elector, Electorate } from '../../src/protocol/electorate/electorate.ts';
+import { type Elector, type Electorate, FOUNDING_EPOCH } from '../../src/protocol/electorate/electorate.ts';
 import { ELECTORATE_SHARD, ElectorateMap } from '../../src/protocol/node/electorate-map.ts';
 import { majorityOf, sameGroup } from '../../src/protocol/register/placement.ts';
 import type { SimNode } from './sim-node.ts';
@@ -17,6 +17,8 @@ export class StrongLosses {
   private readonly forgotten = new Set<string>();
   /** Shards that have no majority left. */
   private readonly gone = new Set<number>();
+  /** Disks lost before there was an electorate that anybody knew of: their acceptance of the first one may be on its way. */
+  private readonly lostUnfounded = new Set<string>();
   private isDeciderForgetful = false;
   /** The epoch under which a node was given an older copy of its disk: once it notices, it has no say before the next. */
   private readonly older = new Map<SimNode, number>();
@@ -32,7 +34,10 @@ export class StrongLosses {
       this.noteForgotten(node.disk, lost);
       this.older.set(node, electorate?.epoch ?? 0);
     }
-    if (electorate === null) return;
+    if (electorate === null) {
+      this.lostUnfounded.add(lost.actor);
+      return;
+    }
     const map = new ElectorateMap(electorate);
     for (const shard of map.shards) {
       const { groups } = map.placement(shard);
@@ -47,7 +52,7 @@ export class StrongLosses {
 
   /** The electors that are left are no majority. */
   get isElectorateGone(): boolean {
-    return this.gone.has(ELECTORATE_SHARD);
+    return this.gone.has(ELECTORATE_SHARD) || this.isStillborn(ELECTORATE_SHARD);
   }
 
   isForgotten(key: string): boolean {
@@ -58,7 +63,7 @@ export class StrongLosses {
   /** Without a majority of the electors nobody else is made an acceptor either. */
   isGone(key: string): boolean {
     const shard = this.shardOf(key);
-    return this.isElectorateGone || (shard !== null && this.gone.has(shard));
+    return this.isElectorateGone || (shard !== null && (this.gone.has(shard) || this.isStillborn(shard)));
   }
 
   /** False while the node is an acceptor of something that its disk does not hold yet. */
@@ -70,6 +75,15 @@ export class StrongLosses {
       const groups = map.placement(shard).groups.filter((group) => group.includes(node.id));
       return groups.every((group) => isAcceptor(electorate, shard, group, node));
     });
+  }
+
+  /** Founded upon the word of disks that were lost at that moment, of which too many are among its acceptors. */
+  private isStillborn(shard: number): boolean {
+    const electorate = this.latest();
+    if (electorate?.epoch !== FOUNDING_EPOCH || this.lostUnfounded.size === 0) return false;
+    const left = electorate.electors.filter(({ disk }) => !this.lostUnfounded.has(disk)).map(({ id }) => id);
+    const { groups } = new ElectorateMap(electorate).placement(shard);
+    return groups.some((group) => group.filter((id) => left.includes(id)).length < majorityOf(group));
   }
 
   private noteForgotten(disk: VirtualDisk, lost: VirtualDisk): void {
