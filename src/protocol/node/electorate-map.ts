@@ -3,6 +3,7 @@ import {
   type Elector,
   type Electorate,
   electorsOf,
+  FOUNDING_EPOCH,
   registerEpochOf,
 } from '../electorate/electorate.ts';
 import type { NodeId } from '../machine.ts';
@@ -107,11 +108,18 @@ export class ElectorateMap {
     }
     const before = previous === null ? latest : this.groupOf(electorate, shard, previous);
     let since = epoch;
+    let founders: readonly NodeId[] = [];
     for (const stage of past) {
       if (!sameGroup(this.groupOf(electorate, shard, stage.electors), before)) break;
       since = registerEpochOf({ lineage, epoch: stage.epoch });
+      if (since === FOUNDING_EPOCH) founders = before.filter((id) => hasKeptDisk(id, stage.electors, electors));
     }
-    return { epoch, groups: sameGroup(latest, before) ? [latest] : [before, latest], since };
+    return {
+      epoch,
+      groups: sameGroup(latest, before) ? [latest] : [before, latest],
+      since,
+      ...(founders.length === 0 ? {} : { founders }),
+    };
   }
 
   private groupOf(electorate: Electorate, shard: number, electors: readonly Elector[]): readonly NodeId[] {
@@ -140,4 +148,9 @@ export class ElectorateMap {
   private ringId({ shards, replicas }: Electorate, electors: readonly Elector[]): string {
     return JSON.stringify([shards, replicas, electors.map(({ id, weight, zone }) => [id, weight, zone])]);
   }
+}
+
+function hasKeptDisk(id: NodeId, then: readonly Elector[], now: readonly Elector[]): boolean {
+  const disk = then.find((elector) => elector.id === id)?.disk;
+  return disk !== undefined && now.some((elector) => elector.id === id && elector.disk === disk);
 }

@@ -19,6 +19,11 @@ export interface RegisterPlacement {
    */
   readonly since?: number;
   /**
+   * Where that is the very first epoch: those of the first group whose disk is the one of then. Whoever of them has heard of no
+   * epoch before has accepted nothing yet, as at the founding. Absent: nobody.
+   */
+  readonly founders?: readonly NodeId[];
+  /**
    * The placement before, where a majority of its acceptors was lost for good, as an operator has decided. The first group is
    * what is left of them, maybe nobody. What these hold, each by itself, is all that there is of what was chosen until then:
    * every phase needs all of them, whatever their copies were worth among the others. There are two groups then, even if

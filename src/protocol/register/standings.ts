@@ -54,9 +54,9 @@ export class Standings {
     const isSpanned = before.epoch + 1 >= sinceOf(placement) && first.includes(this.options.self);
     const isLeft = remainsOf !== undefined && before.epoch >= remainsOf.epoch && first.includes(this.options.self);
     const isContinued = before.member && (isNext || isSpanned || isLeft);
-    const isFounder = member && before === UNKNOWN_SHARD && groups.length === 1 && epoch === this.options.foundingEpoch;
+    const isFounder = member && before === UNKNOWN_SHARD && this.wasFounder(placement);
     const whole = isFounder
-      ? groups
+      ? [first]
       : isContinued && remainsOf === undefined
         ? (isNext ? groups : [first]).filter((group) => before.whole.some((other) => sameGroup(group, other)))
         : [];
@@ -66,6 +66,12 @@ export class Standings {
     const generation = before.generation + (isStale ? 1 : 0);
     this.set(shard, { ...before, epoch, member, whole, generation });
     if (isStale) this.options.dropRows(shard);
+  }
+
+  /** It has been an acceptor from the start, whenever it hears of that. */
+  private wasFounder({ epoch, groups, founders = [] }: RegisterPlacement): boolean {
+    const { self, foundingEpoch } = this.options;
+    return (groups.length === 1 && epoch === foundingEpoch) || founders.includes(self);
   }
 
   refreshAll(shards: Iterable<number>): void {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
+  type Elector,
   type Electorate,
   founded,
   refounded,
@@ -41,10 +42,21 @@ describe('the map of an electorate', () => {
       expect(groups[0]).toEqual(before.placement(shard).groups[0]);
       expect(since).toBe(1);
       const latest = groups.at(-1) ?? [];
-      expect(after.placement(shard)).toEqual({ epoch: 3, groups: [latest], since: groups.length === 1 ? 1 : 3 });
+      const expected = groups.length === 1 ? { since: 1, founders: latest } : { since: 3 };
+      expect(after.placement(shard)).toEqual({ epoch: 3, groups: [latest], ...expected });
     }
     expect(during.heldShards('e').length).toBeGreaterThan(0);
     expect(after.heldShards('d')).toEqual([]);
+  });
+
+  test('who has been an acceptor since the founding is one of the founders, unless its disk is another one', () => {
+    const [first, ...others] = electors(['a', 'b', 'c', 'd']);
+    const next = settled(towards(FOUNDED, [{ ...(first as Elector), disk: 'another' }, ...others]));
+    const map = new ElectorateMap(next);
+    for (const shard of map.shards) {
+      const { groups, founders } = map.placement(shard);
+      expect(founders).toEqual(groups[0]?.filter((id) => id !== 'a'));
+    }
   });
 
   test('after a loss for good, what is left of each group comes first, and its new owners copy from all of it', () => {
