@@ -89,7 +89,7 @@ export default {
       to: { path: '^src/', pathNot: ['^src/(ports|wire|lib)/', '^src/adapters/$1/'] },
     },
     within('api', ['ports', 'wire', 'config', 'lib']),
-    within('hub', ['ports', 'wire', 'config', 'lib']),
+    within('hub', ['protocol', 'ports', 'wire', 'config', 'lib']),
     within('cli', ['config', 'lib']),
     within('demo', ['ports', 'config', 'lib'], { npm: false }),
     {

@@ -9,10 +9,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import packageJson from '../package.json' with { type: 'json' };
 import { makeDataDirectory } from './adapters/level/data-directory.ts';
+import { openHubLevelStore } from './adapters/level/hub-level-store.ts';
 import { openLevelStorage } from './adapters/level/level-storage.ts';
 import { runTrialTask } from './adapters/level/trial.ts';
 import { listenError } from './adapters/libp2p/host.ts';
-import { loadIdentity, readIdentity } from './adapters/libp2p/identity.ts';
+import { createSiteToken, siteKeyOf } from './adapters/libp2p/hub-admission.ts';
+import { createHubLink } from './adapters/libp2p/hub-link.ts';
+import { createHubListener } from './adapters/libp2p/hub-listener.ts';
+import { type Identity, loadIdentity, readIdentity } from './adapters/libp2p/identity.ts';
 import { createSigner } from './adapters/libp2p/signer.ts';
 import { createLibp2pTransport } from './adapters/libp2p/transport.ts';
 import { prometheusRenderer } from './adapters/prometheus/metrics-renderer.ts';
@@ -22,14 +26,19 @@ import { tryListen } from './adapters/system/port.ts';
 import { systemSampler } from './adapters/system/resource-sampler.ts';
 import { endpointText } from './api/endpoint.ts';
 import { startHttpApi } from './api/http/server.ts';
+import { startHubApi } from './api/hub/server.ts';
 import { listenErrorOf } from './api/listen-error.ts';
 import { startRespServer } from './api/resp/server.ts';
 import { processContext } from './cli/context.ts';
 import { CliError } from './cli/errors.ts';
 import { runCli } from './cli/program.ts';
 import { listenEndpoint } from './config/address.ts';
+import type { HubConfig } from './config/hub-config.ts';
 import type { NodeConfig } from './config/node-config.ts';
 import { Secret } from './config/secret.ts';
+import { Hub } from './hub/hub.ts';
+import type { HubLink } from './ports/hub-link.ts';
+import type { HubStore } from './ports/hub-store.ts';
 import type { Log } from './ports/log.ts';
 import type { CorruptRecord, Storage } from './ports/storage.ts';
 import { LocalNode } from './runtime/local-node.ts';
@@ -68,6 +77,74 @@ async function startNode(config: NodeConfig): Promise<void> {
   log.info('stopped');
 }
 
+/** Runs a hub until SIGINT or SIGTERM, or until it fails. */
+async function startHub(config: HubConfig): Promise<void> {
+  const log = createLog({ level: config.logLevel, format: config.logFormat });
+  const closers: (() => Promise<void>)[] = [];
+  const stopped = stopSignal();
+  try {
+    await composeHub(config, log, closers);
+    await stopped.promise;
+    log.info('stopping: sites come back to another hub, or to this one');
+  } finally {
+    for (const close of closers.reverse()) await close();
+  }
+  log.info('stopped');
+}
+
+async function composeHub(config: HubConfig, log: Log, closers: (() => Promise<void>)[]): Promise<void> {
+  const { name, dataDir, listen, announce } = config;
+  // A used port must not leave a directory behind that no hub has ever run on.
+  if (!existsSync(dataDir)) await checkPorts({ ...config, resp: null });
+  await makeDataDirectory(dataDir);
+  const store = await openHubStore(config, log);
+  closers.push(() => store.close());
+  const identity = await loadIdentity(dataDir);
+  const hub = new Hub({
+    name,
+    peerId: identity.peer,
+    version,
+    storeKind: config.database === null ? 'embedded' : 'postgres',
+    store,
+    listener: createHubListener({ identity, listen, announce, log }),
+    clock: systemClock,
+    log,
+    metrics: prometheusRenderer,
+    random: () => randomBytes(8).toString('hex'),
+    issueToken: (site) => {
+      const token = createSiteToken(site);
+      return { token, key: siteKeyOf(token) };
+    },
+    processUsage,
+  });
+  closers.push(() => hub.stop());
+  const http = await startHubApi({ hub, ...config.http, log, version });
+  closers.push(() => http.close());
+  await hub.start();
+  const { addresses } = await hub.status();
+  log.info('serving', {
+    name,
+    peerId: identity.peer,
+    store: config.database === null ? 'embedded' : String(config.database),
+    addresses: addresses.join(' '),
+    http: endpointText(http.address, http.port),
+  });
+}
+
+async function openHubStore({ dataDir, database }: HubConfig, log: Log): Promise<HubStore> {
+  if (database === null) {
+    return await openHubLevelStore({
+      directory: join(dataDir, 'store'),
+      trialCommand: trialCommand(),
+      clock: systemClock,
+      log,
+    });
+  }
+  // Loaded on demand: only a hub with a database has a use for it.
+  const { openHubPostgresStore } = await import('./adapters/postgres/hub-postgres-store.ts');
+  return await openHubPostgresStore({ url: database.reveal(), clock: systemClock, log });
+}
+
 async function compose(
   config: NodeConfig,
   log: Log,
@@ -103,6 +180,7 @@ async function compose(
     knownPeers: state.known.map(({ id, profile }) => ({ peer: id, addresses: profile.addresses })),
     log,
   });
+  const hub = hubLink(config, identity, log);
   const sampler = systemSampler(config.dataDir);
   const { score } = await sampler.sample();
   const node = new LocalNode(
@@ -113,6 +191,7 @@ async function compose(
       state,
       storage,
       transport,
+      hub,
       clock: systemClock,
       sampler,
       metrics: prometheusRenderer,
@@ -126,6 +205,7 @@ async function compose(
     },
     score,
   );
+  closers.push(async () => hub?.close());
   closers.push(() => node.stop());
   damage.onLost = (reason) => {
     node.halt();
@@ -135,12 +215,7 @@ async function compose(
   for (const record of damage.corrupt) node.handleCorruptRecord(record);
   if (lost !== null) node.handleRecordsLost(lost);
   // Listeners first: a used port must not cost the cluster a join and a leave.
-  const http = await startHttpApi({ node, ...config.http, log, version });
-  closers.push(() => http.close());
-  if (config.resp !== null) {
-    const resp = await startRespServer({ node, ...config.resp, log, version });
-    closers.push(() => resp.close());
-  }
+  const http = await startListeners(node, config, log, closers);
   await node.start();
   log.info(node.ready ? 'serving' : 'waiting for the cluster', {
     name: config.name,
@@ -150,8 +225,28 @@ async function compose(
   });
 }
 
+async function startListeners(
+  node: LocalNode,
+  config: NodeConfig,
+  log: Log,
+  closers: (() => Promise<void>)[],
+): Promise<{ readonly address: string; readonly port: number }> {
+  const http = await startHttpApi({ node, ...config.http, log, version });
+  closers.push(() => http.close());
+  if (config.resp === null) return http;
+  const resp = await startRespServer({ node, ...config.resp, log, version });
+  closers.push(() => resp.close());
+  return http;
+}
+
+/** Null: there is no hub. */
+function hubLink({ hub, hubToken }: NodeConfig, identity: Identity, log: Log): HubLink | null {
+  if (hub === null || hubToken === null) return null;
+  return createHubLink({ identity, address: hub, token: hubToken, log });
+}
+
 /** Throws what opening the listeners would throw. */
-async function checkPorts({ http, resp, listen }: NodeConfig): Promise<void> {
+async function checkPorts({ http, resp, listen }: Pick<NodeConfig, 'http' | 'resp' | 'listen'>): Promise<void> {
   const check = (host: string, port: number, explain: (error: unknown) => unknown): Promise<void> =>
     tryListen(host, port).catch((error: unknown) => {
       throw explain(error);
@@ -302,6 +397,7 @@ async function runHoldfast(args: readonly string[]): Promise<number> {
     processContext({
       version,
       startNode,
+      startHub,
       runDemo: async (options) => {
         // Loaded on demand: a node has no use for it.
         const { runDemo } = await import('./demo/demo.ts');

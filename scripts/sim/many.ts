@@ -13,7 +13,7 @@ const MINIMISED_MAX = 3;
 
 /** Many seeds on several threads. Returns the exit status. */
 export async function runMany(options: ManyOptions): Promise<number> {
-  const { first, count, seconds, nodes, ring, buckets, salvage, strong, jobs } = options;
+  const { first, count, seconds, nodes, ring, buckets, salvage, strong, hub, jobs } = options;
   const startedMs = performance.now();
   const progress = new Progress(count);
   const totals = { simulatedMs: 0, cpuMs: 0, acks: 0, strongOperations: 0 };
@@ -21,7 +21,7 @@ export async function runMany(options: ManyOptions): Promise<number> {
   const failed: RunReport[] = [];
   let next = first;
   const take = (): Task | null =>
-    next < first + count ? { seed: next++, seconds, nodes, ring, buckets, salvage, strong } : null;
+    next < first + count ? { seed: next++, seconds, nodes, ring, buckets, salvage, strong, hub } : null;
   const use = (report: RunReport): void => {
     totals.simulatedMs += report.simulatedMs;
     totals.cpuMs += report.cpuMs;

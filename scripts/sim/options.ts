@@ -11,6 +11,7 @@ export const USAGE = `usage: npm run sim -- [options]
   --buckets        buckets with placements of their own are created in every run; default: in some
   --salvage        stores have to be repaired in every run; default: in some
   --strong         clients use strong buckets in every run; default: in most
+  --hub            a hub, faults of it and of the lines to it; default: none
   --jobs N         runs at once; default: one for each core
   --minimise       of a run that fails, look for the smallest schedule that fails in the same way
   --schedule FILE  replay a schedule, as --minimise writes it
@@ -31,6 +32,7 @@ export interface SingleOptions {
   readonly buckets: boolean;
   readonly salvage: boolean;
   readonly strong: boolean;
+  readonly hub: boolean;
   readonly minimise: boolean;
   /** A file with a schedule, which then decides instead of the seed. */
   readonly schedule: string | undefined;
@@ -46,6 +48,7 @@ export interface ManyOptions {
   readonly buckets: boolean;
   readonly salvage: boolean;
   readonly strong: boolean;
+  readonly hub: boolean;
   readonly jobs: number;
   readonly minimise: boolean;
 }
@@ -71,6 +74,7 @@ export function optionsOf(args: string[]): SimOptions {
       buckets: { type: 'boolean', default: false },
       salvage: { type: 'boolean', default: false },
       strong: { type: 'boolean', default: false },
+      hub: { type: 'boolean', default: false },
       jobs: { type: 'string' },
       minimise: { type: 'boolean', default: false },
       schedule: { type: 'string' },
@@ -79,7 +83,7 @@ export function optionsOf(args: string[]): SimOptions {
     },
   });
   if (values.help) return { mode: 'help' };
-  const { minimise, ring, buckets, salvage, strong, scenario, schedule } = values;
+  const { minimise, ring, buckets, salvage, strong, hub, scenario, schedule } = values;
   const first = whole('seed', values.seed, 0, 0xffff_ffff) ?? 1;
   const count = whole('seeds', values.seeds, 1, 1e9) ?? (values.seed === undefined ? 100 : 1);
   const seconds = positive('seconds', values.seconds) ?? 60;
@@ -90,6 +94,7 @@ export function optionsOf(args: string[]): SimOptions {
     if (buckets) throw new SimUsageError('--buckets has no meaning with --scenario');
     if (salvage) throw new SimUsageError('--salvage has no meaning with --scenario');
     if (strong) throw new SimUsageError('--strong has no meaning with --scenario');
+    if (hub) throw new SimUsageError('--hub has no meaning with --scenario');
     if (ring) throw new SimUsageError('--ring has no meaning with --scenario');
     if (minimise) throw new SimUsageError('--minimise has no meaning with --scenario');
     return { mode: 'scenario', name: scenario, seed: first, nodes };
@@ -103,9 +108,10 @@ export function optionsOf(args: string[]): SimOptions {
       '--buckets': buckets ? 'on' : undefined,
       '--salvage': salvage ? 'on' : undefined,
       '--strong': strong ? 'on' : undefined,
+      '--hub': hub ? 'on' : undefined,
     });
   if (schedule !== undefined || count === 1)
-    return { mode: 'single', seed: first, seconds, nodes, ring, buckets, salvage, strong, minimise, schedule };
+    return { mode: 'single', seed: first, seconds, nodes, ring, buckets, salvage, strong, hub, minimise, schedule };
   return {
     mode: 'many',
     first,
@@ -116,6 +122,7 @@ export function optionsOf(args: string[]): SimOptions {
     buckets,
     salvage,
     strong,
+    hub,
     jobs: Math.min(jobs, count),
     minimise,
   };

@@ -3,8 +3,8 @@ import type { RunOptions, RunReport } from './run.ts';
 const PROBLEMS_SHOWN = 20;
 
 /** The command that repeats the run of a seed. */
-export function replayOf(seed: number, { seconds, nodes, ring, buckets, salvage, strong }: RunOptions): string {
-  const others = `${nodes === undefined ? '' : ` --nodes ${nodes}`}${ring ? ' --ring' : ''}${buckets ? ' --buckets' : ''}${salvage ? ' --salvage' : ''}${strong ? ' --strong' : ''}`;
+export function replayOf(seed: number, { seconds, nodes, ring, buckets, salvage, strong, hub }: RunOptions): string {
+  const others = `${nodes === undefined ? '' : ` --nodes ${nodes}`}${ring ? ' --ring' : ''}${buckets ? ' --buckets' : ''}${salvage ? ' --salvage' : ''}${strong ? ' --strong' : ''}${hub ? ' --hub' : ''}`;
   return `npm run sim -- --seed ${seed} --seconds ${seconds}${others}`;
 }
 

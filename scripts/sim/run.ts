@@ -29,15 +29,20 @@ export interface RunOptions {
   readonly buckets: boolean;
   readonly salvage: boolean;
   readonly strong: boolean;
+  readonly hub: boolean;
 }
 
-export function scheduleOf(seed: number, { seconds, nodes, ring, buckets, salvage, strong }: RunOptions): Schedule {
+export function scheduleOf(
+  seed: number,
+  { seconds, nodes, ring, buckets, salvage, strong, hub }: RunOptions,
+): Schedule {
   return drawSchedule(seed, {
     safetyMs: seconds * 1000,
     ...(ring ? { ring } : {}),
     ...(buckets ? { buckets } : {}),
     ...(salvage ? { salvage } : {}),
     ...(strong ? { strong } : {}),
+    ...(hub ? { hub } : {}),
     ...(nodes === undefined ? {} : { nodes }),
   });
 }

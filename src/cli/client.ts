@@ -1,3 +1,4 @@
+import { type ApiTarget, NODE_API } from './api-target.ts';
 import { connectionFailure } from './connection-failure.ts';
 import { CliError, UnreachableError } from './errors.ts';
 import { readLines } from './line-reader.ts';
@@ -20,15 +21,17 @@ export interface ApiRequest {
   readonly signal?: AbortSignal;
 }
 
-/** A client of one node's HTTP API. Every failure is a `CliError` that says what to do. */
+/** A client of the HTTP API of one node or hub. Every failure is a `CliError` that says what to do. */
 export class ApiClient {
   private readonly base: URL;
   private readonly fetch: typeof globalThis.fetch;
+  private readonly target: ApiTarget;
 
   /** `api`: `http://HOST:PORT`; the scheme may be left out. */
-  constructor(api: string, fetch: typeof globalThis.fetch) {
+  constructor(api: string, fetch: typeof globalThis.fetch, target: ApiTarget = NODE_API) {
     this.base = parseApi(api);
     this.fetch = fetch;
+    this.target = target;
   }
 
   /** The JSON document at a path. */
@@ -118,12 +121,12 @@ export class ApiClient {
     throw await this.refusal(response);
   }
 
-  /** JSON from the node. */
+  /** JSON of an answer. */
   parse(text: string): unknown {
     try {
       return JSON.parse(text);
     } catch (cause) {
-      const message = `${this.base.origin} did not answer with JSON — check that --api names a Holdfast node`;
+      const message = `${this.base.origin} did not answer with JSON — check that --api names a Holdfast ${this.target.noun}`;
       throw new CliError(message, 'unreachable', { cause });
     }
   }
@@ -131,7 +134,7 @@ export class ApiClient {
   /** From a problem details document (RFC 9457), or from the status where there is none. */
   private async refusal(response: Response): Promise<CliError> {
     const status = `${response.status} ${response.statusText}`.trim();
-    const message = `${this.base.origin} answered ${status} — check that --api names a Holdfast node`;
+    const message = `${this.base.origin} answered ${status} — check that --api names a Holdfast ${this.target.noun}`;
     const plain = new CliError(message, 'unreachable');
     if (!(response.headers.get('content-type') ?? '').startsWith('application/problem+json')) {
       await response.body?.cancel().catch(() => undefined);
@@ -146,12 +149,12 @@ export class ApiClient {
     }
     const context = response.headers.get('holdfast-context');
     // That there is no such key is an answer as well: a session goes on from it.
-    return problemError(context === null ? problem : { ...problem, context }) ?? plain;
+    return problemError(context === null ? problem : { ...problem, context }, { target: this.target }) ?? plain;
   }
 
   private unreachable(error: unknown, { method = 'GET', timeoutMs = ANSWER_TIMEOUT_MS }: ApiRequest = {}): CliError {
     if (error instanceof CliError) return error;
-    const { text, mayHaveArrived } = connectionFailure(this.base.origin, timeoutMs, error);
+    const { text, mayHaveArrived } = connectionFailure(this.base.origin, timeoutMs, error, this.target);
     if (method === 'GET' || !mayHaveArrived) return new UnreachableError(text, { cause: error });
     const data = { stateChanged: 'maybe' };
     return new UnreachableError(`${text} — the write may have taken effect all the same`, { cause: error, data });
@@ -180,6 +183,14 @@ export function memberPath(nameOrId: string): string {
     throw new CliError(`"${nameOrId}" cannot be part of a URL — use the member's peer id`, 'bad-usage');
   }
   return `/v1/ring/members/${escaped(nameOrId, 'member')}`;
+}
+
+/** Path of a site at a hub. */
+export function sitePath(name: string): string {
+  if (name === '.' || name === '..') {
+    throw new CliError(`"${name}" is not the name of a site — see \`holdfast site list\``, 'bad-usage');
+  }
+  return `/v1/sites/${escaped(name, 'site')}`;
 }
 
 /** Path of a lock. */

@@ -1,3 +1,5 @@
+import { type ApiTarget, NODE_API } from './api-target.ts';
+
 export interface ConnectionFailure {
   /** `<cause> — <fix>` */
   readonly text: string;
@@ -5,18 +7,24 @@ export interface ConnectionFailure {
   readonly mayHaveArrived: boolean;
 }
 
-const NO_HTTP =
-  "--api takes the address of a node's HTTP API (`holdfast start --http`, port 7480), not of its other listeners";
+function notHttp({ noun, command, port }: ApiTarget): string {
+  return `--api takes the address of a ${noun}'s HTTP API (\`${command} --http\`, port ${port}), not of its other listeners`;
+}
 
 /** What to tell a person about a request to `origin` that got no answer. */
-export function connectionFailure(origin: string, timeoutMs: number, error: unknown): ConnectionFailure {
+export function connectionFailure(
+  origin: string,
+  timeoutMs: number,
+  error: unknown,
+  target: ApiTarget = NODE_API,
+): ConnectionFailure {
   if (error instanceof Error && error.name === 'TimeoutError') return noAnswer(origin, timeoutMs);
   const code = codeOf(error) ?? '';
   switch (code) {
     case 'ECONNREFUSED':
       return never(
         `nothing answers at ${origin}`,
-        'start a node with `holdfast start`, or name another address with --api',
+        `start a ${target.noun} with \`${target.command}\`, or name another address with --api`,
       );
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
@@ -34,12 +42,12 @@ export function connectionFailure(origin: string, timeoutMs: number, error: unkn
     case 'EPIPE':
     case 'UND_ERR_SOCKET':
       return {
-        text: `the connection to ${origin} was closed before the answer was complete — see whether the node still runs; ${NO_HTTP}`,
+        text: `the connection to ${origin} was closed before the answer was complete — see whether the ${target.noun} still runs; ${notHttp(target)}`,
         mayHaveArrived: true,
       };
     default:
       if (code.startsWith('HPE_') || reasonOf(error).includes('HTTP/1.1 protocol'))
-        return never(`what answers at ${origin} is not HTTP`, NO_HTTP);
+        return never(`what answers at ${origin} is not HTTP`, notHttp(target));
       if (/^(EPROTO|ERR_(SSL|TLS)_|CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO)/.test(code)) {
         return never(
           `no TLS with ${origin} (${code})`,
@@ -47,9 +55,9 @@ export function connectionFailure(origin: string, timeoutMs: number, error: unkn
         );
       }
       // Ports of other protocols: https://fetch.spec.whatwg.org/#port-blocking
-      if (reasonOf(error) === 'bad port') return never(`HTTP clients refuse the port of ${origin}`, NO_HTTP);
+      if (reasonOf(error) === 'bad port') return never(`HTTP clients refuse the port of ${origin}`, notHttp(target));
       return {
-        text: `no connection to ${origin} (${reasonOf(error)}) — check --api, and that the node runs`,
+        text: `no connection to ${origin} (${reasonOf(error)}) — check --api, and that the ${target.noun} runs`,
         mayHaveArrived: true,
       };
   }

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { HubConfig } from '../config/hub-config.ts';
 import type { NodeConfig } from '../config/node-config.ts';
 import { type ChildCommand, spawnCommand } from './child-command.ts';
 
@@ -38,11 +39,13 @@ export interface CliContext {
   spawn(file: string, args: readonly string[], env: CliContext['env']): ChildCommand;
   /** Runs the node until it is told to stop. */
   startNode(config: NodeConfig): Promise<void>;
+  /** Runs the hub until it is told to stop. */
+  startHub(config: HubConfig): Promise<void>;
   runDemo(options: DemoOptions): Promise<void>;
 }
 
 /** What only the composition root knows. */
-export type CliParts = Pick<CliContext, 'version' | 'startNode' | 'runDemo'>;
+export type CliParts = Pick<CliContext, 'version' | 'startNode' | 'startHub' | 'runDemo'>;
 
 /** The context of a real process. */
 export function processContext(parts: CliParts): CliContext {

@@ -1,3 +1,4 @@
+import { type ApiTarget, NODE_API } from './api-target.ts';
 import { CliError } from './errors.ts';
 import { printable } from './text.ts';
 
@@ -10,15 +11,25 @@ const FIXES: ReadonlyMap<string, string> = new Map([
   ['session-unavailable', 'restore the links between the nodes and try again, or leave --context out'],
   ['lock-held', 'wait for it with --wait, or come back later'],
   ['shutting-down', 'name another node with --api'],
-  ['route-not-found', "use the node's own version of holdfast"],
-  ['method-not-allowed', "use the node's own version of holdfast"],
+  ['site-not-found', '`holdfast site list` names all of them'],
+  ['site-exists', 'remove it first with `holdfast site remove`, or take another name'],
 ]);
 
-/** The error that a problem details document (RFC 9457) tells of; undefined when it says nothing. `before` begins it. */
-export function problemError(problem: Readonly<Record<string, unknown>>, before = ''): CliError | undefined {
+interface Told {
+  /** Begins the message. */
+  readonly before?: string;
+  /** Who says so. */
+  readonly target?: ApiTarget;
+}
+
+/** The error that a problem details document (RFC 9457) tells of; undefined when it says nothing. */
+export function problemError(
+  problem: Readonly<Record<string, unknown>>,
+  { before = '', target = NODE_API }: Told = {},
+): CliError | undefined {
   const { type: _type, title, status: _status, detail, code, instance: _instance, ...data } = problem;
   const known = typeof code === 'string' ? printable(code) : '';
-  const parts = [title, adviceFor(known, detail)]
+  const parts = [title, adviceFor(known, detail, target)]
     .filter((part): part is string => typeof part === 'string' && part !== '')
     .map(printable);
   if (parts.length === 0) return undefined;
@@ -29,17 +40,25 @@ export function problemError(problem: Readonly<Record<string, unknown>>, before 
 }
 
 /** `<cause>; <fix>`, as the API writes it, with the fix of the command line. */
-function adviceFor(code: string, detail: unknown): unknown {
+function adviceFor(code: string, detail: unknown, target: ApiTarget): unknown {
   if (typeof detail !== 'string') return detail;
   // The level of a write or a read, as it is asked for on a command line.
   if (code === 'quorum-unavailable') return detail.replace(/\b[rw]=(one|quorum|all)\b/, '--level $1');
   if (code === 'bad-request') return detail.replace(/\bleave out (?:[rw]|Holdfast-Context)$/, optionToLeaveOut);
   if (code === 'not-supported') return detail.replace('If-Match and If-None-Match', '--if-match and --if-absent');
-  const fix = FIXES.get(code);
+  const fix = FIXES.get(code) ?? strayFix(code, target);
   if (fix === undefined) return detail;
   const end = detail.lastIndexOf('; ');
   const cause = end < 0 ? detail : detail.slice(0, end);
   return `${cause.replaceAll('the Holdfast-Context', '--context')}; ${fix}`;
+}
+
+/** Of a request that whoever is asked does not know. */
+function strayFix(code: string, { noun, port }: ApiTarget): string | undefined {
+  if (code !== 'route-not-found' && code !== 'method-not-allowed') return undefined;
+  return noun === 'node'
+    ? "use the node's own version of holdfast"
+    : `check that --api names a hub (port ${port}), or use the hub's own version of holdfast`;
 }
 
 function optionToLeaveOut(advice: string): string {

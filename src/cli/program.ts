@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { redact } from '../config/secret.ts';
+import { HUB_API, NODE_API } from './api-target.ts';
 import { addBucketCommand } from './commands/bucket.ts';
 import { addCompletionCommand } from './commands/completion.ts';
 import { addConfigCommand } from './commands/config.ts';
@@ -7,6 +8,8 @@ import { addDelCommand } from './commands/del.ts';
 import { addDemoCommand } from './commands/demo.ts';
 import { addEventsCommand } from './commands/events.ts';
 import { addGetCommand } from './commands/get.ts';
+import { addHubCommand } from './commands/hub.ts';
+import { addHubStatusCommand } from './commands/hub-status.ts';
 import { addIslandsCommand } from './commands/islands.ts';
 import { addLeaderCommand } from './commands/leader.ts';
 import { addLockCommand } from './commands/lock.ts';
@@ -15,13 +18,13 @@ import { addPutCommand } from './commands/put.ts';
 import { addRingCommand } from './commands/ring.ts';
 import { addScanCommand } from './commands/scan.ts';
 import { addSecretCommand } from './commands/secret.ts';
+import { addSiteCommand } from './commands/site.ts';
 import { addStartCommand } from './commands/start.ts';
 import { addStatusCommand } from './commands/status.ts';
 import { addWatchCommand } from './commands/watch.ts';
 import type { CliContext } from './context.ts';
 import { BrokenPipeError, CliError, CommandEnded, EXIT_DONE, EXIT_STATUSES } from './errors.ts';
 import { commandPath, examples } from './options.ts';
-import { DEFAULT_API } from './session.ts';
 import { printable } from './text.ts';
 
 const EXIT_STATUS = `\nExit status:\n${EXIT_STATUSES.map(([status, meaning]) => `  ${status}  ${meaning}`).join('\n')}`;
@@ -34,7 +37,10 @@ export function buildProgram(context: CliContext, json = false): Command {
   const program = new Command('holdfast')
     .description('Keeps a fleet of edge devices alive and consistent when networks, neighbours and the cloud fail.')
     .version(context.version, '-V, --version', 'print the version')
-    .option('--api <url>', `the node's HTTP API (default: ${DEFAULT_API}; HOLDFAST_API)`)
+    .option(
+      '--api <url>',
+      `the HTTP API of the node, or hub (default: ${NODE_API.defaultApi}, ${HUB_API.defaultApi}; HOLDFAST_API)`,
+    )
     .option('--json', 'print for machines; errors as {"code","message",…} on standard error')
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
@@ -66,12 +72,14 @@ function noteOrigins(command: Command): void {
 
 const COMMANDS: readonly ((program: Command, context: CliContext) => void)[] = [
   addStartCommand,
+  addHubCommand,
   addDemoCommand,
   addSecretCommand,
   addStatusCommand,
   addMembersCommand,
   addLeaderCommand,
   addIslandsCommand,
+  addHubStatusCommand,
   addRingCommand,
   addEventsCommand,
   addGetCommand,
@@ -81,6 +89,7 @@ const COMMANDS: readonly ((program: Command, context: CliContext) => void)[] = [
   addWatchCommand,
   addBucketCommand,
   addLockCommand,
+  addSiteCommand,
   addConfigCommand,
   addCompletionCommand,
 ];

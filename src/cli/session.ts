@@ -1,11 +1,10 @@
 import type { Command } from 'commander';
+import { type ApiTarget, NODE_API } from './api-target.ts';
 import { ApiClient } from './client.ts';
 import type { CliContext } from './context.ts';
 import { Terminal } from './terminal.ts';
 
-export const DEFAULT_API = 'http://127.0.0.1:7480';
-
-/** What a command works with: the global options resolved, the node's API and the terminal. */
+/** What a command works with: the global options resolved, the API of a node or hub, and the terminal. */
 export interface Session {
   readonly context: CliContext;
   readonly client: ApiClient;
@@ -15,11 +14,11 @@ export interface Session {
 }
 
 /** `command` is the one that runs; its ancestors hold the global options. */
-export function openSession(command: Command, context: CliContext): Session {
+export function openSession(command: Command, context: CliContext, target: ApiTarget = NODE_API): Session {
   const { api, json } = command.optsWithGlobals<{ api?: string; json?: boolean }>();
   return {
     context,
-    client: new ApiClient(api ?? (context.env.HOLDFAST_API || DEFAULT_API), context.fetch),
+    client: new ApiClient(api ?? (context.env.HOLDFAST_API || target.defaultApi), context.fetch, target),
     terminal: new Terminal(context, json === true),
     json: json === true,
   };

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type ApiTarget, NODE_API } from './api-target.ts';
 import { CliError } from './errors.ts';
 
 /** Answers of the HTTP API as far as tables show them; fields that a newer node adds are ignored. */
@@ -64,6 +65,19 @@ export const LEADER = z.object({
   fencingToken: count.nullable(),
   votes: count,
   view: count,
+});
+
+const BACKLOG = z.object({ events: count, oldestSeconds: count });
+
+export const HUB = z.object({
+  address: z.string(),
+  site: z.string(),
+  connected: z.boolean(),
+  carrying: z.boolean(),
+  problem: z.string().nullable(),
+  backlog: BACKLOG,
+  islandBacklog: BACKLOG,
+  lastSyncAt: z.string().nullable(),
 });
 
 export const LOCK = z.object({ token: count });
@@ -168,12 +182,49 @@ export type ItemBytes = z.infer<typeof BYTES>;
 export const ITEM = VARIANT.extend({ key: z.string(), siblings: z.array(VARIANT).optional() });
 export type Item = z.infer<typeof ITEM>;
 
-/** Reads an answer; one that does not fit comes from a node of another version, or from something else. */
-export function readShape<T>(schema: z.ZodType<T>, answer: unknown): T {
+const SITE_FIELDS = {
+  name: z.string(),
+  createdAt: z.string(),
+  clusterId: z.string().nullable(),
+  connected: z.boolean(),
+  lastSeenAt: z.string().nullable(),
+};
+
+export const SITES = z.object({ sites: z.array(z.object(SITE_FIELDS)) });
+export const NEW_SITE = z.object({ name: z.string(), token: z.string() });
+
+export const SITE = z.object({
+  ...SITE_FIELDS,
+  sessions: z.array(
+    z.object({
+      peerId: z.string(),
+      since: z.string(),
+      island: z
+        .object({ leader: z.string().nullable(), quorate: z.boolean(), members: z.array(z.string()) })
+        .nullable(),
+      backlogEvents: count.nullable(),
+      oldestSeconds: count.nullable(),
+      sentBytes: count,
+      receivedBytes: count,
+    }),
+  ),
+  keys: count,
+  conflicts: count,
+});
+export type Site = z.infer<typeof SITE>;
+
+export const SITE_BUCKETS = z.object({
+  buckets: z.array(
+    z.object({ name: z.string(), sync: z.string(), conflict: z.string(), ttlSeconds: count.nullable() }),
+  ),
+});
+
+/** Reads an answer; one that does not fit comes from another version, or from something else. */
+export function readShape<T>(schema: z.ZodType<T>, answer: unknown, { noun }: ApiTarget = NODE_API): T {
   const result = schema.safeParse(answer);
   if (result.success) return result.data;
   const path = result.error.issues[0]?.path.join('.') || 'answer';
   throw new CliError(
-    `the node's answer is not understood (${path}) — use the node's own version of holdfast, or --json`,
+    `the ${noun}'s answer is not understood (${path}) — use the ${noun}'s own version of holdfast, or --json`,
   );
 }

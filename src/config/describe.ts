@@ -1,7 +1,9 @@
+import type { SiteToken } from '../lib/site-token.ts';
 import { hostPortText } from './address.ts';
-import { bytesText, CONFIG_KEYS, type ConfigKey } from './keys.ts';
-import type { HostPort, NodeConfig } from './node-config.ts';
-import { REDACTED } from './secret.ts';
+import type { DatabaseUrl } from './database-url.ts';
+import { bytesText, type ConfigKey, type ConfigTable } from './keys.ts';
+import type { HostPort } from './node-config.ts';
+import type { Secret } from './secret.ts';
 import { type ConfigSources, sourceText } from './source.ts';
 
 export interface ConfigLine {
@@ -13,17 +15,17 @@ export interface ConfigLine {
 }
 
 /** Every key with its effective value and where that comes from, in the order of the documentation. */
-export function describeConfig(config: NodeConfig, sources: ConfigSources): ConfigLine[] {
-  return CONFIG_KEYS.map((key) => ({
+export function describeConfig(table: ConfigTable, config: object, sources: ConfigSources): ConfigLine[] {
+  return table.keys.map((key) => ({
     key: key.key,
     value: valueText(key, valueOf(config, key.key)),
     source: sourceText(sources.get(key.key) ?? { kind: 'default' }),
   }));
 }
 
-function valueOf(config: NodeConfig, key: string): unknown {
+function valueOf(config: object, key: string): unknown {
   const [group, name] = key.split('.') as [string, string?];
-  const value = (config as unknown as Record<string, unknown>)[group];
+  const value = (config as Record<string, unknown>)[group];
   return name === undefined ? value : (value as Record<string, unknown>)[name];
 }
 
@@ -31,7 +33,7 @@ function valueText(key: ConfigKey, value: unknown): string {
   if (value === null) return key.type === 'hostPort' ? 'off' : '';
   switch (key.type) {
     case 'secret':
-      return REDACTED;
+      return (value as Secret | SiteToken).toString();
     case 'switch':
       return value === true ? 'on' : 'off';
     case 'hostPort':
@@ -44,6 +46,8 @@ function valueText(key: ConfigKey, value: unknown): string {
         .join(', ');
     case 'bytes':
       return bytesText(value as number);
+    case 'database':
+      return (value as DatabaseUrl).toString();
     case 'text':
     case 'path':
     case 'choice':

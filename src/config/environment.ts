@@ -1,4 +1,5 @@
-import { CONFIG_KEYS, type ConfigKey, OTHER_VARIABLES } from './keys.ts';
+import { HUB_KEYS } from './hub-keys.ts';
+import { CONFIG_KEYS, type ConfigTable, OTHER_VARIABLES } from './keys.ts';
 import type { ConfigProblem } from './problem.ts';
 import type { Setting } from './source.ts';
 import { suggest } from './suggestion.ts';
@@ -18,9 +19,9 @@ function splitList(text: string): string[] {
 }
 
 /** The settings of the environment, by key. An empty variable counts as unset. */
-export function settingsOfEnvironment(env: Environment): Map<string, Setting> {
+export function settingsOfEnvironment({ keys }: ConfigTable, env: Environment): Map<string, Setting> {
   const settings = new Map<string, Setting>();
-  for (const { key, variable, type } of CONFIG_KEYS) {
+  for (const { key, variable, type } of keys) {
     const text = env[variable];
     if (text === undefined || text === '') continue;
     const value = type === 'list' || type === 'map' ? splitList(text) : text;
@@ -30,28 +31,30 @@ export function settingsOfEnvironment(env: Environment): Map<string, Setting> {
 }
 
 /** The settings of the command line, by key. */
-export function settingsOfFlags(flags: ConfigFlags): Map<string, Setting> {
+export function settingsOfFlags({ keys }: ConfigTable, flags: ConfigFlags): Map<string, Setting> {
   const settings = new Map<string, Setting>();
-  for (const { key, flag } of CONFIG_KEYS) {
+  for (const { key, flag } of keys) {
     const value = flags[key];
     if (flag !== null && value !== undefined) settings.set(key, { value, source: { kind: 'flag', flag } });
   }
   return settings;
 }
 
+/** Of nodes and hubs: one environment may serve both. */
+const KNOWN = [...new Set([...CONFIG_KEYS, ...HUB_KEYS].map(({ variable }) => variable)), ...OTHER_VARIABLES];
+
 /**
  * Variables that look like ours and are none. A near miss of a known one is an error; others are only
  * warned about, because container platforms inject some (HOLDFAST_SERVICE_HOST, for a service of that name).
  */
 export function checkVariableNames(env: Environment): { problems: ConfigProblem[]; warnings: string[] } {
-  const known = [...CONFIG_KEYS.map((key: ConfigKey) => key.variable), ...OTHER_VARIABLES];
   const problems: ConfigProblem[] = [];
   const warnings: string[] = [];
   for (const variable of Object.keys(env).sort()) {
-    if (!variable.startsWith(PREFIX) || known.includes(variable)) continue;
+    if (!variable.startsWith(PREFIX) || KNOWN.includes(variable)) continue;
     const near = suggest(
       variable.slice(PREFIX.length),
-      known.map((name) => name.slice(PREFIX.length)),
+      KNOWN.map((name) => name.slice(PREFIX.length)),
     );
     if (near === undefined) warnings.push(`${variable}: unknown environment variable, ignored`);
     else

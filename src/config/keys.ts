@@ -8,6 +8,7 @@ export type KeyType =
   | 'text'
   | 'path'
   | 'secret'
+  | 'database'
   | 'switch'
   | 'hostPort'
   | 'choice'
@@ -124,6 +125,37 @@ const NODE_KEYS: readonly ConfigKey[] = [
     meaning:
       'Nodes to join through, retried for ever; the flag is repeatable, the variable takes a comma-separated list.',
     expects: 'at most 64 addresses like /ip4/192.0.2.7/tcp/7400 or /dns4/edge-1/tcp/7400',
+  },
+  {
+    key: 'hub',
+    flag: '--hub',
+    placeholder: 'MULTIADDR',
+    variable: 'HOLDFAST_HUB',
+    type: 'text',
+    default: '',
+    meaning:
+      'Hub with which buckets are exchanged as their `sync` says; needs a token of its site. Equal on all nodes.',
+    expects: 'an address like /dns4/hub.example.com/tcp/7500',
+  },
+  {
+    key: 'hubToken',
+    flag: '--hub-token',
+    placeholder: 'TOKEN',
+    variable: 'HOLDFAST_HUB_TOKEN',
+    type: 'secret',
+    default: '',
+    meaning: 'Token of the site at the hub.',
+    expects: 'the token as `holdfast site add` has printed it',
+  },
+  {
+    key: 'hubTokenFile',
+    flag: '--hub-token-file',
+    placeholder: 'FILE',
+    variable: 'HOLDFAST_HUB_TOKEN_FILE',
+    type: 'path',
+    default: '',
+    meaning: 'File that holds the token of the site; white space around it is ignored.',
+    expects: 'a path to a file with what `holdfast site add` has printed',
   },
   {
     key: 'mdns',
@@ -320,6 +352,15 @@ const TUNING_ROWS: readonly TuningRow[] = [
     8760,
     'Hours between the end of one pass of the scrubber over all records and the start of the next.',
   ],
+  [
+    'hubBytesPerSecond',
+    'bytes',
+    '0B',
+    4 * KIB,
+    GIB,
+    'How fast this node sends to the hub; 0B is as fast as it goes.',
+    true,
+  ],
   ['weight', 'number', '1', 0.1, 100, 'Share of the data that this node takes, relative to the others.'],
 ];
 
@@ -329,14 +370,23 @@ function variableOf(tuningKey: string): string {
 
 function expectsOf([key, type, fallback, min, max, , orZero]: TuningRow): string {
   if (type === 'bytes') {
-    const range = `a size from ${bytesText(min)} to ${bytesText(max)}, like ${fallback}`;
+    const example = fallback === '0B' ? bytesText(16 * min) : fallback;
+    const range = `a size from ${bytesText(min)} to ${bytesText(max)}, like ${example}`;
     return `${orZero === true ? '0B, or ' : ''}${range}; units are B, KiB, MiB and GiB, a bare number is bytes`;
   }
   const noun = `${orZero === true ? '0, or ' : ''}${type === 'integer' ? 'a whole number' : 'a number'}`;
   return `${noun}${key.endsWith('Ms') ? ' of milliseconds' : ''} from ${min} to ${max}`;
 }
 
-/** Every key, in the order of the documentation. */
+/** What one kind of process is configured with. */
+export interface ConfigTable {
+  /** In the order of the documentation. */
+  readonly keys: readonly ConfigKey[];
+  /** Read from the working directory where none is named. */
+  readonly file: string;
+}
+
+/** Every key of a node, in the order of the documentation. */
 export const CONFIG_KEYS: readonly ConfigKey[] = [
   ...NODE_KEYS,
   ...TUNING_ROWS.map((row): ConfigKey => {
@@ -356,6 +406,8 @@ export const CONFIG_KEYS: readonly ConfigKey[] = [
     };
   }),
 ];
+
+export const NODE_TABLE: ConfigTable = { keys: CONFIG_KEYS, file: 'holdfast.yaml' };
 
 /** Names the configuration file, as `--config` does. */
 export const CONFIG_FILE_VARIABLE = 'HOLDFAST_CONFIG';

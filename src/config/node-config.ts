@@ -1,3 +1,4 @@
+import type { SiteToken } from '../lib/site-token.ts';
 import type { Secret } from './secret.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
@@ -30,6 +31,7 @@ export interface Tuning {
   readonly diskHeadroomBytes: number;
   readonly scrubBytesPerSecond: number;
   readonly scrubIntervalHours: number;
+  readonly hubBytesPerSecond: number;
   readonly weight: number;
 }
 
@@ -49,6 +51,12 @@ export interface NodeConfig {
   readonly listen: readonly string[];
   /** `/ip4|ip6|dns|dns4|dns6/…/tcp/…`, with or without `/p2p/…`. */
   readonly seeds: readonly string[];
+  /** `/ip4|ip6|dns|dns4|dns6/…/tcp/…`, with or without `/p2p/…`. Null: none. */
+  readonly hub: string | null;
+  /** Of the site; null where there is no hub. */
+  readonly hubToken: SiteToken | null;
+  /** Absolute path of the file that `hubToken` was read from. */
+  readonly hubTokenFile: string | null;
   readonly mdns: boolean;
   readonly http: HostPort;
   /** Null: off. */

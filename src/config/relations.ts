@@ -15,7 +15,7 @@ const SMALLER: readonly (readonly [string, string])[] = [
 
 /** Checks between keys; only those whose values are valid by themselves are in `values`. */
 export function checkRelations(values: Values, sourceOf: SourceOf): ConfigProblem[] {
-  return [...checkOrder(values, sourceOf), ...checkPorts(values, sourceOf)];
+  return [...checkOrder(values, sourceOf), ...checkPorts(values, sourceOf), ...checkHub(values, sourceOf)];
 }
 
 function checkOrder(values: Values, sourceOf: SourceOf): ConfigProblem[] {
@@ -31,6 +31,30 @@ function checkOrder(values: Values, sourceOf: SourceOf): ConfigProblem[] {
     });
   }
   return problems;
+}
+
+/** A hub takes the token of a site, and a token is for a hub. */
+function checkHub(values: Values, sourceOf: SourceOf): ConfigProblem[] {
+  const hasHub = values.get('hub') !== null;
+  const hasToken = values.get('hubToken') !== null || values.get('hubTokenFile') !== null;
+  // Invalid ones have been complained of, and a hub itself has neither.
+  if (hasHub === hasToken || !values.has('hub') || !values.has('hubToken') || !values.has('hubTokenFile')) return [];
+  if (hasHub) {
+    return [
+      {
+        source: sourceText(blamed(sourceOf, 'hub')),
+        cause: 'the hub takes nobody without the token of a site',
+        fix: 'pass the one that `holdfast site add` has printed with --hub-token-file or HOLDFAST_HUB_TOKEN',
+      },
+    ];
+  }
+  return [
+    {
+      source: sourceText(blamed(sourceOf, 'hubToken', 'hubTokenFile')),
+      cause: 'there is no hub that the token is for',
+      fix: 'name it with --hub or HOLDFAST_HUB, or leave the token out',
+    },
+  ];
 }
 
 /** The source of the first key that the user has set. */

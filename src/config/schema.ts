@@ -1,6 +1,8 @@
 import { z } from 'zod';
+import { SiteToken } from '../lib/site-token.ts';
 import { ZONE_NAME_OR_NONE } from '../lib/zone-name.ts';
 import { checkListenAddress, checkSeedAddress, parseHostPort } from './address.ts';
+import { DatabaseUrl } from './database-url.ts';
 import { type ConfigKey, parseBytes } from './keys.ts';
 import { describeBadSecret, Secret } from './secret.ts';
 
@@ -43,6 +45,21 @@ const secret = z.string({ error: 'the secret is not text' }).transform((value, c
   return z.NEVER;
 });
 
+const siteToken = z.string({ error: 'the token is not text' }).transform((value, context): SiteToken => {
+  const parsed = SiteToken.parse(value);
+  if (parsed instanceof SiteToken) return parsed;
+  context.addIssue({ code: 'custom', message: parsed.problem });
+  return z.NEVER;
+});
+
+// The message repeats nothing: there may be a password in it.
+const database = z.string({ error: 'the URL is not text' }).transform((value, context): DatabaseUrl => {
+  const parsed = DatabaseUrl.parse(value);
+  if (parsed !== undefined) return parsed;
+  context.addIssue({ code: 'custom', message: 'this is not the URL of a PostgreSQL database' });
+  return z.NEVER;
+});
+
 const onOff = z.union([z.boolean(), z.enum(['on', 'off', 'true', 'false'])], { error: notThat }).transform((value) => {
   return value === true || value === 'on' || value === 'true';
 });
@@ -62,13 +79,17 @@ const hostPortOrOff = z.union(
   },
 );
 
-function addresses(check: (text: string) => string | undefined, min: number, max: number): z.ZodType<string[]> {
-  const item = text.transform((value, context) => {
+function address(check: (text: string) => string | undefined): z.ZodType<string> {
+  return text.transform((value, context) => {
     const wrong = check(value);
     if (wrong === undefined) return value;
     context.addIssue({ code: 'custom', message: `${shown(value)} ${wrong}` });
     return z.NEVER;
   });
+}
+
+function addresses(check: (text: string) => string | undefined, min: number, max: number): z.ZodType<string[]> {
+  const item = address(check);
   return z.array(item, { error: (issue) => `${shown(issue.input)} is not a list` }).transform((list, context) => {
     const refuse = (message: string): void => context.addIssue({ code: 'custom', message });
     if (list.length < min) refuse('the list is empty');
@@ -130,7 +151,7 @@ function quantity(key: ConfigKey): z.ZodType<number> {
   );
 }
 
-const NODE_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType>([
+const SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType>([
   ['dataDir', path],
   ['name', name],
   ['zone', zone],
@@ -138,7 +159,12 @@ const NODE_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType>(
   ['secret', secret],
   ['secretFile', path],
   ['listen', addresses(checkListenAddress, 1, LISTEN_MAX)],
+  ['announce', addresses(checkSeedAddress, 0, LISTEN_MAX)],
   ['seeds', addresses(checkSeedAddress, 0, SEEDS_MAX)],
+  ['hub', address(checkSeedAddress)],
+  ['hubToken', siteToken],
+  ['hubTokenFile', path],
+  ['database', database],
   ['mdns', onOff],
   ['http', hostPort],
   ['resp', hostPortOrOff],
@@ -148,7 +174,7 @@ const NODE_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType>(
 export function schemaOf(key: ConfigKey): z.ZodType {
   if (key.type === 'integer' || key.type === 'number' || key.type === 'bytes') return quantity(key);
   if (key.type === 'choice') return z.enum(key.choices as [string, ...string[]], { error: notThat });
-  const schema = NODE_SCHEMAS.get(key.key);
+  const schema = SCHEMAS.get(key.key);
   if (schema === undefined) throw new Error(`no schema for key ${key.key}`);
   return schema;
 }

@@ -32,7 +32,7 @@ export class Secret {
   }
 }
 
-export const REDACTED = '[redacted]';
+const REDACTED = '[redacted]';
 
 /** Hides anything in a message that could be a secret, or a good part of one. */
 export function redact(text: string): string {

@@ -1,5 +1,5 @@
 import { type Document, isMap, isScalar, isSeq, LineCounter, type Pair, parseDocument, type YAMLMap } from 'yaml';
-import { CONFIG_KEYS } from './keys.ts';
+import type { ConfigTable } from './keys.ts';
 import type { ConfigProblem } from './problem.ts';
 import { redact } from './secret.ts';
 import type { Setting } from './source.ts';
@@ -17,10 +17,12 @@ export interface FileSettings {
 class FileReading {
   readonly settings = new Map<string, Setting>();
   readonly problems: ConfigProblem[] = [];
+  private readonly table: ConfigTable;
   private readonly file: string;
   private readonly lines = new LineCounter();
 
-  constructor(file: string) {
+  constructor(table: ConfigTable, file: string) {
+    this.table = table;
     this.file = file;
   }
 
@@ -57,7 +59,7 @@ class FileReading {
       const key = isScalar(pair.key) ? `${prefix}${String(pair.key.value)}` : `${prefix}?`;
       const line = this.lineAt((pair.key as { range?: [number, number, number] | null })?.range?.[0] ?? 0);
       if (key === GROUP) this.readGroup(document, pair, line);
-      else if (CONFIG_KEYS.some((known) => known.key === key)) this.readValue(document, pair, key, line);
+      else if (this.table.keys.some((known) => known.key === key)) this.readValue(document, pair, key, line);
       else this.refuseUnknown(key, prefix, line);
     }
   }
@@ -100,12 +102,14 @@ class FileReading {
   private refuseUnknown(key: string, prefix: string, line: number): void {
     const near = suggest(
       key.slice(prefix.length),
-      CONFIG_KEYS.filter((known) => known.key.startsWith(prefix) && !known.key.slice(prefix.length).includes('.')).map(
-        (known) => known.key.slice(prefix.length),
-      ),
+      this.table.keys
+        .filter((known) => known.key.startsWith(prefix) && !known.key.slice(prefix.length).includes('.'))
+        .map((known) => known.key.slice(prefix.length)),
     );
     // A tunable at the top level, or a key of the node inside the group.
-    const elsewhere = CONFIG_KEYS.find((known) => known.key === `${GROUP}.${key}` || `${GROUP}.${known.key}` === key);
+    const elsewhere = this.table.keys.find(
+      (known) => known.key === `${GROUP}.${key}` || `${GROUP}.${known.key}` === key,
+    );
     const inGroup = near === undefined ? undefined : `${prefix}${near}`;
     const group = prefix === '' ? suggest(key, [GROUP]) : undefined;
     const meant = elsewhere?.key ?? inGroup ?? group;
@@ -129,8 +133,8 @@ function isNothing(node: unknown): boolean {
 }
 
 /** The settings of a configuration file, by key. Never throws. `file` is the name shown in problems. */
-export function readConfigFile(text: string, file: string): FileSettings {
-  const reading = new FileReading(file);
+export function readConfigFile(table: ConfigTable, text: string, file: string): FileSettings {
+  const reading = new FileReading(table, file);
   reading.read(text);
   return { settings: reading.settings, problems: reading.problems };
 }

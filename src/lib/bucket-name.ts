@@ -12,8 +12,20 @@ export function qualifiedName(name: string, placementClass: number): string {
   return placementClass === 0 ? name : `${name}${MARK}${placementClass.toString(RADIX)}`;
 }
 
+/** Without the class. */
+export function plainName(qualified: string): string {
+  const at = qualified.indexOf(MARK);
+  return at < 0 ? qualified : qualified.slice(0, at);
+}
+
 /** The class of a qualified name. */
 export function classOf(qualified: string): number {
   const at = qualified.indexOf(MARK);
   return at < 0 ? 0 : Number.parseInt(qualified.slice(at + 1), RADIX);
+}
+
+/** The name that people know. */
+export function shownName(qualified: string): string {
+  const at = qualified.indexOf(MARK);
+  return at < 0 ? qualified : qualified.slice(0, at);
 }

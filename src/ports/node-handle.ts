@@ -89,6 +89,8 @@ export interface NodeStatus {
    * else 0. `confirmed`: enough other nodes agree on the time that this node works with.
    */
   readonly clock: { readonly offsetMs: number; readonly confirmed: boolean };
+  /** Null: there is no hub. */
+  readonly hub: HubView | null;
 }
 
 export interface MemberView {
@@ -132,6 +134,33 @@ export interface LeaderView {
   /** Grants that the lease rests on, and members of the leader's view. */
   readonly votes: number;
   readonly view: number;
+}
+
+/** How this node's site is reconciled with its hub. */
+export interface HubView {
+  /** The multiaddr that this node is configured with. */
+  readonly address: string;
+  /** The site's name, as the token says. */
+  readonly site: string;
+  /** Some member that this node reaches has a session with the hub. */
+  readonly connected: boolean;
+  /** This node has it. */
+  readonly carrying: boolean;
+  /** Why this node's own last attempt to reach the hub failed; null: it has not tried, or reached it. */
+  readonly problem: string | null;
+  /**
+   * Of the shards that this node answers for; and of the whole island, as its leader last summed it up. `events`: writes and
+   * deletes that the hub is not known to count. `oldestSeconds`: for how long the oldest of them has been known to be missing there.
+   */
+  readonly backlog: HubBacklog;
+  readonly islandBacklog: HubBacklog;
+  /** ISO 8601: when the hub was last known to lack nothing of this node's; null: not since its start. */
+  readonly lastSyncAt: string | null;
+}
+
+export interface HubBacklog {
+  readonly events: number;
+  readonly oldestSeconds: number;
 }
 
 /** How the ring is cut, as far as this node can see. */
@@ -317,6 +346,8 @@ export interface NodeHandle {
   members(): readonly MemberView[];
   leader(): LeaderView;
   islands(): IslandsView;
+  /** Null: there is no hub. */
+  hub(): HubView | null;
   /**
    * Whether a leader's token is still good here; once it is, no older one is. `leader`: name or peer id. Failures:
    * `stale-token`, `member-not-found`, `bad-request`.

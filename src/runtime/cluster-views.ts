@@ -1,3 +1,4 @@
+import type { NodeConfig } from '../config/node-config.ts';
 import { classOf } from '../lib/bucket-name.ts';
 import { failure, HoldfastError } from '../lib/failure.ts';
 import { isPlausible } from '../lib/hlc.ts';
@@ -6,6 +7,8 @@ import type {
   ComponentMemberView,
   ComponentView,
   ElectorateView,
+  HubBacklog,
+  HubView,
   IslandsView,
   LeaderView,
   LocateView,
@@ -24,7 +27,9 @@ import type { Member } from '../protocol/membership/member.ts';
 import type { ClockState } from '../protocol/node/cluster-clock.ts';
 import type { Node } from '../protocol/node/node.ts';
 import type { RefoundOutcome } from '../protocol/node/refounding.ts';
+import type { UplinkState } from '../protocol/node/uplink-service.ts';
 import { shardNumberOf } from '../protocol/ring/shard.ts';
+import type { Backlog } from '../protocol/uplink/reconciler.ts';
 
 /** The cluster's parts as interfaces show them. */
 
@@ -110,6 +115,29 @@ export function timeAt(monoMs: number | null, now: Instant): string | null {
   if (monoMs === null) return null;
   const wallMs = now.wallMs - (now.monoMs - monoMs);
   return isPlausible(wallMs) ? new Date(wallMs).toISOString() : null;
+}
+
+/** Null where there is no hub. */
+export function hubView(
+  state: UplinkState | null,
+  { hub: address, hubToken }: Pick<NodeConfig, 'hub' | 'hubToken'>,
+): HubView | null {
+  if (state === null || address === null || hubToken === null) return null;
+  const { isUp, isCarrying, own, all, syncedMs, problem } = state;
+  return {
+    address,
+    site: hubToken.site,
+    connected: isUp,
+    carrying: isCarrying,
+    problem,
+    backlog: backlogView(own),
+    islandBacklog: backlogView(all),
+    lastSyncAt: syncedMs === null || !isPlausible(syncedMs) ? null : new Date(syncedMs).toISOString(),
+  };
+}
+
+function backlogView({ events, oldestMs }: Backlog): HubBacklog {
+  return { events, oldestSeconds: Math.round(oldestMs / 100) / 10 };
 }
 
 export function islandsView(node: Node, self: NodeId, now: Instant): IslandsView {

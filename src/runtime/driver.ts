@@ -1,4 +1,5 @@
 import type { Clock } from '../ports/clock.ts';
+import type { HubLink } from '../ports/hub-link.ts';
 import type { Log } from '../ports/log.ts';
 import type { Storage, StorageWrite } from '../ports/storage.ts';
 import type { Lane, Transport, TransportHandler } from '../ports/transport.ts';
@@ -14,6 +15,7 @@ import { decodeFrame } from '../wire/message.ts';
 import { addConfirmation } from './confirmation.ts';
 import { DiskEffects } from './disk-effects.ts';
 import { FrameBatcher } from './frame-batcher.ts';
+import { hubHandler, NOT_SENT } from './hub-handler.ts';
 
 /** Passes over the inbox in one turn, before the event loop gets a chance. */
 const PASSES_MAX = 16;
@@ -43,6 +45,8 @@ export interface DriverOptions {
   /** The records of the node itself, as they are on the disk. */
   readonly meta: readonly StorageWrite[];
   readonly transport: Transport;
+  /** Null: there is no hub. */
+  readonly hub: HubLink | null;
   readonly clock: Clock;
   readonly log: Log;
   readonly hooks: DriverHooks;
@@ -240,7 +244,7 @@ export class Driver implements TransportHandler {
   }
 
   private executeOne(effect: NodeEffect): void {
-    const { transport, hooks } = this.options;
+    const { transport, hooks, hub } = this.options;
     switch (effect.type) {
       case 'send':
         return this.frames.add(effect.to, effect.message);
@@ -250,6 +254,14 @@ export class Driver implements TransportHandler {
         return transport.disconnect(effect.peer);
       case 'misbehaviour':
         return transport.reportMisbehaviour(effect.peer, effect.reason);
+      case 'hub-open':
+        return hub?.open(hubHandler((input) => this.post(input)));
+      case 'hub-close':
+        return hub?.close();
+      case 'hub-send':
+        if (hub?.send(effect.id, effect.request) === 0)
+          this.post({ type: 'hub-reply', id: effect.id, reply: NOT_SENT });
+        return;
       case 'fence-reply':
         return hooks.onFenceReply(effect.id, effect);
       case 'reply':

@@ -2,11 +2,13 @@ import type { NodeConfig } from '../config/node-config.ts';
 import { type Failure, failure, HoldfastError } from '../lib/failure.ts';
 import { Prng } from '../lib/prng.ts';
 import type { Clock } from '../ports/clock.ts';
+import type { HubLink } from '../ports/hub-link.ts';
 import type { Log } from '../ports/log.ts';
 import type { MetricsRenderer } from '../ports/metrics.ts';
 import type {
   BucketConfig,
   BucketView,
+  HubView,
   IslandsView,
   LeaderView,
   LocateView,
@@ -37,6 +39,7 @@ import {
   bucketView,
   clockView,
   findRingMember,
+  hubView,
   islandsView,
   leaderView,
   locateView,
@@ -73,6 +76,8 @@ export interface LocalNodeOptions {
   readonly state: NodeState;
   readonly storage: Storage;
   readonly transport: Transport;
+  /** Null: there is no hub. */
+  readonly hub: HubLink | null;
   readonly clock: Clock;
   readonly sampler: SystemSampler;
   readonly metrics: MetricsRenderer;
@@ -158,6 +163,7 @@ export class LocalNode implements NodeHandle {
       storage,
       meta: state.meta,
       transport,
+      hub: options.hub,
       clock,
       log,
       hooks: {
@@ -176,13 +182,14 @@ export class LocalNode implements NodeHandle {
     });
   }
 
-  private newNode({ config, clock, state, transport, signer, clusterId, seed, proposerId }: LocalNodeOptions): Node {
+  private newNode(options: LocalNodeOptions): Node {
+    const { config, clock, state, transport, signer, clusterId, seed, proposerId, hub } = options;
     const { tuning } = config;
     return new Node(
       {
         self: transport.self,
         actor: state.actor,
-        profile: this.profile(),
+        profile: profileOf(options, this.score),
         incarnation: state.incarnation,
         known: state.known.filter(({ id }) => id !== transport.self),
         catalog: state.catalog,
@@ -212,6 +219,7 @@ export class LocalNode implements NodeHandle {
         restoredRegisters: state.registers,
         electorate: state.electorate,
         proposerId,
+        hub: hub === null ? null : { clusterId, bytesPerSecond: tuning.hubBytesPerSecond },
         claims: claimAuthority(signer, clusterId),
         prng: new Prng(seed),
       },
@@ -331,6 +339,7 @@ export class LocalNode implements NodeHandle {
       scrub: this.care.view,
       hints,
       clock: clockView(node.clockState()),
+      hub: this.hub(),
     });
   }
 
@@ -344,6 +353,10 @@ export class LocalNode implements NodeHandle {
 
   islands(): IslandsView {
     return islandsView(this.node, this.options.transport.self, this.options.clock.now());
+  }
+
+  hub(): HubView | null {
+    return hubView(this.node.uplinkState(this.options.clock.now()), this.options.config);
   }
 
   async fence(leader: string, token: number): Promise<LeaderView> {
@@ -420,6 +433,7 @@ export class LocalNode implements NodeHandle {
         components: node.components(),
         clock: node.clockState(),
         replication: node.replicationStats(),
+        uplink: node.uplinkState(options.clock.now()),
         registers: node.deciders.strong.stats(),
         disk: this.disk(),
         driver: this.driver.counters,
@@ -473,23 +487,6 @@ export class LocalNode implements NodeHandle {
   private get ringPlace(): NodeStatus['ringPlace'] {
     const { self } = this.options.transport;
     return this.node.ringPlaces.find(({ id }) => id === self)?.place ?? 'in';
-  }
-
-  private profile(): Member['profile'] {
-    const { config, state } = this.options;
-    return {
-      name: config.name,
-      zone: config.zone,
-      labels: config.labels,
-      capabilities: [replicasCapability(config.tuning.replicas)],
-      addresses: [],
-      versionMin: WIRE_VERSION,
-      versionMax: WIRE_VERSION,
-      bootEpoch: state.bootEpoch,
-      score: this.score,
-      coordinate: null,
-      weight: config.tuning.weight,
-    };
   }
 
   private disk(): NodeStatus['disk'] {
@@ -552,4 +549,11 @@ export class LocalNode implements NodeHandle {
         );
     }
   }
+}
+
+function profileOf({ config, state }: LocalNodeOptions, score: number): Member['profile'] {
+  const { name, zone, labels, tuning } = config;
+  const versions = { versionMin: WIRE_VERSION, versionMax: WIRE_VERSION, bootEpoch: state.bootEpoch };
+  const own = { name, zone, labels, capabilities: [replicasCapability(tuning.replicas)], weight: tuning.weight };
+  return { ...own, ...versions, addresses: [], score, coordinate: null };
 }

@@ -4,6 +4,7 @@ import type { Component } from '../protocol/island/components.ts';
 import { isDegraded, type Member } from '../protocol/membership/member.ts';
 import type { MembershipStats } from '../protocol/membership/membership.ts';
 import type { ClockState } from '../protocol/node/cluster-clock.ts';
+import type { UplinkState } from '../protocol/node/uplink-service.ts';
 import { zeroCounters } from '../protocol/register/counters.ts';
 import type { RegisterStats } from '../protocol/register/registers.ts';
 import type { ReplicationStats } from '../protocol/replication/replication.ts';
@@ -24,6 +25,8 @@ export interface MetricsSnapshot {
   readonly components: readonly Component[];
   readonly clock: ClockState;
   readonly replication: ReplicationStats;
+  /** Null: there is no hub. */
+  readonly uplink: UplinkState | null;
   /** Null: this node has no part in strong buckets. */
   readonly registers: RegisterStats | null;
   readonly disk: { readonly usedBytes: number; readonly freeBytes: number; readonly readOnly: boolean };
@@ -53,6 +56,7 @@ export function nodeMetrics(snapshot: MetricsSnapshot): Metric[] {
     gauge('holdfast_ring_epoch', 'Number of ring changes.', snapshot.ringEpoch),
     ...leaderMetrics(snapshot),
     ...replicationMetrics(snapshot.replication),
+    ...uplinkMetrics(snapshot.uplink),
     ...registerMetrics(snapshot.registers),
     ...clockMetrics(snapshot),
     gauge('holdfast_cache_bytes', 'Memory of cached objects.', snapshot.replication.cache.bytes),
@@ -109,6 +113,29 @@ export function nodeMetrics(snapshot: MetricsSnapshot): Metric[] {
       type: 'counter',
       values: Object.entries(snapshot.transport).map(([what, value]) => ({ labels: { what }, value })),
     },
+  ];
+}
+
+/** All 0 where there is no hub. */
+function uplinkMetrics(uplink: UplinkState | null): Metric[] {
+  const flag = (isSo: boolean | undefined): number => (isSo === true ? 1 : 0);
+  return [
+    gauge(
+      'holdfast_uplink_connected',
+      '1 while a member of this island has a session with the hub.',
+      flag(uplink?.isUp),
+    ),
+    gauge('holdfast_uplink_carrying', '1 while this node has it.', flag(uplink?.isCarrying)),
+    gauge(
+      'holdfast_uplink_backlog_events',
+      'Writes and deletes of the shards that this node answers for, which the hub is not known to count.',
+      uplink?.own.events ?? 0,
+    ),
+    gauge(
+      'holdfast_uplink_backlog_oldest_seconds',
+      'For how long the oldest of them has been known to be missing at the hub (RPO).',
+      (uplink?.own.oldestMs ?? 0) / 1000,
+    ),
   ];
 }
 

@@ -16,6 +16,7 @@ import type {
   SessionContext,
   ShardContext,
 } from '../protocol/replication/request.ts';
+import { isUplinkMessage } from '../protocol/uplink/relay.ts';
 import { catalogMessage } from './catalog.ts';
 import { coordinate, nodeId, updates } from './claim.ts';
 import {
@@ -59,6 +60,7 @@ import {
   syncFetched,
   syncObjects,
 } from './sync-message.ts';
+import { uplinkLane, uplinkMessages } from './uplink-message.ts';
 import {
   actorId,
   bucketName,
@@ -189,7 +191,8 @@ export const voteRecord: Codec<VoteRecord> = record<VoteRecord>({
 
 /**
  * Tags are for ever: 1-19 membership, 20-49 replication, 50-59 catalog, 60-69 watch, 70-79 clocks, 80-89 election,
- * 90-109 registers.
+ * 90-109 registers,
+ * 110-118 the electorate, 120-127 the way to the hub.
  */
 const peerMessage = union<PeerMessage, 'type'>('type', {
   ping: [1, record({ seq, updates })],
@@ -325,12 +328,14 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
   'lease-end': [82, record({ term, successor: nullable(nodeId) })],
   ...registerMessages,
   ...electorateMessages,
+  ...uplinkMessages,
 });
 
 /** Probes never wait behind data, data never behind transfers. */
 export function laneOf(message: PeerMessage): Lane {
   if (isRegisterMessage(message)) return registerLane(message.type);
   if (isElectorateMessage(message)) return ELECTORATE_LANE;
+  if (isUplinkMessage(message)) return uplinkLane(message.type);
   switch (message.type) {
     case 'ping':
     case 'ping-request':

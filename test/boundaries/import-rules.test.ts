@@ -73,6 +73,7 @@ const allowed: readonly (readonly [from: string, to: string])[] = [
   ['src/main.ts', 'src/adapters/libp2p/host.ts'],
   ['src/protocol/node/composes.ts', 'src/protocol/membership/member.ts'],
   ['src/protocol/replication/stores.ts', 'src/protocol/causal/dot.ts'],
+  ['src/hub/reads.ts', 'src/protocol/causal/dot.ts'],
   ['src/config/parses.ts', 'zod'],
   ['src/config/reads.ts', 'node:fs'],
   ['src/demo/spawns.ts', 'node:child_process'],

@@ -1,4 +1,3 @@
-import { connect } from 'node:net';
 import type { Stream } from '@libp2p/interface';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { encodeFrame } from '../../src/adapters/libp2p/frame-reader.ts';
@@ -8,6 +7,7 @@ import type { TestNode } from '../support/libp2p-nodes.ts';
 import { HELLO, Libp2pNodes, numbered, portOf, SECRET, seedOf } from '../support/libp2p-nodes.ts';
 import type { RawPeer } from '../support/raw-libp2p-peer.ts';
 import { createRawPeer } from '../support/raw-libp2p-peer.ts';
+import { sendAndEnd } from '../support/raw-socket.ts';
 import { until } from '../support/until.ts';
 
 describe('libp2p admission and hostile input', () => {
@@ -108,7 +108,7 @@ describe('libp2p admission and hostile input', () => {
       Buffer.from('\x13/multistream/1.0.0\n'),
       Buffer.concat([Buffer.from('\x13/multistream/1.0.0\n\x07/noise\n'), Buffer.alloc(70_000, 7)]),
     ];
-    for (const input of inputs) await sendGarbage(portOf(a), input);
+    for (const input of inputs) await sendAndEnd(portOf(a), input);
     await until('all are counted', () => a.transport.counters()['inbound_handshakes_failed_total'] === inputs.length);
     await expectAlive(a);
   });
@@ -178,13 +178,4 @@ function sendQuietly(stream: Stream, bytes: Uint8Array): void {
   } catch {
     expect(stream.status).not.toBe('open');
   }
-}
-
-async function sendGarbage(port: number, bytes: Buffer): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => socket.end(bytes));
-    socket.on('error', () => resolve());
-    socket.on('close', () => resolve());
-    socket.resume();
-  });
 }

@@ -40,16 +40,8 @@ import {
   storageWrite,
 } from '../../src/wire/record.ts';
 import { causalContext, entries as entriesCodec } from '../../src/wire/value.ts';
-import {
-  anyMessage,
-  catalog,
-  context,
-  entries,
-  MESSAGE_TYPES,
-  messageOf,
-  mutated,
-  session,
-} from '../support/message-arbitraries.ts';
+import { context, entries } from '../support/causal-arbitraries.ts';
+import { anyMessage, catalog, MESSAGE_TYPES, messageOf, mutated, session } from '../support/message-arbitraries.ts';
 import { actor, bucket, key } from '../support/name-arbitraries.ts';
 
 /** A decoder may refuse its input in one way only. */

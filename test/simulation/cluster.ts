@@ -21,6 +21,7 @@ import { Observers, type SimObserver } from './observer.ts';
 import type { Running, SimNode } from './sim-node.ts';
 import { VirtualClock } from './virtual-clock.ts';
 import { VirtualDisk } from './virtual-disk.ts';
+import { VirtualHub } from './virtual-hub.ts';
 import { FAIR_WEATHER, type Weather } from './weather.ts';
 
 export type { SimNode } from './sim-node.ts';
@@ -38,11 +39,15 @@ export interface ClusterOptions {
   readonly firstSyncBytesPerSecond?: number;
   /** How long a member is gone before the leader takes it out of the ring; 0, the default: it never does. */
   readonly outAfterMs?: number;
+  /** Shards are reconciled with a hub. */
+  readonly hub?: boolean;
   readonly observers?: readonly SimObserver[];
 }
 
 /** As in `src/runtime/driver.ts`: a timer later than this is reported. */
 const LAG_REPORT_MS = 100;
+/** Keeps the hub's draws apart from those of the cluster. */
+const HUB_SEED = 0x6875_62;
 /** As in `src/runtime/local-node.ts`: time for the goodbye to be sent. */
 const LEAVE_GRACE_MS = 300;
 /** A supervisor kills a process that does not end by then. */
@@ -62,6 +67,7 @@ export class SimCluster {
   readonly network: Network;
   readonly observers = new Observers();
   readonly shards: number;
+  readonly hub: VirtualHub | null;
   private readonly zones: number;
   private readonly firstSyncBytesPerSecond: number;
   private readonly outAfterMs: number;
@@ -74,6 +80,8 @@ export class SimCluster {
     this.outAfterMs = options.outAfterMs ?? 0;
     this.firstSyncBytesPerSecond = options.firstSyncBytesPerSecond ?? 0;
     this.observers.push(...(options.observers ?? []));
+    // A generator of its own: with or without a hub, the same seed means the same story.
+    this.hub = options.hub === true ? new VirtualHub(this.clock, options.seed ^ HUB_SEED) : null;
     this.network = new Network(
       {
         clock: this.clock,
@@ -180,6 +188,7 @@ export class SimCluster {
     if (running === null) return;
     running.commits.crash(torn);
     node.running = null;
+    this.hub?.close(node);
     this.network.crash(node);
   }
 
@@ -432,6 +441,7 @@ export class SimCluster {
         restoredRegisters: { shards: new Map(disk.registers.shards) },
         electorate: disk.electorate,
         proposerId: this.drawActor(),
+        hub: this.hub === null ? null : { clusterId: 'cluster', bytesPerSecond: 0 },
         claims: testClaims(node.id),
         prng: new Prng(this.prng.uint32()),
       },
@@ -548,6 +558,12 @@ export class SimCluster {
         return this.network.dial(node, effect.peer, effect.addresses);
       case 'disconnect':
         return this.network.disconnect(node, effect.peer);
+      case 'hub-open':
+        return this.hub?.open(node, (input) => this.deliver(node, running, () => this.post(node, input)));
+      case 'hub-close':
+        return this.hub?.close(node);
+      case 'hub-send':
+        return this.hub?.send(node, effect.id, effect.request);
       case 'reply': {
         const use = running.replies.get(effect.id);
         running.replies.delete(effect.id);

@@ -8,6 +8,7 @@ import {
   type RingFaultType,
   salvage,
 } from './fault-kinds.ts';
+import { drawHubFaults, type HubFaultEvent } from './hub-faults.ts';
 import { PLACED_BUCKETS } from './placed-buckets.ts';
 import { FAIR_WEATHER, type Weather } from './weather.ts';
 
@@ -23,6 +24,7 @@ const BUCKET_SEED = 0x6275636b;
 const SALVAGE_SEED = 0x73616c76;
 const STRONG_SEED = 0x7374726f;
 const STEWARD_SEED = 0x73747764;
+const HUB_SEED = 0x68756266;
 /** Share of the runs with buckets that have a placement of their own. */
 const BUCKET_CHANCE = 0.5;
 /** Share of these that are created at several nodes at about the same time. */
@@ -58,6 +60,8 @@ export interface Schedule {
   readonly outAfterMs: number;
   /** Clients use strong buckets as well. */
   readonly strong: boolean;
+  /** What is done to the hub; null: there is none. */
+  readonly hub: readonly HubFaultEvent[] | null;
   /** Holds through the safety phase. */
   readonly weather: Weather;
   /** Mean time between client requests. */
@@ -82,6 +86,8 @@ export interface DrawOptions {
   readonly salvage?: boolean;
   /** Clients use strong buckets; drawn when it is not given. */
   readonly strong?: boolean;
+  /** There is a hub. The faults of the rest of the run are as without it. */
+  readonly hub?: boolean;
 }
 
 /**
@@ -132,6 +138,7 @@ export function drawSchedule(seed: number, options: DrawOptions): Schedule {
     // What multicast finds is dialled in any case.
     redial: prng.chance(0.5) || discovery,
     events,
+    hub: options.hub === true ? drawHubFaults(new Prng(seed ^ HUB_SEED), nodes, calmMs, safetyMs) : null,
     strong: options.strong ?? new Prng(seed ^ STRONG_SEED).chance(STRONG_CHANCE),
   };
 }

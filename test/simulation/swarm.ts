@@ -1,10 +1,13 @@
 import { Prng } from '../../src/lib/prng.ts';
 import { checkConvergence } from './checkers/convergence.ts';
 import { allCheckers } from './checkers/index.ts';
+import { checkReconciliation } from './checkers/reconciliation.ts';
 import { SimCluster } from './cluster.ts';
 import { CopyLedger } from './copy-ledger.ts';
 import { FaultInjector } from './fault-injector.ts';
 import type { History } from './history.ts';
+import { HubClients } from './hub-clients.ts';
+import { HubFaults, hubFaultText } from './hub-faults.ts';
 import type { SimObserver } from './observer.ts';
 import { DEFAULT_BUCKET, PLACED_BUCKETS, type SimBucket } from './placed-buckets.ts';
 import { drawSchedule, type Schedule } from './schedule.ts';
@@ -26,6 +29,11 @@ const SYNC_BYTES_PER_SECOND = 16 * 1024;
 const PLACED_INTERVALS = 3;
 const PLACED_SEED = 0x706c6163;
 const STRONG_SEED = 0x7374726b;
+const HUB_SEED = 0x68756263;
+/** How much more seldom clients of the bucket that goes both ways do something. */
+const HUB_INTERVALS = 3;
+/** A node that believes that the hub has all asks again by then. */
+const HUB_CHECK_MS = 130_000;
 /** How much more seldom one of the clients of strong keys does something. */
 const STRONG_INTERVALS = 4;
 /** Once nothing else is to be done, every node has a majority of the electors, and of each key's acceptors, by then. */
@@ -45,6 +53,8 @@ export interface SwarmReport {
   /** What was done when, and what was passed over. */
   readonly faults: readonly string[];
   readonly simulatedMs: number;
+  /** What the hub was asked, and what it has; nothing where there is none. */
+  readonly hub: { readonly requests: number; readonly keys: number };
 }
 
 export interface SwarmOptions {
@@ -71,6 +81,7 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
     redial,
     outAfterMs,
     firstSyncBytesPerSecond: SYNC_BYTES_PER_SECOND,
+    hub: schedule.hub !== null,
   });
   const ledger = new CopyLedger(cluster.nodes);
   const workload = new Workload(cluster, {
@@ -88,10 +99,12 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
   const watch = new WatchClient(cluster, new Prng(prng.uint32()));
   const strong = new StrongClients(cluster, new Prng(schedule.seed ^ STRONG_SEED));
   const losses = new StrongLosses(cluster.nodes);
+  const hubClients = new HubClients(cluster, new Prng(schedule.seed ^ HUB_SEED));
   const checkers = allCheckers(cluster, {
     histories,
     sessions: sessions.history,
     watch,
+    hubClients,
     strong: { history: strong.history, losses },
   });
   cluster.observers.push(watch, ...checkers, ...(options.observers ?? []));
@@ -107,6 +120,7 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
     begun.add(index);
     placed[index]?.start(schedule.opIntervalMs * PLACED_INTERVALS);
   };
+  const hubFaults = beginHub(cluster, schedule, hubClients, note);
   const injector = new FaultInjector(cluster, ledger, note, onBucket, losses);
 
   for (const node of cluster.nodes) if (!schedule.late.includes(node.index)) cluster.start(node);
@@ -117,12 +131,15 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
   sessions.start(schedule.opIntervalMs * 2);
   watch.start();
   if (schedule.strong) strong.start(schedule.opIntervalMs * STRONG_INTERVALS);
+  if (schedule.hub !== null) hubClients.start(schedule.opIntervalMs * HUB_INTERVALS);
   cluster.run(schedule.safetyMs);
 
   note('faults stop');
   for (const each of [workload, ...placed]) each.stop();
   sessions.stop();
   strong.stop();
+  hubClients.stop();
+  hubFaults?.endAll();
   watch.stay();
   injector.endAll();
   const settled = cluster.runUntil(
@@ -130,11 +147,16 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
     LIVENESS_MS,
     1000,
   );
+  cluster.runUntil(() => checkReconciliation(cluster).length === 0, HUB_CHECK_MS, 1000);
   if (schedule.strong) tryStrong(cluster, strong, losses);
   cluster.run(QUIET_MS);
   // A value whose time has come just now is being removed.
   cluster.runUntil(() => checkConvergence(cluster).length === 0, 1000);
-  const problems = [...histories.flatMap((each) => each.problems), ...(settled ? [] : unsettled(cluster))];
+  const problems = [
+    ...hubClients.problems(),
+    ...histories.flatMap((each) => each.problems),
+    ...(settled ? [] : unsettled(cluster)),
+  ];
   for (const checker of checkers) problems.push(...checker.check());
   return {
     seed: schedule.seed,
@@ -147,7 +169,28 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
     exemptions: checkers.flatMap((checker) => checker.exemptions?.() ?? []),
     faults,
     simulatedMs: cluster.clock.nowMs,
+    hub: { requests: cluster.hub?.requests ?? 0, keys: cluster.hub?.rows.objects.size ?? 0 },
   };
+}
+
+/** Also what is done to the hub is done in time. */
+function beginHub(
+  cluster: SimCluster,
+  { hub: events }: Schedule,
+  clients: HubClients,
+  note: (text: string) => void,
+): HubFaults | null {
+  const { hub, clock, nodes } = cluster;
+  if (hub === null || events === null) return null;
+  const after = (delayMs: number, run: () => void): void => clock.after(delayMs, run);
+  const faults = new HubFaults(hub, nodes, after, () => clients.noteForgotten());
+  for (const { atMs, fault } of events) {
+    clock.at(atMs, () => {
+      note(hubFaultText(fault));
+      faults.inject(fault);
+    });
+  }
+  return faults;
 }
 
 /** With draws of their own: what becomes of the other buckets is as without them. */

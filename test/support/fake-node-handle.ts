@@ -12,6 +12,7 @@ import type {
   Entries,
   EventFeed,
   GetReply,
+  HubView,
   IslandsView,
   LeaderView,
   ListReply,
@@ -175,6 +176,7 @@ export class FakeNodeHandle implements NodeHandle {
       scrub: { running: false, records: 0, bytes: 0, lastFinishedAt: null, corruptRecords: 0 },
       hints: { records: 0, bytes: 0, dropped: 0 },
       clock: { offsetMs: 0, confirmed: true },
+      hub: this.hub(),
     };
   }
 
@@ -212,6 +214,19 @@ export class FakeNodeHandle implements NodeHandle {
       fencingToken: 3,
       votes: 1,
       view: 1,
+    };
+  }
+
+  hub(): HubView {
+    return {
+      address: '/dns4/hub.example/tcp/7500',
+      site: 'plant-7',
+      connected: true,
+      carrying: false,
+      problem: null,
+      backlog: { events: 0, oldestSeconds: 0 },
+      islandBacklog: { events: 12, oldestSeconds: 3.4 },
+      lastSyncAt: new Date(this.clockMs).toISOString(),
     };
   }
 

@@ -1,26 +1,18 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { NodeStatus } from '../../src/ports/node-handle.ts';
-import { HttpClient } from './http-client.ts';
 import { NetnsCluster } from './netns-cluster.ts';
+import { childEnvironment, type Exit, MAIN, ServerProcess, START_TIMEOUT_MS } from './server-process.ts';
 import { until } from './until.ts';
-
-const root = resolve(import.meta.dirname, '../..');
-const main = join(root, 'src/main.ts');
-/** As `scripts/holdfast` has it. */
-const COMPILED = join(root, 'node_modules/.cache/compiled');
 
 /** Below the range from which Linux takes ports for outgoing connections: a stopped node finds its own free again. */
 const PORT_MIN = 15_000;
 const PORT_MAX = 32_000;
-const START_TIMEOUT_MS = 60_000;
-const STOP_TIMEOUT_MS = 30_000;
 const JOIN_TIMEOUT_MS = 90_000;
-const LOG_LINES = 40;
 
 export interface NodeStatusJson {
   readonly name: string;
@@ -31,9 +23,6 @@ export interface NodeStatusJson {
   readonly shards: NodeStatus['shards'];
   readonly hints: { readonly records: number; readonly bytes: number; readonly dropped: number };
 }
-
-/** How a process ended. */
-export type Exit = number | NodeJS.Signals;
 
 export interface FinishedProcess {
   readonly exit: Exit;
@@ -63,20 +52,13 @@ function isFree(port: number): Promise<boolean> {
   });
 }
 
-/** The environment of a child: this process's own settings for tests must not reach it. */
-function childEnvironment(extra: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
-  const { PATH, HOME, TMPDIR, LANG } = process.env;
-  const environment = { PATH, HOME, TMPDIR, LANG, NODE_COMPILE_CACHE: COMPILED, ...extra };
-  return Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined));
-}
-
 /** Runs a command of the program that ends by itself. */
 export async function runHoldfast(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
   cwd = tmpdir(),
 ): Promise<FinishedProcess> {
-  const child = spawn(process.execPath, [main, ...args], {
+  const child = spawn(process.execPath, [MAIN, ...args], {
     cwd,
     env: childEnvironment(env),
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -115,133 +97,44 @@ export interface LocalNodeOptions {
 }
 
 /** One node in a process of its own. Keeps its ports, data and log over restarts. */
-export class LocalNodeProcess {
-  readonly name: string;
+export class LocalNodeProcess extends ServerProcess {
   readonly dataDir: string;
   readonly listen: string;
   readonly p2pPort: number;
   readonly httpPort: number;
   readonly respPort: number;
-  readonly http: HttpClient;
-  readonly logFile: string;
-  private readonly options: LocalNodeOptions;
-  private child: ChildProcess | null = null;
-  private ended: Promise<Exit> = Promise.resolve(0);
-  private lastExit: Exit | null = null;
 
   constructor(options: LocalNodeOptions) {
-    this.options = options;
-    this.name = options.name;
-    [this.p2pPort, this.httpPort, this.respPort] = options.ports;
-    this.dataDir = join(options.directory, options.name);
-    this.logFile = join(options.directory, `${options.name}.log`);
-    this.listen = `/ip4/${options.place.host}/tcp/${this.p2pPort}`;
-    this.http = new HttpClient(`http://${options.place.host}:${this.httpPort}`);
-  }
-
-  get running(): boolean {
-    return this.child !== null;
-  }
-
-  /** How the process ended last; null before that. */
-  get exit(): Exit | null {
-    return this.lastExit;
-  }
-
-  /** The options of `holdfast start`. */
-  get arguments(): string[] {
-    const { seeds, extraArgs, place } = this.options;
-    const options = {
-      'data-dir': this.dataDir,
-      name: this.name,
-      listen: this.listen,
+    const { name, directory, place, env, seeds, extraArgs } = options;
+    const [p2pPort, httpPort, respPort] = options.ports;
+    const dataDir = join(directory, name);
+    const listen = `/ip4/${place.host}/tcp/${p2pPort}`;
+    const flags = Object.entries({
+      'data-dir': dataDir,
+      name,
+      listen,
       mdns: 'off',
-      http: `${place.host}:${this.httpPort}`,
-      resp: `${place.host}:${this.respPort}`,
+      http: `${place.host}:${httpPort}`,
+      resp: `${place.host}:${respPort}`,
       'log-format': 'json',
-    };
-    const flags = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]);
-    return ['start', ...flags, ...seeds.flatMap((seed) => ['--seed', seed]), ...extraArgs];
-  }
-
-  get environment(): Readonly<Record<string, string>> {
-    return this.options.env;
-  }
-
-  /** Starts the process without waiting for it. */
-  spawn(): void {
-    if (this.child !== null) throw new Error(`${this.name} runs already`);
-    const log = openSync(this.logFile, 'a');
-    const [program = '', ...args] = [...this.options.place.launcher, process.execPath, main, ...this.arguments];
-    const child = spawn(program, args, {
-      cwd: this.options.directory,
-      env: childEnvironment(this.options.env),
-      stdio: ['ignore', log, log],
+    }).flatMap(([flag, value]) => [`--${flag}`, value]);
+    super({
+      name,
+      directory,
+      launcher: place.launcher,
+      api: `http://${place.host}:${httpPort}`,
+      arguments: ['start', ...flags, ...seeds.flatMap((seed) => ['--seed', seed]), ...extraArgs],
+      env,
     });
-    closeSync(log);
-    this.child = child;
-    this.lastExit = null;
-    this.ended = new Promise((done) => {
-      child.on('close', (code, signal) => {
-        if (this.child === child) this.child = null;
-        this.lastExit = signal ?? code ?? -1;
-        done(this.lastExit);
-      });
-    });
-  }
-
-  /** Starts and waits until it serves. */
-  async start(): Promise<void> {
-    this.spawn();
-    await this.untilReady();
-  }
-
-  async untilReady(): Promise<void> {
-    await until(
-      `${this.name} is ready`,
-      async () => {
-        if (!this.running) throw new Error(`${this.name} ended with ${this.lastExit}: ${this.logTail(5)}`);
-        return await this.http.send('GET', '/readyz', { timeoutMs: 2000 }).then(
-          ({ status }) => status === 200,
-          () => false,
-        );
-      },
-      START_TIMEOUT_MS,
-    );
-  }
-
-  signal(signal: NodeJS.Signals): void {
-    this.child?.kill(signal);
-  }
-
-  /** Ends the process with a signal and waits until it is gone. */
-  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<Exit> {
-    this.signal(signal);
-    const timer = setTimeout(() => this.signal('SIGKILL'), STOP_TIMEOUT_MS);
-    const exit = await this.ended;
-    clearTimeout(timer);
-    return exit;
-  }
-
-  /** Leaves the cluster and ends. */
-  stop(): Promise<Exit> {
-    return this.kill('SIGTERM');
+    this.dataDir = dataDir;
+    this.listen = listen;
+    this.p2pPort = p2pPort;
+    this.httpPort = httpPort;
+    this.respPort = respPort;
   }
 
   status(): Promise<NodeStatusJson> {
     return this.http.json<NodeStatusJson>('/v1/status');
-  }
-
-  logTail(lines = LOG_LINES): string {
-    try {
-      return readFileSync(this.logFile, 'utf8').trimEnd().split('\n').slice(-lines).join('\n');
-    } catch {
-      return '(no log)';
-    }
-  }
-
-  close(): void {
-    this.http.close();
   }
 }
 

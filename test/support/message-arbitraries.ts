@@ -1,16 +1,15 @@
 import fc from 'fast-check';
 import type { CatalogState } from '../../src/protocol/catalog/record.ts';
 import type { RingRecord, Setting } from '../../src/protocol/catalog/ring-record.ts';
-import { CausalContext } from '../../src/protocol/causal/context.ts';
-import { compareDots, type Dot } from '../../src/protocol/causal/dot.ts';
-import type { Entries, Entry, Payload } from '../../src/protocol/causal/entry.ts';
 import type { Mutation } from '../../src/protocol/causal/mutation.ts';
 import type { MemberProfile } from '../../src/protocol/membership/member.ts';
 import type { MemberUpdate } from '../../src/protocol/membership/message.ts';
 import type { PeerMessage } from '../../src/protocol/node/message.ts';
 import type { SyncChunk, SyncItem } from '../../src/protocol/replication/message.ts';
 import type { ClientReply, ClientRequest, SessionContext } from '../../src/protocol/replication/request.ts';
+import { context, dot, entries, eventSet } from './causal-arbitraries.ts';
 import { ELECTORATE_FIELDS } from './electorate-arbitraries.ts';
+import { UPLINK_FIELDS } from './hub-arbitraries.ts';
 import { actor, bucket, failure, key, shard, text } from './name-arbitraries.ts';
 import { REGISTER_FIELDS } from './register-arbitraries.ts';
 
@@ -21,43 +20,6 @@ const finite = fc.double({ noNaN: true, noDefaultInfinity: true });
 const bytes = fc.uint8Array({ maxLength: 40 });
 
 const few = <T>(item: fc.Arbitrary<T>, maxLength = 5): fc.Arbitrary<T[]> => fc.array(item, { maxLength });
-
-const dot: fc.Arbitrary<Dot> = fc.record({
-  actor,
-  counter: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
-});
-const range = fc
-  .tuple(actor, fc.integer({ min: 1, max: 2 ** 52 }), fc.nat(2 ** 30))
-  .map(([by, from, length]) => ({ actor: by, from, to: from + length }));
-export const context: fc.Arbitrary<CausalContext> = few(range, 8).map((ranges) => CausalContext.fromRanges(ranges));
-
-/** Receivers apply events one by one: there are never many. */
-const eventSet: fc.Arbitrary<CausalContext> = few(dot, 8).map((dots) => CausalContext.fromDots(dots));
-
-const payload: fc.Arbitrary<Payload> = fc.oneof(
-  fc.record({ kind: fc.constant('register' as const), value: bytes, contentType: text(256) }),
-  fc.record({
-    kind: fc.constant('counter' as const),
-    total: signed,
-    since: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
-  }),
-  fc.record({ kind: fc.constant('set' as const) }),
-  fc.record({ kind: fc.constant('set-member' as const), member: bytes }),
-  fc.record({ kind: fc.constant('map' as const) }),
-  fc.record({ kind: fc.constant('mark' as const), of: fc.array(dot, { maxLength: 4 }), atMs: count, latest: count }),
-  fc.record({ kind: fc.constant('map-field' as const), field: bytes, hlc: count, value: bytes }),
-  fc.record({
-    kind: fc.constant('map-counter' as const),
-    field: bytes,
-    hlc: count,
-    total: signed,
-    since: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
-  }),
-);
-const entry: fc.Arbitrary<Entry> = fc.record({ dot, hlc: count, expiresAtMs: count, payload });
-export const entries: fc.Arbitrary<Entries> = fc
-  .uniqueArray(entry, { maxLength: 4, selector: (each) => `${each.dot.actor}-${each.dot.counter}` })
-  .map((list) => list.sort((a, b) => compareDots(a.dot, b.dot)));
 
 const prefix = text(1024);
 const nodeId = text(128);
@@ -367,6 +329,7 @@ const FIELDS: {
   'lease-end': fc.record({ term, successor: fc.option(nodeId) }),
   ...REGISTER_FIELDS,
   ...ELECTORATE_FIELDS,
+  ...UPLINK_FIELDS,
 };
 
 export const MESSAGE_TYPES = Object.keys(FIELDS) as PeerMessage['type'][];

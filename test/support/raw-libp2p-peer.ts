@@ -8,9 +8,10 @@ import { tcp } from '@libp2p/tcp';
 import { multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p } from 'libp2p';
 import type { ClusterHello } from '../../src/adapters/libp2p/admission-handshake.ts';
-import { AdmissionHandshake, HANDSHAKE_BYTES_MAX } from '../../src/adapters/libp2p/admission-handshake.ts';
+import { AdmissionHandshake } from '../../src/adapters/libp2p/admission-handshake.ts';
 import { ADMISSION_PROTOCOL, deriveAdmissionKey } from '../../src/adapters/libp2p/admissions.ts';
 import { encodeFrame, FrameReader } from '../../src/adapters/libp2p/frame-reader.ts';
+import { HANDSHAKE_BYTES_MAX } from '../../src/adapters/libp2p/mutual-handshake.ts';
 
 /** An ordinary libp2p host with gossipsub, which knows the protocols and keeps no promise. */
 export interface RawPeer {

@@ -31,3 +31,13 @@ export function exchange(
     socket.on('close', finish);
   });
 }
+
+/** Sends bytes to a TCP port, says that nothing more comes, and waits until the other side has closed the connection too. */
+export async function sendAndEnd(port: number, bytes: Uint8Array): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => socket.end(bytes));
+    socket.on('error', () => resolve());
+    socket.on('close', () => resolve());
+    socket.resume();
+  });
+}

@@ -15,6 +15,7 @@ export function replicationOptions(self: NodeId, cacheBytes = 1024 * 1024): Repl
     antiEntropyIntervalMs: 10_000,
     syncBytesPerSecond: 0,
     hintBytesMax: 1024 * 1024,
+    hasHub: false,
     cacheBytes,
     maxClockDriftMs: 60_000,
     isWatched: () => false,

@@ -9,11 +9,15 @@ import { STRONG_COMMANDS } from '../../src/api/resp/strong/command-table.ts';
 import { allCommands, type CommandNode, commandTree } from '../../src/cli/command-tree.ts';
 import { EXIT_STATUSES } from '../../src/cli/errors.ts';
 import { buildProgram } from '../../src/cli/program.ts';
+import { HUB_KEYS } from '../../src/config/hub-keys.ts';
 import { CONFIG_KEYS, OTHER_VARIABLES } from '../../src/config/keys.ts';
+import { HubCounters } from '../../src/hub/hub-counters.ts';
+import { hubMetrics } from '../../src/hub/hub-metrics.ts';
 import { FAILURE_CODES, type FailureCode, failure } from '../../src/lib/failure.ts';
 import { EVENT_LEVELS } from '../../src/runtime/event-levels.ts';
 import { nodeMetrics } from '../../src/runtime/node-metrics.ts';
 import { startHarness } from './api/http/harness.ts';
+import { startHubHarness } from './api/hub/harness.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
@@ -56,18 +60,91 @@ function plain(cell: string | undefined): string {
   return text === '–' ? '' : text;
 }
 
+const EMPTY_SNAPSHOT: Parameters<typeof nodeMetrics>[0] = {
+  version: '1.2.3',
+  name: 'node',
+  uptimeSeconds: 0,
+  members: [],
+  membership: { localHealth: 0, forgedClaims: 0 },
+  ringEpoch: 0,
+  leader: {
+    leader: null,
+    peerId: null,
+    self: false,
+    term: 0,
+    quorate: false,
+    leaseRemainingMs: 0,
+    fencingToken: null,
+    votes: 0,
+    view: 0,
+  },
+  level: 'connected',
+  components: [],
+  uplink: null,
+  clock: { correctionMs: 0, pending: false, doubtfulSinceMs: null },
+  replication: {
+    shards: { owned: 0, complete: 0, transferring: 0, behind: 0 },
+    hints: { records: 0, bytes: 0, dropped: 0 },
+    cache: { cells: 0, bytes: 0 },
+    inFlight: 0,
+    counters: {
+      writes: 0,
+      writesSloppy: 0,
+      writesFailed: 0,
+      reads: 0,
+      readsIncomplete: 0,
+      readRepairs: 0,
+      forwards: 0,
+      hintsStored: 0,
+      hintsDelivered: 0,
+      hintsDropped: 0,
+      syncRounds: 0,
+      syncObjectsSent: 0,
+      syncObjectsReceived: 0,
+      comparisons: 0,
+      indexRowsStripped: 0,
+      expired: 0,
+      driftRefused: 0,
+      restamped: 0,
+    },
+  },
+  registers: null,
+  disk: { usedBytes: 0, freeBytes: 0, readOnly: false },
+  driver: { turns: 0, inputs: 0, framesReceived: 0, framesRefused: 0, messagesUnknown: 0, messagesOversized: 0 },
+  transport: {},
+  refusals: new Map(),
+  sent: new Map(),
+  care: { records: 0, bytes: 0, passes: 0, lastEndedMs: 0, corrupt: 0 },
+  pubSub: { sent: 0, received: 0, dropped: 0, refused: 0 },
+  process: { residentBytes: 0, cpuSeconds: 0 },
+};
+
+const EMPTY_HUB_SNAPSHOT: Parameters<typeof hubMetrics>[0] = {
+  version: '1.2.3',
+  name: 'hub',
+  uptimeSeconds: 0,
+  process: { residentBytes: 0, cpuSeconds: 0 },
+  sites: [],
+  sessions: 0,
+  traffic: { sentBytes: 0, receivedBytes: 0 },
+  counters: new HubCounters(),
+};
+
 describe('the README', () => {
-  it('has every configuration key with its flag, variable and default', () => {
-    const documented = rowsOf('key').filter((row) => 'variable' in row);
+  it.each([
+    ['key', CONFIG_KEYS],
+    ['key of a hub', HUB_KEYS],
+  ])('has every %s with its flag, variable and default', (column, keys) => {
+    const documented = rowsOf(column).filter((row) => 'variable' in row);
     expect(
       documented.map((row) => ({
-        key: plain(row['key']),
+        key: plain(row[column]),
         flag: plain(row['flag']),
         variable: plain(row['variable']),
         default: plain(row['default']),
       })),
     ).toEqual(
-      CONFIG_KEYS.map(({ key, flag, placeholder, variable, default: fallback }) => ({
+      keys.map(({ key, flag, placeholder, variable, default: fallback }) => ({
         key,
         flag: flag === null ? '' : `${flag} ${placeholder}`,
         variable,
@@ -85,14 +162,20 @@ describe('the README', () => {
     expect(documented).toEqual(codes);
   });
 
-  it('has every metric with its type', () => {
-    const documented = rowsOf('metric').map((row) => `${plain(row['metric'])} ${row['type']}`);
-    const metrics = nodeMetrics(EMPTY_SNAPSHOT).map(({ name, type }) => `${name} ${type}`);
+  it.each([
+    ['metric', nodeMetrics(EMPTY_SNAPSHOT)],
+    ['metric of a hub', hubMetrics(EMPTY_HUB_SNAPSHOT)],
+  ])('has every %s with its type', (column, known) => {
+    const documented = rowsOf(column).map((row) => `${plain(row[column])} ${row['type']}`);
+    const metrics = known.map(({ name, type }) => `${name} ${type}`);
     expect(documented.sort()).toEqual(metrics.sort());
   });
 
-  it('has every HTTP route', async () => {
-    const harness = await startHarness();
+  it.each([
+    ['route', startHarness],
+    ['route of a hub', startHubHarness],
+  ])('has every HTTP %s', async (column, start) => {
+    const harness = await start();
     const api = (await (await harness.fetch('/openapi.json')).json()) as {
       paths: Record<string, Record<string, unknown>>;
     };
@@ -103,7 +186,7 @@ describe('the README', () => {
     );
     // The description does not describe itself.
     const self = ['GET /docs', 'GET /openapi.json'];
-    const documented = rowsOf('route').map((row) => plain(row['route']));
+    const documented = rowsOf(column).map((row) => plain(row[column]));
     expect(documented.sort()).toEqual([...new Set([...routes, ...self])].sort());
   });
 
@@ -156,7 +239,7 @@ describe.each(documents)('$name', ({ text }) => {
   it('mentions only configuration keys and variables that exist', () => {
     const keys = [...text.matchAll(/`(tuning\.\w+)/g)].map(([, key]) => key as string);
     const variables = [...text.matchAll(/\bHOLDFAST_[A-Z_]*[A-Z]/g)].map(([variable]) => variable);
-    const known = CONFIG_KEYS.flatMap(({ key, variable }) => [key, variable]);
+    const known = [...CONFIG_KEYS, ...HUB_KEYS].flatMap(({ key, variable }) => [key, variable]);
     expect([...known, ...OTHER_VARIABLES]).toEqual(expect.arrayContaining([...keys, ...variables]));
   });
 });
@@ -181,6 +264,7 @@ function tree(): CommandNode {
     onInterrupt: unused,
     spawn: unused,
     startNode: unused,
+    startHub: unused,
     runDemo: unused,
   });
   return commandTree(program);
@@ -205,61 +289,3 @@ function redisCommands(table: CommandTable): string[] {
     return table.get(name)?.arity === -1 ? [name, ...inner] : inner;
   });
 }
-
-const EMPTY_SNAPSHOT: Parameters<typeof nodeMetrics>[0] = {
-  version: '1.2.3',
-  name: 'node',
-  uptimeSeconds: 0,
-  members: [],
-  membership: { localHealth: 0, forgedClaims: 0 },
-  ringEpoch: 0,
-  leader: {
-    leader: null,
-    peerId: null,
-    self: false,
-    term: 0,
-    quorate: false,
-    leaseRemainingMs: 0,
-    fencingToken: null,
-    votes: 0,
-    view: 0,
-  },
-  level: 'connected',
-  components: [],
-  clock: { correctionMs: 0, pending: false, doubtfulSinceMs: null },
-  replication: {
-    shards: { owned: 0, complete: 0, transferring: 0, behind: 0 },
-    hints: { records: 0, bytes: 0, dropped: 0 },
-    cache: { cells: 0, bytes: 0 },
-    inFlight: 0,
-    counters: {
-      writes: 0,
-      writesSloppy: 0,
-      writesFailed: 0,
-      reads: 0,
-      readsIncomplete: 0,
-      readRepairs: 0,
-      forwards: 0,
-      hintsStored: 0,
-      hintsDelivered: 0,
-      hintsDropped: 0,
-      syncRounds: 0,
-      syncObjectsSent: 0,
-      syncObjectsReceived: 0,
-      comparisons: 0,
-      indexRowsStripped: 0,
-      expired: 0,
-      driftRefused: 0,
-      restamped: 0,
-    },
-  },
-  registers: null,
-  disk: { usedBytes: 0, freeBytes: 0, readOnly: false },
-  driver: { turns: 0, inputs: 0, framesReceived: 0, framesRefused: 0, messagesUnknown: 0, messagesOversized: 0 },
-  transport: {},
-  refusals: new Map(),
-  sent: new Map(),
-  care: { records: 0, bytes: 0, passes: 0, lastEndedMs: 0, corrupt: 0 },
-  pubSub: { sent: 0, received: 0, dropped: 0, refused: 0 },
-  process: { residentBytes: 0, cpuSeconds: 0 },
-};

@@ -50,7 +50,7 @@ export function peerOf(address: Multiaddr): NodeId | undefined {
   return address.getComponents().findLast((component) => component.code === CODE_P2P)?.value;
 }
 
-function withoutPeer(address: Multiaddr): Multiaddr {
+export function withoutPeer(address: Multiaddr): Multiaddr {
   return address.decapsulateCode(CODE_P2P);
 }
 

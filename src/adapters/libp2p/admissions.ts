@@ -3,8 +3,9 @@ import { promisify } from 'node:util';
 import type { Connection, Stream, StreamMessageEvent } from '@libp2p/interface';
 import type { NodeId } from '../../ports/transport.ts';
 import type { ClusterHello, HandshakeStep, PeerHello, RefusalCode } from './admission-handshake.ts';
-import { AdmissionHandshake, HANDSHAKE_BYTES_MAX } from './admission-handshake.ts';
+import { AdmissionHandshake } from './admission-handshake.ts';
 import { encodeFrame, FrameReader } from './frame-reader.ts';
+import { HANDSHAKE_BYTES_MAX } from './mutual-handshake.ts';
 import { asError } from './peer-link.ts';
 
 export const ADMISSION_PROTOCOL = '/holdfast/admit/1';

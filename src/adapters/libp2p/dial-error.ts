@@ -4,7 +4,7 @@ const CAUSES_MAX = 16;
 
 /** What a rejected libp2p dial means. libp2p wraps causes in aggregates, and some only in the text of a message. */
 export function classifyDialError(cause: unknown): DialResult {
-  const errors = flatten(cause);
+  const errors = errorsIn(cause);
   if (errors.some((error) => error.message.includes('Can not dial self'))) return { kind: 'self' };
   const names = errors.map((error) => error.name);
   const codes = errors.map((error) => ('code' in error ? error.code : undefined));
@@ -18,7 +18,8 @@ export function classifyDialError(cause: unknown): DialResult {
   return { kind: 'failed', reason: 'unreachable' };
 }
 
-function flatten(cause: unknown): Error[] {
+/** An error and all that it wraps, from the outside in. */
+export function errorsIn(cause: unknown): Error[] {
   const found: Error[] = [];
   const open: unknown[] = [cause];
   while (open.length > 0 && found.length < CAUSES_MAX) {

@@ -7,7 +7,7 @@ export const FRAME_HEADER_BYTES = 4;
  * the stream is unknown.
  */
 export class FrameReader {
-  private readonly bytesMax: number;
+  private bytesMax: number;
   private readonly header = new Uint8Array(FRAME_HEADER_BYTES);
   private headerFilled = 0;
   private frame: Uint8Array | undefined;
@@ -15,6 +15,11 @@ export class FrameReader {
   private broken = false;
 
   constructor(bytesMax: number) {
+    this.bytesMax = bytesMax;
+  }
+
+  /** Sets another limit, for the frames after the one that is being handed out. */
+  limit(bytesMax: number): void {
     this.bytesMax = bytesMax;
   }
 

@@ -281,17 +281,17 @@ class Libp2pTransport implements Transport {
         });
         return this.stopping;
       },
-      denyOutboundConnection: (_peer, connection) => {
-        mergeWrites(connection);
-        return false;
-      },
       denyInboundEncryptedConnection: (peer, connection) => {
         this.upgraded.add(connection);
         if (!banned(peer)) return false;
         this.metrics.add('inbound_denied_total');
         return true;
       },
-      denyOutboundEncryptedConnection: banned,
+      // Not `denyOutboundConnection`, which is not asked where the address dialled has no peer id, as of most seeds.
+      denyOutboundEncryptedConnection: (peer, connection) => {
+        mergeWrites(connection);
+        return banned(peer);
+      },
     };
   }
 

@@ -10,7 +10,6 @@ import { bodyChunks, parseJson } from './body.ts';
 import { type HttpContext, requireBucket } from './context.ts';
 import { dotTag } from './entity-tag.ts';
 import { inOrder } from './in-order.ts';
-import { contextOf } from './kv-routes.ts';
 import {
   BATCH_CHECKED_BYTES_MAX,
   BATCH_CONCURRENCY,
@@ -26,6 +25,7 @@ import { DEFAULT_LEVEL, levelParameter, QueryReader } from './query.ts';
 import { changeStrong, checkStrongOptions, STRONG_QUORUM } from './strong-values.ts';
 import { bucketTarget, checkKey } from './target.ts';
 import { DEFAULT_CONTENT_TYPE, decodeContent, expiryOf } from './value-content.ts';
+import { contextOf } from './value-reply.ts';
 
 const BATCH_QUERY = new QueryReader({
   w: levelParameter('How many replicas must have synced each write before it is acknowledged.'),

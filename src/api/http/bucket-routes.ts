@@ -6,8 +6,9 @@ import type { BucketConfig, NodeHandle } from '../../ports/node-handle.ts';
 import { readJson } from './body.ts';
 import { checkBucketName, type HttpContext, requireBucket } from './context.ts';
 import { PREFERRED_ZONES_MAX, REPLICAS_MAX, TTL_SECONDS_MAX } from './limits.ts';
-import { BUCKET_PARAMS, BUCKET_SCHEMA, json, problems } from './openapi.ts';
+import { BUCKET_PARAMS, BUCKET_SCHEMA, problems } from './openapi.ts';
 import { NO_QUERY } from './query.ts';
+import { json } from './schema.ts';
 import { bucketTarget } from './target.ts';
 
 const BUCKET_BODY = z.strictObject({

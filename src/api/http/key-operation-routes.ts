@@ -6,11 +6,12 @@ import { collectionSize, type MutateReply, type Mutation, readCounter, readMap }
 import { readJson } from './body.ts';
 import { type HttpContext, requireEventualBucket } from './context.ts';
 import { type KeyOperation, onOperation } from './key-operation.ts';
-import { contextOf, setWritten, WRITE_QUERY } from './kv-routes.ts';
+import { setWritten, WRITE_QUERY } from './kv-routes.ts';
 import { COLLECTION_ITEMS_MAX, COLLECTION_JSON_BYTES_MAX } from './limits.ts';
 import { contextHeader, ENTITY_HEADERS, KEY_PARAMS, problems, WRITE_HEADERS } from './openapi.ts';
 import { DEFAULT_LEVEL } from './query.ts';
 import { keyTarget } from './target.ts';
+import { contextOf } from './value-reply.ts';
 
 /** `POST /v1/kv/{bucket}/{key}/…`: changes of counters, sets and maps. */
 export function keyOperationRoutes(app: FastifyInstance, context: HttpContext): void {
@@ -132,14 +133,16 @@ const LIST = z.array(BYTES).min(1).max(COLLECTION_ITEMS_MAX);
 const MEMBERS = z.strictObject({ members: LIST });
 const COUNT = { type: 'integer' };
 
-const INCREMENT: Operation<{ by: number }> = {
+export const INCREMENT_BODY = z.strictObject({ by: z.int().default(1) });
+
+const INCREMENT: Operation<z.infer<typeof INCREMENT_BODY>> = {
   name: 'increment',
   operationId: 'increment',
   summary: 'Add to a counter',
   description:
     'Increments on both sides of a partition add up. An absent key counts from 0, a value that is a decimal integer ' +
     'from there. An empty body adds 1.',
-  body: z.strictObject({ by: z.int().default(1) }),
+  body: INCREMENT_BODY,
   mutation: ({ by }) => ({ type: 'increment', by }),
   result: ({ after }) => ({ value: readCounter(after) as number }),
   response: { value: COUNT },

@@ -31,12 +31,15 @@ export const keyOperationStrategy = {
     (method === 'POST' ? operationOf(rawPath(url)) : undefined) as KeyOperation,
 };
 
-const PREFIX = '/v1/kv/';
+/** What precedes the bucket, at a node or a hub. */
+const PREFIX = /^\/v1\/(?:sites\/[^/]*\/)?kv\//;
 
 function operationOf(path: string): KeyOperation | undefined {
-  const slash = path.indexOf('/', PREFIX.length);
+  const [prefix] = PREFIX.exec(path) ?? [];
+  if (prefix === undefined) return undefined;
+  const slash = path.indexOf('/', prefix.length);
   const last = path.lastIndexOf('/');
   // What follows the bucket is a key, whatever it is called.
-  if (!path.startsWith(PREFIX) || last === slash) return undefined;
+  if (last === slash) return undefined;
   return KEY_OPERATIONS.find((operation) => path.endsWith(operation) && path.length - last === operation.length + 1);
 }

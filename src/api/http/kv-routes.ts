@@ -1,9 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifySchema } from 'fastify';
-import { failure } from '../../lib/failure.ts';
-import { type MutateReply, type SessionContext, VALUE_BYTES_MAX } from '../../ports/node-handle.ts';
-import { decodeContextToken, encodeContextToken, type TokenSubject } from '../../wire/context-token.ts';
+import { type MutateReply, VALUE_BYTES_MAX } from '../../ports/node-handle.ts';
+import type { TokenSubject } from '../../wire/context-token.ts';
 import { type HttpContext, requireBucket } from './context.ts';
-import { dotTag, isListed } from './entity-tag.ts';
+import { dotTag } from './entity-tag.ts';
 import { TTL_SECONDS_MAX } from './limits.ts';
 import {
   BYTES,
@@ -17,12 +16,11 @@ import {
   WRITE_HEADERS,
 } from './openapi.ts';
 import { conditionsOf, refuseConditions } from './precondition.ts';
-import { PROBLEM_CONTENT_TYPE, problemOf } from './problem.ts';
 import { DEFAULT_LEVEL, integerParameter, levelParameter, QueryReader } from './query.ts';
-import { represent, type Variant, variantJson } from './representation.ts';
 import { deleteStrong, getStrong, putStrong } from './strong-values.ts';
 import { keyTarget } from './target.ts';
-import { expiryOf, guardContent, readContent, sendContent } from './value-content.ts';
+import { expiryOf, readContent } from './value-content.ts';
+import { contextOf, sendEntries, setContext } from './value-reply.ts';
 
 const WRITE_LEVEL = levelParameter('How many replicas must have synced the write to disk before it is acknowledged.');
 const GET_QUERY = new QueryReader({ r: levelParameter('How many replicas must answer.') });
@@ -103,20 +101,7 @@ function getRoute(app: FastifyInstance, { node }: HttpContext): void {
       if (consistency === 'strong') return getStrong({ node, request, reply, target }, r);
       const session = contextOf(request.raw.headers['holdfast-context'], { bucket, key });
       const answer = await node.request({ type: 'get', bucket, key, level: r ?? DEFAULT_LEVEL, session });
-      const found = represent(answer.entries, conflict);
-      setContext(reply, answer, { bucket, key });
-      if (!answer.complete) reply.header('holdfast-complete', 'false');
-      if (found === null)
-        return reply
-          .code(404)
-          .type(PROBLEM_CONTENT_TYPE)
-          .send(notFound({ bucket, key, complete: answer.complete }, url));
-      reply.header('etag', found.etag);
-      const matches = request.raw.headers['if-none-match'];
-      if (matches !== undefined && isListed(found.etag, matches)) return reply.code(304).send();
-      const [first, ...others] = found.variants;
-      if (others.length === 0) return sendValue(reply, first);
-      return reply.code(300).send(found.variants.map((variant) => variantJson(variant, true)));
+      return sendEntries({ request, reply, subject: { bucket, key }, conflict }, answer);
     },
   });
 }
@@ -232,16 +217,6 @@ function deleteRoute(app: FastifyInstance, { node }: HttpContext): void {
   });
 }
 
-/** Throws `bad-context`. */
-export function contextOf(token: string | string[] | undefined, subject: TokenSubject): SessionContext | null {
-  return token === undefined ? null : decodeContextToken(String(token), subject);
-}
-
-function setContext(reply: FastifyReply, seen: SessionContext, subject: TokenSubject): void {
-  const token = encodeContextToken(seen, subject);
-  if (token !== null) reply.header('holdfast-context', token);
-}
-
 export function setWritten(reply: FastifyReply, written: MutateReply, subject: TokenSubject): void {
   setContext(reply, written, subject);
   if (written.dot !== null) reply.header('etag', dotTag(written.dot));
@@ -254,18 +229,4 @@ export function setWritten(reply: FastifyReply, written: MutateReply, subject: T
 function sendWritten(reply: FastifyReply, written: MutateReply, subject: TokenSubject): FastifyReply {
   setWritten(reply, written, subject);
   return reply.code(204).send();
-}
-
-function sendValue(reply: FastifyReply, { content }: Variant): FastifyReply {
-  if (!('type' in content)) return sendContent(reply, { bytes: content.value, contentType: content.contentType });
-  guardContent(reply);
-  const { type, ...held } = content;
-  return reply.header('holdfast-type', type).type('application/json; charset=utf-8').send(JSON.stringify(held));
-}
-
-function notFound(read: { bucket: string; key: string; complete: boolean }, url: string): object {
-  const absence = `bucket ${read.bucket} has no key ${JSON.stringify(read.key)}`;
-  if (read.complete) return problemOf(failure('not-found', absence), url);
-  const message = `${absence}, as far as is known: too few of its owners could be asked`;
-  return problemOf(failure('not-found', message, { data: { complete: false } }), url);
 }

@@ -2,8 +2,9 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { readJson } from './body.ts';
 import type { HttpContext } from './context.ts';
-import { json, LEADER_SCHEMA, problems } from './openapi.ts';
+import { LEADER_SCHEMA, problems } from './openapi.ts';
 import { NO_QUERY } from './query.ts';
+import { json } from './schema.ts';
 
 const FENCE_BODY = z.strictObject({
   leader: z.string().min(1).max(128),

@@ -1,22 +1,12 @@
-import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
-import { pipe } from 'it-pipe';
 import { failure, HoldfastError } from '../../lib/failure.ts';
 import type { ConflictPolicy, ListReply, NodeHandle } from '../../ports/node-handle.ts';
 import { type HttpContext, requireEventualBucket } from './context.ts';
-import { LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, LIST_PAGE_ITEMS_MAX } from './limits.ts';
-import { NDJSON, type ProblemSink, streamProblem } from './ndjson.ts';
+import { LIST_PAGE_ITEMS_MAX } from './limits.ts';
+import { LIST_QUERY, type ListedPage, sendListing } from './listing.ts';
+import { NDJSON } from './ndjson.ts';
 import { BUCKET_PARAMS, problems, TEXT } from './openapi.ts';
-import { integerParameter, keyParameter, QueryReader, switchParameter } from './query.ts';
-import { represent, variantsJson } from './representation.ts';
 import { bucketTarget } from './target.ts';
-
-const LIST_QUERY = new QueryReader({
-  prefix: keyParameter('Only keys that begin with this.'),
-  after: keyParameter('Only keys after this one, in the byte order of UTF-8.'),
-  limit: integerParameter({ min: 1, max: LIST_LIMIT_MAX, fallback: LIST_LIMIT_DEFAULT }, 'Keys in this answer.'),
-  values: switchParameter(true, 'false: keys and their metadata only.'),
-});
 
 const STRONG_REFUSAL =
   'a strong bucket cannot be listed; keep the names of its keys in a value, or in an eventual bucket';
@@ -56,19 +46,14 @@ export function listRoute(app: FastifyInstance, { node, log }: HttpContext): voi
       const url = request.raw.url ?? '';
       const { name, conflict } = requireEventualBucket(node, bucketTarget(url), STRONG_REFUSAL);
       const listing: Listing = { bucket: name, conflict, ...LIST_QUERY.read(url) };
-      // The first page is read before the answer begins, so that a failure still has a status of its own.
-      const pages = pagesOf(node, listing);
-      const first = await pages.next();
-      const problem: ProblemSink = { log, url };
-      const lines = pipe(pagesFrom(first, pages), (source) => linesOf(source, listing, problem));
-      return reply.type(NDJSON).send(Readable.from(lines));
+      return sendListing(reply, pagesOf(node, listing), { values: listing.values, sink: { log, url } });
     },
   });
 }
 
 /** Asks the node page by page until the limit is reached or there is no more; for the next while one is being sent. */
-async function* pagesOf(node: NodeHandle, listing: Listing): AsyncGenerator<ListReply, void> {
-  const { bucket, prefix, values } = listing;
+async function* pagesOf(node: NodeHandle, listing: Listing): AsyncGenerator<ListedPage, void> {
+  const { bucket, conflict, prefix, values } = listing;
   let { after, limit: left } = listing;
   const read = (): Promise<ListReply> => {
     const limit = Math.min(left, LIST_PAGE_ITEMS_MAX);
@@ -83,41 +68,7 @@ async function* pagesOf(node: NodeHandle, listing: Listing): AsyncGenerator<List
     after = page.resumeAfter;
     left -= page.items.length;
     next = page.more && left > 0 && !isStuck ? read() : null;
-    yield page;
+    yield { conflict, items: page.items, next: page.more ? after : null, complete: page.complete };
     if (isStuck) throw new HoldfastError(failure('internal', 'the listing does not advance; try again'));
   }
-}
-
-async function* pagesFrom(
-  first: IteratorResult<ListReply, void>,
-  rest: AsyncGenerator<ListReply, void>,
-): AsyncGenerator<ListReply> {
-  if (!first.done) yield first.value;
-  yield* rest;
-}
-
-async function* linesOf(
-  pages: AsyncIterable<ListReply>,
-  { conflict, values }: Listing,
-  sink: ProblemSink,
-): AsyncGenerator<string> {
-  let next: string | null = null;
-  let complete = true;
-  try {
-    for await (const page of pages) {
-      let text = '';
-      for (const { key, entries } of page.items) {
-        const found = represent(entries, conflict);
-        if (found !== null) text += `${JSON.stringify({ key, ...variantsJson(found, values) })}\n`;
-      }
-      next = page.more ? page.resumeAfter : null;
-      complete &&= page.complete;
-      if (text !== '') yield text;
-    }
-  } catch (error) {
-    yield `${JSON.stringify({ ...(next === null ? {} : { next }), problem: streamProblem(error, sink) })}\n`;
-    return;
-  }
-  if (next === null && complete) return;
-  yield `${JSON.stringify({ ...(next === null ? {} : { next }), ...(complete ? {} : { complete }) })}\n`;
 }

@@ -7,8 +7,9 @@ import type { Locks } from '../lock/locks.ts';
 import { readJson } from './body.ts';
 import type { HttpContext } from './context.ts';
 import { LOCK_OWNER_CHARACTERS_MAX, LOCK_TTL_MS_DEFAULT, LOCK_WAIT_MS_MAX } from './limits.ts';
-import { json, LOCK_PARAMS, LOCK_SCHEMA, LOCK_STATE_SCHEMA, problems } from './openapi.ts';
+import { LOCK_PARAMS, LOCK_SCHEMA, LOCK_STATE_SCHEMA, problems } from './openapi.ts';
 import { NO_QUERY } from './query.ts';
+import { json } from './schema.ts';
 import { lockTarget } from './target.ts';
 
 const TTL_MS = z.int().min(TTL_MS_MIN).max(TTL_MS_MAX);

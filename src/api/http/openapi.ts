@@ -1,17 +1,5 @@
 import { FAILURE_CODES, type FailureCode } from '../../lib/failure.ts';
-
-type Schema = Readonly<Record<string, unknown>>;
-
-const text = (description: string): Schema => ({ type: 'string', description });
-const integer = (description?: string): Schema => ({
-  type: 'integer',
-  ...(description === undefined ? {} : { description }),
-});
-const nullable = (schema: Schema): Schema => ({ ...schema, type: [schema.type, 'null'] });
-
-function object(properties: Readonly<Record<string, Schema>>, optional: readonly string[] = []): Schema {
-  return { type: 'object', properties, required: Object.keys(properties).filter((name) => !optional.includes(name)) };
-}
+import { integer, nullable, object, type Schema, text } from './schema.ts';
 
 const PROBLEM_SCHEMA: Schema = {
   ...object(
@@ -165,6 +153,34 @@ const BUCKET_PROPERTIES = {
 
 export const BUCKET_SCHEMA = object({ name: { type: 'string' }, ...BUCKET_PROPERTIES });
 
+const backlogSchema = (of: string): Schema => ({
+  ...object({
+    events: integer('Writes and deletes that the hub is not known to count.'),
+    oldestSeconds: {
+      type: 'number',
+      description: 'For how long the oldest of them has been known to be missing there.',
+    },
+  }),
+  description: of,
+});
+
+export const HUB_SCHEMA = object({
+  address: text('The multiaddr that this node is configured with.'),
+  site: text("The site's name at the hub."),
+  connected: { type: 'boolean', description: 'A member that this node reaches has a session with the hub.' },
+  carrying: { type: 'boolean', description: 'This node has it.' },
+  problem: {
+    ...nullable({ type: 'string' }),
+    description: "Why this node's own last attempt to reach the hub failed; null: it did not, or there was none.",
+  },
+  backlog: backlogSchema('Of the shards that this node answers for.'),
+  islandBacklog: backlogSchema('Of the whole island, as its leader last summed it up.'),
+  lastSyncAt: {
+    ...nullable({ type: 'string', format: 'date-time' }),
+    description: "When the hub was last known to lack nothing of this node's; null: not since its start.",
+  },
+});
+
 export const STATUS_SCHEMA = object({
   name: { type: 'string' },
   peerId: { type: 'string' },
@@ -225,6 +241,7 @@ export const STATUS_SCHEMA = object({
     description:
       "How far ahead the machine's clock is where most nodes say that it is wrong, else 0; and whether enough of them agree on the time that is worked with.",
   },
+  hub: { ...nullable(HUB_SCHEMA), description: 'As `GET /v1/hub`; null where there is no hub.' },
 });
 
 export const MEMBERS_SCHEMA = object({
@@ -427,11 +444,6 @@ export const LOCATE_SCHEMA = object({
   owners: { type: 'array', items: { type: 'string' } },
   fallbacks: { type: 'array', items: { type: 'string' } },
 });
-
-/** A response in JSON. */
-export function json(description: string, schema: Schema): Schema {
-  return { description, ...schema };
-}
 
 export function documentInfo(version: string): object {
   return {

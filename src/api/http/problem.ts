@@ -15,7 +15,7 @@ export interface Problem {
 
 export const PROBLEM_CONTENT_TYPE = 'application/problem+json';
 
-const INTERNAL = failure('internal', 'something went wrong inside the node; its log has the cause', {
+const INTERNAL = failure('internal', 'something went wrong inside Holdfast; its log has the cause', {
   stateChanged: 'maybe',
 });
 

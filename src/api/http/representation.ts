@@ -7,24 +7,13 @@ import {
   type Entry,
   type Family,
   familyOf,
-  readMap,
-  readSet,
   readValue,
   valueType,
   winner,
 } from '../../ports/node-handle.ts';
+import { base64, type CollectionJson, collectionJson } from '../../wire/collection-json.ts';
 
-/** Text where the bytes are UTF-8, which they nearly always are. */
-type JsonBytes = string | { readonly base64: string };
-
-/** A set or map as its JSON. Fields whose names are no UTF-8 cannot be names in JSON, and are listed. */
-type Collection =
-  | { readonly type: 'set'; readonly members: readonly JsonBytes[] }
-  | {
-      readonly type: 'map';
-      readonly fields: Readonly<Record<string, JsonBytes>>;
-      readonly binaryFields?: readonly { readonly field: JsonBytes; readonly value: JsonBytes }[];
-    };
+type Collection = { readonly type: 'set' | 'map' } & CollectionJson;
 
 /** One value as a client sees it. */
 export interface Variant {
@@ -83,32 +72,8 @@ function variantOf(entries: Entries): Variant {
 
 function contentOf(entries: Entries): Variant['content'] {
   const type = valueType(entries);
-  if (type === 'set') return { type, members: readSet(entries).map(jsonBytes) };
-  if (type === 'map') return mapContent(entries);
+  if (type === 'set' || type === 'map') return { type, ...collectionJson(entries) };
   return readValue(entries) as { value: Uint8Array; contentType: string };
-}
-
-function mapContent(entries: Entries): Collection {
-  const named: [string, JsonBytes][] = [];
-  const binary: { field: JsonBytes; value: JsonBytes }[] = [];
-  for (const each of readMap(entries)) {
-    const field = jsonBytes(each.field);
-    const value = jsonBytes(each.value);
-    if (typeof field === 'string') named.push([field, value]);
-    else binary.push({ field, value });
-  }
-  const fields = Object.fromEntries(named);
-  return binary.length === 0 ? { type: 'map', fields } : { type: 'map', fields, binaryFields: binary };
-}
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-function jsonBytes(bytes: Uint8Array): JsonBytes {
-  try {
-    return utf8.decode(bytes);
-  } catch {
-    return { base64: base64(bytes) };
-  }
 }
 
 function tagOf(entries: Entries): string {
@@ -136,8 +101,4 @@ export function variantJson({ content, etag, hlcMs }: Variant, values: boolean):
   const { value, contentType } = content;
   const about = { contentType, etag, hlcMs };
   return values ? { value: base64(value), ...about } : about;
-}
-
-function base64(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
 }

@@ -6,16 +6,9 @@ import { ZONE_NAME_EXPECTED, ZONE_NAME_OR_NONE } from '../../lib/zone-name.ts';
 import type { RingChange } from '../../ports/node-handle.ts';
 import { readJson } from './body.ts';
 import { type HttpContext, requireBucket } from './context.ts';
-import {
-  json,
-  LOCATE_SCHEMA,
-  MEMBER_PARAMS,
-  problems,
-  REFOUND_SCHEMA,
-  RING_CHANGE_SCHEMA,
-  RING_SCHEMA,
-} from './openapi.ts';
+import { LOCATE_SCHEMA, MEMBER_PARAMS, problems, REFOUND_SCHEMA, RING_CHANGE_SCHEMA, RING_SCHEMA } from './openapi.ts';
 import { keyParameter, NO_QUERY, QueryReader } from './query.ts';
+import { json } from './schema.ts';
 import { checkKey, memberTarget } from './target.ts';
 
 const LOCATE_QUERY = new QueryReader({

@@ -3,7 +3,7 @@ import { KEY_BYTES_MAX, LOCK_NAME_CHARACTERS_MAX } from './limits.ts';
 
 type RefusalCode = 'bad-key' | 'bad-bucket' | 'bad-request';
 
-/** What a path below `/v1/kv/` names. */
+/** What a path below `/v1/kv/` names, or below that of a site. */
 export interface KeyTarget {
   readonly bucket: string;
   readonly key: string;
@@ -14,15 +14,41 @@ export interface KeyTarget {
  * decoding would lose the difference between a slash and `%2F` where `suffix` (`/increment`) is cut off.
  */
 export function keyTarget(url: string, suffix = ''): KeyTarget {
-  const path = rawPath(url);
-  const bucketFrom = segmentStart(path, 3);
-  const keyFrom = segmentStart(path, 4);
+  return keyTargetAt(rawPath(url), 3, suffix);
+}
+
+/** `bucketSlashes`: how many slashes of the path precede the bucket. */
+function keyTargetAt(path: string, bucketSlashes: number, suffix: string): KeyTarget {
+  const bucketFrom = segmentStart(path, bucketSlashes);
+  const keyFrom = segmentStart(path, bucketSlashes + 1);
   const bucket = decodeSegment(path.slice(bucketFrom, keyFrom - 1), 'bad-bucket', 'the bucket');
   const raw = path.slice(keyFrom, path.length - suffix.length);
   // Without an escape, characters are bytes: the parser lets nothing but ASCII through here.
   const key = raw.includes('%') || !isAscii(raw) ? decodeSegment(raw, 'bad-key', 'the key') : raw;
   checkKey(key);
   return { bucket, key };
+}
+
+/** The site of a hub that a path below `/v1/sites/` names, decoded. Throws `bad-request`. */
+export function siteTarget(url: string): string {
+  const path = rawPath(url);
+  const from = segmentStart(path, 3);
+  const to = path.indexOf('/', from);
+  return decodeSegment(path.slice(from, to < 0 ? path.length : to), 'bad-request', 'the site');
+}
+
+/** Site, bucket and key of `/v1/sites/{site}/kv/{bucket}/{key…}`, as `keyTarget`. */
+export function siteKeyTarget(url: string, suffix = ''): KeyTarget & { readonly site: string } {
+  return { site: siteTarget(url), ...keyTargetAt(rawPath(url), 5, suffix) };
+}
+
+/** Site and bucket of `/v1/sites/{site}/kv/{bucket}`, decoded. */
+export function siteBucketTarget(url: string): { readonly site: string; readonly bucket: string } {
+  const path = rawPath(url);
+  return {
+    site: siteTarget(url),
+    bucket: decodeSegment(path.slice(segmentStart(path, 5)), 'bad-bucket', 'the bucket'),
+  };
 }
 
 /** The bucket of `/v1/{family}/{bucket}`, decoded. */

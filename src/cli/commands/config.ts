@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
 import { describeConfig } from '../../config/describe.ts';
-import { CONFIG_KEYS } from '../../config/keys.ts';
+import { HUB_TABLE } from '../../config/hub-keys.ts';
+import { type ConfigTable, NODE_TABLE } from '../../config/keys.ts';
 import { problemText } from '../../config/problem.ts';
-import { loadConfigOf } from '../config-input.ts';
+import { loadConfigOf, loadHubConfigOf } from '../config-input.ts';
 import type { CliContext } from '../context.ts';
 import { CliError } from '../errors.ts';
 import { examples } from '../options.ts';
@@ -16,22 +17,30 @@ export function addConfigCommand(program: Command, context: CliContext): void {
     .command('check')
     .description('check the configuration and print every effective value with its source')
     .argument('[file]', 'configuration file (default: ./holdfast.yaml if present)')
+    .option('--hub', 'the configuration of a hub (default file: ./holdfast-hub.yaml)')
     .addHelpText(
       'after',
       () =>
-        `\nKeys:\n${keysText()}\n${examples('holdfast config check', 'holdfast config check /etc/holdfast/holdfast.yaml')}`,
+        `\nKeys:\n${keysText(NODE_TABLE)}\n\nKeys of a hub:\n${keysText(HUB_TABLE)}\n${examples(
+          'holdfast config check',
+          'holdfast config check /etc/holdfast/holdfast.yaml',
+          'holdfast config check --hub',
+        )}`,
     )
-    .action((file: string | undefined, _options, command: Command) => check(openSession(command, context), file));
+    .action((file: string | undefined, { hub }: { hub?: true }, command: Command) =>
+      check(openSession(command, context), file, hub === true),
+    );
 }
 
-async function check(session: Session, file: string | undefined): Promise<void> {
+async function check(session: Session, file: string | undefined, isHub: boolean): Promise<void> {
   const { context, terminal, json } = session;
-  const result = loadConfigOf(context, { config: file });
+  const flags = { config: file };
+  const result = isHub ? loadHubConfigOf(context, flags) : loadConfigOf(context, flags);
   if (!result.ok) {
     if (json) await terminal.json({ valid: false, problems: result.problems });
     throw new CliError(result.problems.map(problemText), 'bad-config');
   }
-  const lines = describeConfig(result.config, result.sources);
+  const lines = describeConfig(isHub ? HUB_TABLE : NODE_TABLE, result.config, result.sources);
   const { warnings } = result;
   if (json) return terminal.json({ valid: true, file: result.file, config: lines, warnings });
   for (const warning of warnings) terminal.note(`warning: ${warning}`);
@@ -39,8 +48,10 @@ async function check(session: Session, file: string | undefined): Promise<void> 
   return terminal.line(tableText(terminal, ['KEY', 'VALUE', 'SOURCE'], rows));
 }
 
-function keysText(): string {
-  return CONFIG_KEYS.map(({ key, variable, default: fallback, meaning }) => {
-    return `  ${key} (${variable}${fallback === '' ? '' : `, default: ${fallback}`})\n      ${meaning}`;
-  }).join('\n');
+function keysText({ keys }: ConfigTable): string {
+  return keys
+    .map(({ key, variable, default: fallback, meaning }) => {
+      return `  ${key} (${variable}${fallback === '' ? '' : `, default: ${fallback}`})\n      ${meaning}`;
+    })
+    .join('\n');
 }

@@ -94,7 +94,7 @@ async function printPage(
   }
   if (end.problem !== undefined) {
     const before = 'the listing broke off: ';
-    throw problemError(end.problem, before) ?? new CliError(`${before}the node does not say why — try again`);
+    throw problemError(end.problem, { before }) ?? new CliError(`${before}the node does not say why — try again`);
   }
   return { keys, next: end.next, complete: end.complete !== false };
 }

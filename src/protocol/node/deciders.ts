@@ -66,6 +66,7 @@ export class Deciders {
     this.view = new ViewFollower(
       {
         ...options,
+        hasHub: options.hub !== null,
         prng: prng.fork(),
         use: (effects) => {
           for (const effect of effects) {

@@ -14,6 +14,7 @@ import type { RefoundCommand, RefoundOutcome } from './refounding.ts';
 import type { NodeReply, NodeRequest } from './request.ts';
 import type { RingDifference } from './ring-difference.ts';
 import type { ElectorateEvent, StrongEffect } from './strong-keys.ts';
+import type { HubLinkEffect, HubLinkInput, UplinkEvent } from './uplink-effect.ts';
 
 /** What the disk says of registers. */
 type RegisterDiskInput = Extract<
@@ -32,6 +33,7 @@ type RegisterDiskInput = Extract<
 export type NodeInput =
   | Exclude<ReplicationInput, { readonly type: 'request' | 'message' | 'peer-up' | 'peer-down' | 'clock-trust' }>
   | RegisterDiskInput
+  | HubLinkInput
   | { readonly type: 'electorate-persisted'; readonly id: number }
   | { readonly type: 'request'; readonly id: number; readonly request: NodeRequest }
   | { readonly type: 'message'; readonly from: NodeId; readonly message: PeerMessage }
@@ -62,6 +64,7 @@ export type NodeEffect =
   | Exclude<ReplicationEffect, { readonly type: 'send' | 'reply' | 'changed' | 'notify' }>
   /** Confirmed by `electorate-persisted` once it is synced. */
   | Extract<StrongEffect, { readonly type: 'persist-electorate' }>
+  | HubLinkEffect
   | Extract<RegisterEffect, { readonly type: 'register-persist' | 'register-read' | 'register-scan' }>
   | { readonly type: 'reply'; readonly id: number; readonly reply: NodeReply }
   | { readonly type: 'send'; readonly to: NodeId; readonly message: PeerMessage }
@@ -97,6 +100,7 @@ export type NodeEvent =
   | ElectionEvent
   | LevelEvent
   | ElectorateEvent
+  | UplinkEvent
   | { readonly type: 'member-changed'; readonly member: Member; readonly previous: MemberState | null }
   | {
       readonly type: 'ring-changed';

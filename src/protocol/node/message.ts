@@ -6,6 +6,7 @@ import type { ElectorateMessage } from '../electorate/message.ts';
 import type { MembershipMessage } from '../membership/message.ts';
 import type { RegisterMessage } from '../register/message.ts';
 import type { ReplicationMessage } from '../replication/message.ts';
+import type { UplinkMessage } from '../uplink/relay.ts';
 
 /** "My catalog has this digest": a peer with another one answers with its catalog. */
 export interface CatalogDigestMessage {
@@ -78,6 +79,7 @@ export type PeerMessage =
   | ReplicationMessage
   | RegisterMessage
   | ElectorateMessage
+  | UplinkMessage
   | CatalogExchange
   | WatchExchange
   | ClockExchange;

@@ -5,7 +5,6 @@ import type { Failure } from '../../lib/failure.ts';
 import { Catalog, type PlacementClass } from '../catalog/catalog.ts';
 import type { BucketRecord } from '../catalog/record.ts';
 import type { OwnSettings, RingPlace } from '../catalog/ring-record.ts';
-import type { CausalContext } from '../causal/context.ts';
 import type { Entries } from '../causal/entry.ts';
 import { liveEntries } from '../causal/value.ts';
 import type { Leadership } from '../election/election.ts';
@@ -21,22 +20,26 @@ import { isMembershipMessage } from '../membership/message.ts';
 import { isRegisterMessage } from '../register/message.ts';
 import type { ReplicationEffect, ReplicationEvent, ReplicationInput } from '../replication/effect.ts';
 import type { ReplicationMessage } from '../replication/message.ts';
-import type { ReadState } from '../replication/read-coordinator.ts';
 import { Replication, type ReplicationStats } from '../replication/replication.ts';
-import { sessionOf } from '../replication/request.ts';
 import type { PlacementMap } from '../ring/placement-map.ts';
 import type { Ring } from '../ring/ring.ts';
+import { isUplinkMessage } from '../uplink/relay.ts';
 import { CatalogExchanger } from './catalog-exchange.ts';
 import { ClientRequests } from './client-requests.ts';
 import { type ClockState, ClusterClock, clockRing } from './cluster-clock.ts';
 import { Commands } from './commands.ts';
 import { Deciders } from './deciders.ts';
 import type { NodeEffect, NodeInput } from './effect.ts';
+import type { NodeHost } from './host.ts';
 import { CATALOG_LOST, hasBeenTold, hasLostCatalog } from './lost-catalog.ts';
+import { memberSteps, reachOf } from './member-steps.ts';
 import type { PeerMessage } from './message.ts';
 import type { NodeOptions } from './options.ts';
 import { RingState } from './ring-state.ts';
-import { type Change, type Coverage, WatchRelay } from './watch-relay.ts';
+import type { HubOptions } from './uplink-effect.ts';
+import { UplinkService, type UplinkState } from './uplink-service.ts';
+import { newWatchRelay } from './watch-host.ts';
+import type { Coverage, WatchRelay } from './watch-relay.ts';
 
 /** Between two reports to membership of how peers serve requests. */
 const OUTCOMES_INTERVAL_MS = 1000;
@@ -68,6 +71,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   private readonly reads: (() => void)[] = [];
   private readonly requests: ClientRequests;
   private readonly commands: Commands;
+  private readonly uplink: UplinkService | null;
 
   constructor(options: NodeOptions, now: Instant) {
     this.options = options;
@@ -90,14 +94,9 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       timing: options.membership,
     });
     this.exchanger = new CatalogExchanger(this.catalog, prng.fork());
+    const isWatched = (bucket: string): boolean => this.watches.isWatched(bucket);
     this.replication = new Replication(
-      {
-        ...options.replication,
-        self,
-        actor: options.actor,
-        prng: prng.fork(),
-        isWatched: (bucket) => this.watches.isWatched(bucket),
-      },
+      { ...options.replication, self, actor, hasHub: options.hub !== null, prng: prng.fork(), isWatched },
       this.rings.placement,
       (bucket) => this.catalog.bucket(bucket)?.conflict,
       options.restored,
@@ -113,6 +112,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     );
     this.requests = this.newRequests();
     this.commands = this.newCommands();
+    this.uplink = options.hub === null ? null : this.newUplink(options.hub, now);
     this.tellClock(now);
   }
 
@@ -186,6 +186,11 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     return this.deciders.view.components();
   }
 
+  /** How shards are reconciled with the hub; null: there is none. */
+  uplinkState(now: Instant): UplinkState | null {
+    return this.uplink?.state(now) ?? null;
+  }
+
   /** Of the last leader that this node knew; it never falls. */
   get term(): number {
     return this.deciders.view.term;
@@ -245,6 +250,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.watches.handleTimeout(now.monoMs);
     this.deciders.handleTimeout(now);
     this.followView(now);
+    this.uplink?.handleTimeout(now);
     if (this.deciders.tendRing(now)) this.publish(null, now);
     return this.takeEffects();
   }
@@ -252,7 +258,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   nextDeadline(): number | undefined {
     const cores = earlier(this.membership.nextDeadline(), this.replication.nextDeadline());
     const others = earlier(this.exchanger.nextDeadline(), this.watches.nextDeadline());
-    return earlier(earlier(cores, this.clock.nextDeadline()), earlier(others, this.deciders.nextDeadline()));
+    const further = earlier(this.clock.nextDeadline(), this.uplink?.nextDeadline());
+    return earlier(earlier(cores, further), earlier(others, this.deciders.nextDeadline()));
   }
 
   /** Replication works with the cluster's clock; membership with monotonic time and the clock that people see. */
@@ -320,6 +327,11 @@ export class Node implements Machine<NodeInput, NodeEffect> {
         return this.deciders.strong.handleRegisters(input, this.clock.corrected(now));
       case 'electorate-persisted':
         return this.deciders.strong.handlePersisted(input.id, this.clock.corrected(now));
+      case 'hub-up':
+      case 'hub-down':
+      case 'hub-reply':
+      case 'hub-news':
+        return this.uplink?.handleLink(input, now);
       case 'persisted':
       case 'cleared':
       case 'object-lost':
@@ -358,6 +370,8 @@ export class Node implements Machine<NodeInput, NodeEffect> {
           this.deciders.handleElection(from, message, now);
         } else if (isRegisterMessage(message) || isElectorateMessage(message)) {
           this.deciders.strong.handleMessage(from, message, this.clock.corrected(now));
+        } else if (isUplinkMessage(message)) {
+          this.uplink?.handleMessage(from, message, now);
         } else {
           this.askForBucket(from, message);
           this.replicate({ type: 'message', from, message }, now);
@@ -381,6 +395,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.watches.handleConnected(peer);
     this.deciders.view.handle({ type: 'connected', peer }, now);
     this.deciders.strong.handleConnected(peer, now);
+    this.uplink?.handleConnected(peer, now);
     this.tellReach('peer-up', peer, now);
   }
 
@@ -391,6 +406,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.watches.handleDisconnected(peer);
     this.deciders.view.handle({ type: 'disconnected', peer }, now);
     this.deciders.strong.handleDisconnected(peer);
+    this.uplink?.handleDisconnected(peer, now);
     this.tellReach('peer-down', peer, now);
     this.fromMembership(this.membership.handle({ type: 'disconnected', peer }, now), now);
   }
@@ -469,6 +485,14 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     });
   }
 
+  private newUplink(hub: HubOptions, now: Instant): UplinkService {
+    const { self, shards, prng } = this.options;
+    const { holdings } = this.replication;
+    const onReach = (isUp: boolean): void => this.deciders.view.handleUplink(isUp, this.now);
+    const about = { self, shards, prng: prng.fork(), holdings, members: this.members.bind(this), onReach };
+    return new UplinkService({ ...hub, ...this.host(), ...about }, now);
+  }
+
   private newCommands(): Commands {
     return new Commands({
       ...this.options,
@@ -482,33 +506,21 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   }
 
   private newWatches(run: number): WatchRelay {
-    return new WatchRelay({
-      self: this.options.self,
-      run,
-      rollbacks: () => this.rollbacks,
-      shardOf: (bucket, key) => this.rings.placement.shardOf(bucket, key),
-      owners: (bucket) => this.rings.placement.shardIdsOf(bucket).map((shard) => this.rings.placement.owners(shard)),
-      send: this.send,
-      whenDurable: (use) => this.fromReplication(this.replication.whenDurable(use, this.clock.corrected(this.now))),
-      read: (bucket, key, session, use) => this.read(bucket, key, session, use),
-      tell: (bucket, key, entries) => {
-        const shown = this.catalog.shownName(bucket);
-        this.effects.push({ type: 'changed', bucket: shown, key, entries: this.live(bucket, entries) });
-      },
-      onCoverage: () => this.effects.push({ type: 'watch-coverage' }),
-    });
+    const { self } = this.options;
+    const live = (bucket: string, entries: Entries): Entries => this.live(bucket, entries);
+    return newWatchRelay({ ...this.host(), self, run, rollbacks: () => this.rollbacks, live });
   }
 
-  private read(bucket: string, key: string, context: CausalContext | null, use: (state: Change | null) => void): void {
-    const session = context === null ? null : sessionOf(context);
-    const query = { bucket, key, level: 'quorum', session } as const;
-    const done = (state: ReadState | Failure): void => {
-      // Without a session, what too few owners say says nothing.
-      const counts = 'entries' in state && (state.complete || session !== null);
-      use(counts ? { bucket, key, entries: state.entries, context: state.context, past: state.past } : null);
+  /** What is composed with replication beside its own parts. */
+  private host(): NodeHost {
+    return {
+      rings: this.rings,
+      catalog: this.catalog,
+      send: this.send,
+      use: (effect) => this.effects.push(effect),
+      replicate: (use) => this.fromReplication(use(this.replication, this.clock.corrected(this.now))),
+      later: (run) => this.reads.push(run),
     };
-    // A read may be asked for from within a turn of replication.
-    this.reads.push(() => this.fromReplication(this.replication.read(query, done, this.clock.corrected(this.now))));
   }
 
   private live(bucket: string, entries: Entries): Entries {
@@ -516,42 +528,24 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   }
 
   private fromMembership(effects: readonly MembershipEffect[], now: Instant): void {
+    const { self } = this.options;
+    const { isMesh } = this.membership;
+    const isConnected = (peer: NodeId): boolean => this.connected.has(peer);
     for (const effect of effects) {
       if (effect.type === 'member-changed') this.deciders.noteView();
-      if (effect.type === 'member-changed') this.handleMemberChanged(effect.member, effect);
-      else if (effect.type === 'forget') this.effects.push({ type: 'forget-member', peer: effect.peer });
-      else this.effects.push(effect);
-      if (effect.type === 'send' && effect.message.type === 'ping' && this.connected.has(effect.to)) {
+      for (const step of memberSteps(effect, { self, isMesh, isConnected })) this.effects.push(step);
+      if (effect.type === 'send' && effect.message.type === 'ping' && isConnected(effect.to)) {
         this.clock.handleProbe(effect.to, now, this.send);
       }
-      if (effect.type === 'member-changed') this.followMember(effect.member, now);
+      const reach = reachOf(effect, self, isConnected);
+      if (reach !== null) this.tellReach(reach.type, reach.peer, now);
     }
-  }
-
-  /** Whatever others say of this node, it reaches its own data. */
-  private followMember(member: Member, now: Instant): void {
-    const { id } = member;
-    if (id === this.options.self) return;
-    // A suspect is not asked for data any more: a request that waited for it would wait until the suspicion ends, while
-    // fallbacks and other owners answer now. If it was well after all, it catches up as after any absence.
-    if (member.state !== 'alive') this.tellReach('peer-down', id, now);
-    else if (this.connected.has(id)) this.tellReach('peer-up', id, now);
   }
 
   private followView(now: Instant): void {
     const unfit = this.lacksCatalog ? 'catalog lost' : this.isWritable ? null : 'disk full';
     this.deciders.follow(() => this.membership.members(), unfit, this.lacksCatalog, now);
-  }
-
-  private handleMemberChanged(member: Member, event: Extract<MembershipEffect, { type: 'member-changed' }>): void {
-    if (member.id !== this.options.self) {
-      this.effects.push({ type: 'persist-member', member });
-      // Data has many owners, so connections are there before they are needed.
-      if (member.state === 'alive' && this.membership.isMesh && !this.connected.has(member.id)) {
-        this.effects.push({ type: 'dial', peer: member.id, addresses: member.profile.addresses });
-      }
-    }
-    this.effects.push({ type: 'event', event });
+    this.uplink?.follow(this.leadership(now), now);
   }
 
   private fromReplication(effects: readonly ReplicationEffect[]): void {

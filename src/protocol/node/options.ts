@@ -10,6 +10,7 @@ import type { KnownMember, MembershipTiming } from '../membership/options.ts';
 import type { RestoredRegisters } from '../register/registers.ts';
 import type { ReplicationOptions } from '../replication/core.ts';
 import type { RestoredReplication } from '../replication/replication.ts';
+import type { HubOptions } from './uplink-effect.ts';
 
 export interface NodeOptions {
   readonly self: NodeId;
@@ -29,12 +30,14 @@ export interface NodeOptions {
   /** How long a member is gone before the leader takes it out of the ring; 0: it never is. */
   readonly outAfterMs: number;
   readonly membership: Partial<MembershipTiming>;
-  readonly replication: Omit<ReplicationOptions, 'self' | 'actor' | 'prng' | 'isWatched'>;
+  readonly replication: Omit<ReplicationOptions, 'self' | 'actor' | 'prng' | 'isWatched' | 'hasHub'>;
   readonly restored: RestoredReplication;
   readonly restoredRegisters: RestoredRegisters;
   readonly electorate: ElectorateRecord;
   /** 16 hex digits that no other run of any node has. */
   readonly proposerId: string;
+  /** Null: there is none to reconcile with. */
+  readonly hub: HubOptions | null;
   readonly claims: ClaimAuthority;
   readonly prng: Prng;
 }

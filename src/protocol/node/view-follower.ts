@@ -5,7 +5,7 @@ import type { ElectionEffect, ElectionInput } from '../election/effect.ts';
 import { Election, type Leadership } from '../election/election.ts';
 import type { VoteRecord, Voters } from '../election/options.ts';
 import { type Component, Components, type Sighting } from '../island/components.ts';
-import { Island, type LevelEvent, type ServiceLevel } from '../island/island.ts';
+import { Island, type LevelEvent, type ServiceLevel, type Surroundings } from '../island/island.ts';
 import type { Instant, NodeId } from '../machine.ts';
 import { isReachable, type Member, type MemberState } from '../membership/member.ts';
 import { RingSteward, type StewardOptions, type StewardStep } from './ring-steward.ts';
@@ -14,6 +14,7 @@ export interface ViewFollowerOptions extends StewardOptions {
   readonly self: NodeId;
   readonly vote: VoteRecord;
   readonly mayHaveVoted: boolean;
+  readonly hasHub: boolean;
   readonly prng: Prng;
   readonly use: (
     effects: readonly (ElectionEffect | { readonly type: 'notify'; readonly event: LevelEvent })[],
@@ -32,6 +33,8 @@ export class ViewFollower {
   private isSteward = false;
   private viewText = '';
   private unfit: string | null = null;
+  private uplink: Surroundings['uplink'];
+  private seen = { members: 1, reachable: 1 };
 
   constructor(options: ViewFollowerOptions, places: readonly RingPlace[], voters: Voters | null, now: Instant) {
     this.options = options;
@@ -40,6 +43,8 @@ export class ViewFollower {
     this.parts = new Components(options.self, now.monoMs);
     this.steward = new RingSteward(options);
     this.places = places;
+    // It may take a moment until somebody has reached it.
+    this.uplink = options.hasHub ? 'up' : 'none';
   }
 
   leadership(now: Instant): Leadership | null {
@@ -95,13 +100,20 @@ export class ViewFollower {
   private followIsland(members: readonly Member[], voters: readonly NodeId[], now: Instant): void {
     const here = new Set(members.filter(({ state }) => isReachable(state)).map(({ id }) => id));
     const reachable = voters.filter((id) => here.has(id)).length;
-    this.tell(this.island.handle({ members: voters.length, reachable, uplink: 'none' }, now.monoMs));
+    this.seen = { members: voters.length, reachable };
+    this.tellIsland(now);
     const states = new Map(members.map(({ id, state }) => [id, state]));
     const ring = this.places.filter(({ place }) => place !== 'removed');
     this.parts.handle(
       ring.map(({ id }) => ({ id, standing: standingOf(states.get(id)) })),
       now.monoMs,
     );
+  }
+
+  /** The hub can be reached from this island from now on, or no more. */
+  handleUplink(isUp: boolean, now: Instant): void {
+    this.uplink = isUp ? 'up' : 'down';
+    this.tellIsland(now);
   }
 
   /** The next change of the ring, where this node is the one to make it. */
@@ -121,6 +133,10 @@ export class ViewFollower {
   nextDeadline(): number | undefined {
     const stewardMs = this.isSteward ? this.steward.nextDeadline(this.places) : undefined;
     return earlier(earlier(this.election.nextDeadline(), this.island.nextDeadline()), stewardMs);
+  }
+
+  private tellIsland(now: Instant): void {
+    this.tell(this.island.handle({ ...this.seen, uplink: this.uplink }, now.monoMs));
   }
 
   private tell(event: LevelEvent | null): void {

@@ -105,6 +105,7 @@ export class AntiEntropy {
     for (const shard of this.core.shards.all()) {
       shard.known.delete(peer);
       shard.completeOwners.delete(peer);
+      shard.waitingOwners.delete(peer);
     }
     this.digests.handlePeerDown(peer);
     this.inquiries.handlePeerDown(peer);
@@ -127,6 +128,11 @@ export class AntiEntropy {
       const known = shard.known.get(owner);
       return known === undefined || !told.covers(known);
     });
+  }
+
+  /** Says how this replica is to all owners that are up. */
+  tellOwners(shard: Shard): void {
+    for (const owner of this.ownersUp(shard)) this.tell(owner, shard, { wants: false, reply: false });
   }
 
   private ownersUp({ id }: Shard): NodeId[] {
@@ -197,6 +203,8 @@ export class AntiEntropy {
     }
     if (cover.complete) shard.completeOwners.add(from);
     else shard.completeOwners.delete(from);
+    if (cover.complete || !this.core.ring.isOwner(shard.id, from)) shard.waitingOwners.delete(from);
+    else shard.waitingOwners.add(from);
     // From now on it may vote by itself, without this node: should it lose its disk, the two do not make up one place.
     if (cover.complete && sameRing && shard.successors.includes(from)) shard.former = false;
     const told = toldContext(shard);

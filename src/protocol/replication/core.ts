@@ -27,6 +27,8 @@ export interface ReplicationOptions {
   readonly syncBytesPerSecond: number;
   /** Hints beyond this many bytes are dropped, counted, and left to anti-entropy. */
   readonly hintBytesMax: number;
+  /** Shards are reconciled with a hub. */
+  readonly hasHub: boolean;
   /** Memory for cached objects. */
   readonly cacheBytes: number;
   /** Stamps further ahead of the clock are refused; clocks that differ by no more agree. */

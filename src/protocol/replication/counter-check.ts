@@ -53,6 +53,7 @@ export class CounterCheck {
   get isConfirmed(): boolean {
     const { self } = this.core.options;
     if (this.isNew) return true;
+    if (this.core.options.hasHub && !this.confirmed.has(HUB)) return false;
     // Alone there is nobody who could know: the disk may be one from before it met others.
     if (this.rolledBack || this.core.ring.memberCount <= 1) return false;
     return this.core.ring.remaining.every((node) => node === self || this.confirmed.has(node));
@@ -84,7 +85,12 @@ export class CounterCheck {
     this.core.sendDurable(from, { type: 'counter-report', actor, known: rowsOf(known), named: rowsOf(named) });
   }
 
-  handleReport(from: NodeId, { actor, known, named }: CounterReportMessage): void {
+  /** The hub's answer: it may be the only one that has heard of an event. */
+  handleHub(known: readonly ShardContext[]): void {
+    this.handleReport(HUB, { actor: this.core.options.actor, known, named: [] });
+  }
+
+  handleReport(from: NodeId, { actor, known, named }: Omit<CounterReportMessage, 'type'>): void {
     if (actor !== this.core.options.actor) return;
     this.confirmed.add(from);
     let isBehind = false;
@@ -100,6 +106,9 @@ export class CounterCheck {
     this.onRolledBack();
   }
 }
+
+/** Stands for the hub among those that have answered: no node has this id. */
+const HUB: NodeId = '';
 
 /** Of shards with nothing to tell, nothing is told. */
 function rowsOf(byShard: ReadonlyMap<number, CausalContext>): ShardContext[] {

@@ -7,6 +7,8 @@ const STRIP_DELAY_MS = 3000;
 /** Rows deleted in one turn, and how soon the next follow. */
 const STRIP_ROWS_MAX = 4096;
 const NEXT_STRIP_MS = 50;
+/** Events of a shard whose index rows are kept for a hub that is away. */
+const HUB_EVENTS_MAX = 4096;
 
 /**
  * Compaction of the dot index: once every owner of a shard covers an event, nobody will ask for it by its name, and its
@@ -66,6 +68,11 @@ export class IndexStripper {
     return rows;
   }
 
+  /** Where there is a hub, it asks for what it lacks by the index as well; up to a bound, beyond which keys are compared. */
+  private isKeptForHub(shard: Shard): boolean {
+    return this.core.options.hasHub && shard.context.dotCount - shard.floor.dotCount <= HUB_EVENTS_MAX;
+  }
+
   /** Events that this replica and every other owner have synced; null where that is not known. */
   private coveredByAll(shard: Shard): CausalContext | null {
     if (!shard.owned || !shard.complete || this.core.shards.find(shard.id) !== shard) return null;
@@ -76,6 +83,7 @@ export class IndexStripper {
       if (known === undefined) return null;
       safe = safe.intersection(known);
     }
-    return safe;
+    if (!this.isKeptForHub(shard)) return safe;
+    return shard.hub === null ? null : safe.intersection(shard.hub);
   }
 }

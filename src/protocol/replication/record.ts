@@ -13,28 +13,14 @@
  * | expiry  | time, shard, bucket, key | nothing: the order of the keys is the schedule                   |
  */
 
-import { compareUtf8 } from '../../lib/utf8.ts';
 import type { CausalContext } from '../causal/context.ts';
 import type { ActorId } from '../causal/dot.ts';
 import type { Entries } from '../causal/entry.ts';
+import type { ObjectName } from '../causal/name.ts';
 import type { CausalObject } from '../causal/object.ts';
 import type { NodeId } from '../machine.ts';
 
-/** The name of an object; its shard follows from it. */
-export interface ObjectName {
-  readonly bucket: string;
-  readonly key: string;
-}
-
-/** The name as one text: a key of maps. */
-export function nameId({ bucket, key }: ObjectName): string {
-  return `${bucket}\0${key}`;
-}
-
-/** The order of names on the disk: negative where `a` comes first. */
-export function compareNames(a: ObjectName, b: ObjectName): number {
-  return compareUtf8(a.bucket, b.bucket) || compareUtf8(a.key, b.key);
-}
+export { compareNames, nameId, type ObjectName } from '../causal/name.ts';
 
 export interface ShardRecord {
   readonly context: CausalContext;

@@ -23,6 +23,7 @@ import { FormerOwners } from './former-owners.ts';
 import { Forwarder } from './forwarder.ts';
 import { HintHandoff } from './hint-handoff.ts';
 import { HintStore } from './hint-store.ts';
+import { Holdings } from './holdings.ts';
 import { IndexStripper } from './index-stripper.ts';
 import { Lister } from './lister.ts';
 import { LostObjects } from './lost-objects.ts';
@@ -33,7 +34,7 @@ import type { Placement } from './placement.ts';
 import { ReadCoordinator, type ReadQuery, type ReadState } from './read-coordinator.ts';
 import type { HintRow, RecordClear, RecordWrite, ScanResult } from './record.ts';
 import { Replica } from './replica.ts';
-import type { ClientRequest, Respond } from './request.ts';
+import type { ClientRequest, Respond, ShardContext } from './request.ts';
 import { Restamper } from './restamper.ts';
 import { type RestoredShards, type Shard, ShardTable } from './shard-table.ts';
 import { Sweeper } from './sweeper.ts';
@@ -91,6 +92,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private readonly stripper: IndexStripper;
   private readonly orphans: Orphans;
   private readonly sweeper: Sweeper;
+  readonly holdings: Holdings;
   private readonly badRecords: BadRecords;
   private readonly lostObjects: LostObjects;
   private diskRefusal = DISK_FULL;
@@ -156,12 +158,15 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.stripper = new IndexStripper(this.core);
     this.orphans = new Orphans(this.core, this.replica);
     const isClearing = (shard: number): boolean => this.clearing.has(shard);
-    this.badRecords = new BadRecords(this.core, this.hints, isClearing);
+    this.badRecords = new BadRecords(this.core, hints, isClearing);
     this.lostObjects = new LostObjects(this.core, isClearing, {
       onFound: (shard) => this.antiEntropy.handleLosing(shard),
       onForgotten: (shard) => this.antiEntropy.handleLost(shard),
     });
     this.sweeper = new Sweeper(this.core, this.writer);
+    const onHub = (shard: Shard): void => this.stripper.note(shard);
+    const onKnown = (known: readonly ShardContext[]): void => this.counterCheck.handleHub(known);
+    this.holdings = new Holdings(this.core, { replica, repairWith, onHub, onKnown });
     this.hints.restore(restored.hints);
     this.handoff.restore(restored.hints);
     if (restored.hasExpiries) this.sweeper.wake();
@@ -244,6 +249,11 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   /** Reads a key, with this node as the coordinator, as replicas keep it. */
   read(query: ReadQuery, use: (state: ReadState | Failure) => void, now: Instant): ReplicationEffect[] {
     return this.turn(now, () => this.reader.read(query, use));
+  }
+
+  /** Runs what reads or changes `holdings`. */
+  hold(use: (holdings: Holdings) => void, now: Instant): ReplicationEffect[] {
+    return this.turn(now, () => use(this.holdings));
   }
 
   /** Calls back once everything applied up to now is synced. */
@@ -502,6 +512,8 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private becomeComplete(shard: Shard): void {
     this.core.shards.becomeComplete(shard);
     this.orphans.adopt(shard);
+    // One of them answers for the shard at the hub until this node does.
+    if (this.core.options.hasHub) this.antiEntropy.tellOwners(shard);
     this.effects.push({ type: 'notify', event: { type: 'shard-complete', shard: shard.id } });
   }
 

@@ -38,6 +38,8 @@ export interface Shard {
   readonly known: Map<NodeId, CausalContext>;
   /** Owners that were complete when they last told what they cover. */
   readonly completeOwners: Set<NodeId>;
+  /** Owners that were not: they have still to be sent something. */
+  readonly waitingOwners: Set<NodeId>;
   /** When reads and writes last had it compared with each. */
   readonly repairedMs: Map<NodeId, number>;
   /** Keys with an open past, to be looked at again once the context has caught up. */
@@ -64,6 +66,8 @@ export interface Shard {
   comparison: Comparison | null;
   /** A comparison may have ended before its last key, since all keys were last looked at. */
   mayHaveOrphans: boolean;
+  /** What the hub was last known to count, where there is one: its index rows are kept for the rest. Null: that is not known. */
+  hub: CausalContext | null;
   /** This actor's last counter here that is synced. */
   durableCounter: number;
 }
@@ -474,6 +478,7 @@ function replicaOf(id: number, record: ShardRecord, floor: CausalContext, actor:
     synced: new Map(),
     known: new Map(),
     completeOwners: new Set(),
+    waitingOwners: new Set(),
     repairedMs: new Map(),
     open: new Map(),
     lost: new Map(),
@@ -485,6 +490,7 @@ function replicaOf(id: number, record: ShardRecord, floor: CausalContext, actor:
     floor,
     comparison: null,
     mayHaveOrphans: false,
+    hub: null,
     // Of an empty one 0: own events in hints may not be synced yet.
     durableCounter: context.highest(actor),
   };
@@ -496,6 +502,11 @@ function replicaOf(id: number, record: ShardRecord, floor: CausalContext, actor:
  */
 export function toldContext({ owned, bare, context }: Shard): CausalContext {
   return owned && !bare.isEmpty ? context.without(bare) : context;
+}
+
+/** True where the context says of all keys what is true: nothing of it is lost, or not sure. */
+export function isWhole({ lost, losing, bare }: Shard): boolean {
+  return lost.size === 0 && losing === 0 && bare.isEmpty;
 }
 
 /**

@@ -536,7 +536,7 @@ function unappliedReply(level: Level, { before, context, bare, owners, complete 
   };
 }
 
-const MUTATION_FAILURES: Readonly<Record<MutationFailure, Failure>> = {
+export const MUTATION_FAILURES: Readonly<Record<MutationFailure, Failure>> = {
   'wrong-type': failure('wrong-type', 'the key holds a value of another type; use another key, or delete this one'),
   'not-a-number': failure(
     'not-a-number',

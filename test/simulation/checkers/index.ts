@@ -1,5 +1,6 @@
 import type { SimCluster } from '../cluster.ts';
 import type { History } from '../history.ts';
+import type { HubClients } from '../hub-clients.ts';
 import type { SessionHistory } from '../session-clients.ts';
 import type { StrongHistory } from '../strong-history.ts';
 import type { StrongLosses } from '../strong-losses.ts';
@@ -20,6 +21,7 @@ import { lifetimesChecker } from './lifetimes.ts';
 import { linearizabilityChecker, strongAnswersChecker } from './linearizability.ts';
 import { promisesChecker } from './promises.ts';
 import { readsChecker } from './reads.ts';
+import { reconciliationChecker } from './reconciliation.ts';
 import { removalsChecker } from './removals.ts';
 import { stampsChecker } from './stamps.ts';
 import { suspicionsChecker } from './suspicions.ts';
@@ -37,21 +39,26 @@ export interface Clients {
   readonly histories: readonly History[];
   readonly sessions: SessionHistory;
   readonly watch: WatchState;
+  readonly hubClients: HubClients;
   readonly strong: { readonly history: StrongHistory; readonly losses: StrongLosses };
 }
 
 /** Everything that must hold in every run. To be attached before the first node starts. */
-export function allCheckers(cluster: SimCluster, { histories, sessions, watch, strong }: Clients): Checker[] {
+export function allCheckers(
+  cluster: SimCluster,
+  { histories, sessions, watch, strong, hubClients }: Clients,
+): Checker[] {
   const electorates = electoratesChecker(cluster, strong.losses);
   const strongTruth = { ...strong, electorates };
   return [
     durabilityChecker(cluster, histories),
     collectionsChecker(cluster, histories),
     convergenceChecker(cluster),
+    reconciliationChecker(cluster),
     indexChecker(cluster),
     readsChecker(histories, sessions),
     watchesChecker(cluster, watch),
-    valuesChecker(cluster, histories),
+    valuesChecker(cluster, histories, hubClients),
     lifetimesChecker(cluster, histories),
     dotsChecker(cluster),
     stampsChecker(cluster),

@@ -3,12 +3,13 @@ import { believed } from '../../../src/protocol/causal/mark.ts';
 import type { SimCluster } from '../cluster.ts';
 import { partOf } from '../collection-history.ts';
 import type { History } from '../history.ts';
+import { type HubClients, SHARED_BUCKET } from '../hub-clients.ts';
 import { type Checker, Problems } from './checker.ts';
 
 const decoder = new TextDecoder();
 
 /** Nothing is invented: no read has shown, and no disk holds, a value that no client has sent for that key. */
-export function valuesChecker(cluster: SimCluster, histories: readonly History[]): Checker {
+export function valuesChecker(cluster: SimCluster, histories: readonly History[], shared: HubClients): Checker {
   return {
     name: 'values',
     check: () => {
@@ -20,6 +21,12 @@ export function valuesChecker(cluster: SimCluster, histories: readonly History[]
           if (text !== null) problems.add(`${where} ${text} for ${history.bucket.name}/${key}, which nobody wrote`);
         }
       };
+      const lookAtShared = (key: string, entries: Entries, where: string): void => {
+        for (const entry of believed(entries)) {
+          if (!shared.hasSent(key, entry))
+            problems.add(`${where} something for ${key} that nobody wrote on either side`);
+        }
+      };
       const byBucket = new Map(histories.map((history) => [history.bucket.dataName, history]));
       for (const history of histories) {
         for (const { key, entries, atMs } of history.answers) look(history, key, entries, `a read at ${atMs} showed`);
@@ -27,11 +34,13 @@ export function valuesChecker(cluster: SimCluster, histories: readonly History[]
       for (const { name: node, disk } of cluster.nodes) {
         for (const rows of disk.objects.values()) {
           for (const { name, object } of rows.values()) {
-            look(byBucket.get(name.bucket), name.key, object.entries, `the disk of ${node} holds`);
+            if (name.bucket === SHARED_BUCKET) lookAtShared(name.key, object.entries, `the disk of ${node} holds`);
+            else look(byBucket.get(name.bucket), name.key, object.entries, `the disk of ${node} holds`);
           }
         }
         for (const { name, hint } of disk.hints.values()) {
-          look(byBucket.get(name.bucket), name.key, hint.entries, `a hint on ${node} holds`);
+          if (name.bucket === SHARED_BUCKET) lookAtShared(name.key, hint.entries, `a hint on ${node} holds`);
+          else look(byBucket.get(name.bucket), name.key, hint.entries, `a hint on ${node} holds`);
         }
       }
       return problems.all();

@@ -1,5 +1,6 @@
 import type { FaultEvent, Schedule } from '../schedule.ts';
 import { FAIR_WEATHER } from '../weather.ts';
+import { HUB } from './hub-mutations.ts';
 import type { Mutation } from './mutation.ts';
 import { STRONG } from './strong-mutations.ts';
 
@@ -700,4 +701,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...MEMBERSHIP,
   ...ELECTION,
   ...STRONG,
+  ...HUB,
 ];

@@ -4,6 +4,7 @@ import { Readable, Writable } from 'node:stream';
 import { spawnCommand } from '../../../src/cli/child-command.ts';
 import type { CliContext, DemoOptions } from '../../../src/cli/context.ts';
 import { runCli } from '../../../src/cli/program.ts';
+import type { HubConfig } from '../../../src/config/hub-config.ts';
 import type { NodeConfig } from '../../../src/config/node-config.ts';
 
 const NOW = Date.parse('2026-03-01T12:00:00Z');
@@ -66,6 +67,7 @@ export interface RunOptions {
   readonly cwd?: string;
   readonly fetch?: CliContext['fetch'];
   readonly startNode?: (config: NodeConfig) => Promise<void>;
+  readonly startHub?: (config: HubConfig) => Promise<void>;
   readonly runDemo?: (options: DemoOptions) => Promise<void>;
   /** Called with everything printed so far, after each write. */
   readonly onOutput?: (output: string, interrupt: () => void) => void;
@@ -133,6 +135,7 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
     },
     spawn: spawnCommand,
     startNode: options.startNode ?? (() => Promise.reject(new Error('startNode was not expected'))),
+    startHub: options.startHub ?? (() => Promise.reject(new Error('startHub was not expected'))),
     runDemo: options.runDemo ?? (() => Promise.reject(new Error('runDemo was not expected'))),
   };
   const status = await runCli(args, context);

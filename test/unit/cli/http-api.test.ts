@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type HttpApi, startHttpApi } from '../../../src/api/http/server.ts';
+import type { HttpApi } from '../../../src/api/http/app.ts';
+import { startHttpApi } from '../../../src/api/http/server.ts';
 import { HoldfastError } from '../../../src/lib/failure.ts';
 import { SESSION_UNAVAILABLE } from '../../../src/protocol/replication/session-cover.ts';
 import { FakeNodeHandle } from '../../support/fake-node-handle.ts';

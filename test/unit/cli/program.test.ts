@@ -192,6 +192,9 @@ describe('config check', () => {
       secretFile  -  default
       listen  /ip4/0.0.0.0/tcp/7400  default
       seeds  -  default
+      hub  -  default
+      hubToken  -  default
+      hubTokenFile  -  default
       mdns  on  default
       http  127.0.0.1:7480  default
       resp  127.0.0.1:7379  default
@@ -216,6 +219,7 @@ describe('config check', () => {
       tuning.diskHeadroomBytes  64MiB  default
       tuning.scrubBytesPerSecond  1MiB  default
       tuning.scrubIntervalHours  24  default
+      tuning.hubBytesPerSecond  0B  default
       tuning.weight  1  default
       "
     `);
@@ -223,6 +227,26 @@ describe('config check', () => {
     expect(machine).toMatchObject({ valid: true, file, warnings: [] });
     expect(machine.config).toContainEqual({ key: 'tuning.replicas', value: '5', source: `${file}:3:tuning.replicas` });
     expect(JSON.stringify(machine)).not.toContain(SECRET);
+  });
+
+  it('--hub is about a hub', async () => {
+    await writeFile(join(folder, 'holdfast-hub.yaml'), 'name: cloud\ndatabase: postgres://hub:pass@db/fleet\n', {
+      mode: 0o600,
+    });
+    const { status, out, err } = await run(['config', 'check', '--hub'], { cwd: folder });
+    expect([status, err]).toEqual([0, '']);
+    expect(out.replaceAll(folder, '/dir').replace(/ {2,}/g, '  ')).toMatchInlineSnapshot(`
+      "KEY  VALUE  SOURCE
+      dataDir  /dir/holdfast-hub  default
+      name  cloud  holdfast-hub.yaml:1:name
+      listen  /ip4/0.0.0.0/tcp/7500  default
+      announce  -  default
+      http  127.0.0.1:7580  default
+      database  postgres://hub@db/fleet  holdfast-hub.yaml:2:database
+      logLevel  info  default
+      logFormat  json  default
+      "
+    `);
   });
 
   it('fails with every problem', async () => {
@@ -279,5 +303,7 @@ describe('completion', () => {
 async function contextOf() {
   const { processContext } = await import('../../../src/cli/context.ts');
   const unexpected = (): Promise<void> => Promise.reject(new Error('not expected'));
-  return { context: processContext({ version: '0', startNode: unexpected, runDemo: unexpected }) };
+  return {
+    context: processContext({ version: '0', startNode: unexpected, startHub: unexpected, runDemo: unexpected }),
+  };
 }

@@ -240,6 +240,58 @@ describe('members', () => {
   });
 });
 
+describe('hub-status', () => {
+  const hub = {
+    address: '/dns4/hub.example/tcp/7500',
+    site: 'plant-7',
+    connected: false,
+    carrying: false,
+    problem: 'refused: nothing listens there',
+    backlog: { events: 1, oldestSeconds: 3 },
+    islandBacklog: { events: 210, oldestSeconds: 75 },
+    lastSyncAt: null,
+  };
+
+  it('prints one screen: what waits for the hub, and why', async () => {
+    const { status, out, err } = await show(['hub-status'], hub);
+    expect([status, err]).toEqual([0, '']);
+    expect(node?.requests[0]?.url).toBe('/v1/hub');
+    expect(out).toMatchInlineSnapshot(`
+      "hub            /dns4/hub.example/tcp/7500
+      site           plant-7
+      connected      no
+      waiting here   1 event, the oldest for 3 s
+      in the island  210 events, the oldest for 1 min 15 s
+      last in step   -
+      problem        refused: nothing listens there
+      "
+    `);
+  });
+
+  it('says that nothing waits, and who has the session', async () => {
+    const nothing = { events: 0, oldestSeconds: 0 };
+    const well = { connected: true, carrying: true, problem: null, backlog: nothing, islandBacklog: nothing };
+    const { out } = await show(['hub-status'], { ...hub, ...well, lastSyncAt: '2026-03-01T11:59:48.000Z' });
+    expect(out).toMatchInlineSnapshot(`
+      "hub            /dns4/hub.example/tcp/7500
+      site           plant-7
+      connected      yes, by this node
+      waiting here   nothing
+      in the island  nothing
+      last in step   2026-03-01T11:59:48.000Z
+      "
+    `);
+  });
+
+  it('says where to begin without a hub', async () => {
+    const { status, out } = await show(['hub-status'], null);
+    expect([status, out]).toEqual([
+      0,
+      'no hub is configured; see `holdfast start --help` for --hub and --hub-token-file\n',
+    ]);
+  });
+});
+
 describe('islands', () => {
   const of = (name: string, state: string | null, place = 'in') => ({ name, peerId: name, state, place, since: null });
   const none = { leader: null, term: null, quorate: null };

@@ -1,9 +1,17 @@
+import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { describeConfig } from '../../../src/config/describe.ts';
-import { CONFIG_KEYS } from '../../../src/config/keys.ts';
-import { type ConfigInput, type ConfigResult, type FileContent, loadConfig } from '../../../src/config/load.ts';
+import { HUB_KEYS, HUB_TABLE } from '../../../src/config/hub-keys.ts';
+import { CONFIG_KEYS, NODE_TABLE } from '../../../src/config/keys.ts';
+import {
+  type ConfigInput,
+  type ConfigResult,
+  type FileContent,
+  loadConfig,
+  loadHubConfig,
+} from '../../../src/config/load.ts';
 import { problemText } from '../../../src/config/problem.ts';
 import { MEMBERSHIP_DEFAULTS } from '../../../src/protocol/membership/options.ts';
 
@@ -12,9 +20,15 @@ const OTHER_SECRET = 'fedcba9876543210'.repeat(4);
 
 type Files = Record<string, string | FileContent>;
 
-function load(input: Partial<Omit<ConfigInput, 'readFile'>> & { files?: Files } = {}): ConfigResult {
+type Input = Partial<Omit<ConfigInput, 'readFile'>> & { files?: Files };
+
+function load(input: Input = {}): ConfigResult {
+  return loadConfig(wholeInput(input));
+}
+
+function wholeInput(input: Input): ConfigInput {
   const files = input.files ?? {};
-  return loadConfig({
+  return {
     flags: {},
     env: {},
     cwd: '/work',
@@ -26,7 +40,7 @@ function load(input: Partial<Omit<ConfigInput, 'readFile'>> & { files?: Files } 
       return typeof file === 'string' ? { text: file, mode: 0o100600 } : file;
     },
     ...input,
-  });
+  };
 }
 
 function loaded(input: Parameters<typeof load>[0] = {}) {
@@ -54,6 +68,9 @@ describe('defaults', () => {
       secretFile: null,
       listen: ['/ip4/0.0.0.0/tcp/7400'],
       seeds: [],
+      hub: null,
+      hubToken: null,
+      hubTokenFile: null,
       mdns: true,
       http: { host: '127.0.0.1', port: 7480 },
       resp: { host: '127.0.0.1', port: 7379 },
@@ -79,6 +96,7 @@ describe('defaults', () => {
         diskHeadroomBytes: 64 * 1024 * 1024,
         scrubBytesPerSecond: 1_048_576,
         scrubIntervalHours: 24,
+        hubBytesPerSecond: 0,
         weight: 1,
       },
     });
@@ -97,7 +115,9 @@ describe('defaults', () => {
   });
 
   it('are the ones that the table of keys documents', () => {
-    const lines = new Map(describeConfig(loaded().config, loaded().sources).map((line) => [line.key, line.value]));
+    const lines = new Map(
+      describeConfig(NODE_TABLE, loaded().config, loaded().sources).map((line) => [line.key, line.value]),
+    );
     for (const { key, default: text } of CONFIG_KEYS) {
       if (key === 'name' || key === 'logFormat' || key === 'dataDir') continue;
       expect([key, lines.get(key)]).toEqual([key, text]);
@@ -129,7 +149,7 @@ describe('precedence', () => {
       1,
       true,
     ]);
-    const lines = describeConfig(config, sources).filter(({ key }) =>
+    const lines = describeConfig(NODE_TABLE, config, sources).filter(({ key }) =>
       ['name', 'zone', 'logLevel', 'mdns', 'tuning.replicas'].includes(key),
     );
     expect(lines).toEqual([
@@ -349,9 +369,10 @@ describe('accepted forms', () => {
 describe('secrets', () => {
   it('never appear in what is printed', () => {
     const { config, sources } = loaded({ flags: { secret: SECRET } });
-    const printed = JSON.stringify(config) + JSON.stringify(describeConfig(config, sources)) + `${config.secret}`;
+    const printed =
+      JSON.stringify(config) + JSON.stringify(describeConfig(NODE_TABLE, config, sources)) + `${config.secret}`;
     expect(printed).not.toContain(SECRET.slice(0, 16));
-    expect(describeConfig(config, sources).find(({ key }) => key === 'secret')?.value).toBe('[redacted]');
+    expect(describeConfig(NODE_TABLE, config, sources).find(({ key }) => key === 'secret')?.value).toBe('[redacted]');
   });
 
   it.each([
@@ -403,6 +424,136 @@ describe('secrets', () => {
       '--secret-file: cannot read /work/s: no such file — make it with `(umask 077; holdfast secret > /work/s)`, or copy it from a node of the cluster',
     ]);
   });
+});
+
+describe('the hub of a node', () => {
+  const TOKEN = `hft1.hall-2.${SECRET}`;
+  const hub = '/dns4/hub.example.com/tcp/7500';
+
+  it('is an address and a token, as text or in a file', () => {
+    const { config } = loaded({ ...yaml(`hub: ${hub}`), env: { HOLDFAST_HUB_TOKEN: TOKEN } });
+    expect([config.hub, config.hubToken?.reveal(), config.hubTokenFile]).toEqual([hub, TOKEN, null]);
+    const files = { '/work/token': `${TOKEN}\n` };
+    const { config: other, sources } = loaded({ files, flags: { hub, hubTokenFile: 'token' } });
+    expect([other.hubToken?.reveal(), other.hubTokenFile]).toEqual([TOKEN, '/work/token']);
+    expect(sources.get('hubToken')).toEqual({ kind: 'flag', flag: '--hub-token-file' });
+    expect(loaded({ flags: { hub, hubToken: TOKEN } }).warnings).toEqual([
+      '--hub-token: other users can see it in the list of processes; prefer --hub-token-file',
+    ]);
+    const shown = { files: { '/t': { text: TOKEN, mode: 0o100644 } }, flags: { hub, hubTokenFile: '/t' } };
+    expect(loaded(shown).warnings).toEqual([
+      '/t: holds the token and every user of this machine can read it; run chmod 600 /t',
+    ]);
+  });
+
+  it('needs both', () => {
+    expect(problems({ flags: { hub } })).toEqual([
+      '--hub: the hub takes nobody without the token of a site — pass the one that `holdfast site add` has printed with --hub-token-file or HOLDFAST_HUB_TOKEN',
+    ]);
+    expect(problems({ env: { HOLDFAST_HUB_TOKEN: TOKEN } })).toEqual([
+      'HOLDFAST_HUB_TOKEN: there is no hub that the token is for — name it with --hub or HOLDFAST_HUB, or leave the token out',
+    ]);
+  });
+
+  it('is refused without repeating the token', () => {
+    expect(problems({ flags: { hub: 'hub.example.com', hubToken: TOKEN } })[0]).toContain('is not a multiaddr');
+    const bad = TOKEN.slice(0, 70);
+    expect(problems({ flags: { hub, hubToken: bad } })).toEqual([
+      '--hub-token: the secret at its end has 58 characters instead of 64 — use the token as `holdfast site add` has printed it',
+    ]);
+    expect(problems({ files: { '/t': bad }, flags: { hub, hubTokenFile: '/t' } })).toEqual([
+      '--hub-token-file: the secret at its end has 58 characters instead of 64 in /t — put the token into it, as printed by `holdfast site add`',
+    ]);
+    expect(problems({ flags: { hub, hubTokenFile: '/t' } })[0]).toMatch(/cannot read \/t: .* holdfast site add NAME/);
+  });
+
+  it('is shown by the name of the site', () => {
+    const { config, sources } = loaded({ flags: { hub, hubToken: TOKEN } });
+    const line = describeConfig(NODE_TABLE, config, sources).find(({ key }) => key === 'hubToken');
+    expect(line?.value).toBe('hft1.hall-2.[redacted]');
+    expect(JSON.stringify(config)).not.toContain(SECRET.slice(0, 16));
+  });
+
+  it('may be sent to slowly', () => {
+    const pace = (text: string) => yaml(`tuning: {hubBytesPerSecond: ${text}}`);
+    expect(loaded(pace('64KiB')).config.tuning.hubBytesPerSecond).toBe(65_536);
+    expect(problems(pace('1'))[0]).toContain('use 0B, or a size from 4KiB to 1GiB, like 64KiB');
+  });
+});
+
+describe('the configuration of a hub', () => {
+  const loadedHub = (input: Input = {}) => {
+    const result = loadHubConfig(wholeInput(input));
+    if (!result.ok) throw new Error(result.problems.map(problemText).join('\n'));
+    return result;
+  };
+  const hubProblems = (input: Input): string[] => {
+    const result = loadHubConfig(wholeInput(input));
+    return result.ok ? [] : result.problems.map(problemText);
+  };
+
+  it('is whole without anything being said', () => {
+    const { config, warnings } = loadedHub();
+    expect(config).toEqual({
+      dataDir: '/work/holdfast-hub',
+      name: 'edge-7.local',
+      listen: ['/ip4/0.0.0.0/tcp/7500'],
+      announce: [],
+      http: { host: '127.0.0.1', port: 7580 },
+      database: null,
+      logLevel: 'info',
+      logFormat: 'json',
+    });
+    expect([warnings, Object.isFrozen(config)]).toEqual([[], true]);
+  });
+
+  it('comes from flags, the environment and a file of its own, in this order', () => {
+    const files = {
+      '/work/holdfast-hub.yaml': 'name: of-file\ndataDir: data\nlogLevel: warn\n',
+      '/work/holdfast.yaml': 'zone: a',
+    };
+    const env = { HOLDFAST_NAME: 'of-env', HOLDFAST_LOG_LEVEL: 'error', HOLDFAST_ZONE: 'north' };
+    const { config, sources, warnings } = loadedHub({ files, env, flags: { name: 'of-flag' } });
+    expect([config.name, config.logLevel, config.dataDir]).toEqual(['of-flag', 'error', '/work/data']);
+    expect(sources.get('dataDir')).toMatchObject({ kind: 'file', line: 2 });
+    expect(warnings).toEqual([]);
+    expect(hubProblems({ files: { '/work/holdfast-hub.yaml': 'nmae: x\nzone: a\ntuning: {weight: 1}' } })).toEqual([
+      'holdfast-hub.yaml:1:nmae: unknown key — did you mean name?',
+      expect.stringContaining('holdfast-hub.yaml:2:zone: unknown key'),
+      expect.stringContaining('holdfast-hub.yaml:3:tuning.weight: unknown key'),
+    ]);
+  });
+
+  it('names no two listeners of one port', () => {
+    expect(hubProblems({ flags: { http: '0.0.0.0:7500' } })).toEqual([
+      '--http: listen (0.0.0.0:7500) takes the same port as http (0.0.0.0:7500) — give one of them another port',
+    ]);
+  });
+
+  it('never shows the password of the database', () => {
+    const database = 'postgres://hub:s3cret-word@db.example.com:5433/fleet?password=s3cret-word&sslmode=require';
+    const { config, sources, warnings } = loadedHub({ flags: { database } });
+    expect(config.database?.reveal()).toBe(database);
+    const lines = describeConfig(HUB_TABLE, config, sources);
+    expect(lines.find(({ key }) => key === 'database')?.value).toBe('postgres://hub@db.example.com:5433/fleet');
+    const printed = [JSON.stringify(config), inspect(config), String(config.database), JSON.stringify(lines)].join();
+    expect(printed).not.toContain('s3cret');
+    expect(warnings).toEqual(['--database: other users can see it in the list of processes; prefer HOLDFAST_DATABASE']);
+    const file = { text: `database: ${database}`, mode: 0o100644 };
+    expect(loadedHub({ files: { '/work/holdfast-hub.yaml': file } }).warnings).toEqual([
+      'holdfast-hub.yaml: holds the password of the database and every user of this machine can read it; run chmod 600 holdfast-hub.yaml',
+    ]);
+    expect(loadedHub({ flags: { database: 'postgres://hub@db/fleet' } }).warnings).toEqual([]);
+  });
+
+  it.each(['mysql://a:s3cret@h/d', 'postgres://a:s3cret@h', 'a:s3cret@h/d', 'postgres:///d'])(
+    'refuses %s as a database without repeating it',
+    (database) => {
+      expect(hubProblems({ flags: { database } })).toEqual([
+        '--database: this is not the URL of a PostgreSQL database — use a URL like postgres://USER:PASSWORD@HOST:5432/DATABASE',
+      ]);
+    },
+  );
 });
 
 describe('warnings', () => {
@@ -464,11 +615,13 @@ describe('robustness', () => {
 
 describe('the table of keys', () => {
   it('has unique keys, flags and variables, and says something of each', () => {
-    for (const field of ['key', 'flag', 'variable'] as const) {
-      const names = CONFIG_KEYS.map((key) => key[field]).filter((text) => text !== null);
-      expect(new Set(names).size).toBe(names.length);
+    for (const keys of [CONFIG_KEYS, HUB_KEYS]) {
+      for (const field of ['key', 'flag', 'variable'] as const) {
+        const names = keys.map((key) => key[field]).filter((text) => text !== null);
+        expect(new Set(names).size).toBe(names.length);
+      }
     }
-    for (const key of CONFIG_KEYS) {
+    for (const key of [...CONFIG_KEYS, ...HUB_KEYS]) {
       expect(key.meaning).toMatch(/^[A-Z].*\.$/);
       expect(key.variable).toMatch(/^HOLDFAST_[A-Z_]+$/);
     }

@@ -59,6 +59,7 @@ function status(name: string): NodeStatus {
     scrub: { running: false, records: 0, bytes: 0, lastFinishedAt: null, corruptRecords: 0 },
     hints: { records: 17, bytes: 1, dropped: 0 },
     clock: { offsetMs: 0, confirmed: true },
+    hub: null,
   };
 }
 

@@ -27,6 +27,7 @@ it('handles nothing and says nothing once it was halted, whatever was under way'
     storage: new MemoryStorage(),
     meta: [],
     transport: new MemoryNetwork().create('s'),
+    hub: null,
     clock,
     log: new RecordingLog(),
     hooks: hooks as unknown as DriverHooks,

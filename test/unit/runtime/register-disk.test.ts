@@ -79,6 +79,7 @@ function setup(scrubBytesPerSecond = 0) {
     storage,
     meta: [],
     transport: new MemoryNetwork().create('s'),
+    hub: null,
     clock,
     log,
     hooks: { onFatal: (error: unknown) => fatal.push(error) } as unknown as DriverHooks,

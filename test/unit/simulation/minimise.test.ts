@@ -58,6 +58,7 @@ describe('minimiseSchedule', () => {
     redial: true,
     outAfterMs: 0,
     strong: false,
+    hub: null,
     weather: { ...FAIR_WEATHER, loss: 0.1, syncMaxMs: 300 },
     opIntervalMs: 20,
     calmMs: 1000,

@@ -59,4 +59,18 @@ describe('FrameReader', () => {
     chunk.fill(0xff);
     expect([...(found[0] ?? [])]).toEqual([1, 2, 3]);
   });
+
+  it('holds later frames to a limit that is set while one is handed out', () => {
+    const large = encodeFrame(new Uint8Array(LIMIT + 1));
+    const found: number[] = [];
+    const reader = new FrameReader(LIMIT);
+    const chunk = Buffer.concat([encodeFrame(new Uint8Array([1])), large]);
+    const intact = reader.push(chunk, (frame) => {
+      found.push(frame.byteLength);
+      reader.limit(LIMIT + 1);
+    });
+    expect(intact).toBe(true);
+    expect(found).toEqual([1, LIMIT + 1]);
+    expect(reader.push(encodeFrame(new Uint8Array(LIMIT + 2)), () => undefined)).toBe(false);
+  });
 });

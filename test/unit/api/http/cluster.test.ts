@@ -15,6 +15,7 @@ describe('cluster', () => {
     expect(await json('/v1/members')).toEqual({ members: h.node.members() });
     expect(await json('/v1/leader')).toEqual(h.node.leader());
     expect(await json('/v1/islands')).toEqual(h.node.islands());
+    expect(await json('/v1/hub')).toEqual(h.node.hub());
     expect(await json('/v1/ring')).toEqual(h.node.ring());
     expect(await json('/v1/ring/locate?bucket=default&key=a%2Fb')).toEqual(h.node.locate());
   });

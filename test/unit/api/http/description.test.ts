@@ -14,6 +14,7 @@ const ROUTES = [
   'GET /v1/buckets/{bucket}',
   'PUT /v1/buckets/{bucket}',
   'GET /v1/events',
+  'GET /v1/hub',
   'GET /v1/islands',
   'GET /v1/kv/{bucket}',
   'POST /v1/kv/{bucket}',

@@ -1,7 +1,8 @@
 import { connect } from 'node:net';
 import { onTestFinished } from 'vitest';
+import type { HttpApi } from '../../../../src/api/http/app.ts';
 import type { HttpLimits } from '../../../../src/api/http/limits.ts';
-import { type HttpApi, startHttpApi } from '../../../../src/api/http/server.ts';
+import { startHttpApi } from '../../../../src/api/http/server.ts';
 import type { Log } from '../../../../src/ports/log.ts';
 import { FakeNodeHandle, type FakeNodeHandleOptions } from '../../../support/fake-node-handle.ts';
 

@@ -12,7 +12,7 @@ describe('routing', () => {
     h = await startHarness();
   });
 
-  it.each(['/', '/v1', '/v1/leaders', '/v1/hub', '/v1/kv', '/V1/status', '/v1/status/', '//v1/status', '/openapi'])(
+  it.each(['/', '/v1', '/v1/leaders', '/v1/hubs', '/v1/kv', '/V1/status', '/v1/status/', '//v1/status', '/openapi'])(
     'knows no %s',
     async (path) => {
       expect(await problemOf(await h.fetch(path))).toBe('404 route-not-found');

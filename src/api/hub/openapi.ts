@@ -1,0 +1,132 @@
+import { integer, list, nullable, object, type Schema, text } from '../http/schema.ts';
+
+const dateTime: Schema = { type: 'string', format: 'date-time' };
+
+const SITE_NAME_TEXT = text('Name of the site.');
+
+export const SITE_PARAMS = object({ site: SITE_NAME_TEXT });
+export const SITE_BUCKET_PARAMS = object({ site: SITE_NAME_TEXT, bucket: text('Name of the bucket.') });
+export const SITE_KEY_PARAMS = object({
+  site: SITE_NAME_TEXT,
+  bucket: text('Name of the bucket.'),
+  key: text('1 to 1024 bytes of UTF-8, percent-encoded where the URL needs it; slashes may stand as they are.'),
+});
+
+export const HUB_STATUS_SCHEMA = object({
+  name: { type: 'string' },
+  peerId: { type: 'string' },
+  version: { type: 'string' },
+  uptimeSeconds: { type: 'number' },
+  store: { type: 'string', enum: ['embedded', 'postgres'] },
+  addresses: { ...list({ type: 'string' }), description: 'Where nodes of sites connect.' },
+  sites: integer(),
+  sessions: integer('Of sites with this process.'),
+});
+
+const SITE_PROPERTIES = {
+  name: { type: 'string' },
+  createdAt: dateTime,
+  clusterId: { ...nullable({ type: 'string' }), description: 'Null until it has connected for the first time.' },
+  connected: {
+    type: 'boolean',
+    description: 'It has a session with this process; one with another process of the same database is not seen.',
+  },
+  lastSeenAt: {
+    ...nullable(dateTime),
+    description: 'When it was last connected to any hub of the database, to within a minute.',
+  },
+};
+
+export const SITES_SCHEMA = object({ sites: list(object(SITE_PROPERTIES)) });
+
+export const NEW_SITE_SCHEMA = object({
+  name: { type: 'string' },
+  token: text('For the nodes of the site (`--hub-token-file`). The hub does not keep it, and shows it this once.'),
+});
+
+export const SITE_SCHEMA = object({
+  ...SITE_PROPERTIES,
+  sessions: {
+    ...list(
+      object({
+        peerId: text('Of the node at the other end.'),
+        since: dateTime,
+        island: {
+          ...nullable(
+            object({
+              leader: nullable({ type: 'string' }),
+              quorate: { type: 'boolean' },
+              members: list({ type: 'string' }),
+            }),
+          ),
+          description: 'Those that the node speaks for; null until it has told.',
+        },
+        backlogEvents: {
+          ...nullable(integer()),
+          description: 'Events of the site that the hub is not known to have yet, as the node has told last.',
+        },
+        oldestSeconds: { ...nullable({ type: 'number' }), description: 'Age of the oldest of them.' },
+        sentBytes: integer('By the hub, on the wire.'),
+        receivedBytes: integer(),
+      }),
+    ),
+    description: 'With this process. One for each island of the site that reaches the hub.',
+  },
+  keys: integer('Keys that have a value here.'),
+  conflicts: integer('Writes that lost against concurrent ones.'),
+});
+
+export const SITE_BUCKETS_SCHEMA = object({
+  buckets: list(
+    object({
+      name: { type: 'string' },
+      sync: { type: 'string', enum: ['up', 'down', 'both'], description: '`up`: from the site to the hub.' },
+      conflict: { type: 'string', enum: ['lww', 'siblings'] },
+      ttlSeconds: nullable(integer('Default time to live of values; null: for ever.')),
+    }),
+  ),
+});
+
+const WRITE_SCHEMA = object(
+  {
+    by: text('Name of the node that wrote it, its id where that is not known; `hub`: a client of a hub did.'),
+    at: dateTime,
+    value: { type: 'string', contentEncoding: 'base64' },
+    contentType: { type: 'string' },
+    type: { type: 'string', enum: ['counter', 'set', 'map'], description: 'Where it is no sequence of bytes.' },
+  },
+  ['value', 'contentType', 'type'],
+);
+
+export const CONFLICTS_SCHEMA = object({
+  conflicts: list(
+    object({
+      bucket: { type: 'string' },
+      key: { type: 'string' },
+      at: { ...dateTime, description: 'When the hub noticed.' },
+      winner: WRITE_SCHEMA,
+      loser: WRITE_SCHEMA,
+    }),
+  ),
+  next: { ...nullable(integer()), description: 'To be passed as `before`; null: there are no more.' },
+});
+
+export function hubDocumentInfo(version: string): object {
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Holdfast hub',
+      version,
+      description:
+        'What sites exchange with their hub: read and write it here, also while they are away. What is written waits for them. ' +
+        'Errors are RFC 9457 problem details with a stable `code`; a request that was refused changed nothing unless it ' +
+        'says `"stateChanged": "maybe"`.',
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    tags: [
+      { name: 'Sites', description: 'Clusters that exchange buckets with this hub.' },
+      { name: 'Data', description: 'Keys and values of a site.' },
+      { name: 'Operation', description: 'The hub, probes, metrics and this description.' },
+    ],
+  };
+}

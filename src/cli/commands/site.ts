@@ -1,0 +1,194 @@
+import type { Command } from 'commander';
+import type { z } from 'zod';
+import { sizeText } from '../../lib/size-text.ts';
+import { HUB_API } from '../api-target.ts';
+import { sitePath } from '../client.ts';
+import type { CliContext } from '../context.ts';
+import { CliError } from '../errors.ts';
+import { readLines } from '../line-reader.ts';
+import { examples } from '../options.ts';
+import { openSession, type Session } from '../session.ts';
+import { NEW_SITE, readShape, SITE, SITE_BUCKETS, SITES, type Site } from '../shapes.ts';
+import { fieldsText, tableText } from '../table.ts';
+import type { Terminal } from '../terminal.ts';
+import { agoText, durationText, plural, printable } from '../text.ts';
+
+const PATH = '/v1/sites';
+const HEAD = ['NAME', 'CONNECTED', 'LAST SEEN', 'CLUSTER', 'CREATED'];
+const SESSION_HEAD = ['LEADER', 'MEMBERS', 'WAITING', 'OLDEST', 'SINCE', 'SENT', 'RECEIVED', 'PEER'];
+const BUCKET_HEAD = ['BUCKET', 'SYNC', 'CONFLICT', 'TTL'];
+
+const COLUMNS = `
+Columns:
+  CONNECTED  it has a session with the hub that is asked
+  LAST SEEN  when it was last connected, to any hub of the same database
+  CLUSTER    the cluster that it was when it first connected; no other one can be this site`;
+const SESSION_COLUMNS = `
+A session speaks for an island of the site: the members that reach each other. Columns:
+  LEADER     of the island; with (minority) where it has no majority of the ring
+  WAITING    writes that the hub is not known to have, as the node at the other end has told last
+  OLDEST     how long the oldest of them has been waiting
+  SENT       by the hub, on the wire`;
+const TOKEN_NOTE =
+  'this is the token of the site; it is shown this once. Start its nodes with --hub and --hub-token-file';
+
+interface RemoveOptions {
+  readonly yes?: boolean;
+}
+
+export function addSiteCommand(program: Command, context: CliContext): void {
+  const site = program.command('site').description('list, add, show and remove the sites of a hub');
+  addList(site, context);
+  addAdd(site, context);
+  addShow(site, context);
+  addRemove(site, context);
+}
+
+function addList(site: Command, context: CliContext): void {
+  site
+    .command('list')
+    .description('list the sites')
+    .addHelpText('after', COLUMNS)
+    .addHelpText('after', examples('holdfast site list', "holdfast site list --json | jq -r '.sites[].name'"))
+    .action(async (_options, command: Command) => {
+      const { client, terminal, json } = openSession(command, context, HUB_API);
+      const answer = await client.json(PATH);
+      if (json) return terminal.json(answer);
+      const rows = readShape(SITES, answer, HUB_API).sites.map((one) => [
+        printable(one.name),
+        connectedText(terminal, one.connected),
+        one.lastSeenAt === null ? 'never' : agoText(one.lastSeenAt, context.now()),
+        printable(one.clusterId ?? '-'),
+        agoText(one.createdAt, context.now()),
+      ]);
+      return terminal.line(tableText(terminal, HEAD, rows));
+    });
+}
+
+function addAdd(site: Command, context: CliContext): void {
+  site
+    .command('add')
+    .description('add a site and print its token, which its nodes show to the hub')
+    .argument('<name>', 'name of the site')
+    .addHelpText(
+      'after',
+      examples(
+        '(umask 077; holdfast site add hall-2 > token)',
+        'holdfast start --secret-file secret --hub /dns4/hub.example.com/tcp/7500 --hub-token-file token',
+      ),
+    )
+    .action(async (name: string, _options, command: Command) => {
+      const { client, terminal, json } = openSession(command, context, HUB_API);
+      const headers = { 'Content-Type': 'application/json' };
+      const answer = await client.json(PATH, { method: 'POST', headers, body: JSON.stringify({ name }) });
+      if (json) return terminal.json(answer);
+      await terminal.line(printable(readShape(NEW_SITE, answer, HUB_API).token));
+      return terminal.note(TOKEN_NOTE);
+    });
+}
+
+function addShow(site: Command, context: CliContext): void {
+  site
+    .command('show')
+    .description('show a site: its sessions, what waits to come up, its buckets')
+    .argument('<name>', 'name of the site')
+    .addHelpText('after', SESSION_COLUMNS)
+    .addHelpText('after', examples('holdfast site show hall-2', 'holdfast site show hall-2 --json | jq .sessions'))
+    .action(async (name: string, _options, command: Command) => {
+      const { client, terminal, json } = openSession(command, context, HUB_API);
+      const path = sitePath(name);
+      const answer = Object(await client.json(path)) as Record<string, unknown>;
+      const buckets = await client.json(`${path}/buckets`);
+      if (json) return terminal.json({ ...answer, ...Object(buckets) });
+      const one = readShape(SITE, answer, HUB_API);
+      const parts = [
+        siteText(terminal, one, context.now()),
+        sessionsText(terminal, one, context.now()),
+        bucketsText(terminal, readShape(SITE_BUCKETS, buckets, HUB_API)),
+      ];
+      return terminal.line(parts.filter((part) => part !== '').join('\n\n'));
+    });
+}
+
+function addRemove(site: Command, context: CliContext): void {
+  site
+    .command('remove')
+    .description('remove a site with all that the hub keeps of it; its nodes keep their own data')
+    .argument('<name>', 'name of the site')
+    .option('--yes', 'it is meant')
+    .addHelpText('after', examples('holdfast site remove hall-2'))
+    .action(async (name: string, { yes }: RemoveOptions, command: Command) => {
+      const session = openSession(command, context, HUB_API);
+      const { client, terminal, json } = session;
+      const path = sitePath(name);
+      if (yes !== true) await confirm(session, readShape(SITE, await client.json(path), HUB_API));
+      await client.request(path, { method: 'DELETE', query: { confirm: name } });
+      await (json ? terminal.json({ name, removed: true }) : terminal.line(`the site ${printable(name)} is gone`));
+    });
+}
+
+/** Returns where it is meant. */
+async function confirm({ context, terminal, json }: Session, { name, keys }: Site): Promise<void> {
+  const shown = printable(name);
+  const lines = [
+    `${plural(keys, 'key')} of ${shown} would be gone at the hub, and its token worth nothing`,
+    'what was written at the hub and its nodes have not got yet would be lost; they keep their own data',
+  ];
+  if (json || !terminal.isTTY) {
+    throw new CliError([...lines, 'nothing was changed — repeat with --yes if it is meant'], 'bad-usage');
+  }
+  await terminal.write(`${lines.join('\n')}\n\nRemove it? Type ${shown}: `);
+  for await (const line of readLines(context.stdin)) {
+    if (line.trim() === name) return;
+    break;
+  }
+  throw new CliError(`nothing was changed — the answer was not ${shown}`, 'failed');
+}
+
+function siteText(terminal: Terminal, site: Site, nowMs: number): string {
+  return fieldsText(terminal, [
+    ['name', printable(site.name)],
+    ['cluster', printable(site.clusterId ?? 'it has never connected')],
+    ['connected', connectedText(terminal, site.connected)],
+    ['last seen', site.lastSeenAt === null ? 'never' : agoText(site.lastSeenAt, nowMs)],
+    ['created', agoText(site.createdAt, nowMs)],
+    ['keys', String(site.keys)],
+    ['conflicts', String(site.conflicts)],
+  ]);
+}
+
+function sessionsText(terminal: Terminal, { sessions }: Site, nowMs: number): string {
+  if (sessions.length === 0) return '';
+  const rows = sessions.map(({ island, backlogEvents, oldestSeconds, since, sentBytes, receivedBytes, peerId }) => [
+    leaderText(terminal, island),
+    island === null ? '-' : island.members.map(printable).join(', '),
+    backlogEvents === null ? '-' : String(backlogEvents),
+    oldestSeconds === null || backlogEvents === 0 ? '-' : durationText(oldestSeconds),
+    agoText(since, nowMs),
+    sizeText(sentBytes),
+    sizeText(receivedBytes),
+    printable(peerId),
+  ]);
+  return tableText(terminal, SESSION_HEAD, rows, ['WAITING', 'SENT', 'RECEIVED']);
+}
+
+function leaderText(terminal: Terminal, island: Site['sessions'][number]['island']): string {
+  if (island === null) return '-';
+  const minority = island.quorate ? '' : terminal.colour('yellow', ' (minority)');
+  return `${printable(island.leader ?? '-')}${minority}`;
+}
+
+function bucketsText(terminal: Terminal, { buckets }: z.infer<typeof SITE_BUCKETS>): string {
+  if (buckets.length === 0) return '';
+  const rows = buckets.map(({ name, sync, conflict, ttlSeconds }) => [
+    printable(name),
+    printable(sync),
+    printable(conflict),
+    ttlSeconds === null ? 'never' : durationText(ttlSeconds),
+  ]);
+  return tableText(terminal, BUCKET_HEAD, rows);
+}
+
+function connectedText(terminal: Terminal, connected: boolean): string {
+  return connected ? terminal.colour('green', 'yes') : terminal.colour('yellow', 'no');
+}

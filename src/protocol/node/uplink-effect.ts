@@ -1,0 +1,26 @@
+import type { HubReply, HubRequest } from '../uplink/message.ts';
+
+/** What a node is told of the hub that it has. */
+export interface HubOptions {
+  /** Names the cluster for the hub. */
+  readonly clusterId: string;
+  /** How fast this node may send; 0: as fast as it goes. */
+  readonly bytesPerSecond: number;
+}
+
+export type HubLinkEffect =
+  | { readonly type: 'hub-open' }
+  | { readonly type: 'hub-close' }
+  | { readonly type: 'hub-send'; readonly id: number; readonly request: HubRequest };
+
+export type HubLinkInput =
+  | { readonly type: 'hub-up' }
+  | { readonly type: 'hub-down'; readonly reason: string; readonly detail: string }
+  | { readonly type: 'hub-reply'; readonly id: number; readonly reply: HubReply }
+  | { readonly type: 'hub-news'; readonly shards: readonly number[] };
+
+export type UplinkEvent =
+  | { readonly type: 'uplink-up' }
+  | { readonly type: 'uplink-down' }
+  /** This node could not reach the hub, or was refused; told once until that changes. */
+  | { readonly type: 'hub-unreachable'; readonly reason: string; readonly detail: string };

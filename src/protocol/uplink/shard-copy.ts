@@ -1,0 +1,153 @@
+import { CausalContext } from '../causal/context.ts';
+import type { ConflictPolicy, Entries, Entry } from '../causal/entry.ts';
+import { nameId } from '../causal/name.ts';
+import { ABSENT, type CausalObject, joinObject, type RemoteObject } from '../causal/object.ts';
+import { winner } from '../causal/value.ts';
+import type { UplinkItem } from './message.ts';
+import type { HubShard, HubWrite, ShardObjectName } from './transaction.ts';
+
+/** No shard has it. */
+export const NO_REVISION = '0'.repeat(16);
+
+/** The hub's copy of a shard within one transaction: what was read of it, and what becomes of it. */
+export class ShardCopy {
+  readonly shard: number;
+  readonly context: CausalContext;
+  readonly own: CausalContext;
+  readonly stripped: CausalContext;
+  private buckets: readonly string[];
+  private readonly before: string;
+  private readonly objects = new Map<
+    string,
+    { readonly name: ShardObjectName; object: CausalObject; changed: boolean }
+  >();
+  private readonly conflicts: HubWrite[] = [];
+  private changed = false;
+
+  constructor(shard: number, stored: HubShard | undefined) {
+    this.shard = shard;
+    this.context = stored?.context.clone() ?? new CausalContext();
+    this.own = stored?.own.clone() ?? new CausalContext();
+    this.stripped = stored?.stripped.clone() ?? new CausalContext();
+    this.buckets = stored?.partial ?? [];
+    this.before = stored?.revision ?? NO_REVISION;
+  }
+
+  /** Before this transaction. */
+  get revision(): string {
+    return this.before;
+  }
+
+  /** Buckets of which the context counts events without their keys. */
+  get partial(): readonly string[] {
+    return this.buckets;
+  }
+
+  set partial(buckets: Iterable<string>) {
+    this.buckets = [...new Set(buckets)].toSorted();
+    this.changed = true;
+  }
+
+  /** What was read of the key. */
+  load(name: ShardObjectName, object: CausalObject | undefined): void {
+    const id = nameId(name);
+    if (!this.objects.has(id)) this.objects.set(id, { name, object: object ?? ABSENT, changed: false });
+  }
+
+  object(name: ShardObjectName): CausalObject {
+    return this.objects.get(nameId(name))?.object ?? ABSENT;
+  }
+
+  /** Every dot is counted, or known of the key, which is loaded. */
+  hasSeen(name: ShardObjectName, dots: CausalContext | null): boolean {
+    if (dots === null) return true;
+    const { past } = this.object(name);
+    const unknown = dots.without(this.context);
+    return past === null ? unknown.isEmpty : past.covers(unknown);
+  }
+
+  /** The shard is written even where nothing else is: it has another revision from now on. */
+  touch(): void {
+    this.changed = true;
+  }
+
+  cover(events: CausalContext): void {
+    if (this.context.covers(events)) return;
+    this.context.union(events);
+    this.changed = true;
+  }
+
+  /** Joins a copy of a key that is loaded. `context`: what its sender covered; `floor`: what is going to be counted once all is compared. */
+  join(item: UplinkItem, context: CausalContext, conflict: ConflictPolicy, floor: CausalContext | null = null): void {
+    const name = { shard: this.shard, bucket: item.bucket, key: item.key };
+    const isPartial = this.buckets.includes(item.bucket);
+    // Of such a bucket the context counts what was never here: it would pass for deleted.
+    const counted = isPartial ? this.own : this.context;
+    const joined = joinObject(this.object(name), counted, remoteOf(item, context, this.floorOf(floor, isPartial)));
+    if (joined.changed) this.store(name, joined.object, conflict);
+    if (floor === null && !item.more) this.cover(item.events);
+  }
+
+  /** Replaces a key that is loaded. */
+  store(name: ShardObjectName, object: CausalObject, conflict: ConflictPolicy): void {
+    if (conflict === 'lww') this.noteConflicts(name, this.object(name).entries, object.entries);
+    this.objects.set(nameId(name), { name, object, changed: true });
+    this.changed = true;
+  }
+
+  /** What the transaction ends with. */
+  writes(revision: string): HubWrite[] {
+    if (!this.changed) return [];
+    const { shard, context, own, stripped, partial } = this;
+    const objects = [...this.objects.values()].filter((each) => each.changed);
+    return [
+      ...objects.map(({ name, object }): HubWrite => {
+        const isGone = object.entries.length === 0 && object.past === null;
+        return { type: 'object', name, value: isGone ? null : object };
+      }),
+      ...this.conflicts,
+      { type: 'shard', shard, value: { context, own, stripped, partial, revision } },
+    ];
+  }
+
+  private floorOf(floor: CausalContext | null, isPartial: boolean): CausalContext | undefined {
+    if (floor === null) return undefined;
+    if (!isPartial) return floor;
+    const all = floor.clone();
+    all.union(this.context);
+    return all;
+  }
+
+  private noteConflicts(name: ShardObjectName, before: Entries, after: Entries): void {
+    const values = after.filter(({ payload }) => payload.kind === 'register');
+    if (values.length < 2) return;
+    const best = winner(after);
+    if (best === undefined) return;
+    for (const loser of values) {
+      if (loser === best || wasBeaten(loser, best, before)) continue;
+      this.conflicts.push({ type: 'conflict', name, winner: best, loser });
+    }
+  }
+}
+
+/** True where the two were beside each other before, and have been noted then. */
+function wasBeaten(loser: Entry, best: Entry, before: Entries): boolean {
+  return before.includes(loser) && before.includes(best);
+}
+
+function remoteOf(item: UplinkItem, context: CausalContext, floor: CausalContext | undefined): RemoteObject {
+  const { entries, past, events, more, sent } = item;
+  const counts = floor === undefined ? events : new CausalContext();
+  const rest = floor === undefined ? {} : { floor };
+  if (more) {
+    const seen = CausalContext.fromDots(entries.map(({ dot }) => dot));
+    return { entries, seen, events: new CausalContext(), past: null, ...rest };
+  }
+  let seen = context;
+  if (past !== null || sent !== null) {
+    seen = context.clone();
+    if (past !== null) seen.union(past);
+    if (sent !== null) seen = seen.without(sent);
+  }
+  return { entries, seen, events: counts, past, ...rest };
+}

@@ -1,0 +1,60 @@
+import type { CausalContext, DotRange } from '../causal/context.ts';
+import type { ObjectName } from '../causal/name.ts';
+import type { CausalObject } from '../causal/object.ts';
+import type { SyncPolicy, UplinkItem } from './message.ts';
+
+/** A key, and events of it. */
+export interface KeyEvents {
+  readonly name: ObjectName;
+  readonly events: CausalContext;
+}
+
+/** A key as its holder has it. */
+export interface KeyCopy extends CausalObject {
+  readonly name: ObjectName;
+}
+
+/** What came down, and what its copies have seen. */
+export interface PulledItems {
+  readonly items: readonly UplinkItem[];
+  readonly context: CausalContext;
+  readonly own: CausalContext;
+}
+
+/**
+ * Whoever holds shards that are to be reconciled with a hub: a node, or a hub that has a hub of its own. Where a shard is let go
+ * of meanwhile, callbacks get null.
+ */
+export interface UplinkSource {
+  /** Those that this holder is to reconcile. */
+  shards(): readonly number[];
+  /** What is durable of the shard, not to be modified; null: nothing is to be said of it now. */
+  covered(shard: number): { readonly context: CausalContext; readonly floor: CausalContext } | null;
+  policyOf(bucket: string): SyncPolicy | undefined;
+  /** Qualified names of all buckets. */
+  buckets(): readonly string[];
+  /** The keys behind these events, in their order; at most so many events are looked at. */
+  keysOf(
+    shard: number,
+    events: readonly DotRange[],
+    eventsMax: number,
+    use: (found: { readonly keys: readonly KeyEvents[]; readonly looked: CausalContext } | null) => void,
+  ): void;
+  /**
+   * The keys as they are at one moment, in the order asked for, and what the shard covered then. All of it is durable when it
+   * is called back.
+   */
+  read(
+    shard: number,
+    names: readonly ObjectName[],
+    use: (read: { readonly copies: readonly KeyCopy[]; readonly context: CausalContext } | null) => void,
+  ): void;
+  /** All keys of the shard in the order of their names. */
+  scan(
+    shard: number,
+    after: ObjectName | null,
+    use: (page: { readonly rows: readonly KeyCopy[]; readonly more: boolean } | null) => void,
+  ): void;
+  /** Takes in what the hub has sent; calls back once it is durable. False: something was refused, and not counted. */
+  join(shard: number, pulled: PulledItems, use: (isTaken: boolean | null) => void): void;
+}

@@ -1,0 +1,271 @@
+import { expect, it } from 'vitest';
+import { compareUtf8 } from '../../src/lib/utf8.ts';
+import { type HubWrite, SEEN_LAG_MS, type SiteBucket } from '../../src/ports/hub-store.ts';
+import {
+  ACTOR,
+  addSite,
+  contextOf,
+  OTHER,
+  put,
+  read,
+  readObject,
+  readShard,
+  register,
+  SITE,
+  START_MS,
+  shardOf,
+  valueText,
+  write,
+} from '../support/hub-transactions.ts';
+import { bothTimes, type HubStoreSubject } from './hub-store-subject.ts';
+import { oddKeys } from './hub-transactions-suite.ts';
+
+const BUCKETS: readonly SiteBucket[] = [
+  { name: 'readings', sync: 'both', conflict: 'lww', ttlSeconds: 3600 },
+  { name: 'settings~3f', sync: 'down', conflict: 'siblings', ttlSeconds: null },
+];
+
+const TOLD = { clusterId: 'c1', shards: 256, buckets: BUCKETS, actors: [{ actor: ACTOR, name: 'node-a' }] };
+
+export function describeSites(subject: HubStoreSubject): void {
+  it('adds sites, each name once, and tells of them in the order of their names', async () => {
+    const { store } = subject;
+    const key = Uint8Array.from({ length: 32 }, (_, index) => index * 8);
+    expect(await store.addSite({ name: 'paris', key, createdMs: START_MS })).toBe(true);
+    expect(await store.addSite({ name: 'paris', key: new Uint8Array(32), createdMs: 5 })).toBe(false);
+    await addSite(store, 'Amsterdam');
+    await addSite(store, 'a-1');
+    const paris = { name: 'paris', key, createdMs: START_MS, clusterId: null, shards: null, seenMs: null };
+    for await (const opened of bothTimes(subject)) {
+      expect(await opened.site('paris')).toEqual(paris);
+      expect(await opened.site('nowhere')).toBeNull();
+      expect((await opened.sites()).map(({ name }) => name)).toEqual(['Amsterdam', 'a-1', SITE, 'paris']);
+    }
+  });
+
+  it('adds a site once when two ask at the same time', async () => {
+    const adding = () => subject.store.addSite({ name: 'paris', key: new Uint8Array(32), createdMs: START_MS });
+    expect((await Promise.all([adding(), adding(), adding()])).filter(Boolean)).toHaveLength(1);
+  });
+
+  it('keeps what a site says of itself: the buckets and the actors that any of its islands has told of', async () => {
+    const { store } = subject;
+    await store.noteSite(SITE, { ...TOLD, atMs: START_MS });
+    await store.noteSite(SITE, {
+      clusterId: 'c2',
+      shards: 512,
+      buckets: [{ ...(BUCKETS[1] as SiteBucket), ttlSeconds: 99 }],
+      actors: [
+        { actor: OTHER, name: 'node-b' },
+        { actor: ACTOR, name: 'renamed' },
+      ],
+      atMs: START_MS + 1,
+    });
+    for await (const opened of bothTimes(subject)) {
+      expect(await opened.site(SITE)).toMatchObject({ clusterId: 'c2', shards: 512, seenMs: START_MS + 1 });
+      expect(await opened.buckets(SITE)).toEqual([BUCKETS[0], { ...BUCKETS[1], ttlSeconds: 99 }]);
+      expect(await opened.actors(SITE)).toEqual(
+        new Map([
+          [ACTOR, 'renamed'],
+          [OTHER, 'node-b'],
+        ]),
+      );
+    }
+  });
+
+  it('keeps when a site was seen, about', async () => {
+    await subject.store.noteSeen(SITE, START_MS);
+    expect((await subject.store.site(SITE))?.seenMs).toBe(START_MS);
+    await subject.store.noteSeen(SITE, START_MS + 10 * SEEN_LAG_MS);
+    await subject.store.noteSeen(SITE, START_MS + 10 * SEEN_LAG_MS + 1);
+    const seenMs = (await subject.store.site(SITE))?.seenMs ?? 0;
+    expect(seenMs - START_MS).toBeGreaterThanOrEqual(10 * SEEN_LAG_MS);
+    expect(seenMs - START_MS).toBeLessThanOrEqual(10 * SEEN_LAG_MS + 1);
+    await subject.store.noteSeen(SITE, START_MS);
+    expect((await subject.store.site(SITE))?.seenMs).toBe(seenMs);
+  });
+
+  it('removes a site with all that it has, and nothing else', async () => {
+    const { store } = subject;
+    await addSite(store, 'paris');
+    for (const site of [SITE, 'paris']) {
+      await store.noteSite(site, { ...TOLD, atMs: START_MS });
+      await write(
+        store,
+        [
+          { type: 'shard', shard: 3, value: shardOf(1, { own: contextOf({ [OTHER]: 1 }) }) },
+          put(3, 'readings', 'a', register(1, 'x')),
+          { type: 'event', shard: 3, actor: OTHER, counter: 1, name: { bucket: 'readings', key: 'a' } },
+          conflict('a', 1, 2),
+        ],
+        site,
+      );
+    }
+    expect(await store.removeSite(SITE)).toBe(true);
+    expect(await store.removeSite(SITE)).toBe(false);
+    for (const asking of [
+      () => store.noteSite(SITE, { ...TOLD, atMs: START_MS }),
+      () => store.noteSeen(SITE, START_MS + 3 * SEEN_LAG_MS),
+      () => store.buckets(SITE),
+      () => store.actors(SITE),
+      () => store.list(SITE, 'readings', { prefix: '', after: '', limit: 1 }),
+      () => store.conflicts(SITE, { before: null, limit: 1 }),
+      () => store.totals(SITE),
+      () => store.changedSince(SITE, null),
+      () => readShard(store, 3),
+    ]) {
+      await expect(asking()).rejects.toMatchObject({ name: 'HubStoreError', code: 'no-site' });
+    }
+    expect(await store.site(SITE)).toBeNull();
+    // A new one of the same name begins with nothing.
+    await addSite(store);
+    for await (const opened of bothTimes(subject)) {
+      expect(await readShard(opened, 3)).toBeUndefined();
+      expect(await readObject(opened, { shard: 3, bucket: 'readings', key: 'a' })).toBeUndefined();
+      expect((await read(opened, { type: 'events', shard: 3, dots: [{ actor: OTHER, counter: 1 }] })).events).toEqual(
+        [],
+      );
+      expect(await opened.totals(SITE)).toEqual({ keys: 0, conflicts: 0 });
+      expect(await opened.conflicts(SITE, { before: null, limit: 9 })).toEqual([]);
+      expect(await opened.buckets(SITE)).toEqual([]);
+      expect((await opened.actors(SITE)).size).toBe(0);
+      expect(valueText((await readObject(opened, { shard: 3, bucket: 'readings', key: 'a' }, 'paris'))?.entries)).toBe(
+        'x',
+      );
+      expect(await opened.totals('paris')).toEqual({ keys: 1, conflicts: 1 });
+    }
+  });
+
+  it('lists the keys of a bucket in the order of their bytes, by prefix, after a key, and by the page', async () => {
+    const keys = oddKeys();
+    await write(
+      subject.store,
+      keys.map((key, index) => put(index % 5, 'readings', key, register(index + 1, key))),
+    );
+    await write(subject.store, [put(1, 'readings~1', 'a', register(1, 'x')), put(1, 'reading', 'a', register(2, 'x'))]);
+    const list = async (prefix: string, after: string, limit: number): Promise<string[]> => {
+      const values = await subject.store.list(SITE, 'readings', { prefix, after, limit });
+      for (const { key, entries } of values) expect(valueText(entries)).toBe(key);
+      return values.map(({ key }) => key);
+    };
+    const sorted = keys.toSorted(compareUtf8);
+    expect(await list('', '', 1000)).toEqual(sorted);
+    for (const limit of [1, 4]) {
+      const paged: string[] = [];
+      for (let page = await list('', '', limit); page.length > 0; page = await list('', page.at(-1) ?? '', limit)) {
+        paged.push(...page);
+      }
+      expect(paged).toEqual(sorted);
+    }
+    for (const prefix of [
+      'a',
+      'a\0',
+      'a\u0001',
+      '\0',
+      '\u0001',
+      'é',
+      '\u{10ffff}',
+      '%',
+      '_',
+      '\\',
+      'zz',
+      'x'.repeat(1024),
+    ]) {
+      expect(await list(prefix, '', 1000)).toEqual(sorted.filter((key) => key.startsWith(prefix)));
+      const after = `${prefix}a`;
+      const rest = sorted.filter((key) => key.startsWith(prefix) && compareUtf8(key, after) > 0);
+      expect(await list(prefix, after, 1000)).toEqual(rest);
+    }
+    expect(await list('a', 'b', 10)).toEqual([]);
+    expect(await list('b', 'a', 10)).toEqual(['b']);
+    expect(await list('', '', 0)).toEqual([]);
+  });
+
+  it('lists and counts what has a value, also when it has expired', async () => {
+    const expired = register(1, 'x', { expiresAtMs: START_MS });
+    const header = register(2, '', { payload: { kind: 'set' } });
+    await write(subject.store, [put(1, 'b', 'expired', expired), put(2, 'b', 'header', header)]);
+    const keys = async () =>
+      (await subject.store.list(SITE, 'b', { prefix: '', after: '', limit: 9 })).map(({ key }) => key);
+    expect(await keys()).toEqual(['expired']);
+    expect((await subject.store.totals(SITE)).keys).toBe(1);
+    const member = register(3, '', { payload: { kind: 'set-member', member: Uint8Array.of(1) } });
+    await write(subject.store, [put(2, 'b', 'header', header, member), put(1, 'b', 'expired', { ...expired, hlc: 1 })]);
+    expect(await keys()).toEqual(['expired', 'header']);
+    expect((await subject.store.totals(SITE)).keys).toBe(2);
+    await write(subject.store, [
+      put(2, 'b', 'header', header),
+      { type: 'object', name: { shard: 1, bucket: 'b', key: 'expired' }, value: null },
+    ]);
+    expect(await keys()).toEqual([]);
+    expect((await subject.store.totals(SITE)).keys).toBe(0);
+  });
+
+  it('keeps each conflict once, the latest first, with the names of the nodes', async () => {
+    const { store } = subject;
+    await store.noteSite(SITE, { ...TOLD, atMs: START_MS });
+    await write(store, [conflict('a', 1, 2), conflict('b\0', 3, 4)]);
+    await write(store, [conflict('other key', 9, 2), conflict('c', 5, 6), conflict('d', 7, 6)]);
+    await write(store, [conflict('e', 1, 2, 4)]);
+    for await (const opened of bothTimes(subject)) {
+      const all = await opened.conflicts(SITE, { before: null, limit: 10 });
+      expect(all.map(({ key }) => key)).toEqual(['e', 'c', 'b\0', 'a']);
+      expect(all[3]).toMatchObject({ bucket: 'readings', wonBy: 'node-a', lostBy: OTHER });
+      expect(all[3]?.winner).toEqual(register(1, 'won'));
+      expect(all[3]?.loser).toEqual(register(2, 'lost', { dot: { actor: OTHER, counter: 2 } }));
+      expect(all.every(({ atMs }) => Number.isSafeInteger(atMs) && atMs > 0)).toBe(true);
+      const paged: string[] = [];
+      for (let before: number | null = null; ; ) {
+        const [row] = await opened.conflicts(SITE, { before, limit: 1 });
+        if (row === undefined) break;
+        paged.push(row.key);
+        before = row.position;
+      }
+      expect(paged).toEqual(['e', 'c', 'b\0', 'a']);
+      expect((await opened.totals(SITE)).conflicts).toBe(4);
+    }
+    await write(subject.store, [conflict('f', 1, 8)]);
+    expect((await subject.store.conflicts(SITE, { before: null, limit: 1 })).map(({ key }) => key)).toEqual(['f']);
+  });
+
+  it('names the shards in which the hub itself has written since', async () => {
+    const own = (counter: number) => ({ own: contextOf({ [OTHER]: counter }) });
+    const shard = (number: number, revision: number, rest = {}): HubWrite => ({
+      type: 'shard',
+      shard: number,
+      value: shardOf(revision, rest),
+    });
+    await write(subject.store, [shard(1, 1, own(1)), shard(2, 1)]);
+    const first = await subject.store.changedSince(SITE, null);
+    expect(first.shards).toEqual([]);
+    await write(subject.store, [shard(2, 2), shard(1, 2, { ...own(1), stripped: contextOf({ [OTHER]: 1 }) })]);
+    expect((await subject.store.changedSince(SITE, first.cursor)).shards).toEqual([]);
+    await write(subject.store, [shard(7, 1, own(1)), shard(2, 3, own(2))]);
+    await write(subject.store, [shard(2, 4, own(2))]);
+    const second = await subject.store.changedSince(SITE, first.cursor);
+    expect(second.shards).toEqual([2, 7]);
+    expect((await subject.store.changedSince(SITE, second.cursor)).shards).toEqual([]);
+    await write(subject.store, [shard(2, 5, own(3))]);
+    const reopened = await subject.reopen();
+    const third = await reopened.changedSince(SITE, second.cursor);
+    expect(third.shards).toContain(2);
+    expect((await reopened.changedSince(SITE, third.cursor)).shards).toEqual([]);
+  });
+
+  it('fails with a typed error once it is closed', async () => {
+    await subject.store.close();
+    await expect(subject.store.sites()).rejects.toMatchObject({ name: 'HubStoreError' });
+    await expect(readShard(subject.store, 1)).rejects.toMatchObject({ name: 'HubStoreError' });
+    await subject.store.close();
+  });
+}
+
+/** Between writes of two nodes. */
+function conflict(key: string, won: number, lost: number, shard = 3): HubWrite {
+  return {
+    type: 'conflict',
+    name: { shard, bucket: 'readings', key },
+    winner: register(won, 'won'),
+    loser: register(lost, 'lost', { dot: { actor: OTHER, counter: lost } }),
+  };
+}

@@ -1,0 +1,58 @@
+import type { Schedule } from '../schedule.ts';
+import { FAIR_WEATHER } from '../weather.ts';
+import type { Mutation } from './mutation.ts';
+
+const SITE: Partial<Schedule> = {
+  nodes: 3,
+  zones: 1,
+  late: [],
+  outAfterMs: 0,
+  calmMs: 2500,
+  opIntervalMs: 15,
+  safetyMs: 12_000,
+  weather: FAIR_WEATHER,
+  events: [],
+};
+
+/** The hub's store is an older copy of itself again and again, and lines end in the middle of everything. */
+const FORGETFUL_HUB: Partial<Schedule> = {
+  ...SITE,
+  hub: Array.from({ length: 4 }, (_, index) => [
+    { atMs: 3000 + index * 2500, fault: { type: 'hub-restore', afterMs: 1500, downMs: 0 } as const },
+    {
+      atMs: 3500 + index * 2500,
+      fault: { type: 'hub-line', cut: 0.2, repeated: 0.3, latencyMaxMs: 200, forMs: 1500 } as const,
+    },
+  ]).flat(),
+};
+
+/** Two islands, each of which talks to the hub, which forgets what it has heard of one of them. */
+const TWO_ISLANDS: Partial<Schedule> = {
+  ...SITE,
+  hub: [{ atMs: 4200, fault: { type: 'hub-restore', afterMs: 6000, downMs: 0 } }],
+  events: Array.from({ length: 3 }, (_, index) => ({
+    atMs: 4000 + index * 3000,
+    fault: { type: 'partition', groups: [[index % 3], [(index + 1) % 3, (index + 2) % 3]], forMs: 2800 },
+  })),
+};
+
+export const HUB: readonly Mutation[] = [
+  {
+    name: 'the hub counts all that its site covers, sent or not',
+    file: 'protocol/uplink/shard-copy.ts',
+    find: 'if (floor === null && !item.more) this.cover(item.events);',
+    replace: 'if (floor === null && !item.more) this.cover(context);',
+    caughtBy: 'reconciliation',
+    seed: 400_000,
+    schedule: FORGETFUL_HUB,
+  },
+  {
+    name: 'what a copy of the hub has replaced is not remembered',
+    file: 'protocol/replication/holdings.ts',
+    find: 'past: open.isEmpty ? null : open };',
+    replace: 'past: null };',
+    caughtBy: 'convergence',
+    seed: 400_036,
+    schedule: TWO_ISLANDS,
+  },
+];

@@ -1,0 +1,298 @@
+import { Prng } from '../../src/lib/prng.ts';
+import type { CausalContext } from '../../src/protocol/causal/context.ts';
+import type { Entry } from '../../src/protocol/causal/entry.ts';
+import type { Mutation } from '../../src/protocol/causal/mutation.ts';
+import { compareNames, nameId } from '../../src/protocol/causal/name.ts';
+import type { CausalObject } from '../../src/protocol/causal/object.ts';
+import { type HubCopy, type HubMutated, hubMutate, hubRead } from '../../src/protocol/uplink/hub-access.ts';
+import { transactionOf } from '../../src/protocol/uplink/hub-replica.ts';
+import type { HubReply, HubRequest, SiteBucket } from '../../src/protocol/uplink/message.ts';
+import type {
+  HubEventRow,
+  HubObjectRow,
+  HubRead,
+  HubRows,
+  HubShard,
+  HubTransaction,
+  HubWrite,
+  ShardObjectName,
+} from '../../src/protocol/uplink/transaction.ts';
+import {
+  decodeHubAnswer,
+  decodeHubRequest,
+  encodeHubNews,
+  encodeHubReply,
+  encodeHubRequest,
+} from '../../src/wire/hub-message.ts';
+import { WALL_START_MS } from './node-clock.ts';
+import type { SimNode } from './sim-node.ts';
+import type { VirtualClock } from './virtual-clock.ts';
+
+/** What the hub keeps on disk. */
+class HubRowsOnDisk {
+  shards = new Map<number, HubShard>();
+  objects = new Map<string, { readonly name: ShardObjectName; readonly object: CausalObject }>();
+  events = new Map<string, HubEventRow & { readonly shard: number }>();
+  conflicts = new Map<string, { readonly name: ShardObjectName; readonly winner: Entry; readonly loser: Entry }>();
+
+  /** As of now: rows are replaced, never changed, but for contexts, which transactions clone. */
+  copy(): HubRowsOnDisk {
+    const copy = new HubRowsOnDisk();
+    copy.shards = new Map(this.shards);
+    copy.objects = new Map(this.objects);
+    copy.events = new Map(this.events);
+    copy.conflicts = new Map(this.conflicts);
+    return copy;
+  }
+}
+
+interface HubSession {
+  readonly node: SimNode;
+  readonly post: (input: HubInput) => void;
+  ended: boolean;
+}
+
+/** What the node at the other end of a session is told. */
+export type HubInput =
+  | { readonly type: 'hub-up' }
+  | { readonly type: 'hub-down'; readonly reason: string; readonly detail: string }
+  | { readonly type: 'hub-reply'; readonly id: number; readonly reply: HubReply }
+  | { readonly type: 'hub-news'; readonly shards: readonly number[] };
+
+/** How bad the line to the hub is. */
+export interface HubWeather {
+  readonly latencyMinMs: number;
+  readonly latencyMaxMs: number;
+  /** Of requests and answers: the session ends instead. */
+  readonly cut: number;
+  /** Of requests: applied twice. */
+  readonly repeated: number;
+}
+
+export const FAIR_LINE: HubWeather = { latencyMinMs: 5, latencyMaxMs: 40, cut: 0, repeated: 0 };
+
+/** The cloud side in virtual time: the hub's own transactions on rows in memory, behind lines that may be cut. */
+export class VirtualHub {
+  weather: HubWeather = FAIR_LINE;
+  rows = new HubRowsOnDisk();
+  buckets = new Map<string, SiteBucket>();
+  requests = 0;
+  /** How much its clock is ahead. */
+  aheadMs = 0;
+  /** Called before each request is handled: a test may do something to the hub just then. */
+  interfere: (request: HubRequest) => void = () => undefined;
+  private readonly clock: VirtualClock;
+  private readonly prng: Prng;
+  private readonly sessions = new Set<HubSession>();
+  private readonly cutOff = new Set<SimNode>();
+  private isUp = true;
+  private actor: string;
+  private readonly counters = new Map<number, number>();
+  private backup = new HubRowsOnDisk();
+
+  constructor(clock: VirtualClock, seed: number) {
+    this.clock = clock;
+    this.prng = new Prng(seed);
+    this.actor = this.draw();
+  }
+
+  /** The node asks for a session. */
+  open(node: SimNode, post: (input: HubInput) => void): void {
+    const session: HubSession = { node, post, ended: false };
+    this.clock.after(this.latencyMs(), () => {
+      if (!this.isUp || this.cutOff.has(node)) {
+        post({ type: 'hub-down', reason: 'unreachable', detail: 'nobody answers' });
+        return;
+      }
+      for (const other of this.sessions) if (other.node === node) this.sessions.delete(other);
+      this.sessions.add(session);
+      post({ type: 'hub-up' });
+    });
+  }
+
+  close(node: SimNode): void {
+    for (const session of this.sessions) if (session.node === node) this.end(session, false);
+  }
+
+  send(node: SimNode, id: number, request: HubRequest): void {
+    const session = [...this.sessions].find((each) => each.node === node);
+    if (session === undefined) return;
+    const frame = encodeHubRequest(id, request);
+    this.line(session, () => {
+      const times = this.prng.float() < this.weather.repeated ? 2 : 1;
+      for (let time = 0; time < times; time++) this.handle(session, frame);
+    });
+  }
+
+  /** The process ends, and with it every session. */
+  crash(): void {
+    this.isUp = false;
+    for (const session of this.sessions) this.end(session, true);
+  }
+
+  start(): void {
+    this.isUp = true;
+    this.actor = this.draw();
+    this.counters.clear();
+  }
+
+  get isRunning(): boolean {
+    return this.isUp;
+  }
+
+  /** Takes a copy of its store, to be restored later. */
+  save(): void {
+    this.backup = this.rows.copy();
+  }
+
+  /** The store is what it was when it was saved; sessions and the process go on. */
+  restore(): void {
+    this.rows = this.backup.copy();
+  }
+
+  /** The node's line to the hub is cut, or mended. */
+  setCut(node: SimNode, isCut: boolean): void {
+    if (isCut) this.cutOff.add(node);
+    else this.cutOff.delete(node);
+    if (isCut) for (const session of this.sessions) if (session.node === node) this.end(session, true);
+  }
+
+  /** Somebody writes at the hub. */
+  write(name: ShardObjectName, mutation: Mutation, context: CausalContext | null = null): HubMutated {
+    const result = this.run(
+      hubMutate(name, mutation, {
+        actor: this.actor,
+        wallMs: this.wallMs,
+        conflict: this.buckets.get(name.bucket)?.conflict ?? 'lww',
+        context,
+        revision: this.draw(),
+        lastCounter: this.counters.get(name.shard) ?? 0,
+      }),
+    );
+    if (result.applied) {
+      this.counters.set(name.shard, result.lastCounter);
+      const frame = encodeHubNews({ type: 'hub-news', shards: [name.shard] });
+      for (const session of this.sessions) this.line(session, () => this.tell(session, frame));
+    }
+    return result;
+  }
+
+  read(name: ShardObjectName): HubCopy {
+    return this.run(hubRead(name));
+  }
+
+  private get wallMs(): number {
+    return WALL_START_MS + this.clock.nowMs + this.aheadMs;
+  }
+
+  private handle(session: HubSession, frame: Uint8Array): void {
+    const { id, request } = decodeHubRequest(frame);
+    if (request === null || session.ended || !this.isUp) return;
+    this.requests++;
+    const reply = this.answer(request);
+    const answer = encodeHubReply(id, reply);
+    this.line(session, () => this.tell(session, answer));
+  }
+
+  /** Does what a request asks for, whoever sent it. */
+  answer(request: HubRequest): HubReply {
+    this.interfere(request);
+    if (request.type === 'hub-hello') {
+      // An island may not have heard yet of what another one has created; and no bucket is ever taken away.
+      for (const bucket of request.buckets) this.buckets.set(bucket.name, bucket);
+      return { type: 'hub-welcome', site: 'site', hub: 'hub' };
+    }
+    if (request.type === 'hub-report') return { type: 'hub-noted' };
+    return this.run(transactionOf(request, { revision: this.draw(), bucketOf: (name) => this.buckets.get(name) }));
+  }
+
+  private tell(session: HubSession, frame: Uint8Array): void {
+    const answer = decodeHubAnswer(frame);
+    if (answer !== null && !session.ended) session.post(answer);
+  }
+
+  /** Carries something one way, or loses it with the session. */
+  private line(session: HubSession, arrive: () => void): void {
+    const isCut = this.prng.float() < this.weather.cut;
+    this.clock.after(this.latencyMs(), () => {
+      if (session.ended) return;
+      if (isCut) this.end(session, true);
+      else arrive();
+    });
+  }
+
+  private end(session: HubSession, isTold: boolean): void {
+    session.ended = true;
+    this.sessions.delete(session);
+    if (isTold) {
+      this.clock.after(this.latencyMs(), () =>
+        session.post({ type: 'hub-down', reason: 'closed', detail: 'the line is cut' }),
+      );
+    }
+  }
+
+  /** Runs a transaction as a store does: alone, and all or nothing. */
+  private run<T>(transaction: HubTransaction<T>): T {
+    let step = transaction.next({ type: 'events', events: [] });
+    while (step.done !== true) step = transaction.next(this.rowsOf(step.value));
+    for (const write of step.value.writes) this.apply(write);
+    return step.value.result;
+  }
+
+  private rowsOf(read: HubRead): HubRows {
+    const { shards, objects, events } = this.rows;
+    switch (read.type) {
+      case 'shards':
+        return { type: 'shards', shards: new Map([...shards].filter(([shard]) => read.shards.includes(shard))) };
+      case 'objects': {
+        const found = read.names.flatMap((name) => objects.get(nameId(name)) ?? []);
+        return { type: 'objects', objects: new Map(found.map(({ name, object }) => [nameId(name), object])) };
+      }
+      case 'events':
+        return {
+          type: 'events',
+          events: read.dots.flatMap(({ actor, counter }) => events.get(`${read.shard}/${actor}/${counter}`) ?? []),
+        };
+      case 'scan': {
+        const rows = [...objects.values()]
+          .filter(({ name }) => name.shard === read.shard && read.buckets.includes(name.bucket))
+          .filter(({ name }) => read.after === null || compareNames(name, read.after) > 0)
+          .sort((a, b) => compareNames(a.name, b.name))
+          .map(({ name, object }): HubObjectRow => ({ name, ...object }));
+        return { type: 'scan', rows: rows.slice(0, read.limit), more: rows.length > read.limit };
+      }
+    }
+  }
+
+  private apply(write: HubWrite): void {
+    const { shards, objects, events, conflicts } = this.rows;
+    switch (write.type) {
+      case 'shard':
+        shards.set(write.shard, write.value);
+        return;
+      case 'object':
+        if (write.value === null) objects.delete(nameId(write.name));
+        else objects.set(nameId(write.name), { name: write.name, object: write.value });
+        return;
+      case 'event': {
+        const id = `${write.shard}/${write.actor}/${write.counter}`;
+        const { shard, actor, counter, name } = write;
+        if (name === null) events.delete(id);
+        else events.set(id, { shard, dot: { actor, counter }, name });
+        return;
+      }
+      case 'conflict':
+        conflicts.set(`${write.name.shard}/${write.loser.dot.actor}/${write.loser.dot.counter}`, write);
+    }
+  }
+
+  private latencyMs(): number {
+    const { latencyMinMs, latencyMaxMs } = this.weather;
+    return latencyMinMs + this.prng.float() * (latencyMaxMs - latencyMinMs);
+  }
+
+  private draw(): string {
+    const half = (): string => this.prng.uint32().toString(16).padStart(8, '0');
+    return half() + half();
+  }
+}

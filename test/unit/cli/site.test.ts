@@ -1,0 +1,183 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { HttpApi } from '../../../src/api/http/app.ts';
+import { startHttpApi } from '../../../src/api/http/server.ts';
+import { startHubApi } from '../../../src/api/hub/server.ts';
+import type { HubConfig } from '../../../src/config/hub-config.ts';
+import { FakeNodeHandle } from '../../support/fake-node-handle.ts';
+import { connectSite, type HubFixture, pushOf, startHub } from '../../support/hub-fixture.ts';
+import { type RunOptions, type RunResult, run } from './harness.ts';
+
+let folder = '';
+let fixture: HubFixture;
+let api: HttpApi;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'holdfast-cli-'));
+  fixture = await startHub();
+  const { hub, log } = fixture;
+  api = await startHubApi({ hub, host: '127.0.0.1', port: 0, log, version: '0.0.0', limits: { closeGraceMs: 50 } });
+});
+
+afterAll(async () => {
+  await api.close();
+  await rm(folder, { recursive: true });
+});
+
+/** Asks the hub of this file. */
+function site(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  return run(['site', ...args, '--api', `127.0.0.1:${api.port}`], options);
+}
+
+const plain = (text: string): string => text.replace(/ {2,}/g, '  ');
+
+describe('holdfast hub', () => {
+  it('hands a configuration over and prints warnings', async () => {
+    let started: HubConfig | undefined;
+    await writeFile(join(folder, 'holdfast-hub.yaml'), 'name: cloud\nlogLevel: warn\n');
+    const args = ['hub', '--http', '0.0.0.0:0', '--listen', '/ip4/127.0.0.1/tcp/0', '--data-dir', 'd'];
+    const announce = ['--announce', '/dns4/hub.example.com/tcp/7500', '--announce', '/dns4/hub-2.example.com/tcp/7500'];
+    const { status, out, err } = await run([...args, ...announce], {
+      cwd: folder,
+      env: { HOLDFAST_DATABASE: 'postgres://hub:pass@db/fleet' },
+      startHub: async (config) => {
+        started = config;
+      },
+    });
+    expect([status, out]).toEqual([0, '']);
+    expect(err).toMatch(/^holdfast: warning: --http: anyone who can reach 0\.0\.0\.0 .*\n$/);
+    expect(started).toMatchObject({
+      name: 'cloud',
+      logLevel: 'warn',
+      dataDir: join(folder, 'd'),
+      listen: ['/ip4/127.0.0.1/tcp/0'],
+      announce: announce.filter((word) => word.startsWith('/')),
+      http: { host: '0.0.0.0', port: 0 },
+    });
+    expect(started?.database?.reveal()).toBe('postgres://hub:pass@db/fleet');
+  });
+
+  it('refuses a bad configuration, without its secrets', async () => {
+    const { status, err } = await run(['hub', '--database', 'mysql://hub:s3cret@db/fleet', '--http', '7580']);
+    expect(status).toBe(2);
+    expect(err.trimEnd().split('\n')).toEqual([
+      'holdfast: --http: "7580" is not valid — use HOST:PORT, like 127.0.0.1:7580 or [::1]:7580',
+      'holdfast: --database: this is not the URL of a PostgreSQL database — use a URL like postgres://USER:PASSWORD@HOST:5432/DATABASE',
+    ]);
+  });
+});
+
+describe('holdfast site', () => {
+  it('add prints the token and nothing else', async () => {
+    const { status, out, err } = await site(['add', 'hall-1']);
+    expect(status).toBe(0);
+    expect(out).toMatch(/^hft1\.hall-1\.[0-9a-f]{64}\n$/);
+    expect(err).toMatch(/^holdfast: this is the token of the site; it is shown this once/);
+    const again = await site(['add', 'hall-1']);
+    expect([again.status, again.out]).toEqual([1, '']);
+    expect(again.err).toMatch(
+      /there already; remove it first with `holdfast site remove`, or take another name \(site-exists\)/,
+    );
+    const machine = await site(['add', 'hall-9', '--json']);
+    expect(JSON.parse(machine.out)).toEqual({ name: 'hall-9', token: expect.stringMatching(/^hft1\.hall-9\./) });
+    expect((await site(['add', 'Hall 1'])).status).toBe(2);
+  });
+
+  it('list shows who is connected', async () => {
+    await connectSite(fixture, 'hall-2');
+    const { status, out } = await site(['list']);
+    expect(status).toBe(0);
+    const lines = plain(out).split('\n');
+    expect(lines[0]).toBe('NAME  CONNECTED  LAST SEEN  CLUSTER  CREATED');
+    expect(lines).toContainEqual(expect.stringMatching(/^hall-1 {2}no {2}never {2}- {2}\S/));
+    expect(lines).toContainEqual(expect.stringMatching(/^hall-2 {2}yes {2}.* {2}c1 {2}/));
+    const machine = await site(['list', '--json']);
+    expect(JSON.parse(machine.out).sites).toHaveLength(3);
+  });
+
+  it('show tells of sessions and buckets', async () => {
+    const session = await connectSite(fixture, 'hall-3', 'peer-9');
+    const fresh = plain((await site(['show', 'hall-3'])).out);
+    expect(fresh).toMatch(/- {2}- {2}- {2}- {2}.* {2}1000 B {2}200 B {2}peer-9/);
+    await session.request({
+      type: 'hub-report',
+      leader: 'n1',
+      quorate: false,
+      members: ['n1', 'n2'],
+      backlogEvents: 12,
+      oldestMs: 90_000,
+    });
+    await session.request(pushOf({ bucket: 'both', key: 'a', value: 'x', counter: 1 }));
+    const { status, out } = await site(['show', 'hall-3']);
+    expect(status).toBe(0);
+    const text = plain(out);
+    expect(text).toMatch(/^name {2}hall-3\ncluster {2}c1\nconnected {2}yes\n/);
+    expect(text).toContain('\nkeys  1\nconflicts  0\n');
+    expect(text).toMatch(/n1 \(minority\) {2}n1, n2 {2}12 {2}1 min 30 s {2}/);
+    expect(text).toContain('\norders  down  lww  1 min\n');
+    const machine = JSON.parse((await site(['show', 'hall-3', '--json'])).out) as Record<string, unknown>;
+    expect(machine).toMatchObject({
+      name: 'hall-3',
+      keys: 1,
+      buckets: expect.any(Array),
+      sessions: [{ peerId: 'peer-9' }],
+    });
+    expect((await site(['show', 'hall-1'])).out).toContain('it has never connected');
+    expect(await site(['show', 'nowhere'])).toMatchObject({
+      status: 1,
+      err: 'holdfast: Site not found: there is no site "nowhere"; `holdfast site list` names all of them (site-not-found)\n',
+    });
+  });
+
+  it('remove asks first', async () => {
+    await fixture.hub.addSite('old');
+    const there = async (): Promise<boolean> => (await fixture.hub.sites()).some(({ name }) => name === 'old');
+    const refused = await site(['remove', 'old']);
+    expect(refused.status).toBe(2);
+    expect(refused.err).toContain('0 keys of old would be gone at the hub');
+    expect(refused.err).toContain('repeat with --yes if it is meant');
+    const wrong = await site(['remove', 'old'], { isTTY: true, stdin: 'yes\n' });
+    expect([wrong.status, wrong.err]).toEqual([1, 'holdfast: nothing was changed — the answer was not old\n']);
+    expect(await there()).toBe(true);
+    const right = await site(['remove', 'old'], { isTTY: true, stdin: 'old\n' });
+    expect([right.status, await there()]).toEqual([0, false]);
+    await fixture.hub.addSite('old');
+    expect(await site(['remove', 'old', '--yes'])).toMatchObject({ status: 0, out: 'the site old is gone\n' });
+    expect(await there()).toBe(false);
+    expect(await site(['remove', 'old', '--yes'])).toMatchObject({ status: 1 });
+  });
+
+  it('goes to the port of hubs, and says so when nobody is there', async () => {
+    const asked: string[] = [];
+    const refusing: RunOptions['fetch'] = async (input) => {
+      asked.push(input instanceof URL ? input.href : '');
+      throw Object.assign(new TypeError('fetch failed'), {
+        cause: Object.assign(new Error(), { code: 'ECONNREFUSED' }),
+      });
+    };
+    const { status, err } = await run(['site', 'list'], { fetch: refusing });
+    expect([status, asked]).toEqual([1, ['http://127.0.0.1:7580/v1/sites']]);
+    expect(err).toBe(
+      'holdfast: nothing answers at http://127.0.0.1:7580 — start a hub with `holdfast hub`, or name another address with --api\n',
+    );
+    const env = { HOLDFAST_API: `http://127.0.0.1:${api.port}` };
+    expect((await run(['site', 'list'], { env })).status).toBe(0);
+  });
+
+  it('says what is wrong when a node answers', async () => {
+    const node = await startHttpApi({
+      node: new FakeNodeHandle(),
+      host: '127.0.0.1',
+      port: 0,
+      log: fixture.log,
+      version: '0',
+      limits: { closeGraceMs: 50 },
+    });
+    const { status, err } = await run(['site', 'list', '--api', `127.0.0.1:${node.port}`]);
+    await node.close();
+    expect(status).toBe(1);
+    expect(err).toContain('check that --api names a hub (port 7580)');
+  });
+});
