@@ -300,8 +300,8 @@ export class Carrier {
     this.urgent = [];
     this.patient = [];
     for (const { from, id } of lost) {
-      if (from === null) this.answer(id, null, null);
-      else this.options.send(from, { type: 'uplink-reply', id, reply: null });
+      // This node's own end with the route.
+      if (from !== null) this.options.send(from, { type: 'uplink-reply', id, reply: null });
     }
     if (wasUp) this.tellState();
     this.settleRoute();
@@ -350,11 +350,9 @@ export class Carrier {
   }
 
   private failAsked(isLost: (asked: Asked) => boolean): void {
-    for (const [id, asked] of this.asked) {
-      if (!isLost(asked)) continue;
-      this.asked.delete(id);
-      asked.use(null);
-    }
+    const lost = [...this.asked].filter(([, asked]) => isLost(asked));
+    for (const [id] of lost) this.asked.delete(id);
+    for (const [, { use }] of lost) use(null);
   }
 
   private stateNow(): UplinkStateMessage {
@@ -378,8 +376,11 @@ export class Carrier {
     const route = peer === undefined ? null : `${peer}/${session ?? 0}`;
     if (route === this.route) return;
     this.route = route;
-    this.failAsked(() => true);
+    // What is asked from now on goes the new way.
+    const lost = [...this.asked.values()];
+    this.asked.clear();
     this.options.onRoute(route !== null);
+    for (const { use } of lost) use(null);
   }
 }
 

@@ -249,10 +249,11 @@ export class Reconciler {
     const comparison = new Comparison(scope, {
       source,
       chunkBytes: this.options.chunkBytes,
-      request: (request, use) =>
-        this.options.request(request, false, (reply) => {
-          if (session === this.session) use(reply);
-        }),
+      request: (request, use) => {
+        if (session !== this.session) return;
+        if (turn === state.turn) this.send(request, false, use);
+        else use(null);
+      },
       onEnd: (isDone) => {
         if (session !== this.session || !this.end(state, turn)) return;
         if (isDone) {

@@ -79,6 +79,21 @@ describe('a session that gives no answer', () => {
     expect(end.sent).toHaveLength(before + 1);
   });
 
+  test('because there is another way leaves alone what is asked that way', () => {
+    const end = leader();
+    end.carrier.handlePeerUp('peer', 0);
+    greet(end, 0);
+    let lost = 0;
+    const askAgain = (reply: HubReply | null): void => {
+      if (reply === null && ++lost < 10) end.carrier.request(ASK, false, askAgain);
+    };
+    end.carrier.request(ASK, false, askAgain);
+    end.carrier.handleMessage('peer', { type: 'uplink-state', session: 5 }, 0);
+    end.carrier.handleLinkDown(0);
+    expect(lost).toBe(1);
+    expect(end.messages.filter(({ message }) => message.type === 'uplink-request')).toHaveLength(1);
+  });
+
   test('to a request of another member is ended, and the member told so', () => {
     const end = leader();
     end.carrier.handlePeerUp('peer', 0);
