@@ -3,7 +3,7 @@
  * Each static check counts as one test. With arguments (`npm test -- test/unit/ring`) only those tests run.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, mkdtempSync, readFileSync, rmSync, statfsSync } from 'node:fs';
+import { accessSync, chmodSync, constants, mkdtempSync, readFileSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -66,6 +66,8 @@ function runStaticChecks(totals: Totals): void {
 /** Runs vitest and adds its counts; a run that dies without a report, or fails outside of a test, counts as one failure. */
 function runTests(args: readonly string[], totals: Totals): void {
   const folder = mkdtempSync(join(temporaryFolder(), 'hf-test-'));
+  // A database server that a test starts as another user has to get through it.
+  chmodSync(folder, 0o711);
   const reportFile = join(folder, 'report.json');
   console.log(`\n> tests; their files are in ${folder}`);
   try {
