@@ -162,3 +162,29 @@ describe('two islands', () => {
     }
   });
 });
+
+test('who leads changes all the time', () => {
+  const here = site(5, 8);
+  const { cluster, hub } = here;
+  const asks = new Set<number>();
+  hub.interfere = ({ type }) => {
+    if (type === 'hub-push') asks.add(Math.floor(cluster.clock.nowMs / 60_000));
+  };
+  for (let round = 0; round < 30; round++) {
+    const free = cluster.nodes.find(({ running }) => running?.held === null) as SimNode;
+    const leader = free.running?.node.leadership(free.clock.now())?.leader;
+    const paused = cluster.nodes.find(({ id }) => id === leader) ?? free;
+    cluster.pause(paused);
+    for (let i = 0; i < 10; i++) {
+      const at = cluster.nodes.findIndex((node) => node !== paused);
+      write(here, 'both', `k${(round * 10 + i) % 60}`, i % 4 === 0 ? REMOVE : put(`${round} ${i}`), at);
+      writeAtHub(here, 'both', `h${i}`, i % 3 === 0 ? REMOVE : put(`hub ${round}`));
+    }
+    cluster.run(4000);
+    cluster.resume(paused, round % 2 === 0);
+    cluster.run(2000);
+  }
+  // Now and then something goes up also while that lasts.
+  expect(asks.size).toBeGreaterThan(1);
+  reconciled(here);
+});
