@@ -1,11 +1,12 @@
 import { hlcAt } from '../../src/lib/hlc.ts';
 import { CausalContext, type DotRange } from '../../src/protocol/causal/context.ts';
 import type { Entries } from '../../src/protocol/causal/entry.ts';
+import type { KeyEvents } from '../../src/protocol/causal/key-events.ts';
 import { compareNames, nameId, type ObjectName } from '../../src/protocol/causal/name.ts';
 import { ABSENT, type CausalObject, joinObject } from '../../src/protocol/causal/object.ts';
 import type { HubReply, HubRequest, SyncPolicy } from '../../src/protocol/uplink/message.ts';
 import { Reconciler } from '../../src/protocol/uplink/reconciler.ts';
-import type { KeyCopy, KeyEvents, PulledItems, UplinkSource } from '../../src/protocol/uplink/source.ts';
+import type { KeyCopy, PulledItems, UplinkSource } from '../../src/protocol/uplink/source.ts';
 import { VirtualClock } from '../simulation/virtual-clock.ts';
 import { VirtualHub } from '../simulation/virtual-hub.ts';
 

@@ -79,10 +79,10 @@ export function stripPast(object: CausalObject, context: CausalContext): CausalO
 }
 
 /** What a copy of the object has seen: the `seen` of a RemoteObject. Not to be modified. */
-export function seenOf(object: CausalObject, context: CausalContext): CausalContext {
-  if (object.past === null) return context;
+export function seenOf({ past }: Pick<CausalObject, 'past'>, context: CausalContext): CausalContext {
+  if (past === null) return context;
   const seen = context.clone();
-  seen.union(object.past);
+  seen.union(past);
   return seen;
 }
 

@@ -1,6 +1,7 @@
 import { CausalContext, type DotRange, NOTHING } from '../causal/context.ts';
 import type { ActorId } from '../causal/dot.ts';
-import type { CausalObject, RemoteObject } from '../causal/object.ts';
+import { type KeyEvents, noteEvent } from '../causal/key-events.ts';
+import { type CausalObject, type RemoteObject, seenOf } from '../causal/object.ts';
 import type { NodeId } from '../machine.ts';
 import type { ReplicationCore } from './core.ts';
 import type { SyncItem } from './message.ts';
@@ -8,12 +9,6 @@ import { nameId, type ObjectName, type ObjectRow } from './record.ts';
 import type { Replica } from './replica.ts';
 import type { ShardContext } from './request.ts';
 import { isWhole, type Shard } from './shard-table.ts';
-
-/** A key, and events of it. */
-interface KeyEvents {
-  readonly name: ObjectName;
-  readonly events: CausalContext;
-}
 
 /** A copy from outside of the ring, and what it has seen beside its own past. */
 export interface OutsideItem extends Omit<SyncItem, 'part'> {
@@ -248,7 +243,7 @@ export class Holdings {
       use(
         copies.map(({ name, entries, past, since: seen }) => {
           const later = events.get(nameId(name))?.intersection(seen) ?? NOTHING;
-          return { name, entries, past: later.isEmpty ? past : withPast(later, past) };
+          return { name, entries, past: later.isEmpty ? past : seenOf({ past }, later) };
         }),
       );
     });
@@ -283,31 +278,13 @@ function firstOf(ranges: readonly DotRange[], eventsMax: number): DotRange[] {
   return first;
 }
 
-function noteEvent(
-  keys: Map<string, KeyEvents>,
-  name: ObjectName,
-  event: { readonly actor: string; readonly counter: number },
-): void {
-  const id = nameId(name);
-  const known = keys.get(id);
-  if (known === undefined) keys.set(id, { name, events: CausalContext.fromDots([event]) });
-  else known.events.add(event);
-}
-
 /** What the copy has replaced may come from another node later, if it has not come yet: it is remembered until then. */
 function knownOf(
   { context }: Shard,
   seen: CausalContext,
   past: CausalContext | null,
 ): Pick<RemoteObject, 'seen' | 'past'> {
-  const all = withPast(seen, past);
+  const all = seenOf({ past }, seen);
   const open = all.without(context);
   return { seen: all, past: open.isEmpty ? null : open };
-}
-
-function withPast(seen: CausalContext, past: CausalContext | null): CausalContext {
-  if (past === null) return seen;
-  const all = seen.clone();
-  all.union(past);
-  return all;
 }

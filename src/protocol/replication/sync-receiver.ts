@@ -1,5 +1,6 @@
 import { CausalContext, NOTHING } from '../causal/context.ts';
 import { differing, FingerprintTree, leafBelow, leafOf } from '../causal/fingerprint-tree.ts';
+import { seenOf } from '../causal/object.ts';
 import type { NodeId } from '../machine.ts';
 import type { ReplicationCore } from './core.ts';
 import {
@@ -104,7 +105,7 @@ export class SyncReceiver {
       const [events = NOTHING, ...others] = groups;
       let past = pastHere(shard, item, context);
       for (const later of others) past = unionOf(past, later);
-      this.replica.join(shard, cell, { entries: item.entries, seen: seenBy(context, past), events, past });
+      this.replica.join(shard, cell, { entries: item.entries, seen: seenOf({ past }, context), events, past });
       if (others.length === 0) done();
       else this.core.journal.afterTurn(() => this.takeIn(shard, item, { context, groups: others }, done));
     });
@@ -282,7 +283,7 @@ export class SyncReceiver {
       this.replica.joinCompared(
         shard,
         cell,
-        { entries, seen: seenBy(context, past), events: NOTHING, past },
+        { entries, seen: seenOf({ past }, context), events: NOTHING, past },
         comparison,
       );
       done();
@@ -324,12 +325,4 @@ function unionOf(past: CausalContext | null, further: CausalContext): CausalCont
   const union = past?.clone() ?? new CausalContext();
   union.union(further);
   return union;
-}
-
-/** All that a copy has seen: its sender's context and its own past. */
-function seenBy(context: CausalContext, past: CausalContext | null): CausalContext {
-  if (past === null) return context;
-  const seen = context.clone();
-  seen.union(past);
-  return seen;
 }

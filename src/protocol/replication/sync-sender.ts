@@ -2,6 +2,7 @@ import { earlier } from '../../lib/deadline-queue.ts';
 import { hashString } from '../../lib/hash.ts';
 import { CausalContext } from '../causal/context.ts';
 import { FingerprintTree, leafBelow, leafOf } from '../causal/fingerprint-tree.ts';
+import { type KeyEvents, noteEvent } from '../causal/key-events.ts';
 import type { NodeId } from '../machine.ts';
 import { firstId, type ReplicationCore } from './core.ts';
 import {
@@ -273,19 +274,15 @@ export class SyncSender {
       session.resumeAt = result.more && last !== undefined && last.counter < to ? last.counter + 1 : null;
       if (session.resumeAt === null) session.rangeIndex++;
       for (const { actor: by, counter, name } of result.rows) {
-        const id = nameId(name);
-        if (session.passes > 1 && hashString(id) % session.passes !== session.pass) continue;
-        const ready = session.ready.get(id);
-        const event = { actor: by, counter };
-        if (ready === undefined) session.ready.set(id, { name, events: CausalContext.fromDots([event]) });
-        else ready.events.add(event);
+        if (session.passes > 1 && hashString(nameId(name)) % session.passes !== session.pass) continue;
+        noteEvent(session.ready, name, { actor: by, counter });
       }
       this.readIndex(session);
     });
   }
 
   private openChunk(session: Session): void {
-    const chosen: { readonly name: ObjectName; readonly events: CausalContext }[] = [];
+    const chosen: KeyEvents[] = [];
     for (const [id, ready] of session.ready) {
       chosen.push(ready);
       session.ready.delete(id);

@@ -1,5 +1,6 @@
 import { CausalContext, type DotRange } from '../causal/context.ts';
 import type { FingerprintTree } from '../causal/fingerprint-tree.ts';
+import type { KeyEvents } from '../causal/key-events.ts';
 import type { NodeId } from '../machine.ts';
 import { type Cell, entriesBytes } from './cell-table.ts';
 import { type SyncChunk, type SyncItem, WHOLE } from './message.ts';
@@ -34,7 +35,7 @@ export interface Session {
   rangeIndex: number;
   resumeAt: number | null;
   /** The keys of this pass and all their missing events: complete once the index has been read. */
-  readonly ready: Map<string, { readonly name: ObjectName; readonly events: CausalContext }>;
+  readonly ready: Map<string, KeyEvents>;
   readonly comparison: Comparison;
   /** What sends the messages that belong to the one before: the rest of a key that needs several. */
   rest: { readonly bytes: number; readonly send: () => void }[];

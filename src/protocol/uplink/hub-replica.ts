@@ -3,6 +3,7 @@ import { CausalContext } from '../causal/context.ts';
 import type { Dot } from '../causal/dot.ts';
 import type { ConflictPolicy } from '../causal/entry.ts';
 import { differing, FingerprintTree, leafOf } from '../causal/fingerprint-tree.ts';
+import { type KeyEvents, noteEvent } from '../causal/key-events.ts';
 import { compareNames, nameId, type ObjectName } from '../causal/name.ts';
 import { combinedDigest } from './digest.ts';
 import { itemBytes } from './item.ts';
@@ -27,7 +28,6 @@ import {
 } from './message.ts';
 import { NO_REVISION, ShardCopy } from './shard-copy.ts';
 import type {
-  HubEventRow,
   HubObjectRow,
   HubOutcome,
   HubRead,
@@ -136,12 +136,12 @@ function* pull({ shard, context, settled }: HubPullRequest, at: HubMoment): HubT
   const missing = CausalContext.fromRanges(copy.own.minus(context)).without(copy.stripped);
   const dots = firstDots(missing, PULL_EVENTS);
   const { events } = yield* read('events', { type: 'events', shard, dots });
-  const byKey = new Map<string, { readonly name: ShardObjectName; readonly events: CausalContext }>();
+  const byKey = new Map<string, KeyEvents<ShardObjectName>>();
   const unsure = new Set<string>();
   for (const { name, dot } of events) {
     const sync = at.bucketOf(name.bucket)?.sync;
     if (sync === 'both' && copy.partial.includes(name.bucket)) unsure.add(name.bucket);
-    else if (sync === 'down' || sync === 'both') noteEvent(byKey, shard, { name, dot });
+    else if (sync === 'down' || sync === 'both') noteEvent(byKey, { ...nameOf(name), shard }, dot);
   }
   const { items, events: sent } = yield* itemsDown(copiesOf, copy, [...byKey.values()]);
   for (const { dot, name } of events) if (!byKey.has(nameId(name))) sent.add(dot);
@@ -167,7 +167,7 @@ function* pull({ shard, context, settled }: HubPullRequest, at: HubMoment): HubT
 function* itemsDown(
   copiesOf: ReadonlyMap<number, ShardCopy>,
   copy: ShardCopy,
-  keys: readonly { readonly name: ShardObjectName; readonly events: CausalContext }[],
+  keys: readonly KeyEvents<ShardObjectName>[],
 ): Generator<HubRead, { readonly items: UplinkItem[]; readonly events: CausalContext }, HubRows> {
   const items: UplinkItem[] = [];
   const events = new CausalContext();
@@ -320,17 +320,6 @@ function stripsOf(copy: ShardCopy, settled: CausalContext): HubWrite[] {
   for (const dot of dots) copy.stripped.add(dot);
   copy.touch();
   return dots.map(({ actor, counter }) => ({ type: 'event', shard: copy.shard, actor, counter, name: null }));
-}
-
-function noteEvent(
-  byKey: Map<string, { readonly name: ShardObjectName; readonly events: CausalContext }>,
-  shard: number,
-  { name, dot }: HubEventRow,
-): void {
-  const id = nameId(name);
-  const known = byKey.get(id);
-  if (known === undefined) byKey.set(id, { name: { ...nameOf(name), shard }, events: CausalContext.fromDots([dot]) });
-  else known.events.add(dot);
 }
 
 function firstDots(context: CausalContext, limit: number): Dot[] {

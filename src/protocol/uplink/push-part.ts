@@ -1,9 +1,10 @@
 import { CausalContext } from '../causal/context.ts';
+import type { KeyEvents } from '../causal/key-events.ts';
 import { compareNames } from '../causal/name.ts';
 import { itemBytes, itemsOf } from './item.ts';
 import type { ShardPush, UplinkItem } from './message.ts';
 import type { ShardUplink } from './shard-uplink.ts';
-import type { KeyCopy, KeyEvents, UplinkSource } from './source.ts';
+import type { KeyCopy, UplinkSource } from './source.ts';
 
 const READ_KEYS = 256;
 /** Times so many keys that one push passes over. */

@@ -101,11 +101,6 @@ export class Reconciler {
     this.pump();
   }
 
-  /** What the hub counts of a shard, as far as this node knows; null: it does not. */
-  coveredByHub(shard: number): CausalContext | null {
-    return this.states.get(shard)?.hub ?? null;
-  }
-
   backlog(nowMs: number): Backlog {
     let events = 0;
     let oldestMs = 0;
@@ -178,11 +173,14 @@ export class Reconciler {
       for (const { state, hub } of asked) {
         // Something was sent meanwhile, and the answer to that tells more.
         if (state.isBusy || state.hub !== hub) continue;
-        const { context } = told.get(state.shard) ?? nothingOf(state.shard);
+        if (reply.same) {
+          if (hub !== null) this.confirm(state, { shard: state.shard, context: hub, own: state.own });
+          continue;
+        }
+        const cover = told.get(state.shard) ?? nothingOf(state.shard);
         // Its store is an older copy of itself: other shards are so too.
-        if (!reply.same && hub !== null && !context.covers(hub)) this.checkMs = this.nowMs;
-        if (reply.same && hub !== null) this.confirm(state, { shard: state.shard, context: hub, own: state.own });
-        else if (!reply.same) this.confirm(state, told.get(state.shard) ?? nothingOf(state.shard));
+        if (hub !== null && !cover.context.covers(hub)) this.checkMs = this.nowMs;
+        this.confirm(state, cover);
       }
     });
   }

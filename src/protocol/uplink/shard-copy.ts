@@ -1,7 +1,7 @@
 import { CausalContext } from '../causal/context.ts';
 import type { ConflictPolicy, Entries, Entry } from '../causal/entry.ts';
 import { nameId } from '../causal/name.ts';
-import { ABSENT, type CausalObject, joinObject, type RemoteObject } from '../causal/object.ts';
+import { ABSENT, type CausalObject, joinObject, type RemoteObject, seenOf } from '../causal/object.ts';
 import { winner } from '../causal/value.ts';
 import type { UplinkItem } from './message.ts';
 import type { HubShard, HubWrite, ShardObjectName } from './transaction.ts';
@@ -143,11 +143,7 @@ function remoteOf(item: UplinkItem, context: CausalContext, floor: CausalContext
     const seen = CausalContext.fromDots(entries.map(({ dot }) => dot));
     return { entries, seen, events: new CausalContext(), past: null, ...rest };
   }
-  let seen = context;
-  if (past !== null || sent !== null) {
-    seen = context.clone();
-    if (past !== null) seen.union(past);
-    if (sent !== null) seen = seen.without(sent);
-  }
+  const all = seenOf({ past }, context);
+  const seen = sent === null ? all : all.without(sent);
   return { entries, seen, events: counts, past, ...rest };
 }

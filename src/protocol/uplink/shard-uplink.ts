@@ -1,7 +1,7 @@
 import { CausalContext, type DotRange } from '../causal/context.ts';
+import type { KeyEvents } from '../causal/key-events.ts';
 import { nameId, type ObjectName } from '../causal/name.ts';
 import type { UplinkItem } from './message.ts';
-import type { KeyEvents } from './source.ts';
 
 /** Between two attempts to take what the hub has written: a clock that is wrong, or a disk that is full, may be so for long. */
 const PULL_REST_MS = 1000;

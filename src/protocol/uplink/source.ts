@@ -1,13 +1,8 @@
 import type { CausalContext, DotRange } from '../causal/context.ts';
+import type { KeyEvents } from '../causal/key-events.ts';
 import type { ObjectName } from '../causal/name.ts';
 import type { CausalObject } from '../causal/object.ts';
 import type { SyncPolicy, UplinkItem } from './message.ts';
-
-/** A key, and events of it. */
-export interface KeyEvents {
-  readonly name: ObjectName;
-  readonly events: CausalContext;
-}
 
 /** A key as its holder has it. */
 export interface KeyCopy extends CausalObject {
