@@ -306,7 +306,7 @@ export const UNNAMED_MAX = 512;
 export interface SyncAck {
   readonly shard: number;
   readonly sequence: number;
-  /** Of `sync-copies`: keys of the receiver, at most UNNAMED_MAX, whose copies it wants too. */
+  /** Of `sync-copies`: keys of the receiver, at most UNNAMED_MAX, of which the sender has seen something: whose copies it wants too. */
   readonly unnamed: readonly ObjectName[];
 }
 

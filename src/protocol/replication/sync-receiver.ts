@@ -167,7 +167,7 @@ export class SyncReceiver {
       done();
       return;
     }
-    this.namesBetween(shard, comparison, message.interval, named, (names) => {
+    this.namesBetween(shard, comparison, { interval: message.interval, context: message.context, named }, (names) => {
       unnamed.push(...names);
       done();
     });
@@ -245,26 +245,31 @@ export class SyncReceiver {
     this.core.journal.afterTurn(() => read(null));
   }
 
-  /** This replica's keys in an interval and in leaves that differ, but for those that were named; the first of many. */
+  /**
+   * This replica's keys in an interval and in leaves that differ, of which the sender has seen something, but for those
+   * that it named; the first of many.
+   */
   private namesBetween(
     shard: Shard,
     comparison: Comparison,
-    { after, upto }: NonNullable<SyncCopiesMessage['interval']>,
-    named: ReadonlySet<string>,
+    { interval, context, named }: Told,
     use: (names: readonly ObjectName[]) => void,
   ): void {
+    const { after, upto } = interval;
     const found: ObjectName[] = [];
     const read = (from: ObjectName | null): void => {
       this.core.scan({ table: 'object', shard: shard.id, after: from, limit: SCAN_ROWS }, (result) => {
         if (shard.comparison !== comparison) return;
-        for (const { name } of result.rows) {
+        for (const { name, entries } of result.rows) {
           const isBeyond = upto !== null && compareNames(name, upto) > 0;
           if (isBeyond || found.length === UNNAMED_MAX) {
             use(found);
             return;
           }
           const id = nameId(name);
-          if (comparison.leaves.has(leafOf(id)) && !named.has(id)) found.push(name);
+          // What the sender has never seen it cannot have deleted: it would be named again and again.
+          const isSeen = entries.some(({ dot }) => context.has(dot));
+          if (isSeen && comparison.leaves.has(leafOf(id)) && !named.has(id)) found.push(name);
         }
         const last = result.rows.at(-1);
         if (result.more && last !== undefined) read(last.name);
@@ -301,6 +306,13 @@ export class SyncReceiver {
     // From now on it is the sender's turn.
     this.core.journal.afterTurn(() => this.hooks.onHeard(to, shard));
   }
+}
+
+/** What a holder has sent copies of: the keys in an interval. */
+interface Told {
+  readonly interval: NonNullable<SyncCopiesMessage['interval']>;
+  readonly context: CausalContext;
+  readonly named: ReadonlySet<string>;
 }
 
 /** What a holder says after the last key. */
