@@ -378,7 +378,7 @@ describe('a hub that goes', () => {
 
     proxy.swallow();
     await until('the node gives up', () => seen.downs.length === 1);
-    expect(seen.downs[0]).toMatchObject({ reason: 'closed', detail: expect.stringMatching(/not answered/) });
+    expect(seen.downs[0]).toMatchObject({ reason: 'closed', detail: expect.stringMatching(/does not answer/) });
     await until('the hub gives up', () => hub.seen.closed.length === 1);
     await proxy.close();
   });

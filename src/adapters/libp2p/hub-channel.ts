@@ -22,7 +22,7 @@ const BYE = 4;
 const REASON_BYTES_MAX = 512;
 /** An answer to a ping is left out while so much else is on its way to the peer, which says as much. */
 const PONG_QUEUE_BYTES_MAX = 64 * 1024;
-const TICKS_PER_INTERVAL = 4;
+const TICKS_PER_INTERVAL = 12;
 
 export interface Traffic {
   sentBytes: number;
@@ -112,7 +112,9 @@ export class HubChannel {
   /** `body`: 1 to HUB_FRAME_BYTES_MAX bytes. */
   send(body: Uint8Array): void {
     const compressed = this.compression === undefined ? null : compress(this.compression, body);
-    this.sendFrame(compressed === null ? RAW : COMPRESSED, compressed ?? body);
+    const sent = compressed ?? body;
+    this.keepAlive?.noteAsked(performance.now(), sent.byteLength);
+    this.sendFrame(compressed === null ? RAW : COMPRESSED, sent);
   }
 
   /** Hands out nothing more until `release`; what arrives meanwhile is bounded by the stream's window. */
@@ -163,7 +165,7 @@ export class HubChannel {
 
   private tick(): void {
     const due = this.keepAlive?.due(performance.now());
-    if (due === 'give-up') this.fail('the other end has not answered for several minutes');
+    if (due === 'give-up') this.fail('the other end does not answer any more');
     else if (due === 'ping') this.sendFrame(PING, EMPTY);
   }
 

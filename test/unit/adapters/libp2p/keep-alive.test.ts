@@ -56,4 +56,28 @@ describe('KeepAlive', () => {
     for (let now = 0; now < 4 * MINUTE; now += 15_000) expect(keepAlive.due(now)).toBe('nothing');
     expect(keepAlive.due(4 * MINUTE)).toBe('give-up');
   });
+
+  it('gives up half a minute after a request where nobody is there, with a ping in between', () => {
+    const keepAlive = new KeepAlive({ intervalMs: MINUTE, pings: true, nowMs: 0 });
+    keepAlive.noteSent(20_000);
+    keepAlive.noteAsked(20_000, 100);
+    keepAlive.noteAsked(30_000, 100);
+    expect(keepAlive.due(34_999)).toBe('nothing');
+    expect(keepAlive.due(35_100)).toBe('ping');
+    expect(keepAlive.due(45_000)).toBe('nothing');
+    expect(keepAlive.due(50_100)).toBe('give-up');
+  });
+
+  it('waits longer for an answer where the peer lives, or much is on its way', () => {
+    const keepAlive = new KeepAlive({ intervalMs: MINUTE, pings: true, nowMs: 0 });
+    keepAlive.noteAsked(0, 100);
+    expect(keepAlive.due(16_000)).toBe('ping');
+    keepAlive.noteHeard(16_500);
+    expect(keepAlive.due(60_000)).toBe('nothing');
+    keepAlive.noteAsked(60_000, 400_000);
+    expect(keepAlive.due(74_000)).toBe('nothing');
+    expect(keepAlive.due(126_000)).toBe('ping');
+    expect(keepAlive.due(185_000)).toBe('nothing');
+    expect(keepAlive.due(190_000)).toBe('give-up');
+  });
 });
