@@ -63,9 +63,18 @@ function expiresMs({ hlc, expiresAtMs }: Entry): number | null {
   return isPlausible(expiresAtMs) || isPlausible(hlcWallMs(hlc)) ? expiresAtMs : null;
 }
 
+/** Beside `text/…`, `…+json` and `…+xml`. The first is what `curl --data` says unless it is told otherwise. */
+const TEXT_TYPES: ReadonlySet<string> = new Set([
+  'application/x-www-form-urlencoded',
+  'application/json',
+  'application/x-ndjson',
+  'application/xml',
+  'application/yaml',
+]);
+
 function isTextType(contentType: string): boolean {
   const type = (contentType.split(';', 1)[0] ?? '').trim().toLowerCase();
-  return type.startsWith('text/') || type === 'application/json' || type.endsWith('+json');
+  return type.startsWith('text/') || TEXT_TYPES.has(type) || /\+(?:json|xml)$/.test(type);
 }
 
 function isText(value: Uint8Array): boolean {

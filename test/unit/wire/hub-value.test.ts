@@ -78,6 +78,8 @@ describe('a value', () => {
     ['text/plain; charset=utf-8', 'x', true],
     ['TEXT/CSV', 'x', true],
     ['application/json', '{}', true],
+    ['application/x-www-form-urlencoded', '71.5', true],
+    ['image/svg+xml', '<svg/>', true],
     ['application/ld+json', '{}', true],
     ['application/octet-stream', 'x', false],
     ['', 'x', false],
