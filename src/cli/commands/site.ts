@@ -12,6 +12,7 @@ import { NEW_SITE, readShape, SITE, SITE_BUCKETS, SITES, type Site } from '../sh
 import { fieldsText, tableText } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 import { agoText, durationText, plural, printable } from '../text.ts';
+import { TokenFile } from '../token-file.ts';
 
 const PATH = '/v1/sites';
 const HEAD = ['NAME', 'CONNECTED', 'LAST SEEN', 'CLUSTER', 'CREATED'];
@@ -31,6 +32,10 @@ A session speaks for an island of the site: the members that reach each other. C
   SENT       by the hub, on the wire`;
 const TOKEN_NOTE =
   'this is the token of the site; it is shown this once. Start its nodes with --hub and --hub-token-file';
+
+interface AddOptions {
+  readonly tokenFile?: string;
+}
 
 interface RemoveOptions {
   readonly yes?: boolean;
@@ -70,21 +75,53 @@ function addAdd(site: Command, context: CliContext): void {
     .command('add')
     .description('add a site and print its token, which its nodes show to the hub')
     .argument('<name>', 'name of the site')
+    .option(
+      '--token-file <file>',
+      'write the token to a new file that nobody else may read, and print nothing; where the file holds the token of the site already, only look whether the hub has the site',
+    )
     .addHelpText(
       'after',
       examples(
         '(umask 077; holdfast site add hall-2 > token)',
+        'holdfast site add hall-2 --token-file token',
         'holdfast start --secret-file secret --hub /dns4/hub.example.com/tcp/7500 --hub-token-file token',
       ),
     )
-    .action(async (name: string, _options, command: Command) => {
-      const { client, terminal, json } = openSession(command, context, HUB_API);
-      const headers = { 'Content-Type': 'application/json' };
-      const answer = await client.json(PATH, { method: 'POST', headers, body: JSON.stringify({ name }) });
+    .action(async (name: string, { tokenFile }: AddOptions, command: Command) => {
+      const session = openSession(command, context, HUB_API);
+      const { terminal, json } = session;
+      if (tokenFile !== undefined) return addToFile(session, name, new TokenFile(tokenFile, context.cwd));
+      const answer = await addSite(session, name);
       if (json) return terminal.json(answer);
       await terminal.line(printable(readShape(NEW_SITE, answer, HUB_API).token));
       return terminal.note(TOKEN_NOTE);
     });
+}
+
+async function addSite({ client }: Session, name: string): Promise<unknown> {
+  const headers = { 'Content-Type': 'application/json' };
+  return client.json(PATH, { method: 'POST', headers, body: JSON.stringify({ name }) });
+}
+
+/** May be repeated, as by what sets up machines. */
+async function addToFile(session: Session, name: string, file: TokenFile): Promise<void> {
+  const { client, terminal, json } = session;
+  const holder = await file.site();
+  if (holder !== null && holder !== name) {
+    const cause = `${printable(file.name)} holds the token of ${printable(holder)}, not of ${printable(name)}`;
+    throw new CliError(`${cause} — name another file`);
+  }
+  if (holder === null) {
+    await file.fill(async () => readShape(NEW_SITE, await addSite(session, name), HUB_API).token);
+  } else {
+    await client.json(sitePath(name));
+  }
+  if (json) return terminal.json({ name, tokenFile: file.name, added: holder === null });
+  return terminal.note(
+    holder === null
+      ? `the site ${printable(name)} is added, its token is in ${printable(file.name)}`
+      : `${printable(file.name)} holds the token of ${printable(name)} already`,
+  );
 }
 
 function addShow(site: Command, context: CliContext): void {

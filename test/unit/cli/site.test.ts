@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -83,6 +83,48 @@ describe('holdfast site', () => {
     const machine = await site(['add', 'hall-9', '--json']);
     expect(JSON.parse(machine.out)).toEqual({ name: 'hall-9', token: expect.stringMatching(/^hft1\.hall-9\./) });
     expect((await site(['add', 'Hall 1'])).status).toBe(2);
+  });
+
+  it('add writes the token to a file, and may be repeated', async () => {
+    const file = join(folder, 'token');
+    const add = (name: string, ...more: readonly string[]): Promise<RunResult> =>
+      site(['add', name, '--token-file', 'token', ...more], { cwd: folder });
+    const first = await add('hall-5');
+    expect(first).toMatchObject({
+      status: 0,
+      out: '',
+      err: 'holdfast: the site hall-5 is added, its token is in token\n',
+    });
+    const token = await readFile(file, 'utf8');
+    expect(token).toMatch(/^hft1\.hall-5\.[0-9a-f]{64}\n$/);
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    expect(await add('hall-5')).toMatchObject({
+      status: 0,
+      err: 'holdfast: token holds the token of hall-5 already\n',
+    });
+    const machine = await add('hall-5', '--json');
+    expect(JSON.parse(machine.out)).toEqual({ name: 'hall-5', tokenFile: 'token', added: false });
+    const other = await add('hall-6');
+    expect(other.status).toBe(1);
+    expect(other.err).toMatch(/^holdfast: token holds the token of hall-5, not of hall-6 — name another file/);
+    expect((await site(['remove', 'hall-5', '--yes'])).status).toBe(0);
+    const gone = await add('hall-5');
+    expect([gone.status, gone.err]).toEqual([1, expect.stringContaining('(site-not-found)')]);
+    expect(await readFile(file, 'utf8')).toBe(token);
+  });
+
+  it('add leaves no file behind where the hub gives no token, and touches none that holds something else', async () => {
+    const add = (name: string, file: string): Promise<RunResult> =>
+      site(['add', name, '--token-file', file], { cwd: folder });
+    expect(await add('hall-1', 'none')).toMatchObject({ status: 1, err: expect.stringContaining('(site-exists)') });
+    await expect(stat(join(folder, 'none'))).rejects.toMatchObject({ code: 'ENOENT' });
+    await writeFile(join(folder, 'shopping'), 'bread\n');
+    const kept = await add('hall-7', 'shopping');
+    expect(kept).toMatchObject({ status: 1, err: expect.stringMatching(/shopping is there and holds no token/) });
+    expect(await readFile(join(folder, 'shopping'), 'utf8')).toBe('bread\n');
+    const nowhere = await add('hall-7', 'no/such/folder');
+    expect(nowhere).toMatchObject({ status: 1, err: expect.stringMatching(/name a file that can be written/) });
+    expect((await site(['show', 'hall-7'])).err).toContain('(site-not-found)');
   });
 
   it('list shows who is connected', async () => {
