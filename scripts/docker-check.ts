@@ -1,22 +1,26 @@
 /**
  * `npm run docker:check`: builds the image and runs docker-compose.yml for real, as a Compose project of its own:
- * five nodes find each other by mDNS, share data, lose one to SIGKILL and get it back, and start again on their volumes.
- * Prints what it does and one line of figures; status 1 when something does not hold. Containers, network and volumes
+ * five nodes find each other by mDNS, share data, have it at the hub in PostgreSQL, are cut off from the hub and get it
+ * back, lose one of them to SIGKILL and get it back, and all start again on their volumes.
+ * Prints what it does and one line of figures; status 1 when something does not hold. Containers, networks and volumes
  * are removed at the end, also after a failure or Ctrl-C; the image holdfast:local stays.
  *
- * Needs a Docker engine with Compose, redis-cli, and the ports 7480 and 7379 of 127.0.0.1. Takes about a minute.
+ * Needs a Docker engine with Compose, redis-cli, and the ports 7480, 7379 and 7580 of 127.0.0.1. Takes about three minutes.
  */
 
 import { loadavg } from 'node:os';
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CommandError, run } from './docker/command.ts';
-import { ComposeCluster, SERVICES, type Service } from './docker/compose-cluster.ts';
+import { ComposeCluster, NODES, type NodeService, SERVICES } from './docker/compose-cluster.ts';
+import { cutOff, hubHasAll, meetHub } from './docker/hub.ts';
+import { check, figures, interrupted, say, seconds, signal, until, written } from './docker/progress.ts';
 
 const API = 'http://127.0.0.1:7480';
 const REDIS = ['redis-cli', '-h', '127.0.0.1', '-p', '7379'];
-const VICTIM: Service = 'node4';
+const VICTIM: NodeService = 'node4';
 const KEYS = 60;
+const KEYS_A_NODE = 20;
 const OUTAGE_WRITES_MIN = 60;
 
 const COMMAND_TIMEOUT_MS = 60_000;
@@ -26,7 +30,6 @@ const COMPLETE_TIMEOUT_MS = 120_000;
 const DEAD_TIMEOUT_MS = 60_000;
 const OUTAGE_WRITES_TIMEOUT_MS = 60_000;
 const CAUGHT_UP_TIMEOUT_MS = 120_000;
-const POLL_MS = 250;
 const TRAFFIC_PAUSE_MS = 10;
 
 interface Member {
@@ -44,42 +47,12 @@ interface Status {
 }
 
 interface View {
-  readonly service: Service;
+  readonly service: NodeService;
   readonly members: readonly Member[];
   readonly status: Status;
 }
 
-const startMs = performance.now();
-const interrupted = new AbortController();
-const { signal } = interrupted;
-const figures: Record<string, number> = {};
-/** Every acknowledged write. */
-const written = new Map<string, string>();
-
-function say(text: string): void {
-  console.log(`${seconds(performance.now() - startMs).padStart(8)}  ${text}`);
-}
-
-function seconds(ms: number): string {
-  return `${(ms / 1000).toFixed(1)} s`;
-}
-
-function check(condition: boolean, message: string): asserts condition {
-  if (!condition) throw new Error(message);
-}
-
-/** Polls until the condition gives something other than null. */
-async function until<T>(what: string, timeoutMs: number, condition: () => Promise<T | null>): Promise<T> {
-  const deadlineMs = performance.now() + timeoutMs;
-  for (;;) {
-    const found = await condition();
-    if (found !== null) return found;
-    check(performance.now() < deadlineMs, `not within ${seconds(timeoutMs)}: ${what}`);
-    await delay(POLL_MS, undefined, { signal });
-  }
-}
-
-async function viewOf(cluster: ComposeCluster, service: Service): Promise<View> {
+async function viewOf(cluster: ComposeCluster, service: NodeService): Promise<View> {
   const answers = await cluster.ask(service, ['/v1/members', '/v1/status']);
   const [members, status] = answers.map(({ status: code, text }) => {
     check(code === 200, `${service} answered ${code}: ${text}`);
@@ -91,7 +64,7 @@ async function viewOf(cluster: ComposeCluster, service: Service): Promise<View> 
 /** The views of all nodes; null while one of them does not answer. */
 async function views(cluster: ComposeCluster): Promise<View[] | null> {
   try {
-    return await Promise.all(SERVICES.map((service) => viewOf(cluster, service)));
+    return await Promise.all(NODES.map((service) => viewOf(cluster, service)));
   } catch (error) {
     if (error instanceof CommandError) return null;
     throw error;
@@ -100,7 +73,7 @@ async function views(cluster: ComposeCluster): Promise<View[] | null> {
 
 function isComplete({ members }: View): boolean {
   const alive = members.filter(({ state }) => state === 'alive').map(({ name }) => name);
-  return members.length === SERVICES.length && SERVICES.every((service) => alive.includes(service));
+  return members.length === NODES.length && NODES.every((service) => alive.includes(service));
 }
 
 function latest(members: readonly Member[]): number {
@@ -152,7 +125,7 @@ async function putOnNode1(key: string, value: string): Promise<void> {
 /** Which of the keys the node does not answer with what was written; each with the answer. */
 async function wrongAt(
   cluster: ComposeCluster,
-  service: Service,
+  service: NodeService,
   keys: readonly string[],
   level: 'one' | 'quorum',
 ): Promise<string[]> {
@@ -166,7 +139,7 @@ async function wrongAt(
 
 async function checkEverywhere(cluster: ComposeCluster): Promise<void> {
   const keys = [...written.keys()];
-  for (const service of SERVICES) {
+  for (const service of NODES) {
     const wrong = await wrongAt(cluster, service, keys, 'quorum');
     check(
       wrong.length === 0,
@@ -187,7 +160,7 @@ async function buildAll(cluster: ComposeCluster): Promise<void> {
 async function form(cluster: ComposeCluster): Promise<View[]> {
   const fromMs = performance.now();
   await cluster.up();
-  say('five containers started');
+  say('containers of five nodes, the hub and its database started');
   for (const { service, environment } of await cluster.containers()) {
     const seeded = environment.some((line) => line.startsWith('HOLDFAST_SEED'));
     check(!seeded, `${service} has seeds: the check could not tell whether mDNS works`);
@@ -198,8 +171,18 @@ async function form(cluster: ComposeCluster): Promise<View[]> {
 async function shareData(cluster: ComposeCluster): Promise<void> {
   for (let i = 1; i <= KEYS; i++) await putOnNode1(`docker-check/${i}`, `value ${i}`);
   say(`${KEYS} values put through node1's published port`);
+  // Enough for each of them to own some of its keys, which it then writes itself.
+  for (const node of NODES) {
+    const keys = Array.from({ length: KEYS_A_NODE }, (_, i) => `docker-check/by/${node}/${i}`);
+    const requests = keys.map((key) => ({ path: kvPath(key, '?w=quorum'), method: 'PUT', body: `by ${node}` }));
+    const answers = await cluster.ask(node, requests);
+    const refused = answers.find(({ status }) => status !== 204);
+    check(refused === undefined, `PUT at ${node}: ${String(refused?.status)} ${String(refused?.text)}`);
+    for (const key of keys) written.set(key, `by ${node}`);
+  }
+  say(`${KEYS_A_NODE} values put in each of the five containers`);
   await checkEverywhere(cluster);
-  for (const service of SERVICES) {
+  for (const service of NODES) {
     const value = await cluster.holdfast(service, ['get', 'default', 'docker-check/1']);
     check(value === 'value 1', `holdfast get in ${service} printed ${value}`);
   }
@@ -344,7 +327,8 @@ async function restartOnVolumes(cluster: ComposeCluster, before: readonly View[]
   figures['stopMs'] = Math.round(performance.now() - stopFromMs);
   await cluster.down();
   const volumes = await cluster.volumes();
-  check(volumes.length === SERVICES.length, `volumes after compose down: ${volumes.join(', ')}`);
+  // And that of the token.
+  check(volumes.length === SERVICES.length + 1, `volumes after compose down: ${volumes.join(', ')}`);
   say(
     `all nodes stopped with status 0 in ${seconds(figures['stopMs'])}; containers removed, ${volumes.length} volumes kept`,
   );
@@ -364,17 +348,22 @@ async function cleanUp(cluster: ComposeCluster): Promise<void> {
   await again.downWithVolumes();
   const left = await again.leftovers();
   check(left.length === 0, `these are left: ${left.join(', ')}`);
-  say('containers, network and volumes removed');
+  say('containers, networks and volumes removed');
 }
 
 async function tell(cluster: ComposeCluster): Promise<void> {
   try {
     const before = await form(cluster);
+    await meetHub(cluster);
     await shareData(cluster);
     await speakRedis();
+    await hubHasAll(cluster);
+    await cutOff(cluster, (i) => putOnNode1(`docker-check/cut-off/${i}`, `written without the hub ${i}`));
     const missed = await outage(cluster);
     await comeBack(cluster, missed);
+    await hubHasAll(cluster);
     await restartOnVolumes(cluster, before);
+    await hubHasAll(cluster);
   } catch (error) {
     const logs = await cluster.with(new AbortController().signal).logs();
     if (!signal.aborted) console.error(logs);

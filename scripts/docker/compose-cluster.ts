@@ -6,24 +6,39 @@ const root = resolve(import.meta.dirname, '../..');
 
 /** Its containers, network and volumes stay apart from those of `docker compose up` in this folder. */
 const PROJECT = 'holdfast-check';
+const SITE_NETWORK = `${PROJECT}_site`;
 const QUERY_TIMEOUT_MS = 60_000;
 const COMPOSE_TIMEOUT_MS = 180_000;
 const BUILD_TIMEOUT_MS = 600_000;
 
-/** Runs in a container: fetches the paths that are on its standard input from the node beside it. */
+/** Runs in a container: sends the requests that are on its standard input to the node or hub beside it. */
 const ASK = `
 let input = '';
 for await (const chunk of process.stdin) input += chunk;
+const { port, requests } = JSON.parse(input);
 const answers = [];
-for (const path of JSON.parse(input)) {
-  const response = await fetch('http://127.0.0.1:7480' + path, { signal: AbortSignal.timeout(8000) });
+for (const { path, ...init } of requests) {
+  const response = await fetch('http://127.0.0.1:' + port + path, { ...init, signal: AbortSignal.timeout(8000) });
   answers.push({ status: response.status, text: await response.text() });
 }
 process.stdout.write(JSON.stringify(answers));
 `;
 
-export const SERVICES = ['node1', 'node2', 'node3', 'node4', 'node5'] as const;
+export const NODES = ['node1', 'node2', 'node3', 'node4', 'node5'] as const;
+export type NodeService = (typeof NODES)[number];
+/** Those that go on running: a token is made once. */
+export const SERVICES = [...NODES, 'hub', 'database'] as const;
 export type Service = (typeof SERVICES)[number];
+
+/** The site that docker-compose.yml adds to its hub. */
+export const SITE = 'workshop';
+
+export interface Request {
+  readonly path: string;
+  readonly method?: string;
+  readonly body?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
 
 export interface Answer {
   readonly status: number;
@@ -51,7 +66,7 @@ interface Inspected {
   };
 }
 
-/** The five nodes of docker-compose.yml as a Compose project of its own, with a fresh secret. */
+/** What docker-compose.yml describes, as a Compose project of its own, with a fresh secret. */
 export class ComposeCluster {
   private readonly compose: readonly string[];
   private readonly env: NodeJS.ProcessEnv;
@@ -73,7 +88,8 @@ export class ComposeCluster {
       () => ['docker-compose'],
     );
     await run([...compose, 'version'], options);
-    const env = { ...process.env, HOLDFAST_SECRET: randomBytes(32).toString('hex') };
+    const fresh = (): string => randomBytes(32).toString('hex');
+    const env = { ...process.env, HOLDFAST_SECRET: fresh(), POSTGRES_PASSWORD: fresh() };
     return new ComposeCluster(compose, env, signal);
   }
 
@@ -132,18 +148,40 @@ export class ComposeCluster {
     }));
   }
 
-  /** GET requests in the node's own container, one after the other. */
-  async ask(service: Service, paths: readonly string[]): Promise<Answer[]> {
+  /** Sends requests in the container of a node or hub, one after the other; a path alone is read. */
+  async ask(service: NodeService | 'hub', requests: readonly (string | Request)[]): Promise<Answer[]> {
     const command = ['exec', '-i', this.idOf(service), 'node', '--input-type=module', '-e', ASK];
-    return JSON.parse(await this.docker(command, JSON.stringify(paths))) as Answer[];
+    const input = {
+      port: service === 'hub' ? 7580 : 7480,
+      requests: requests.map((request) => (typeof request === 'string' ? { path: request } : request)),
+    };
+    return JSON.parse(await this.docker(command, JSON.stringify(input))) as Answer[];
   }
 
-  /** Runs the command line of the image in the node's container. */
-  holdfast(service: Service, args: readonly string[]): Promise<string> {
+  /** Runs the command line of the image in the container of a node or hub. */
+  holdfast(service: NodeService | 'hub', args: readonly string[]): Promise<string> {
     return this.docker(['exec', this.idOf(service), 'node', '/app/holdfast.mjs', ...args]);
   }
 
-  /** The last lines of every node's log. */
+  /** What a query of the hub's database gives, each row as a JSON document. */
+  async rows<R>(query: string): Promise<R[]> {
+    const psql = ['psql', '--username', 'holdfast', '--no-align', '--tuples-only', '--quiet', '--no-psqlrc'];
+    const command = ['exec', '-i', this.idOf('database'), ...psql];
+    return lines(await this.docker(command, `select to_json(r) from (${query}) r`)).map(
+      (line) => JSON.parse(line) as R,
+    );
+  }
+
+  /** The hub keeps its way to the database. */
+  async cutHub(): Promise<void> {
+    await this.docker(['network', 'disconnect', SITE_NETWORK, this.idOf('hub')]);
+  }
+
+  async reconnectHub(): Promise<void> {
+    await this.docker(['network', 'connect', '--alias', 'hub', SITE_NETWORK, this.idOf('hub')]);
+  }
+
+  /** The last lines of every container's log. */
   logs(): Promise<string> {
     return this.runCompose(['logs', '--no-color', '--tail', '30']);
   }
