@@ -3,20 +3,16 @@ import { failure, HoldfastError } from '../lib/failure.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { SiteBucketView, SiteKey, SitePage, SiteRange, SiteRead, SiteWritten } from '../ports/hub-handle.ts';
 import type { HubStore, SiteRecord, StoredValue } from '../ports/hub-store.ts';
-import { CausalContext, NOTHING } from '../protocol/causal/context.ts';
-import { type Dot, dotText } from '../protocol/causal/dot.ts';
+import { dotText } from '../protocol/causal/dot.ts';
 import { sizeOf } from '../protocol/causal/entry.ts';
 import type { Mutation } from '../protocol/causal/mutation.ts';
 import { liveEntries } from '../protocol/causal/value.ts';
 import type { SessionContext } from '../protocol/replication/request.ts';
-import { coversSession, knownTo } from '../protocol/replication/session-cover.ts';
-import { tooManyValues } from '../protocol/replication/value-bounds.ts';
-import { MUTATION_FAILURES } from '../protocol/replication/write-coordinator.ts';
 import { shardOf } from '../protocol/ring/shard.ts';
-import { type HubKey, type HubMutated, hubMutate, hubRead } from '../protocol/uplink/hub-access.ts';
 import type { HubTransaction, ShardObjectName } from '../protocol/uplink/transaction.ts';
-import { conflictsIn, type HubCounters } from './hub-counters.ts';
-import type { OwnActor, OwnEvents } from './own-events.ts';
+import type { HubCounters } from './hub-counters.ts';
+import type { OwnEvents } from './own-events.ts';
+import { type SessionWritten, sessionRead, sessionWrite } from './session-access.ts';
 import { requireSiteBucket } from './site-buckets.ts';
 import type { SiteNews } from './site-news.ts';
 import { siteNotFound } from './store-failure.ts';
@@ -29,10 +25,6 @@ const PAGE_KEYS_MIN = 16;
 const PAGE_KEYS_MAX = 1024;
 const PAGE_BYTES = 2 * 1024 * 1024;
 
-const BEHIND = failure(
-  'session-unavailable',
-  'the hub does not have all yet that the Holdfast-Context has seen; retry once the site has sent it, or go on without it',
-);
 const TOO_MANY = failure('too-many-requests', 'the hub has too many writes in hand; retry with backoff');
 
 export interface SiteKeysParts {
@@ -66,13 +58,11 @@ export class SiteKeys {
   async read(key: SiteKey, session: SessionContext | null): Promise<SiteRead> {
     const { store, clock } = this.parts;
     const { site, name, bucket } = await this.place(key);
-    const found = await store.transact(site.name, () => hubRead(name));
-    const copy = copyOf(found, bucket);
-    if (session !== null && !coversSession([copy], session)) throw new HoldfastError(BEHIND);
-    const known = knownTo([copy]);
-    if (session !== null) known.context.union(session.context);
-    const entries = liveEntries(copy.entries, clock.now().wallMs, bucket.conflict);
-    return { bucket, entries, ...known };
+    const read = await store.transact(site.name, () =>
+      sessionRead({ name, bucket, session, wallMs: clock.now().wallMs }),
+    );
+    if ('code' in read) throw new HoldfastError(read);
+    return { bucket, ...read };
   }
 
   async mutate(
@@ -125,83 +115,42 @@ export class SiteKeys {
     return { site, name: { shard, bucket: bucket.name, key }, bucket: shown };
   }
 
-  private async write(place: Place, mutation: Mutation, session: SessionContext | null): Promise<SiteWritten> {
-    const { store, clock, own, news, counters } = this.parts;
-    const { site, name, bucket } = place;
-    const actor = own.of(site);
-    const { wallMs } = clock.now();
-    // The same in each run of the transaction: only the last one counts.
-    const last = actor.used.get(name.shard) ?? 0;
-    const result = await store.transact(site.name, () =>
-      this.change(place, mutation, { session, actor, last, wallMs }),
-    );
-    if ('code' in result) throw new HoldfastError(result);
-    const { mutated, dot, conflicts } = result;
-    if (mutated === null) {
-      return { etag: null, entries: [], ...(session ?? { context: new CausalContext(), bare: NOTHING }) };
-    }
-    counters.writes++;
-    counters.conflicts += conflicts;
-    news.tell(site.name, [name.shard]);
-    const entries = liveEntries(mutated.object.entries, wallMs, bucket.conflict);
-    // What the client has seen with this write: no more, or its next one would replace what nobody has looked at.
-    const context = CausalContext.fromDots([dot]);
-    if (mutation.type === 'increment')
-      for (const entry of entries) if (entry.payload.kind === 'counter') context.add(entry.dot);
-    if (session !== null) context.union(session.context);
-    return { etag: dotText(dot), entries, context, bare: session?.bare ?? NOTHING };
-  }
-
-  private *change(
-    { name, bucket }: Place,
+  private async write(
+    { site, name, bucket }: Place,
     mutation: Mutation,
-    { session, actor, last, wallMs }: Writing,
-  ): HubTransaction<Changed | Failure> {
-    const before = (yield* hubRead(name, true)).result;
-    // What the client has seen and the hub has not could not be replaced: it would come back later.
-    if (session !== null && !coversSession([copyOf(before, bucket)], session)) return { writes: [], result: BEHIND };
-    const { writes, result } = yield* hubMutate(name, mutation, {
-      actor: actor.actor,
-      wallMs,
-      conflict: bucket.conflict,
-      context: session?.context ?? null,
-      revision: this.parts.random(),
-      lastCounter: last,
-    });
-    if (!result.applied) {
-      const refusal = result.failure === null ? NOTHING_DONE : MUTATION_FAILURES[result.failure];
-      return { writes: [], result: refusal };
+    session: SessionContext | null,
+  ): Promise<SiteWritten> {
+    const { store, clock, own, news, counters } = this.parts;
+    const { actor, used } = own.of(site);
+    const access = { name, bucket, session, wallMs: clock.now().wallMs };
+    // The same in each run of the transaction: only the last one counts.
+    const lastCounter = used.get(name.shard) ?? 0;
+    const written = await store.transact(site.name, () =>
+      naming(sessionWrite(access, mutation, { actor, lastCounter, revision: this.parts.random() }), (counter) => {
+        // Whether or not the store takes it: the name is used from now on.
+        used.set(name.shard, counter);
+      }),
+    );
+    if ('code' in written) throw new HoldfastError(written);
+    const { dot, entries, context, bare, conflicts } = written;
+    if (dot !== null) {
+      counters.writes++;
+      counters.conflicts += conflicts;
+      news.tell(site.name, [name.shard]);
     }
-    const problem = tooManyValues(before.object.entries, result.object.entries);
-    if (problem !== null) return { writes: [], result: problem };
-    // Whether or not the store takes it: the name is used from now on.
-    actor.used.set(name.shard, result.lastCounter);
-    const dot = { actor: actor.actor, counter: result.lastCounter };
-    return { writes, result: { mutated: result, dot, conflicts: conflictsIn(writes) } };
+    return { etag: dot === null ? null : dotText(dot), entries, context, bare };
   }
 }
 
-interface Writing {
-  readonly session: SessionContext | null;
-  readonly actor: OwnActor;
-  /** The counter that it has used last. */
-  readonly last: number;
-  readonly wallMs: number;
-}
-
-interface Changed {
-  /** Null: there was nothing to do. */
-  readonly mutated: Extract<HubMutated, { applied: true }> | null;
-  readonly dot: Dot;
-  readonly conflicts: number;
-}
-
-const NOTHING_DONE: Changed = { mutated: null, dot: { actor: '', counter: 0 }, conflicts: 0 };
-
-/** What of the hub's copy counts for sessions: of a bucket whose events it has not all had, only its own. */
-function copyOf({ object, context, own, isPartial }: HubKey, { sync }: SiteBucketView) {
-  const isWhole = sync !== 'down' && !isPartial;
-  return { entries: object.entries, context: isWhole ? context : own, past: object.past, bare: NOTHING };
+/** The same transaction, which tells of the name that it gives to its event. */
+function* naming<T extends SessionWritten | Failure>(
+  transaction: HubTransaction<T>,
+  note: (counter: number) => void,
+): HubTransaction<T> {
+  const outcome = yield* transaction;
+  const { result } = outcome;
+  if ('dot' in result && result.dot !== null) note(result.dot.counter);
+  return outcome;
 }
 
 function nextSize(size: number, found: readonly StoredValue[]): number {
