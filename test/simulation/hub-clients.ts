@@ -1,9 +1,11 @@
-import type { Prng } from '../../src/lib/prng.ts';
+import { Prng } from '../../src/lib/prng.ts';
 import type { BucketConfig } from '../../src/protocol/catalog/record.ts';
 import type { Entry } from '../../src/protocol/causal/entry.ts';
 import type { Mutation } from '../../src/protocol/causal/mutation.ts';
 import { readCounter } from '../../src/protocol/causal/value.ts';
 import type { SimCluster, SimNode } from './cluster.ts';
+import { DEFAULT_BUCKET } from './placed-buckets.ts';
+import { SessionClients } from './session-clients.ts';
 
 /** A bucket that is written on both sides. */
 export const SHARED_BUCKET = 'shared';
@@ -12,7 +14,10 @@ const CREATE_RETRY_MS = 1000;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** Clients of a bucket that goes both ways, at the site and at the hub: keys fought over, counters, deletes. */
+/**
+ * Clients of a bucket that goes both ways, at the site and at the hub: keys fought over, counters, deletes; and clients with
+ * sessions, of that bucket and of one that only goes up.
+ */
 export class HubClients {
   private readonly cluster: SimCluster;
   private readonly prng: Prng;
@@ -21,18 +26,37 @@ export class HubClients {
   private writes = 0;
   /** Increments that were tried at all: a counter that shows more has counted something twice. */
   private tried = 0;
-  private readonly sent = new Set<string>();
+  /** All values ever sent of the bucket, by key. */
+  private readonly sent = new Map<string, Set<string>>();
+  /** None where there is no hub. */
+  readonly sessions: readonly SessionClients[];
   /** Those that the hub has done for certain. */
   private done = 0;
 
-  constructor(cluster: SimCluster, prng: Prng) {
+  /** `sentUp`: all values ever sent of the default bucket, by key. */
+  constructor(cluster: SimCluster, prng: Prng, sentUp: Map<string, Set<string>>) {
     this.cluster = cluster;
     this.prng = prng;
+    const { hub } = cluster;
+    const buckets = [
+      { bucket: SHARED_BUCKET, sent: this.sent },
+      { bucket: DEFAULT_BUCKET.dataName, sent: sentUp },
+    ];
+    const clients = buckets.map(
+      (each) => new SessionClients(cluster, { ...each, prng: new Prng(prng.uint32()), prefix: 'hub-session', hub }),
+    );
+    this.sessions = hub === null ? [] : clients;
   }
 
   /** The hub was given an older copy of its store: what only it had done may be gone. */
   noteForgotten(): void {
     this.done = 0;
+    this.handleLoss();
+  }
+
+  /** A disk of the site is gone, or is an older one again. */
+  handleLoss(): void {
+    for (const each of this.sessions) each.handleLoss();
   }
 
   get count(): number {
@@ -42,16 +66,18 @@ export class HubClients {
   start(intervalMs: number): void {
     this.create();
     this.next(intervalMs);
+    for (const each of this.sessions) each.start(intervalMs);
   }
 
   stop(): void {
     this.stopped = true;
+    for (const each of this.sessions) each.stop();
   }
 
   /** Some client has written the entry, as far as can be told. */
   hasSent(key: string, { payload }: Entry): boolean {
     if (payload.kind === 'counter') return key === 'count' && payload.total <= this.tried;
-    return payload.kind === 'register' && this.sent.has(`${key}=${decoder.decode(payload.value)}`);
+    return payload.kind === 'register' && this.sent.get(key)?.has(decoder.decode(payload.value)) === true;
   }
 
   problems(): string[] {
@@ -83,8 +109,10 @@ export class HubClients {
     const draw = this.prng.float();
     const hot = `hot/${this.prng.below(HOT_KEYS)}`;
     if (draw < 0.45) {
-      this.sent.add(`${hot}=w${this.writes}`);
-      this.write(hot, put(`w${this.writes}`));
+      const text = `w${this.writes}`;
+      const sent = this.sent.get(hot) ?? new Set();
+      this.sent.set(hot, sent.add(text));
+      this.write(hot, put(text));
     } else if (draw < 0.6) this.write(hot, { type: 'delete' });
     else this.write('count', { type: 'increment', by: 1 });
   }

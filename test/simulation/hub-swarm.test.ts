@@ -15,5 +15,6 @@ describe('a site and its hub agree after faults of both', () => {
     // A run in which nothing went up would prove nothing.
     expect(hub.requests, message).toBeGreaterThan(0);
     expect(hub.keys, message).toBeGreaterThan(0);
+    expect(hub.sessionReads, message).toBeGreaterThan(0);
   });
 });

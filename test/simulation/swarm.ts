@@ -53,8 +53,8 @@ export interface SwarmReport {
   /** What was done when, and what was passed over. */
   readonly faults: readonly string[];
   readonly simulatedMs: number;
-  /** What the hub was asked, and what it has; nothing where there is none. */
-  readonly hub: { readonly requests: number; readonly keys: number };
+  /** What the hub was asked, what it has, and how many reads of clients with a session it has answered; nothing where there is none. */
+  readonly hub: { readonly requests: number; readonly keys: number; readonly sessionReads: number };
 }
 
 export interface SwarmOptions {
@@ -94,12 +94,21 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
   const { history } = workload;
   const placed = placedWorkloads(cluster, ledger, schedule.seed);
   const histories = [history, ...placed.map((each) => each.history)];
-  const sessions = new SessionClients(cluster, new Prng(prng.uint32()), history.sent);
-  ledger.onLoss = () => sessions.handleLoss();
+  const sessions = new SessionClients(cluster, {
+    prng: new Prng(prng.uint32()),
+    bucket: DEFAULT_BUCKET.dataName,
+    prefix: 'session',
+    sent: history.sent,
+    hub: null,
+  });
+  const hubClients = new HubClients(cluster, new Prng(schedule.seed ^ HUB_SEED), history.sent);
+  ledger.onLoss = () => {
+    sessions.handleLoss();
+    hubClients.handleLoss();
+  };
   const watch = new WatchClient(cluster, new Prng(prng.uint32()));
   const strong = new StrongClients(cluster, new Prng(schedule.seed ^ STRONG_SEED));
   const losses = new StrongLosses(cluster.nodes);
-  const hubClients = new HubClients(cluster, new Prng(schedule.seed ^ HUB_SEED));
   const checkers = allCheckers(cluster, {
     histories,
     sessions: sessions.history,
@@ -169,7 +178,11 @@ export function runSchedule(schedule: Schedule, options: SwarmOptions = {}): Swa
     exemptions: checkers.flatMap((checker) => checker.exemptions?.() ?? []),
     faults,
     simulatedMs: cluster.clock.nowMs,
-    hub: { requests: cluster.hub?.requests ?? 0, keys: cluster.hub?.rows.objects.size ?? 0 },
+    hub: {
+      requests: cluster.hub?.requests ?? 0,
+      keys: cluster.hub?.rows.objects.size ?? 0,
+      sessionReads: hubClients.sessions.reduce((sum, { history: { atHub } }) => sum + atHub.answered, 0),
+    },
   };
 }
 

@@ -1,9 +1,18 @@
+import { sessionRead, sessionWrite } from '../../src/hub/session-access.ts';
 import { Prng } from '../../src/lib/prng.ts';
 import type { CausalContext } from '../../src/protocol/causal/context.ts';
 import type { Entry } from '../../src/protocol/causal/entry.ts';
 import type { Mutation } from '../../src/protocol/causal/mutation.ts';
 import { compareNames, nameId } from '../../src/protocol/causal/name.ts';
 import type { CausalObject } from '../../src/protocol/causal/object.ts';
+import type {
+  FailedReply,
+  GetReply,
+  GetRequest,
+  MutateReply,
+  MutateRequest,
+} from '../../src/protocol/replication/request.ts';
+import { shardOf } from '../../src/protocol/ring/shard.ts';
 import { type HubCopy, type HubMutated, hubMutate, hubRead } from '../../src/protocol/uplink/hub-access.ts';
 import { transactionOf } from '../../src/protocol/uplink/hub-replica.ts';
 import type { HubReply, HubRequest, SiteBucket } from '../../src/protocol/uplink/message.ts';
@@ -59,6 +68,12 @@ export type HubInput =
   | { readonly type: 'hub-reply'; readonly id: number; readonly reply: HubReply }
   | { readonly type: 'hub-news'; readonly shards: readonly number[] };
 
+/** What a client of the hub is told, as far as it is the same as at a node. */
+export type HubClientReply =
+  | Pick<GetReply, 'type' | 'entries' | 'context' | 'bare'>
+  | Pick<MutateReply, 'type' | 'before' | 'dot' | 'context' | 'bare'>
+  | FailedReply;
+
 /** How bad the line to the hub is. */
 export interface HubWeather {
   readonly latencyMinMs: number;
@@ -87,13 +102,17 @@ export class VirtualHub {
   private readonly cutOff = new Set<SimNode>();
   private isUp = true;
   private actor: string;
+  private readonly actors = new Set<string>();
   private readonly counters = new Map<number, number>();
+  /** Of the site. */
+  private shards = 1;
+  private runs = 0;
   private backup = new HubRowsOnDisk();
 
   constructor(clock: VirtualClock, seed: number) {
     this.clock = clock;
     this.prng = new Prng(seed);
-    this.actor = this.draw();
+    this.actor = this.drawActor();
   }
 
   /** The node asks for a session. */
@@ -132,7 +151,8 @@ export class VirtualHub {
 
   start(): void {
     this.isUp = true;
-    this.actor = this.draw();
+    this.runs++;
+    this.actor = this.drawActor();
     this.counters.clear();
   }
 
@@ -169,16 +189,55 @@ export class VirtualHub {
         lastCounter: this.counters.get(name.shard) ?? 0,
       }),
     );
-    if (result.applied) {
-      this.counters.set(name.shard, result.lastCounter);
-      const frame = encodeHubNews({ type: 'hub-news', shards: [name.shard] });
-      for (const session of this.sessions) this.line(session, () => this.tell(session, frame));
-    }
+    if (result.applied) this.noteWritten(name.shard, result.lastCounter);
     return result;
   }
 
   read(name: ShardObjectName): HubCopy {
     return this.run(hubRead(name));
+  }
+
+  /** A client with a session asks for a key. No answer comes where the hub goes down meanwhile. */
+  serve(request: GetRequest | MutateRequest, use: (reply: HubClientReply) => void): void {
+    const { runs } = this;
+    const later = (run: () => void): void =>
+      this.clock.after(this.latencyMs(), () => {
+        if (this.isUp && this.runs === runs) run();
+      });
+    later(() => {
+      const reply = this.replyTo(request);
+      later(() => use(reply));
+    });
+  }
+
+  /** What the hub says to a client just now. */
+  replyTo(request: GetRequest | MutateRequest): HubClientReply {
+    const { bucket: bucketName, key } = request;
+    const bucket = this.buckets.get(bucketName);
+    if (bucket === undefined) throw new Error(`the hub was not told of the bucket ${bucketName}`);
+    const name = { shard: shardOf(bucketName, key, this.shards), bucket: bucketName, key };
+    const { wallMs } = this;
+    if (request.type === 'get') {
+      const read = this.run(sessionRead({ name, bucket, session: request.session, wallMs }));
+      return 'code' in read ? { type: 'failed', failure: read } : { type: 'get', ...read };
+    }
+    const writer = { actor: this.actor, lastCounter: this.counters.get(name.shard) ?? 0, revision: this.draw() };
+    const access = { name, bucket, session: request.context, wallMs };
+    const written = this.run(sessionWrite(access, request.mutation, writer));
+    if ('code' in written) return { type: 'failed', failure: written };
+    if (written.dot !== null) this.noteWritten(name.shard, written.dot.counter);
+    return { type: 'mutate', ...written };
+  }
+
+  /** Whether one of the hub's processes has named its events so. */
+  hasWrittenAs(actor: string): boolean {
+    return this.actors.has(actor);
+  }
+
+  private noteWritten(shard: number, counter: number): void {
+    this.counters.set(shard, counter);
+    const frame = encodeHubNews({ type: 'hub-news', shards: [shard] });
+    for (const session of this.sessions) this.line(session, () => this.tell(session, frame));
   }
 
   private get wallMs(): number {
@@ -200,6 +259,7 @@ export class VirtualHub {
     if (request.type === 'hub-hello') {
       // An island may not have heard yet of what another one has created; and no bucket is ever taken away.
       for (const bucket of request.buckets) this.buckets.set(bucket.name, bucket);
+      this.shards = request.shards;
       return { type: 'hub-welcome', site: 'site', hub: 'hub' };
     }
     if (request.type === 'hub-report') return { type: 'hub-noted' };
@@ -289,6 +349,12 @@ export class VirtualHub {
   private latencyMs(): number {
     const { latencyMinMs, latencyMaxMs } = this.weather;
     return latencyMinMs + this.prng.float() * (latencyMaxMs - latencyMinMs);
+  }
+
+  private drawActor(): string {
+    const actor = this.draw();
+    this.actors.add(actor);
+    return actor;
   }
 
   private draw(): string {

@@ -5,6 +5,7 @@ import type { ConflictPolicy } from '../causal/entry.ts';
 import { differing, FingerprintTree, leafOf } from '../causal/fingerprint-tree.ts';
 import { type KeyEvents, noteEvent } from '../causal/key-events.ts';
 import { compareNames, nameId, type ObjectName } from '../causal/name.ts';
+import { samePast } from '../causal/object.ts';
 import { combinedDigest } from './digest.ts';
 import { itemBytes } from './item.ts';
 import {
@@ -26,7 +27,7 @@ import {
   UNNAMED_MAX,
   type UplinkItem,
 } from './message.ts';
-import { NO_REVISION, ShardCopy } from './shard-copy.ts';
+import { NO_REVISION, objectWrite, ShardCopy } from './shard-copy.ts';
 import type {
   HubObjectRow,
   HubOutcome,
@@ -48,6 +49,8 @@ export interface HubMoment {
 /** Events of the hub's own that one answer brings down, and index rows that one request strips. */
 const PULL_EVENTS = 512;
 const SCAN_ROWS = 1024;
+/** Rows that one comparison rids of a past that is over. */
+const STALE_MAX = 1024;
 /** Index rows kept of a shard, at least, of what the site has. */
 const INDEX_ROWS = 1024;
 /** Keys read at once for it, and the bytes of several. */
@@ -195,6 +198,7 @@ function* compare({ shard, buckets, revision, children, sums }: HubCompareReques
   if (revision !== null && revision !== copy.revision)
     return outcome({ type: 'hub-differ', revision: null, differing: [] });
   const tree = new FingerprintTree();
+  const stale: HubWrite[] = [];
   for (let after: ObjectName | null = null; ; ) {
     const page: Extract<HubRows, { type: 'scan' }> = yield* read('scan', {
       type: 'scan',
@@ -203,12 +207,18 @@ function* compare({ shard, buckets, revision, children, sums }: HubCompareReques
       after,
       limit: SCAN_ROWS,
     });
-    for (const row of page.rows) tree.add(nameId(row.name), row);
+    for (const row of page.rows) {
+      const object = copy.current(row.name.bucket, row);
+      tree.add(nameId(row.name), object);
+      if (samePast(row.past, object.past) || stale.length === STALE_MAX) continue;
+      // The fingerprints stay as they are, and with them the revision.
+      stale.push(objectWrite({ ...nameOf(row.name), shard }, object));
+    }
     after = page.rows.at(-1)?.name ?? null;
     if (!page.more || after === null) break;
   }
   const own = children === null ? tree.top() : tree.below(children);
-  return outcome({ type: 'hub-differ', revision: copy.revision, differing: differing(own, sums) });
+  return outcome({ type: 'hub-differ', revision: copy.revision, differing: differing(own, sums) }, stale);
 }
 
 function* copies(request: HubCopiesRequest, at: HubMoment): HubTransaction<HubReply> {

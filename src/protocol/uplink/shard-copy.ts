@@ -1,7 +1,7 @@
 import { CausalContext } from '../causal/context.ts';
 import type { ConflictPolicy, Entries, Entry } from '../causal/entry.ts';
 import { nameId } from '../causal/name.ts';
-import { ABSENT, type CausalObject, joinObject, type RemoteObject, seenOf } from '../causal/object.ts';
+import { ABSENT, type CausalObject, joinObject, type RemoteObject, seenOf, stripPast } from '../causal/object.ts';
 import { winner } from '../causal/value.ts';
 import type { UplinkItem } from './message.ts';
 import type { HubShard, HubWrite, ShardObjectName } from './transaction.ts';
@@ -51,7 +51,16 @@ export class ShardCopy {
   /** What was read of the key. */
   load(name: ShardObjectName, object: CausalObject | undefined): void {
     const id = nameId(name);
-    if (!this.objects.has(id)) this.objects.set(id, { name, object: object ?? ABSENT, changed: false });
+    if (this.objects.has(id)) return;
+    this.objects.set(id, { name, object: this.current(name.bucket, object ?? ABSENT), changed: false });
+  }
+
+  /**
+   * A stored object of the bucket without what its past tells of and is counted by now. A past also names events of other keys;
+   * when these arrive, nothing is done to the object itself.
+   */
+  current(bucket: string, object: CausalObject): CausalObject {
+    return object.past === null ? object : stripPast(object, this.countedOf(bucket));
   }
 
   object(name: ShardObjectName): CausalObject {
@@ -81,8 +90,7 @@ export class ShardCopy {
   join(item: UplinkItem, context: CausalContext, conflict: ConflictPolicy, floor: CausalContext | null = null): void {
     const name = { shard: this.shard, bucket: item.bucket, key: item.key };
     const isPartial = this.buckets.includes(item.bucket);
-    // Of such a bucket the context counts what was never here: it would pass for deleted.
-    const counted = isPartial ? this.own : this.context;
+    const counted = this.countedOf(item.bucket);
     const joined = joinObject(this.object(name), counted, remoteOf(item, context, this.floorOf(floor, isPartial)));
     if (joined.changed) this.store(name, joined.object, conflict);
     if (floor === null && !item.more) this.cover(item.events);
@@ -101,13 +109,15 @@ export class ShardCopy {
     const { shard, context, own, stripped, partial } = this;
     const objects = [...this.objects.values()].filter((each) => each.changed);
     return [
-      ...objects.map(({ name, object }): HubWrite => {
-        const isGone = object.entries.length === 0 && object.past === null;
-        return { type: 'object', name, value: isGone ? null : object };
-      }),
+      ...objects.map(({ name, object }) => objectWrite(name, object)),
       ...this.conflicts,
       { type: 'shard', shard, value: { context, own, stripped, partial, revision } },
     ];
+  }
+
+  /** Of a partial bucket the context counts what was never here: it would pass for deleted. */
+  private countedOf(bucket: string): CausalContext {
+    return this.buckets.includes(bucket) ? this.own : this.context;
   }
 
   private floorOf(floor: CausalContext | null, isPartial: boolean): CausalContext | undefined {
@@ -128,6 +138,12 @@ export class ShardCopy {
       this.conflicts.push({ type: 'conflict', name, winner: best, loser });
     }
   }
+}
+
+/** What nothing is left of is not kept. */
+export function objectWrite(name: ShardObjectName, object: CausalObject): HubWrite {
+  const isGone = object.entries.length === 0 && object.past === null;
+  return { type: 'object', name, value: isGone ? null : object };
 }
 
 /** True where the two were beside each other before, and have been noted then. */

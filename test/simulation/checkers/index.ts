@@ -14,6 +14,7 @@ import { crashesChecker } from './crashes.ts';
 import { dotsChecker } from './dots.ts';
 import { durabilityChecker } from './durability.ts';
 import { electoratesChecker } from './electorates.ts';
+import { hubReadsChecker } from './hub-reads.ts';
 import { incarnationsChecker } from './incarnations.ts';
 import { indexChecker } from './index-rows.ts';
 import { leadersChecker } from './leaders.ts';
@@ -55,6 +56,7 @@ export function allCheckers(
     collectionsChecker(cluster, histories),
     convergenceChecker(cluster),
     reconciliationChecker(cluster),
+    hubReadsChecker(hubClients.sessions),
     indexChecker(cluster),
     readsChecker(histories, sessions),
     watchesChecker(cluster, watch),

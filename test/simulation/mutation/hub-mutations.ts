@@ -55,4 +55,22 @@ export const HUB: readonly Mutation[] = [
     seed: 400_036,
     schedule: TWO_ISLANDS,
   },
+  {
+    name: 'the hub shows what it has, whatever the client has seen',
+    file: 'hub/session-access.ts',
+    find: 'return session !== null && !coversSession([copy], session);',
+    replace: 'return false;',
+    caughtBy: 'hub-reads',
+    seed: 400_100,
+    schedule: FORGETFUL_HUB,
+  },
+  {
+    name: 'a write at the hub forgets what its client has seen before',
+    file: 'hub/session-access.ts',
+    find: 'context.add(entry.dot);\n  if (session !== null) context.union(session.context);',
+    replace: 'context.add(entry.dot);',
+    caughtBy: 'hub-reads',
+    seed: 400_200,
+    schedule: FORGETFUL_HUB,
+  },
 ];

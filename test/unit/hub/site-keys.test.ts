@@ -125,6 +125,24 @@ describe('a read', () => {
     expect(context.covers(seen(1, 2).context)).toBe(true);
   });
 
+  it('is answered once there is nothing left of what a copy knew ahead of its time, be it of another key', async () => {
+    const fixture = await fixtureWith();
+    const session = await connectSite(fixture, SITE, 'peer-3');
+    const first = { bucket: 'readings', key: 'a', value: 'x', counter: 1 };
+    const name = Array.from({ length: 1000 }, (_, i) => `k${i}`).find(
+      (each) => shardFor({ ...first, key: each }) === shardFor(first),
+    );
+    const second = { ...first, key: name ?? '', counter: 2 };
+    const pushes = pushOf(first).pushes.map((push) => ({
+      ...push,
+      items: push.items.map((item) => ({ ...item, past: seen(2).context })),
+    }));
+    await session.request({ type: 'hub-push', pushes });
+    await expect(fixture.hub.read(key('readings'), seen(1, 2))).rejects.toMatchObject({ code: 'session-unavailable' });
+    await session.request(pushOf(second));
+    expect(await textAt(fixture, 'readings', 'a', seen(1, 2))).toBe('x');
+  });
+
   it('of a bucket that only comes down covers what was written at the hub, and nothing else', async () => {
     const fixture = await fixtureWith();
     const session = await connectSite(fixture, SITE, 'peer-2');

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { CausalContext, NOTHING } from '../../../../src/protocol/causal/context.ts';
 import { atHub, FakeSource, newHub, SHARD, UplinkEnd } from '../../../support/uplink-pair.ts';
 
 const A = 'aaaaaaaaaaaaaaaa';
@@ -34,6 +35,27 @@ describe('a comparison of all keys', () => {
     end.settle();
     const payload = hub.read({ shard: SHARD, bucket: 'late', key: 'k' }).object.entries[0]?.payload;
     expect(payload?.kind).toBe('register');
+  });
+
+  test('rids the hub of what it remembered of events that have come since', () => {
+    const hub = newHub();
+    const own = new FakeSource(A);
+    own.write('gone', 'old');
+    own.write('gone', null);
+    own.write('other', 'new');
+    const later = CausalContext.fromDots([{ actor: A, counter: 3 }]);
+    const earlier = CausalContext.fromDots([1, 2].map((counter) => ({ actor: A, counter })));
+    const item = { bucket: 'up', key: 'gone', entries: [], past: later, events: earlier, more: false, sent: null };
+    const push = { shard: SHARD, context: earlier, later: NOTHING, skipped: NOTHING, skippedOf: [] };
+    hub.answer({ type: 'hub-push', pushes: [{ ...push, items: [item] }] });
+    new UplinkEnd(hub, own).settle();
+    expect(atHub(hub, 'other')).toBe('new');
+    expect([...hub.rows.objects.values()].map(({ name }) => name.key)).toEqual(['gone', 'other']);
+    const after = new FakeSource(B);
+    after.write('third', 'x');
+    after.strip();
+    new UplinkEnd(hub, after).settle();
+    expect([...hub.rows.objects.values()].map(({ name }) => name.key)).toEqual(['other', 'third']);
   });
 
   test('finds all that was deleted here, however many keys go with one interval', () => {
