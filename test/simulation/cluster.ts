@@ -41,6 +41,8 @@ export interface ClusterOptions {
   readonly outAfterMs?: number;
   /** Shards are reconciled with a hub. */
   readonly hub?: boolean;
+  /** Shared with other clusters. Default: one of its own. */
+  readonly clock?: VirtualClock;
   readonly observers?: readonly SimObserver[];
 }
 
@@ -61,7 +63,7 @@ const START_RETRY_MS = 1000;
  * commit, frame batcher) are mirrored here, since they are asynchronous in production.
  */
 export class SimCluster {
-  readonly clock = new VirtualClock();
+  readonly clock: VirtualClock;
   readonly prng: Prng;
   readonly nodes: SimNode[] = [];
   readonly network: Network;
@@ -74,6 +76,7 @@ export class SimCluster {
   private lastRequest = 0;
 
   constructor(options: ClusterOptions) {
+    this.clock = options.clock ?? new VirtualClock();
     this.prng = new Prng(options.seed);
     this.shards = options.shards ?? 16;
     this.zones = options.zones ?? 1;

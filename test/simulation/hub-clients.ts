@@ -90,11 +90,12 @@ export class HubClients {
     return total < this.done ? [...problems, `hub: ${total} counted, and ${this.done} done at the hub`] : problems;
   }
 
+  /** Again where it is gone with the only disk that had it: what is written at the hub has nowhere to go then. */
   private create(): void {
-    if (this.stopped) return;
     const node = this.anyNode();
-    this.isThere ||= node !== undefined && this.cluster.putBucket(node, SHARED_BUCKET, CONFIG);
-    if (!this.isThere) this.cluster.clock.after(CREATE_RETRY_MS, () => this.create());
+    const isKnown = node?.running?.node.buckets.some(({ name }) => name === SHARED_BUCKET) === true;
+    if (node !== undefined && !isKnown) this.isThere = this.cluster.putBucket(node, SHARED_BUCKET, CONFIG) || this.isThere;
+    this.cluster.clock.after(CREATE_RETRY_MS, () => this.create());
   }
 
   private next(intervalMs: number): void {

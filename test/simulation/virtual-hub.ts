@@ -15,7 +15,7 @@ import type {
 import { shardOf } from '../../src/protocol/ring/shard.ts';
 import { type HubCopy, type HubMutated, hubMutate, hubRead } from '../../src/protocol/uplink/hub-access.ts';
 import { transactionOf } from '../../src/protocol/uplink/hub-replica.ts';
-import type { HubReply, HubRequest, SiteBucket } from '../../src/protocol/uplink/message.ts';
+import type { HubRefusedReply, HubReply, HubRequest, SiteBucket } from '../../src/protocol/uplink/message.ts';
 import type {
   HubEventRow,
   HubObjectRow,
@@ -84,6 +84,9 @@ export interface HubWeather {
   readonly repeated: number;
 }
 
+/** Calls back once the hub gets round to the request; with a refusal where it is not to be done. */
+export type HubWork = (request: HubRequest, use: (refusal: HubRefusedReply | null) => void) => void;
+
 export const FAIR_LINE: HubWeather = { latencyMinMs: 5, latencyMaxMs: 40, cut: 0, repeated: 0 };
 
 /** The cloud side in virtual time: the hub's own transactions on rows in memory, behind lines that may be cut. */
@@ -96,6 +99,9 @@ export class VirtualHub {
   aheadMs = 0;
   /** Called before each request is handled: a test may do something to the hub just then. */
   interfere: (request: HubRequest) => void = () => undefined;
+  work: HubWork = (_request, use) => use(null);
+  /** Called when a session begins. */
+  onSession: () => void = () => undefined;
   private readonly clock: VirtualClock;
   private readonly prng: Prng;
   private readonly sessions = new Set<HubSession>();
@@ -125,6 +131,7 @@ export class VirtualHub {
       }
       for (const other of this.sessions) if (other.node === node) this.sessions.delete(other);
       this.sessions.add(session);
+      this.onSession();
       post({ type: 'hub-up' });
     });
   }
@@ -248,9 +255,11 @@ export class VirtualHub {
     const { id, request } = decodeHubRequest(frame);
     if (request === null || session.ended || !this.isUp) return;
     this.requests++;
-    const reply = this.answer(request);
-    const answer = encodeHubReply(id, reply);
-    this.line(session, () => this.tell(session, answer));
+    this.work(request, (refusal) => {
+      if (session.ended) return;
+      const answer = encodeHubReply(id, refusal ?? this.answer(request));
+      this.line(session, () => this.tell(session, answer));
+    });
   }
 
   /** Does what a request asks for, whoever sent it. */
