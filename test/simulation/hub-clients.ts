@@ -94,7 +94,8 @@ export class HubClients {
   private create(): void {
     const node = this.anyNode();
     const isKnown = node?.running?.node.buckets.some(({ name }) => name === SHARED_BUCKET) === true;
-    if (node !== undefined && !isKnown) this.isThere = this.cluster.putBucket(node, SHARED_BUCKET, CONFIG) || this.isThere;
+    if (node !== undefined && !isKnown)
+      this.isThere = this.cluster.putBucket(node, SHARED_BUCKET, CONFIG) || this.isThere;
     this.cluster.clock.after(CREATE_RETRY_MS, () => this.create());
   }
 
