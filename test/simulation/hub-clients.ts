@@ -92,11 +92,15 @@ export class HubClients {
 
   /** Again where it is gone with the only disk that had it: what is written at the hub has nowhere to go then. */
   private create(): void {
-    const node = this.anyNode();
-    const isKnown = node?.running?.node.buckets.some(({ name }) => name === SHARED_BUCKET) === true;
-    if (node !== undefined && !isKnown)
-      this.isThere = this.cluster.putBucket(node, SHARED_BUCKET, CONFIG) || this.isThere;
-    this.cluster.clock.after(CREATE_RETRY_MS, () => this.create());
+    const { nodes, clock } = this.cluster;
+    const isKnown = nodes.some(
+      ({ running }) => running?.node.buckets.some(({ name }) => name === SHARED_BUCKET) === true,
+    );
+    if (!isKnown) {
+      const node = this.anyNode();
+      this.isThere = (node !== undefined && this.cluster.putBucket(node, SHARED_BUCKET, CONFIG)) || this.isThere;
+    }
+    clock.after(CREATE_RETRY_MS, () => this.create());
   }
 
   private next(intervalMs: number): void {
