@@ -1,6 +1,7 @@
 import { appendFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { HubSite } from '../../test/support/hub-site.ts';
 import { LocalCluster } from '../../test/support/local-cluster.ts';
 import { NamespaceNodes } from '../../test/support/namespace-nodes.ts';
 import type { WriteLoad } from '../../test/support/write-load.ts';
@@ -12,6 +13,8 @@ export interface Setting {
   readonly keys: number;
   /** On loopback instead of in network namespaces, where the story has no partition. */
   readonly loopback: boolean;
+  /** For how long is measured what it costs when nothing happens. */
+  readonly idleSeconds: number;
 }
 
 const PROGRESS_MS = 15_000;
@@ -44,6 +47,16 @@ export async function withNetwork(run: (nodes: NamespaceNodes) => Promise<Outcom
     async () => nodes.down(),
     () => nodes.logs(),
     () => run(nodes),
+  );
+}
+
+/** Runs a story on a site with a hub; `run` starts them. */
+export async function withHub(nodes: number, run: (site: HubSite) => Promise<Outcome>): Promise<Outcome> {
+  const site = await HubSite.create({ nodes });
+  return await closing(
+    () => site.close(),
+    () => site.logs(),
+    () => run(site),
   );
 }
 

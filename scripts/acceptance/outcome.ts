@@ -20,6 +20,20 @@ export function lateness(what: string, ms: number, promisedMs: number): string[]
   return ms <= promisedMs ? [] : [`${what} ${seconds(ms)}, promised ${seconds(promisedMs)}`];
 }
 
+/** A problem where a figure is above what is promised, or is none. */
+export function excess(what: string, value: number, promised: number): string[] {
+  return value <= promised ? [] : [`${what} ${decimal(value)}, promised at most ${decimal(promised)}`];
+}
+
+/** A problem where a figure is below what is promised, or is none. */
+export function shortfall(what: string, value: number, promised: number): string[] {
+  return value >= promised ? [] : [`${what} ${decimal(value)}, promised at least ${decimal(promised)}`];
+}
+
+function decimal(value: number): string {
+  return value.toLocaleString('en');
+}
+
 export function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
 }
@@ -28,6 +42,6 @@ export function seconds(ms: number): string {
 export function figureLine(name: string, value: number | string): string {
   const isTime = name.endsWith('Ms') && typeof value === 'number';
   const words = name.replace(/Ms$/, '').replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
-  const text = isTime ? seconds(value) : typeof value === 'number' ? value.toLocaleString('en') : value;
+  const text = isTime ? seconds(value) : typeof value === 'number' ? decimal(value) : value;
   return `${words.padEnd(28)} ${text}`;
 }

@@ -4,9 +4,11 @@ import { checkDurability, type DurabilityReport, killAndRestart } from '../../te
 import type { LocalCluster } from '../../test/support/local-cluster.ts';
 import { type JoinTimes, measureMdnsJoin, median } from '../../test/support/mesh-join.ts';
 import { PartitionStory } from '../../test/support/partition-story.ts';
+import { POSTGRES_MISSING } from '../../test/support/postgres-server.ts';
 import { writeSiblings } from '../../test/support/siblings-story.ts';
 import { WriteLoad } from '../../test/support/write-load.ts';
 import { type Setting, watched, withCluster, withNetwork } from './clusters.ts';
+import { hub } from './hub.ts';
 import { leader } from './leader.ts';
 import { lateness, type Outcome, problemsOf } from './outcome.ts';
 
@@ -15,6 +17,8 @@ export interface Story {
   readonly what: string;
   /** It cuts the network, so it cannot run on loopback. */
   readonly needsNamespaces: boolean;
+  /** What else is needed and not there; null: nothing. */
+  readonly lacks?: string | null;
   readonly run: (setting: Setting) => Promise<Outcome>;
 }
 
@@ -75,6 +79,12 @@ export const STORIES: Readonly<Record<string, Story>> = {
     what: 'the leader of five and ten nodes killed ten times, stopped and cut off; links that fail in part; strong writes meanwhile',
     needsNamespaces: true,
     run: leader,
+  },
+  hub: {
+    what: 'what an idle uplink costs; cut, written on, drained, also with hub and carrier killed; its database restored from before',
+    needsNamespaces: true,
+    lacks: POSTGRES_MISSING,
+    run: hub,
   },
 };
 

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { freePorts, runHoldfast } from './local-cluster.ts';
+import { freePorts, type Place, runHoldfast } from './local-cluster.ts';
 import { ServerProcess } from './server-process.ts';
 
 export interface HubProcessOptions {
@@ -7,26 +7,32 @@ export interface HubProcessOptions {
   readonly directory: string;
   /** Null: the embedded store. */
   readonly database?: string | null;
+  /** Default: on loopback. */
+  readonly place?: Place;
 }
 
 /** A hub in a process of its own. Keeps its ports, data and log over restarts. */
 export class HubProcess extends ServerProcess {
   readonly api: string;
+  /** A multiaddr without peer id. */
+  readonly listen: string;
 
   private constructor(options: HubProcessOptions, ports: readonly [p2p: number, http: number]) {
-    const { name, directory, database = null } = options;
+    const { name, directory, database = null, place = { host: '127.0.0.1', launcher: [] } } = options;
     const [p2pPort, httpPort] = ports;
-    const api = `http://127.0.0.1:${httpPort}`;
+    const listen = `/ip4/${place.host}/tcp/${p2pPort}`;
+    const api = `http://${place.host}:${httpPort}`;
     const flags = Object.entries({
       'data-dir': join(directory, name),
       name,
-      listen: `/ip4/127.0.0.1/tcp/${p2pPort}`,
-      http: `127.0.0.1:${httpPort}`,
+      listen,
+      http: `${place.host}:${httpPort}`,
       'log-format': 'json',
     }).flatMap(([flag, value]) => [`--${flag}`, value]);
     const env: Record<string, string> = database === null ? {} : { HOLDFAST_DATABASE: database };
-    super({ name, directory, launcher: [], api, arguments: ['hub', ...flags], env });
+    super({ name, directory, launcher: place.launcher, api, arguments: ['hub', ...flags], env });
     this.api = api;
+    this.listen = listen;
   }
 
   /** Chooses its ports; starts nothing. */

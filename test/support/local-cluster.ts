@@ -78,8 +78,8 @@ function collect(stream: NodeJS.ReadableStream): () => string {
   return () => Buffer.concat(chunks).toString('utf8');
 }
 
-/** Where a node's process runs. */
-interface NodePlace {
+/** Where a process runs. */
+export interface Place {
   /** IPv4 address on which it listens. */
   readonly host: string;
   /** Command that starts the process there; empty: on this machine itself. */
@@ -88,7 +88,7 @@ interface NodePlace {
 
 export interface LocalNodeOptions {
   readonly name: string;
-  readonly place: NodePlace;
+  readonly place: Place;
   readonly directory: string;
   readonly ports: readonly [p2p: number, http: number, resp: number];
   readonly seeds: readonly string[];
@@ -145,6 +145,8 @@ export interface LocalClusterOptions {
   readonly extraArgs?: readonly string[];
   /** Each node in a network namespace of its own (root on Linux) instead of all on loopback. */
   readonly namespaces?: boolean;
+  /** Where each node runs, in a network that is the caller's. */
+  readonly places?: readonly Place[];
 }
 
 /** Real nodes that find each other by seeds. `close` belongs in the test's last hook. */
@@ -172,13 +174,13 @@ export class LocalCluster {
     const ports = await freePorts(options.nodes * 3);
     const network = options.namespaces === true ? NetnsCluster.up({ nodes: options.nodes, start: false }) : null;
     const directory = mkdtempSync(join(tmpdir(), 'hf-cluster-'));
-    const places = placesOf(network, options.nodes);
+    const places = options.places ?? (network === null ? loopbackPlaces(options.nodes) : placesIn(network));
     const seeds = places.slice(0, 3).map(({ host }, i) => `/ip4/${host}/tcp/${ports[i * 3]}`);
     const nodes = Array.from({ length: options.nodes }, (_, i) => {
       const [p2p = 0, http = 0, resp = 0] = ports.slice(i * 3);
       return new LocalNodeProcess({
         name: `n${i + 1}`,
-        place: places[i] as NodePlace,
+        place: places[i] as Place,
         directory,
         ports: [p2p, http, resp],
         seeds: seeds.filter((_seed, j) => j !== i),
@@ -256,11 +258,15 @@ export class LocalCluster {
   }
 }
 
-function placesOf(network: NetnsCluster | null, nodes: number): readonly NodePlace[] {
-  if (network === null) return Array.from({ length: nodes }, () => ({ host: '127.0.0.1', launcher: [] }));
+function loopbackPlaces(count: number): Place[] {
+  return Array.from({ length: count }, () => ({ host: '127.0.0.1', launcher: [] }));
+}
+
+/** One in each namespace, in their order. */
+export function placesIn(network: NetnsCluster): Place[] {
   return network.status().nodes.map(({ ip, namespace }) => ({
     host: ip,
-    // It becomes the node, so that signals reach it.
+    // It becomes the process, so that signals reach it.
     launcher: ['ip', 'netns', 'exec', namespace],
   }));
 }

@@ -126,6 +126,22 @@ export class PostgresServer {
     return this.url(name);
   }
 
+  /** As `url`, over a socket in the file system, which processes in other network namespaces reach as well. */
+  socketUrl(database: string): string {
+    const login = `user=${SUPERUSER}&password=${encodeURIComponent(PASSWORD)}`;
+    return `postgres:///${database}?host=${encodeURIComponent(this.#directory)}&port=${this.#port}&${login}`;
+  }
+
+  /** What `pg_dump` writes of a database. */
+  dump(database: string, file: string): void {
+    this.#run('pg_dump', '--format=custom', `--file=${file}`, database);
+  }
+
+  /** Replaces what is in a database, all at once, under those who use it. */
+  restore(database: string, file: string): void {
+    this.#run('pg_restore', '--clean', '--if-exists', '--single-transaction', `--dbname=${database}`, file);
+  }
+
   url(database: string, password = PASSWORD): string {
     return `postgres://${SUPERUSER}:${encodeURIComponent(password)}@127.0.0.1:${this.#port}/${database}`;
   }
@@ -144,6 +160,12 @@ export class PostgresServer {
     } finally {
       await client.end();
     }
+  }
+
+  #run(program: string, ...args: readonly string[]): void {
+    const login = ['--host=127.0.0.1', `--port=${this.#port}`, `--username=${SUPERUSER}`, '--no-password'];
+    const env = { ...process.env, PGPASSWORD: PASSWORD };
+    execFileSync(join(this.#folder, program), [...login, ...args], { env, stdio: ['ignore', 'ignore', 'pipe'] });
   }
 
   async #answers(): Promise<boolean> {

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { HttpAnswer, HttpClient } from './http-client.ts';
 import { until } from './until.ts';
 
@@ -22,6 +23,15 @@ export interface WriteLoadOptions {
   readonly deleteShare?: number;
   /** Bytes added to each value; they do not compress. */
   readonly paddingBytes?: number;
+  /** How long a worker rests after each operation. */
+  readonly pauseMs?: number;
+}
+
+/** An attempt that was acknowledged. */
+export interface Timed {
+  /** Of the acknowledgement, `performance.now()`. */
+  readonly atMs: number;
+  readonly tookMs: number;
 }
 
 /** Pause after a failed attempt, so that a node that is down costs little CPU. */
@@ -41,6 +51,8 @@ export class WriteLoad {
   sloppy = 0;
   /** Attempts that a node refused because its disk is full. */
   diskFull = 0;
+  /** All of them, in their order. */
+  readonly times: Timed[] = [];
   /** Complete quorum reads that did not return the latest acknowledged value. */
   readonly staleReads: string[] = [];
   /** Deletes that were acknowledged and changed nothing although the key had just been read at the same node. */
@@ -58,7 +70,15 @@ export class WriteLoad {
   private failure: Error | null = null;
 
   constructor(options: WriteLoadOptions) {
-    this.options = { bucket: 'default', prefix: 'load/', keys: 0, deleteShare: 0, paddingBytes: 32, ...options };
+    this.options = {
+      bucket: 'default',
+      prefix: 'load/',
+      keys: 0,
+      deleteShare: 0,
+      paddingBytes: 32,
+      pauseMs: 0,
+      ...options,
+    };
   }
 
   start(): void {
@@ -128,6 +148,7 @@ export class WriteLoad {
       const holdsValue = typeof history.acknowledged === 'string';
       if (holdsValue && Math.random() < deleteShare) await this.remove(key, history);
       else await this.put(key, history);
+      if (this.options.pauseMs > 0) await delay(this.options.pauseMs);
     }
   }
 
@@ -177,16 +198,19 @@ export class WriteLoad {
     const { clients } = this.options;
     for (;;) {
       const client = clients[this.nextClient++ % clients.length] as HttpClient;
-      if (await attempt(client).catch(ignoreLost)) return;
+      const fromMs = performance.now();
+      if (await attempt(client).catch(ignoreLost)) {
+        const atMs = performance.now();
+        this.times.push({ atMs, tookMs: atMs - fromMs });
+        return;
+      }
       this.failedAttempts++;
       history.unanswered.add(outcome);
       if (this.abandoning) {
         this.abandoned.add(key);
         return;
       }
-      await new Promise((resolve) => {
-        setTimeout(resolve, RETRY_PAUSE_MS);
-      });
+      await delay(RETRY_PAUSE_MS);
     }
   }
 
