@@ -6,6 +6,7 @@ import { BenchUsageError } from './bench/usage.ts';
 
 const BENCHES: Readonly<Record<string, () => Promise<{ run: (args: string[]) => Promise<void> }>>> = {
   kv: () => import('./bench/kv.ts'),
+  hub: () => import('./bench/hub.ts'),
   idle: () => import('./bench/idle.ts'),
   leader: () => import('./bench/leader.ts'),
   membership: () => import('./bench/membership.ts'),
@@ -24,6 +25,13 @@ const USAGE = `usage: npm run bench -- NAME [options]
            --directory DIR   where the data goes; default: the system's temporary directory
            --program FILE    what to measure: default the sources, or dist/holdfast.mjs
            --cpu-prof DIR    has the Holdfast nodes write CPU profiles there
+  hub    how fast a site's backlog goes up to a hub with the embedded store, and with PostgreSQL where that is installed;
+         there is no peer to compare with
+           --keys N (20000)  written while the hub is away
+           --nodes N (3)     of the site
+           --only WORDS      comma-separated: embedded, postgres
+           --directory DIR  --program FILE
+           --cpu-prof DIR    has the hub and the nodes write CPU profiles there
   idle   what a cluster costs that nobody uses
            --nodes N (10)  --seconds N (30)  --directory DIR  --program FILE
   leader how long a killed leader is missing, beside etcd (three nodes) where it is installed; what leases cost

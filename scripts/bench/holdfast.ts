@@ -35,15 +35,17 @@ export interface Program {
   readonly file: string;
   /** For Node itself. */
   readonly nodeArguments: readonly string[];
+  /** Further settings of every node. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Nodes on loopback that join through the first of them. */
 export async function placeNodes(
   { processes, directory }: Ground,
   count: number,
-  { file, nodeArguments }: Program,
+  { file, nodeArguments, env: settings = {} }: Program,
 ): Promise<PlacedNode[]> {
-  const env = { HOLDFAST_SECRET: randomBytes(32).toString('hex') };
+  const env = { HOLDFAST_SECRET: randomBytes(32).toString('hex'), ...settings };
   const ports = await freePorts(count * 3);
   const seed = `/ip4/${LOOPBACK}/tcp/${String(ports[0])}`;
   const nodes: PlacedNode[] = [];

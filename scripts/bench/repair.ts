@@ -10,6 +10,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
+import { putBatch } from '../../test/support/batches.ts';
 import { machineLine, whole } from './figures.ts';
 import { type HoldfastNode, SOURCES, startNodes } from './holdfast.ts';
 import { Processes } from './processes.ts';
@@ -17,6 +18,7 @@ import { difference, metrics, type Sent, traffic } from './traffic.ts';
 import { BenchUsageError, numberOption } from './usage.ts';
 
 const NODES = 3;
+const BUCKET = 'default';
 /** The messages of anti-entropy. */
 const SYNC = 'sync-';
 const VALUE_BYTES = 256;
@@ -89,7 +91,7 @@ async function measure(nodes: readonly HoldfastNode[], keys: number, differing: 
   await untilQuiet(nodes);
 
   process.kill(third.pid, 'SIGSTOP');
-  let changed: Map<string, string>;
+  let changed: Map<string, Buffer>;
   try {
     await waitFor('the stopped node is noticed', SETTLE_TIMEOUT_MS, async () => {
       const seen = await Promise.all([first, second].map(alive));
@@ -136,7 +138,10 @@ async function load(nodes: readonly HoldfastNode[], keys: number): Promise<void>
       const from = next;
       next += BATCH_LINES;
       const entries = Array.from({ length: Math.min(BATCH_LINES, keys - from) }, (_, at) => keyText(from + at));
-      await putAll(nodes[i % nodes.length] as HoldfastNode, new Map(entries.map((key) => [key, randomValue()])));
+      await putAllOf(
+        nodes[i % nodes.length] as HoldfastNode,
+        entries.map((key) => [key, randomBytes(VALUE_BYTES)]),
+      );
     }
   };
   await Promise.all(Array.from({ length: BATCHES_AT_ONCE }, (_, i) => worker(i)));
@@ -147,37 +152,29 @@ async function overwrite(
   nodes: readonly HoldfastNode[],
   keys: number,
   differing: number,
-): Promise<Map<string, string>> {
+): Promise<Map<string, Buffer>> {
   const step = Math.floor(keys / differing);
-  const changed = new Map(Array.from({ length: differing }, (_, i) => [keyText(i * step), randomValue()]));
+  const changed = new Map(Array.from({ length: differing }, (_, i) => [keyText(i * step), randomBytes(VALUE_BYTES)]));
   const all = [...changed];
   const half = Math.ceil(all.length / nodes.length);
-  await Promise.all(nodes.map((node, i) => putAll(node, new Map(all.slice(i * half, (i + 1) * half)))));
+  await Promise.all(nodes.map((node, i) => putAllOf(node, all.slice(i * half, (i + 1) * half))));
   return changed;
 }
 
-async function putAll(node: HoldfastNode, entries: ReadonlyMap<string, string>): Promise<void> {
-  if (entries.size === 0) return;
-  const lines = [...entries].map(([key, value]) =>
-    JSON.stringify({ op: 'put', key, value: Buffer.from(value, 'latin1').toString('base64') }),
-  );
-  const answer = await fetch(`${node.url}/v1/kv/default`, { method: 'POST', body: lines.join('\n') });
-  const text = await answer.text();
-  const done = text.split('"ok":true').length - 1;
-  if (done !== entries.size)
-    throw new Error(`${done} of ${entries.size} puts were acknowledged: ${text.slice(0, 400)}`);
-}
-
 /** Those of the entries that the node, asked alone, does not hold yet. */
-async function stillOld(node: HoldfastNode, entries: readonly [string, string][]): Promise<[string, string][]> {
+async function stillOld(node: HoldfastNode, entries: readonly [string, Buffer][]): Promise<[string, Buffer][]> {
   const old = await Promise.all(
     entries.map(async ([key, value]) => {
-      const answer = await fetch(`${node.url}/v1/kv/default/${key}?r=one`);
-      const body = Buffer.from(await answer.arrayBuffer()).toString('latin1');
-      return answer.status !== 200 || body !== value;
+      const answer = await fetch(`${node.url}/v1/kv/${BUCKET}/${key}?r=one`);
+      return answer.status !== 200 || !value.equals(Buffer.from(await answer.arrayBuffer()));
     }),
   );
   return entries.filter((_, i) => old[i]);
+}
+
+async function putAllOf({ url }: HoldfastNode, writes: readonly (readonly [string, Buffer])[]): Promise<void> {
+  const { left, why } = await putBatch(url, BUCKET, writes);
+  if (left.length > 0) throw new Error(`${left.length} of ${writes.length} puts were not acknowledged: ${why}`);
 }
 
 async function alive(node: HoldfastNode): Promise<number> {
@@ -210,10 +207,6 @@ async function waitFor(what: string, timeoutMs: number, condition: () => Promise
     if (performance.now() > deadlineMs) throw new Error(`not within ${timeoutMs / 1000} s: ${what}`);
     await delay(POLL_MS);
   }
-}
-
-function randomValue(): string {
-  return randomBytes(VALUE_BYTES).toString('latin1');
 }
 
 function keyText(index: number): string {
