@@ -1,23 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { DemoProcess, flags } from './demo-process.ts';
 import { NodeClient } from './node-client.ts';
-import { NodeProcess } from './node-process.ts';
-import { DemoError, waitUntil } from './wait.ts';
+import { freePorts } from './ports.ts';
+import type { DemoServer } from './server.ts';
+import type { DemoError } from './wait.ts';
 
-/** Below the range from which systems take the ports of outgoing connections. */
-const PORT_MIN = 20_000;
-const PORT_RANGE = 10_000;
-const PORT_TRIES_MAX = 1000;
 const SEEDS = 2;
-const READY_TIMEOUT_MS = 30_000;
-const READY_POLL_MS = 20;
 
-export interface DemoNode {
-  readonly name: string;
+export interface DemoNode extends DemoServer {
   readonly client: NodeClient;
-  readonly process: NodeProcess;
 }
 
 export interface ClusterOptions {
@@ -26,8 +19,10 @@ export interface ClusterOptions {
   /** Runs holdfast. */
   readonly program: readonly string[];
   readonly mdns: boolean;
+  /** Where the hub is, and the token for it. */
+  readonly uplink: { readonly address: string; readonly tokenFile: string };
   /** A node ended that was not told to. */
-  readonly onNodeLost: (error: DemoError) => void;
+  readonly onLost: (error: DemoError) => void;
 }
 
 /** The nodes of the demo: real processes with directories and ports of their own and one fresh secret. */
@@ -40,7 +35,7 @@ export class DemoCluster {
 
   /** Prepares the nodes; none runs yet. */
   static async create(options: ClusterOptions): Promise<DemoCluster> {
-    const { directory, nodes: count } = options;
+    const { directory, nodes: count, uplink, onLost } = options;
     const secretFile = join(directory, 'secret');
     writeFileSync(secretFile, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 });
     const ports = await freePorts(count * 2);
@@ -55,16 +50,11 @@ export class DemoCluster {
         ...options.program,
         'start',
         ...flags({ 'data-dir': 'data', name, 'secret-file': secretFile, listen, http, resp: 'off' }),
+        ...flags({ hub: uplink.address, 'hub-token-file': uplink.tokenFile }),
         ...flags({ mdns: options.mdns ? 'on' : 'off', 'log-format': 'pretty' }),
         ...(options.mdns ? [] : seeds.slice(0, SEEDS).flatMap((peer) => ['--seed', peer.listen])),
       ];
-      const process = new NodeProcess({
-        name,
-        directory: join(directory, name),
-        command,
-        env: nodeEnvironment(),
-        onUnexpectedEnd: (how) => void reportLoss(name, how, process, options.onNodeLost),
-      });
+      const process = new DemoProcess({ name, directory: join(directory, name), command, onLost });
       return { name, client: new NodeClient(`http://${http}`), process };
     });
     return new DemoCluster(nodes);
@@ -72,16 +62,6 @@ export class DemoCluster {
 
   get pids(): number[] {
     return this.nodes.flatMap(({ process }) => process.pid ?? []);
-  }
-
-  /** Starts a node and resolves when it serves. */
-  async start(node: DemoNode, signal: AbortSignal): Promise<void> {
-    node.process.start();
-    await waitUntil(`${node.name} answers on ${node.client.api}/readyz`, () => node.client.isReady(), {
-      timeoutMs: READY_TIMEOUT_MS,
-      intervalMs: READY_POLL_MS,
-      signal,
-    });
   }
 
   /** Ends all processes and resolves when they are gone. */
@@ -92,45 +72,4 @@ export class DemoCluster {
   killNow(): void {
     for (const { process } of this.nodes) process.killNow();
   }
-}
-
-async function reportLoss(
-  name: string,
-  how: string,
-  process: NodeProcess,
-  report: (error: DemoError) => void,
-): Promise<void> {
-  const tail = await process.logTail();
-  const log = tail.length === 0 ? ' and logged nothing' : `; the end of its log:\n  ${tail.join('\n  ')}`;
-  report(new DemoError(`${name} ended on its own (${how})${log}`));
-}
-
-function flags(values: Readonly<Record<string, string>>): string[] {
-  return Object.entries(values).flatMap(([name, value]) => [`--${name}`, value]);
-}
-
-/** The user's own settings of a node must not leak into the demo's. */
-function nodeEnvironment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !name.startsWith('HOLDFAST_') && name !== 'NODE_CHANNEL_FD'),
-  );
-}
-
-/** Ports of 127.0.0.1 on which nothing listens now. */
-async function freePorts(count: number): Promise<number[]> {
-  const ports: number[] = [];
-  let candidate = PORT_MIN + (randomBytes(2).readUInt16BE() % (PORT_RANGE - PORT_TRIES_MAX));
-  for (let tries = 0; ports.length < count; tries++, candidate++) {
-    if (tries >= PORT_TRIES_MAX) throw new DemoError(`no ${count} free ports on 127.0.0.1 near ${candidate}`);
-    if (await isFree(candidate)) ports.push(candidate);
-  }
-  return ports;
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)));
-  });
 }

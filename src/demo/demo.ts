@@ -2,13 +2,16 @@ import { rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { CUT } from './chapters/cut.ts';
 import { FORM } from './chapters/form.ts';
 import { KILL } from './chapters/kill.ts';
+import { RECONCILE } from './chapters/reconcile.ts';
 import { RETURN } from './chapters/return.ts';
 import { verifyChapter } from './chapters/verify.ts';
 import { WRITE } from './chapters/write.ts';
 import { DemoCluster } from './cluster.ts';
 import { brokenPromises, emptyFigures } from './figures.ts';
+import { DemoHub } from './hub.ts';
 import { Ledger } from './ledger.ts';
 import { SteadyLoad, writesPerSecond } from './load.ts';
 import {
@@ -33,10 +36,12 @@ import { summaryText } from './view/summary.ts';
 import { themeFor } from './view/theme.ts';
 import { DemoError, InterruptedError, messageOf, pause } from './wait.ts';
 
-const CHAPTERS: readonly Chapter[] = [FORM, WRITE, KILL, RETURN, verifyChapter()];
+const CHAPTERS: readonly Chapter[] = [FORM, WRITE, KILL, RETURN, CUT, RECONCILE, verifyChapter()];
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-/** Beside the steady parts: forming, detection, catching up. */
-const OVERHEAD_MS = 10_000;
+/** All are there; one is away; the uplink is cut. */
+const STEADY_PARTS = 3;
+/** Beside those: detection, catching up, reconciling. */
+const OVERHEAD_MS = 20_000;
 const LAST_PICTURE_MS = 1500;
 const LEFTOVERS_INTERVAL_MS = 200;
 
@@ -91,7 +96,7 @@ class Demo {
   async run(): Promise<void> {
     const files = this.options.keep ? 'their files are kept' : 'their files are removed';
     const interrupt = (): void =>
-      this.ending.abort(new InterruptedError(`interrupted; all nodes are stopped, ${files}`));
+      this.ending.abort(new InterruptedError(`interrupted; the nodes and the hub are stopped, ${files}`));
     for (const signal of SIGNALS) process.on(signal, interrupt);
     // Whoever reads the lines has gone away.
     this.output.on('error', interrupt);
@@ -108,12 +113,13 @@ class Demo {
 
   private async runIn(directory: string, interrupt: () => void): Promise<void> {
     const { options, network, ending } = this;
+    const own = { directory, program: ownProgram(), onLost: (error: DemoError) => ending.abort(error) };
+    const hub = await DemoHub.create(own);
     const cluster = await DemoCluster.create({
+      ...own,
       nodes: options.nodes,
-      directory,
-      program: ownProgram(),
       mdns: network.mdns,
-      onNodeLost: (error) => ending.abort(error),
+      uplink: hub.uplink,
     });
     const names = cluster.nodes.map(({ name }) => name);
     const titles = CHAPTERS.map(({ title }) => title);
@@ -123,38 +129,40 @@ class Demo {
       : new PlainView(state, this.output);
     const lastResort = (): void => {
       cluster.killNow();
+      hub.process.killNow();
       if (!options.keep) rmSync(directory, { recursive: true, force: true });
     };
     process.once('exit', lastResort);
     view.open();
     try {
-      await this.tell(cluster, state, directory);
+      await this.tell(cluster, hub, state, directory);
     } finally {
-      state.narration = 'The nodes leave and stop';
-      await cluster.stop();
+      state.narration = 'The nodes leave and stop, and so does the hub';
+      await Promise.all([cluster.stop(), hub.stop()]);
       view.close();
       process.off('exit', lastResort);
       this.report(directory);
     }
   }
 
-  private async tell(cluster: DemoCluster, state: DemoState, directory: string): Promise<void> {
+  private async tell(cluster: DemoCluster, hub: DemoHub, state: DemoState, directory: string): Promise<void> {
     const { options, parts, figures, ledger } = this;
     const { signal } = this.ending;
     const steady = steadyMs(options);
-    const observer = new Observer(cluster.nodes, state);
-    const load = new SteadyLoad(cluster.nodes, ledger, writesPerSecond(steady * 2.5 + OVERHEAD_MS));
+    const observer = new Observer(cluster.nodes, hub, state);
+    const load = new SteadyLoad('load/', cluster.nodes, ledger, writesPerSecond(steady * STEADY_PARTS + OVERHEAD_MS));
     const recorder = new Recorder(cluster.nodes, parts.sample, (sample) => {
       state.sample = sample;
       state.recordedReadings = recorder.recorded;
     });
-    const story: Story = { cluster, state, load, recorder, ledger, figures, steadyMs: steady, signal, outage: null };
+    const acting = { cluster, hub, state, load, recorder, ledger, figures };
+    const story: Story = { ...acting, steadyMs: steady, signal, outage: null, cut: null };
     const removable = options.keep ? null : directory;
     const leftovers = setInterval(
-      () => this.onLeftovers({ pids: cluster.pids, directory: removable }),
+      () => this.onLeftovers({ pids: [...cluster.pids, ...hub.pids], directory: removable }),
       LEFTOVERS_INTERVAL_MS,
     );
-    state.tell(`${options.nodes} nodes in ${state.network}`);
+    state.tell(`${options.nodes} nodes and a hub in ${state.network}`);
     observer.start();
     try {
       await tellStory(CHAPTERS, story);
@@ -170,7 +178,8 @@ class Demo {
       figures.readings = recorder.recorded;
       figures.readingKeys = recorder.latest.size;
       // The nodes are stopped next: what is still under way then fails and ends.
-      void Promise.all([load.stop(), recorder.stop(), story.outage?.reads.stop(), observer.stop()]);
+      const { outage, cut } = story;
+      void Promise.all([load.stop(), recorder.stop(), outage?.reads.stop(), cut?.load.stop(), observer.stop()]);
     }
   }
 
@@ -178,11 +187,11 @@ class Demo {
     const { options, figures, ledger } = this;
     const seconds = ((performance.now() - this.startMs) / 1000).toFixed(1);
     const colourDepth = this.output.isTTY ? this.output.getColorDepth() : 1;
-    const heading = `Holdfast demo: ${options.nodes} nodes for ${seconds} s in ${this.network.description}`;
+    const heading = `Holdfast demo: ${options.nodes} nodes and a hub for ${seconds} s in ${this.network.description}`;
     if (figures.formedMs !== null) {
       const columns = this.output.isTTY ? this.output.columns : Number.POSITIVE_INFINITY;
       this.output.write(summaryText(figures, ledger, heading, columns, themeFor(process.env, colourDepth)));
     }
-    if (options.keep) this.output.write(`\n  data and logs of the nodes: ${directory}\n`);
+    if (options.keep) this.output.write(`\n  data and logs of the nodes and the hub: ${directory}\n`);
   }
 }

@@ -1,24 +1,27 @@
 import type { DemoNode } from './cluster.ts';
+import type { DemoHub } from './hub.ts';
 import type { DemoState, NodeProgress } from './state.ts';
 import { pause } from './wait.ts';
 
 const POLL_INTERVAL_MS = 400;
 const RECONNECT_MS = 200;
 
-/** Asks every running node for its view and follows its events, for the screen alone: the chapters measure for themselves. */
+/** Asks every running node and the hub for their views and follows events, for the screen alone: the chapters measure for themselves. */
 export class Observer {
   private readonly end = new AbortController();
   private readonly state: DemoState;
   private readonly nodes: readonly DemoNode[];
+  private readonly hub: DemoHub;
   private runs: Promise<unknown> = Promise.resolve();
 
-  constructor(nodes: readonly DemoNode[], state: DemoState) {
+  constructor(nodes: readonly DemoNode[], hub: DemoHub, state: DemoState) {
     this.nodes = nodes;
+    this.hub = hub;
     this.state = state;
   }
 
   start(): void {
-    this.runs = Promise.all(this.nodes.flatMap((node) => [this.poll(node), this.follow(node)]));
+    this.runs = Promise.all([this.pollHub(), ...this.nodes.flatMap((node) => [this.poll(node), this.follow(node)])]);
   }
 
   async stop(): Promise<void> {
@@ -50,6 +53,16 @@ export class Observer {
       if (this.state.ring === null || ring.epoch >= this.state.ring.epoch) this.state.ring = ring;
     } catch {
       forget(progress);
+    }
+  }
+
+  private async pollHub(): Promise<void> {
+    const { signal } = this.end;
+    const { hub } = this.state;
+    while (!signal.aborted) {
+      hub.site = hub.process === 'running' ? await this.hub.client.site().catch(() => null) : null;
+      this.state.noteBacklog();
+      await pause(POLL_INTERVAL_MS, signal).catch(() => undefined);
     }
   }
 

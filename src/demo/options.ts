@@ -6,7 +6,7 @@ export interface DemoOptions {
   readonly tty: boolean;
   /** How long each steady part of the story lasts; null: as the story has it. */
   readonly seconds: number | null;
-  /** Leave the nodes' directories in place afterwards. */
+  /** Leave the directories of the nodes and the hub in place afterwards. */
   readonly keep: boolean;
 }
 

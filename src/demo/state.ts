@@ -1,3 +1,4 @@
+import type { SiteDetail } from '../ports/hub-handle.ts';
 import type { MemberView, NodeStatus, RingView } from '../ports/node-handle.ts';
 import type { SystemSample } from '../ports/system.ts';
 import type { EventView } from './event-stream.ts';
@@ -25,16 +26,39 @@ export interface ChapterProgress {
   failed: boolean;
 }
 
+type ProcessState = 'stopped' | 'starting' | 'running' | 'killed';
+
 /** What one node says, and what its process does. */
 export interface NodeProgress {
   readonly name: string;
-  process: 'stopped' | 'starting' | 'running' | 'killed';
+  process: ProcessState;
   /** Null while it does not answer. */
   status: NodeStatus | null;
   /** All members as this node sees them; empty while it does not answer. */
   members: readonly MemberView[];
 }
 
+/** What the hub says, and what its process does. */
+export interface HubProgress {
+  process: ProcessState;
+  /** The cable to it. */
+  isCut: boolean;
+  /** What it has of the nodes; null while it does not answer. */
+  site: SiteDetail | null;
+  /** How many writes waited at the site to go up, one look after the other; the latest is the last. */
+  readonly backlogs: number[];
+}
+
+/** How the nodes are connected with the hub, as they say together. */
+export interface Uplink {
+  /** The node that has the session; null: none. */
+  readonly carrier: string | null;
+  /** Writes that the hub is not known to have. */
+  readonly backlog: number;
+  readonly oldestSeconds: number;
+}
+
+const BACKLOGS_MAX = 400;
 const TICKER_ENTRIES_MAX = 200;
 /** The same news from another node within this time is one entry. */
 const SAME_NEWS_MS = 20_000;
@@ -44,6 +68,7 @@ export class DemoState {
   readonly network: string;
   readonly startMs: number;
   readonly nodes: readonly NodeProgress[];
+  readonly hub: HubProgress = { process: 'stopped', isCut: false, site: null, backlogs: [] };
   readonly chapters: readonly ChapterProgress[];
   readonly ledger: Ledger;
   readonly ticker: TickerEntry[] = [];
@@ -78,10 +103,26 @@ export class DemoState {
     return this.chapters.findLast(({ startMs }) => startMs !== null);
   }
 
+  get uplink(): Uplink {
+    const views = this.nodes.flatMap(({ name, status }) => (status?.hub ? [{ name, ...status.hub }] : []));
+    return {
+      carrier: views.find(({ carrying }) => carrying)?.name ?? null,
+      backlog: views.reduce((sum, { backlog }) => sum + backlog.events, 0),
+      oldestSeconds: Math.max(0, ...views.map(({ backlog }) => backlog.oldestSeconds)),
+    };
+  }
+
   node(name: string): NodeProgress {
     const node = this.nodes.find((candidate) => candidate.name === name);
     if (node === undefined) throw new Error(`there is no node ${name}`);
     return node;
+  }
+
+  /** Remembers what waits at the site now. */
+  noteBacklog(): void {
+    const { backlogs } = this.hub;
+    backlogs.push(this.uplink.backlog);
+    if (backlogs.length > BACKLOGS_MAX) backlogs.shift();
   }
 
   /** What the demo itself has to say. */
@@ -119,12 +160,21 @@ const MEMBER_TONES: Readonly<Record<string, Tone>> = {
   'member-healthy': 'good',
 };
 
+/** What is said of the uplink, in the words of the story. */
+const UPLINK_TEXTS: Readonly<Record<string, readonly [text: string, tone: Tone]>> = {
+  'uplink-up': ['the site has a session with the hub', 'good'],
+  'uplink-down': ['the site has had no session with the hub for ten seconds', 'warn'],
+};
+
 function describeEvent({ type, data }: EventView): { text: string; tone: Tone } {
   const tone = MEMBER_TONES[type];
   if (tone !== undefined) return { text: `${String(data.name)} is ${type.slice('member-'.length)}`, tone };
   if (type === 'ring-changed') {
     return { text: `ring epoch ${String(data.epoch)}: ${String(data.members)} members`, tone: 'plain' };
   }
+  const uplink = UPLINK_TEXTS[type];
+  if (uplink !== undefined) return { text: uplink[0], tone: uplink[1] };
+  if (type === 'hub-unreachable') return { text: String(data.detail), tone: 'warn' };
   const details = Object.entries(data).map(([name, value]) => `${name}=${String(value)}`);
   return { text: [type, ...details].join(' '), tone: 'plain' };
 }

@@ -1,5 +1,6 @@
 import type { DemoCluster } from './cluster.ts';
 import type { Figures } from './figures.ts';
+import type { DemoHub } from './hub.ts';
 import type { Ledger } from './ledger.ts';
 import type { SteadyLoad } from './load.ts';
 import type { OutageReads } from './outage-reads.ts';
@@ -9,6 +10,7 @@ import type { DemoState } from './state.ts';
 /** What the chapters act on and write their measurements to. */
 export interface Story {
   readonly cluster: DemoCluster;
+  readonly hub: DemoHub;
   readonly state: DemoState;
   readonly load: SteadyLoad;
   readonly recorder: Recorder;
@@ -20,6 +22,8 @@ export interface Story {
   readonly signal: AbortSignal;
   /** The node that is down, while there is one. */
   outage: Outage | null;
+  /** The time without the uplink, from its beginning on. */
+  cut: Cut | null;
 }
 
 export interface Outage {
@@ -29,6 +33,15 @@ export interface Outage {
   /** Of the ledger, when it began. */
   readonly failoversBefore: number;
   readonly reads: OutageReads;
+}
+
+export interface Cut {
+  /** As `performance.now()`. */
+  readonly fromMs: number;
+  /** What is written at the hub meanwhile. */
+  readonly load: SteadyLoad;
+  /** What of that the hub has acknowledged. */
+  readonly ledger: Ledger;
 }
 
 export interface Chapter {

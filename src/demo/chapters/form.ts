@@ -1,22 +1,28 @@
+import { BUCKET } from '../api-client.ts';
 import { duration } from '../figures.ts';
+import { startServer } from '../server.ts';
 import { type Chapter, narrate, type Story } from '../story.ts';
 import { waitUntil } from '../wait.ts';
 
 const VIEWS_TIMEOUT_MS = 30_000;
 const POLL_MS = 20;
 
-/** The nodes start at once and find each other. */
+/** The hub starts, then all nodes at once; they find each other and the hub. */
 export const FORM: Chapter = {
   title: 'Form',
   async run(story) {
-    const { cluster, state, figures, signal } = story;
+    const { cluster, hub, state, figures, signal } = story;
+    narrate(story, 'the hub starts; the site gets a token for it');
+    state.hub.process = 'starting';
+    await hub.start(signal);
+    state.hub.process = 'running';
     narrate(story, `${cluster.nodes.length} nodes start and look for each other`);
     const startMs = performance.now();
     await Promise.all(
       cluster.nodes.map(async (node) => {
         const progress = state.node(node.name);
         progress.process = 'starting';
-        await cluster.start(node, signal);
+        await startServer(node, signal);
         progress.process = 'running';
       }),
     );
@@ -29,6 +35,7 @@ export const FORM: Chapter = {
     figures.formedMs = performance.now() - startMs;
     figures.foundMs = performance.now() - servingMs;
     const shardsMs = await waitForShards(story, startMs);
+    await waitForBucket(story);
     return `all views complete after ${duration(figures.formedMs)}, all shards after ${duration(shardsMs)}`;
   },
 };
@@ -59,4 +66,16 @@ async function waitForShards({ cluster, signal }: Story, startMs: number): Promi
   const options = { timeoutMs: VIEWS_TIMEOUT_MS, intervalMs: POLL_MS, signal };
   await waitUntil('every node is in the ring and has its shards', isAtRest, options);
   return performance.now() - startMs;
+}
+
+/** Every node and the hub know of the bucket that the story writes to. */
+async function waitForBucket({ cluster, hub, signal }: Story): Promise<void> {
+  await cluster.nodes[0]?.client.createBucket();
+  const clients = [hub.client, ...cluster.nodes.map(({ client }) => client)];
+  const isKnown = async (): Promise<boolean> => {
+    const known = await Promise.all(clients.map((client) => client.knowsBucket().catch(() => false)));
+    return known.every(Boolean);
+  };
+  const options = { timeoutMs: VIEWS_TIMEOUT_MS, intervalMs: POLL_MS, signal };
+  await waitUntil(`the site has told its hub of the bucket ${BUCKET}`, isKnown, options);
 }

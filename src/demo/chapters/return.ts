@@ -1,8 +1,9 @@
 import type { DemoNode } from '../cluster.ts';
 import { counted, duration } from '../figures.ts';
 import type { AcknowledgedWrite } from '../ledger.ts';
+import { startServer } from '../server.ts';
 import { type Chapter, narrate, type Outage, type Story } from '../story.ts';
-import { DemoError, forEachLimited, pause, waitUntil } from '../wait.ts';
+import { DemoError, forEachLimited, waitUntil } from '../wait.ts';
 
 const CATCH_UP_TIMEOUT_MS = 60_000;
 const POLL_MS = 50;
@@ -21,7 +22,7 @@ export const RETURN: Chapter = {
     figures.outageWrites = missed.length;
     figures.outageFailovers = ledger.failovers - outage.failoversBefore;
     state.node(node.name).process = 'starting';
-    await cluster.start(node, signal);
+    await startServer(node, signal);
     state.node(node.name).process = 'running';
     figures.servingAgainMs = performance.now() - startMs;
     if (state.outage !== null) state.outage.toMs = performance.now();
@@ -33,10 +34,7 @@ export const RETURN: Chapter = {
     figures.caughtUpMs = performance.now() - startMs;
     figures.caughtUpWrites = missed.length;
     await endReads(story, outage);
-    const result = `${node.name} caught up after ${duration(figures.caughtUpMs)}`;
-    narrate(story, `${result} with ${counted(missed.length)} writes; the load goes on for a moment`);
-    await pause(story.steadyMs / 2, signal);
-    return result;
+    return `${node.name} caught up after ${duration(figures.caughtUpMs)} with ${counted(missed.length)} writes`;
   },
 };
 

@@ -3,6 +3,7 @@ import { counted } from '../figures.ts';
 import type { AcknowledgedWrite } from '../ledger.ts';
 import { type Chapter, narrate, type Story } from '../story.ts';
 import { forEachLimited, messageOf, pause } from '../wait.ts';
+import { compareWithHub } from './compare.ts';
 
 const REQUESTS_IN_FLIGHT_PER_NODE = 6;
 const ATTEMPTS_MAX = 3;
@@ -16,12 +17,15 @@ interface Check {
   readonly write: AcknowledgedWrite;
 }
 
-/** Everything that was acknowledged is read back: each copy at its owner alone, then every value at every node. */
-export function verifyChapter(copiesTimeoutMs = COPIES_TIMEOUT_MS): Chapter {
-  return { title: 'Verify', run: (story) => verify(story, copiesTimeoutMs) };
+/**
+ * Everything that was acknowledged is read back: each copy at its owner alone, then every value at every node; and site
+ * and hub are compared.
+ */
+export function verifyChapter(timeoutMs = COPIES_TIMEOUT_MS): Chapter {
+  return { title: 'Verify', run: (story) => verify(story, timeoutMs) };
 }
 
-async function verify(story: Story, copiesTimeoutMs: number): Promise<string> {
+async function verify(story: Story, timeoutMs: number): Promise<string> {
   const { cluster, ledger, load, recorder, figures } = story;
   await Promise.all([load.stop(), recorder.stop()]);
   const { writes } = ledger;
@@ -29,14 +33,23 @@ async function verify(story: Story, copiesTimeoutMs: number): Promise<string> {
   // Copies first: a read at quorum would repair what is missing.
   const copies = await copiesOf(story, writes);
   figures.copiesRead = copies.length;
-  figures.missingCopies = await missingCopies(story, copies, copiesTimeoutMs);
-  narrate(story, `every acknowledged write is read back at every node at quorum`);
-  const checks = cluster.nodes.flatMap((node) => writes.map((write) => ({ node, write })));
-  const lost = await failingReads(story, checks, 'quorum');
-  figures.quorumReads = checks.length;
-  figures.lost = [...new Set(lost.map(({ write }) => write.key)), ...(await lostReadings(story))];
+  figures.missingCopies = await missingCopies(story, copies, timeoutMs);
+  await compareWithHub(story, timeoutMs);
+  narrate(story, 'every acknowledged write is read back at every node at quorum');
+  figures.quorumReads = writes.length * cluster.nodes.length;
+  figures.lost = [...(await unreadable(story, writes)), ...(await lostReadings(story))];
+  narrate(story, 'and so is every write of the hub');
+  figures.missingAtSite = await unreadable(story, story.cut?.ledger.writes ?? []);
   figures.verified = true;
-  return `${counted(writes.length)} acknowledged, ${counted(figures.lost.length)} lost`;
+  const lost = `${counted(writes.length)} acknowledged, ${counted(figures.lost.length)} lost`;
+  return `${lost}; ${counted(figures.keysDiffering.length)} of ${counted(figures.keysCompared)} keys differ at the hub`;
+}
+
+/** The keys of those writes that some node does not return at quorum. */
+async function unreadable(story: Story, writes: readonly AcknowledgedWrite[]): Promise<string[]> {
+  const checks = story.cluster.nodes.flatMap((node) => writes.map((write) => ({ node, write })));
+  const failing = await failingReads(story, checks, 'quorum');
+  return [...new Set(failing.map(({ write }) => write.key))];
 }
 
 /** One check for each owner of each write. */

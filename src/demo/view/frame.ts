@@ -1,5 +1,6 @@
 import type { DemoState } from '../state.ts';
 import { memberPanel, memberPanelHeight, ringPanel } from './cluster-panels.ts';
+import { HUB_PANEL_HEIGHT, hubPanel, uplinkWord } from './hub-panel.ts';
 import { fit, type Line, printable, span, spread } from './line.ts';
 import { beside } from './panel.ts';
 import { STORY_PANEL_HEIGHT, storyPanel } from './story-panel.ts';
@@ -55,10 +56,12 @@ function bands(state: DemoState, size: FrameSize, nowMs: number, theme: Theme): 
   const width = size.columns;
   const memberHeight = memberPanelHeight(state);
   const trafficHeight = size.rows < ROWS_LOW ? TRAFFIC_PANEL_HEIGHT_LOW : TRAFFIC_PANEL_HEIGHT;
+  const hub: Band = { height: HUB_PANEL_HEIGHT, draw: () => hubPanel(state, width, theme) };
   if (width < COLUMNS_WIDE) {
     return [
       { height: memberHeight, draw: () => memberPanel(state, width, true, theme) },
       { height: trafficHeight, draw: () => writePanel(state, width, trafficHeight, nowMs, theme) },
+      hub,
       { height: memberHeight, draw: () => ringPanel(state, width, theme) },
       { height: trafficHeight, draw: () => machinePanel(state, width, trafficHeight, theme) },
     ];
@@ -75,6 +78,7 @@ function bands(state: DemoState, size: FrameSize, nowMs: number, theme: Theme): 
       draw: () =>
         beside(writePanel(state, left, trafficHeight, nowMs, theme), machinePanel(state, right, trafficHeight, theme)),
     },
+    hub,
   ];
 }
 
@@ -83,10 +87,10 @@ function headerLine(state: DemoState, width: number, nowMs: number, theme: Theme
   const clock = `${String(Math.floor(seconds / 60)).padStart(2, '0')}:${String(seconds % 60).padStart(2, '0')}`;
   const title: Line = [
     span(' HOLDFAST ', 'brand'),
-    span(` ${state.nodes.length} nodes`, 'bold'),
+    span(` ${state.nodes.length} nodes and a hub`, 'bold'),
     span(` in ${printable(state.network)}`, 'dim'),
   ];
-  return spread(title, [span(` ${clock} `, 'bold')], width, theme);
+  return spread(title, [span(' '), uplinkWord(state), span(`  ${clock} `, 'bold')], width, theme);
 }
 
 function footerLine(width: number, theme: Theme): Line {

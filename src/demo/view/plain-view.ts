@@ -1,6 +1,7 @@
 import type { Writable } from 'node:stream';
 import { counted, duration } from '../figures.ts';
 import type { DemoState, TickerEntry } from '../state.ts';
+import { uplinkWord } from './hub-panel.ts';
 
 const STATUS_INTERVAL_MS = 2000;
 const RATE_BUCKETS = 4;
@@ -28,7 +29,7 @@ export class PlainView {
   }
 
   private writeStatus(): void {
-    const { ledger, progress, nodes, reads } = this.state;
+    const { ledger, progress, nodes, reads, uplink } = this.state;
     if (progress !== null) {
       this.write(`  ${counted(progress.done)} of ${counted(progress.total)} checked`);
       return;
@@ -47,6 +48,7 @@ export class PlainView {
       `${statuses.length} of ${nodes.length} nodes answer`,
       `${counted(hints)} hints`,
       `${counted(moving)} shards moving`,
+      `${uplinkWord(this.state).text}, ${counted(uplink.backlog)} writes waiting`,
       ...(reads === null ? [] : [`${counted(reads.done)} reads, ${counted(reads.failed)} failed`]),
     ];
     this.write(`  ${parts.join(', ')}`);

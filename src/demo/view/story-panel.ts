@@ -43,7 +43,10 @@ function labelOf(chapter: ChapterProgress, width: number, nowMs: number, theme: 
   const { title, startMs, endMs } = chapter;
   if (startMs === null) return fit([span(title, 'dim')], width, theme);
   const seconds = ((endMs ?? nowMs) - startMs) / 1000;
-  return fit([span(title, endMs === null ? 'bold' : 'plain'), span(` ${seconds.toFixed(1)} s`, 'dim')], width, theme);
+  const time = [` ${seconds.toFixed(1)} s`, ` ${Math.floor(seconds)} s`].find(
+    (text) => title.length + text.length < width,
+  );
+  return fit([span(title, endMs === null ? 'bold' : 'plain'), span(time ?? '', 'dim')], width, theme);
 }
 
 function narrationOf({ narration, progress }: DemoState, width: number, theme: Theme): Line {

@@ -3,6 +3,8 @@ import type { Ledger } from '../ledger.ts';
 import { column, columnRight, type Line, printable, span, toAnsi, widthOf } from './line.ts';
 import type { Theme } from './theme.ts';
 
+const KEYS_NAMED_MAX = 5;
+
 /** The figures as a table, and what they come to. */
 export function summaryText(figures: Figures, ledger: Ledger, heading: string, columns: number, theme: Theme): string {
   const rows = figureLines(figures, ledger);
@@ -24,10 +26,21 @@ export function summaryText(figures: Figures, ledger: Ledger, heading: string, c
 
 function verdict(figures: Figures): Line[] {
   const broken = brokenPromises(figures);
-  if (broken.length === 0) return [[span('  Every acknowledged write is there, at every node.', 'good')]];
-  const details = [...figures.readFailures, ...figures.lost.slice(0, 5).map((key) => `lost: ${key}`)];
+  if (broken.length === 0)
+    return [[span('  Every acknowledged write is there, at every node and at the hub.', 'good')]];
+  const details = [
+    ...figures.readFailures,
+    ...firstOf('lost', figures.lost),
+    ...firstOf('not at the hub', figures.missingAtHub),
+    ...firstOf('not at every node', figures.missingAtSite),
+    ...firstOf('differs', figures.keysDiffering),
+  ];
   return [
     ...broken.map((text): Line => [span(`  ${text}`, 'bad')]),
     ...details.map((text): Line => [span(`    ${printable(text)}`)]),
   ];
+}
+
+function firstOf(what: string, keys: readonly string[]): string[] {
+  return keys.slice(0, KEYS_NAMED_MAX).map((key) => `${what}: ${key}`);
 }

@@ -1,14 +1,20 @@
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect, createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { DemoCluster, type DemoNode } from '../../../src/demo/cluster.ts';
+import { DemoProcess } from '../../../src/demo/demo-process.ts';
 import { readEvents } from '../../../src/demo/event-stream.ts';
+import { DemoHub } from '../../../src/demo/hub.ts';
 import { attemptCommand, namespaceSupport } from '../../../src/demo/network.ts';
 import { NodeClient } from '../../../src/demo/node-client.ts';
-import { NodeProcess } from '../../../src/demo/node-process.ts';
+import { freePorts } from '../../../src/demo/ports.ts';
+import { startServer } from '../../../src/demo/server.ts';
+import { TcpForwarder } from '../../../src/demo/tcp-forwarder.ts';
 import { until } from '../../support/until.ts';
 
 let directory: string;
@@ -23,21 +29,17 @@ const noLoss = (): never => {
   throw new Error('not expected');
 };
 
-function script(
-  code: string,
-  options: { stopGraceMs?: number; onUnexpectedEnd?: (how: string) => void } = {},
-): NodeProcess {
-  return new NodeProcess({
+function script(code: string, options: { stopGraceMs?: number; onLost?: (error: Error) => void } = {}): DemoProcess {
+  return new DemoProcess({
     name: 'n1',
     directory,
     command: [process.execPath, '-e', code],
-    env: process.env,
-    onUnexpectedEnd: noLoss,
+    onLost: noLoss,
     ...options,
   });
 }
 
-async function logContains(node: NodeProcess, line: string): Promise<void> {
+async function logContains(node: DemoProcess, line: string): Promise<void> {
   await until(`the log has "${line}"`, async () => (await node.logTail()).includes(line));
 }
 
@@ -50,27 +52,24 @@ function isAlive(pid: number): boolean {
   }
 }
 
-describe('NodeProcess', () => {
+describe('DemoProcess', () => {
   test('tells of an end that nobody asked for, and keeps the log', async () => {
-    const { promise, resolve } = Promise.withResolvers<string>();
-    const node = script('console.error("the port is used"); process.exit(3)', { onUnexpectedEnd: resolve });
+    const { promise, resolve } = Promise.withResolvers<Error>();
+    const node = script('console.error("the port is used"); process.exit(3)', { onLost: resolve });
     node.start();
-    expect(await promise).toBe('exit status 3');
+    expect((await promise).message).toBe(
+      'n1 ended on its own (exit status 3); the end of its log:\n  the port is used',
+    );
     expect(await node.logTail()).toEqual(['the port is used']);
     expect(node.isRunning).toBe(false);
   });
 
   test('tells why a program could not be started at all', async () => {
-    const { promise, resolve } = Promise.withResolvers<string>();
-    const node = new NodeProcess({
-      name: 'n1',
-      directory,
-      command: ['/nonexistent/holdfast', 'start'],
-      env: {},
-      onUnexpectedEnd: resolve,
-    });
+    const { promise, resolve } = Promise.withResolvers<Error>();
+    const command = ['/nonexistent/holdfast', 'start'];
+    const node = new DemoProcess({ name: 'n1', directory, command, onLost: resolve });
     node.start();
-    expect(await promise).toContain('ENOENT');
+    expect((await promise).message).toMatch(/ENOENT.* and logged nothing$/);
   });
 
   test('a kill is no surprise, and it can start again with the same log', async () => {
@@ -104,19 +103,20 @@ describe('NodeProcess', () => {
   });
 });
 
+const printArguments = 'console.log(process.argv.slice(1).join(" ")); setInterval(() => {}, 1000)';
+
+async function argumentsOf({ process }: Pick<DemoNode, 'process'>): Promise<string> {
+  process.start();
+  await until('it runs', async () => (await process.logTail()).length > 0);
+  const [line = ''] = await process.logTail();
+  await process.kill();
+  return line;
+}
+
 describe('DemoCluster', () => {
-  const create = (code: string, onNodeLost: (error: Error) => void = noLoss, mdns = true): Promise<DemoCluster> =>
-    DemoCluster.create({ nodes: 3, directory, program: [process.execPath, '-e', code, '--'], mdns, onNodeLost });
-
-  const printArguments = 'console.log(process.argv.slice(1).join(" ")); setInterval(() => {}, 1000)';
-
-  async function argumentsOf(node: DemoNode): Promise<string> {
-    node.process.start();
-    await until('it runs', async () => (await node.process.logTail())[0] !== '');
-    const [line = ''] = await node.process.logTail();
-    await node.process.kill();
-    return line;
-  }
+  const uplink = { address: '/ip4/127.0.0.1/tcp/1', tokenFile: '/t/token' };
+  const create = (code: string, onLost: (error: Error) => void = noLoss, mdns = true): Promise<DemoCluster> =>
+    DemoCluster.create({ nodes: 3, directory, program: [process.execPath, '-e', code, '--'], mdns, uplink, onLost });
 
   test('every node has addresses, data and a name of its own, and all have one secret', async () => {
     const cluster = await create(printArguments);
@@ -127,10 +127,11 @@ describe('DemoCluster', () => {
       );
       expect(line).toContain(`--name n${index + 1} `);
       expect(line).toContain('--mdns on');
+      expect(line).toContain('--hub /ip4/127.0.0.1/tcp/1 --hub-token-file /t/token ');
       expect(line).not.toContain('--seed');
     }
     const ports = lines.flatMap((line) => line.match(/(?<=tcp\/|:)\d+/g) ?? []);
-    expect(new Set(ports).size).toBe(6);
+    expect(new Set(ports).size).toBe(6 + 1);
   });
 
   test('without mDNS every node has seeds, never itself', async () => {
@@ -149,7 +150,7 @@ describe('DemoCluster', () => {
     const ending = new AbortController();
     const cluster = await create('console.error("EADDRINUSE"); process.exit(1)', (error) => ending.abort(error));
     const [node] = cluster.nodes;
-    const started = cluster.start(node as DemoNode, ending.signal);
+    const started = startServer(node as DemoNode, ending.signal);
     await expect(started).rejects.toThrow('n1 ended on its own (exit status 1); the end of its log:\n  EADDRINUSE');
   });
 
@@ -163,6 +164,94 @@ describe('DemoCluster', () => {
     } finally {
       delete process.env.HOLDFAST_SECRET;
     }
+  });
+});
+
+describe('DemoHub', () => {
+  test('has data and ports of its own, and the cable to it another one', async () => {
+    const hub = await DemoHub.create({
+      directory,
+      program: [process.execPath, '-e', printArguments, '--'],
+      onLost: noLoss,
+    });
+    const line = await argumentsOf(hub);
+    const [, own, http] =
+      /^hub --data-dir \S+\/hub\/data --name hub --listen \/ip4\/127\.0\.0\.1\/tcp\/(\d+) --http 127\.0\.0\.1:(\d+) /.exec(
+        line,
+      ) ?? [];
+    const cable = hub.uplink.address.split('/').at(-1);
+    expect(new Set([own, http, cable]).size).toBe(3);
+    expect(hub.client.api).toBe(`http://127.0.0.1:${String(http)}`);
+    expect(hub.pids).toEqual([]);
+  });
+});
+
+describe('ports', () => {
+  test('none is given out twice', async () => {
+    const ports = [...(await freePorts(5)), ...(await freePorts(5))];
+    expect(new Set(ports).size).toBe(10);
+  });
+});
+
+describe('TcpForwarder', () => {
+  /** Answers with what it hears, in capitals, and ends when the other side does. */
+  async function shouter(): Promise<Server> {
+    const server = createTcpServer({ allowHalfOpen: true }, (socket) => {
+      socket.on('data', (data) => socket.write(data.toString().toUpperCase()));
+      socket.on('end', () => socket.end('!'));
+      socket.on('error', () => undefined);
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return server;
+  }
+
+  const portOf = (server: Server): number => (server.address() as AddressInfo).port;
+
+  test('passes on bytes and ends both ways, until it is cut, and again when it is mended', async () => {
+    const server = await shouter();
+    const [port = 0] = await freePorts(1);
+    const forwarder = new TcpForwarder(port, portOf(server));
+    const dial = (): Socket => connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    const said = async (): Promise<string> => {
+      const socket = dial();
+      socket.end('hello');
+      return text(socket);
+    };
+    try {
+      await expect(said()).rejects.toThrow('ECONNREFUSED');
+      await forwarder.mend();
+      expect(await said()).toBe('HELLO!');
+
+      const open = dial();
+      open.write('x');
+      await once(open, 'data');
+      const broken = once(open, 'error');
+      forwarder.cut();
+      expect(await broken).toMatchObject([{ code: 'ECONNRESET' }]);
+      await expect(said()).rejects.toThrow('ECONNREFUSED');
+
+      await forwarder.mend();
+      expect(await said()).toBe('HELLO!');
+    } finally {
+      forwarder.cut();
+      server.close();
+    }
+  });
+
+  test('where nothing listens at the far end, a connection ends', async () => {
+    const [port = 0, nobody = 0] = await freePorts(2);
+    const forwarder = new TcpForwarder(port, nobody);
+    await forwarder.mend();
+    const socket = connect({ port, host: '127.0.0.1' });
+    expect(await text(socket)).toBe('');
+    forwarder.cut();
+  });
+
+  test('says so where somebody else has its port', async () => {
+    const server = await shouter();
+    await expect(new TcpForwarder(portOf(server), 1).mend()).rejects.toThrow('EADDRINUSE');
+    server.close();
   });
 });
 

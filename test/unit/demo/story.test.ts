@@ -50,6 +50,22 @@ describe('DemoState', () => {
     expect(state.ticker.map(({ text }) => text)).toEqual(['ring epoch 4: 5 members', 'disk-full freeBytes=12']);
   });
 
+  test('the uplink is told of in the words of the story', () => {
+    const state = newState();
+    state.record('n1', { type: 'uplink-up', data: {} }, 1);
+    state.record('n1', { type: 'hub-unreachable', data: { reason: 'unreachable', detail: 'nothing listens' } }, 2);
+    expect(state.ticker.map(({ text, tone }) => [text, tone])).toEqual([
+      ['the site has a session with the hub', 'good'],
+      ['nothing listens', 'warn'],
+    ]);
+  });
+
+  test('the history of the backlog is bounded', () => {
+    const state = newState();
+    for (let i = 0; i < 1000; i++) state.noteBacklog();
+    expect(state.hub.backlogs).toHaveLength(400);
+  });
+
   test('the ticker is bounded', () => {
     const state = newState();
     for (let i = 0; i < 1000; i++) state.record('n1', { type: 'x', data: { i } }, i);
@@ -116,6 +132,14 @@ describe('figures', () => {
     expect(brokenPromises({ ...figures, lost: ['a', 'b'] })).toEqual(['2 acknowledged writes are lost']);
     expect(brokenPromises({ ...figures, missingCopies: 1 })).toHaveLength(1);
     expect(brokenPromises({ ...figures, outageReadsFailed: 3 })).toHaveLength(1);
+    const apart = { ...figures, cutMs: 7000, contestWonBy: 'hub' };
+    expect(brokenPromises(apart)).toEqual([]);
+    expect(brokenPromises({ ...apart, missingAtHub: ['a', 'b'] })).toEqual([
+      '2 acknowledged writes are not at the hub',
+    ]);
+    expect(brokenPromises({ ...apart, missingAtSite: ['a'] })).toHaveLength(1);
+    expect(brokenPromises({ ...apart, keysDiffering: ['a'] })).toHaveLength(1);
+    expect(brokenPromises({ ...apart, contestWonBy: null })).toHaveLength(1);
   });
 
   test('what was not measured has no line', () => {
@@ -133,6 +157,42 @@ describe('figures', () => {
     expect(lines.find(([what]) => what === 'failure detected')?.[1]).toBe('420 ms');
     expect(lines.find(([what]) => what === 'n3 caught up')?.[1]).toBe('2.00 s');
     expect(lines.find(([what]) => what === 'acknowledged writes lost')?.[1]).toBe('0');
+  });
+
+  test('what the uplink has measured', () => {
+    const measured = {
+      ...emptyFigures(5),
+      cutMs: 7000,
+      cutWrites: 900,
+      hubWrites: 280,
+      reachedMs: 500,
+      drainedMs: 1500,
+      agreedMs: 2100,
+      bytesUp: 2048,
+      bytesDown: 512,
+      verified: true,
+      keysCompared: 4000,
+      contestWonBy: 'hub',
+    };
+    const lines = figureLines(measured, new Ledger(0));
+    const lineOf = (name: string): string | undefined =>
+      lines
+        .find(([what]) => what === name)
+        ?.slice(1)
+        .join('   ');
+    expect(lineOf('writes while cut off')).toBe('900   at the site, and 280 at the hub; each was alone for 7.00 s');
+    expect(lineOf('backlog drained')).toBe(
+      '1.00 s   900 writes/s, while the load went on; 2.0 KiB up, 512 B down on the wire',
+    );
+    expect(lineOf('site and hub agree')).toBe(
+      '2.10 s   after the uplink was mended; the hub was reached again after 500 ms',
+    );
+    expect(lineOf('writes lost on the way')).toMatch(/^0 /);
+    expect(lineOf('keys that differ')).toBe('0   of 4,000, between site and hub');
+    expect(lineOf('conflicts settled')).toMatch(/^1 .* write of hub/);
+    const open = figureLines({ ...measured, contestWonBy: null, missingAtHub: ['a'] }, new Ledger(0));
+    expect(open.find(([what]) => what === 'conflicts settled')?.[1]).toBe('0');
+    expect(open.find(([what]) => what === 'writes lost on the way')?.[1]).toBe('1');
   });
 
   test('durations', () => {

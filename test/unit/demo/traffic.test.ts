@@ -1,7 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { CUT } from '../../../src/demo/chapters/cut.ts';
+import { RECONCILE } from '../../../src/demo/chapters/reconcile.ts';
 import { verifyChapter } from '../../../src/demo/chapters/verify.ts';
 import type { DemoCluster, DemoNode } from '../../../src/demo/cluster.ts';
 import { brokenPromises, emptyFigures } from '../../../src/demo/figures.ts';
+import type { DemoHub } from '../../../src/demo/hub.ts';
 import { Ledger } from '../../../src/demo/ledger.ts';
 import { SteadyLoad, writesPerSecond } from '../../../src/demo/load.ts';
 import { OutageReads } from '../../../src/demo/outage-reads.ts';
@@ -33,11 +36,13 @@ const SAMPLE: SystemSample = {
 
 let fake: FakeCluster;
 let cluster: DemoCluster;
+let hub: DemoHub;
 let ledger: Ledger;
 
 beforeEach(async () => {
   fake = new FakeCluster(3);
   cluster = await fake.listen();
+  hub = await fake.hub.listen();
   ledger = new Ledger(performance.now());
 });
 
@@ -48,7 +53,7 @@ function nodeAt(index: number): DemoNode {
 }
 
 async function writeSome(count: number): Promise<SteadyLoad> {
-  const load = new SteadyLoad(cluster.nodes, ledger, RATE);
+  const load = new SteadyLoad('load/', cluster.nodes, ledger, RATE);
   load.start();
   await until(`${count} writes`, () => ledger.writes.length >= count);
   return load;
@@ -63,6 +68,7 @@ function storyOf(load: SteadyLoad, chapterTitles: readonly string[]): Story {
   );
   return {
     cluster,
+    hub,
     state: new DemoState('a test', names, chapterTitles, ledger, 0),
     load,
     recorder,
@@ -71,6 +77,7 @@ function storyOf(load: SteadyLoad, chapterTitles: readonly string[]): Story {
     steadyMs: 1,
     signal: new AbortController().signal,
     outage: null,
+    cut: null,
   };
 }
 
@@ -80,7 +87,7 @@ describe('SteadyLoad', () => {
     await load.stop();
     expect(new Set(ledger.writes.map(({ key }) => key)).size).toBe(ledger.writes.length);
     for (const { key, value } of ledger.writes) {
-      expect(key).toMatch(/^load\/\d+$/);
+      expect(key).toMatch(/^load\/\d{5}$/);
       expect(fake.nodes[0]?.values.get(key)).toBe(value);
     }
     expect(fake.nodes[0]?.values.size).toBe(ledger.writes.length);
@@ -100,7 +107,7 @@ describe('SteadyLoad', () => {
 
   test('counts what nobody took, and promises nothing for it', async () => {
     for (const node of fake.nodes) node.isDown = true;
-    const load = new SteadyLoad(cluster.nodes, ledger, RATE);
+    const load = new SteadyLoad('load/', cluster.nodes, ledger, RATE);
     load.start();
     await until('a refused write', () => ledger.refused > 0);
     await load.stop();
@@ -176,6 +183,34 @@ describe('the last chapter', () => {
     expect(brokenPromises(figures)).toEqual([]);
   });
 
+  test('what the hub lacks or has otherwise is not kept', async () => {
+    const story = await verify();
+    const [first, second] = ledger.writes;
+    fake.hub.values.delete(first?.key ?? '');
+    fake.hub.values.set(second?.key ?? '', 'never written');
+    fake.hub.values.set('hub/00001', 'not at the site');
+    await tellStory([verifyChapter(0)], story);
+    const { figures } = story;
+    expect(figures.missingAtHub).toEqual([first?.key, second?.key]);
+    expect(new Set(figures.keysDiffering)).toEqual(new Set([first?.key, second?.key, 'hub/00001']));
+    expect(figures).toMatchObject({ lost: [], missingCopies: 0, keysCompared: ledger.writes.length + 1 });
+    expect(brokenPromises(figures)).toEqual([
+      '2 acknowledged writes are not at the hub',
+      '3 keys differ between site and hub',
+    ]);
+  });
+
+  test('a write that comes to the hub late is not missing there', async () => {
+    const story = await verify();
+    const { key, value } = ledger.writes[3] ?? { key: '', value: '' };
+    fake.hub.values.delete(key);
+    const told = tellStory([verifyChapter()], story);
+    await until('it was noticed', () => story.state.narration.includes('not the same on both sides yet'));
+    fake.hub.values.set(key, value);
+    await told;
+    expect(story.figures).toMatchObject({ missingAtHub: [], keysDiffering: [] });
+  });
+
   test('a write that one node does not return is lost, and its copy is missing', async () => {
     const story = await verify();
     const [first, second] = ledger.writes;
@@ -205,5 +240,46 @@ describe('the last chapter', () => {
     await expect(tellStory([verifyChapter(0)], story)).rejects.toThrow('not-ready');
     expect(story.figures.verified).toBe(false);
     expect(story.state.chapters[0]?.failed).toBe(true);
+  });
+});
+
+describe('the story of the uplink', () => {
+  async function tell(disturb: () => void = () => undefined): Promise<Story> {
+    const load = await writeSome(20);
+    const story = { ...storyOf(load, ['Cut', 'Reconcile', 'Disturb', 'Verify']), steadyMs: 100 };
+    const between = { title: 'Disturb', run: () => Promise.resolve(disturb()).then(() => '') };
+    await tellStory([CUT, RECONCILE, between, verifyChapter(0)], story);
+    return story;
+  }
+
+  test('both sides write on alone, and agree afterwards', async () => {
+    const { figures, cut, state } = await tell();
+    expect(figures).toMatchObject({ missingAtHub: [], missingAtSite: [], keysDiffering: [], contestWonBy: 'hub' });
+    expect(figures).toMatchObject({ hubWrites: cut?.ledger.writes.length, bytesUp: 3000, bytesDown: 200 });
+    expect(figures.hubWrites).toBeGreaterThan(0);
+    expect(figures.cutWrites).toBeGreaterThan(0);
+    expect(figures.cutMs).toBeGreaterThanOrEqual(99);
+    expect(figures.agreedMs).toBeGreaterThanOrEqual(figures.drainedMs ?? Number.NaN);
+    expect(figures.drainedMs).toBeGreaterThanOrEqual(figures.reachedMs ?? Number.NaN);
+    expect(figures.keysCompared).toBe(ledger.writes.length + figures.hubWrites + 1);
+    expect(brokenPromises(figures)).toEqual([]);
+    expect(state.hub.isCut).toBe(false);
+    for (const { key, value } of cut?.ledger.writes ?? []) expect(fake.nodes[1]?.values.get(key)).toBe(value);
+  });
+
+  test('a write of the hub that one node does not return is missing at the site', async () => {
+    const { figures, cut } = await tell(() => fake.nodes[2]?.values.delete('hub/00001'));
+    expect(cut?.ledger.writes.map(({ key }) => key)).toContain('hub/00001');
+    expect(figures.missingAtSite).toEqual(['hub/00001']);
+    expect(brokenPromises(figures)).toEqual(['1 acknowledged writes of the hub are not at every node']);
+  });
+
+  test.each([
+    ['one node shows the loser', () => fake.nodes[1]?.values.set('setpoint', 'other')],
+    ['the hub has not kept the loser', () => (fake.hub.conflicts = [])],
+  ])('the key that both wrote is not settled where %s', async (_, disturb) => {
+    const { figures } = await tell(disturb);
+    expect(figures.contestWonBy).toBeNull();
+    expect(brokenPromises(figures)).toEqual([expect.stringContaining('that site and hub both wrote')]);
   });
 });

@@ -8,6 +8,7 @@ import { fit, type Line, printable, span, spread, toAnsi, widthOf } from '../../
 import { panel } from '../../../src/demo/view/panel.ts';
 import { summaryText } from '../../../src/demo/view/summary.ts';
 import { themeFor } from '../../../src/demo/view/theme.ts';
+import type { SiteDetail } from '../../../src/ports/hub-handle.ts';
 import type { MemberView, NodeStatus } from '../../../src/ports/node-handle.ts';
 
 const UNICODE = themeFor({ LANG: 'C.UTF-8', TERM: 'xterm-256color' }, 8);
@@ -59,9 +60,40 @@ function status(name: string): NodeStatus {
     scrub: { running: false, records: 0, bytes: 0, lastFinishedAt: null, corruptRecords: 0 },
     hints: { records: 17, bytes: 1, dropped: 0 },
     clock: { offsetMs: 0, confirmed: true },
-    hub: null,
+    hub: {
+      address: '/ip4/127.0.0.1/tcp/1',
+      site: 'demo',
+      connected: true,
+      carrying: name === 'n4',
+      problem: null,
+      backlog: { events: 300, oldestSeconds: name === 'n2' ? 6.2 : 1 },
+      islandBacklog: { events: 0, oldestSeconds: 0 },
+      lastSyncAt: null,
+    },
   };
 }
+
+/** What the hub says of the nodes. */
+const SITE: SiteDetail = {
+  name: 'demo',
+  createdAt: '2026-01-01T00:00:00.000Z',
+  clusterId: 'c',
+  connected: true,
+  lastSeenAt: null,
+  sessions: [
+    {
+      peerId: 'n4',
+      since: '2026-01-01T00:00:00.000Z',
+      island: null,
+      backlogEvents: null,
+      oldestSeconds: null,
+      sentBytes: 2048,
+      receivedBytes: 1_048_576,
+    },
+  ],
+  keys: 3412,
+  conflicts: 1,
+};
 
 /** Half way through the story: n3 was killed, n1 has noticed. */
 function stateOfOutage(nodes = 5): DemoState {
@@ -70,7 +102,7 @@ function stateOfOutage(nodes = 5): DemoState {
   const state = new DemoState(
     'a network of their own',
     names,
-    ['Form', 'Write', 'Kill', 'Return', 'Verify'],
+    ['Form', 'Write', 'Kill', 'Return', 'Cut', 'Reconcile', 'Verify'],
     ledger,
     0,
   );
@@ -148,8 +180,28 @@ describe('the frame', () => {
     expect(shown).toContain('1,500 acknowledged');
     expect(shown).toContain('149/150');
     expect(shown).toContain('n3 is dead');
-    expect(shown).toContain('Kill 6.0 s');
+    expect(shown).toMatch(/Kill 6(\.0)? s/);
     expect(shown).toContain('25 %');
+  });
+
+  test('the hub: how it is reached, what it has and what waits', () => {
+    const size = { columns: 130, rows: 40 };
+    const shown = (state: DemoState): string => texts(frame(state, size, 15_000, UNICODE));
+    const state = stateOfOutage();
+    expect(shown(state)).toContain('hub stopped');
+    Object.assign(state.hub, { process: 'running', site: SITE });
+    state.noteBacklog();
+    expect(shown(state)).toMatch(/n4 +━+ hub {2}uplink up .* 3,412 keys · 1 in the conflict journal/);
+    expect(shown(state)).toContain('session: 1.0 MiB up · 2.0 KiB down');
+    expect(shown(state)).toMatch(/1,200 writes wait, the oldest for 6\.2 s +█ /);
+    state.hub.isCut = true;
+    expect(shown(state)).toMatch(/site +─+ ✕ ─+ hub {2}uplink cut/);
+    const narrow = texts(frame(state, { columns: 80, rows: 24 }, 15_000, UNICODE));
+    expect(narrow.split('\n')[0]).toMatch(/uplink cut {2}00:15 $/);
+    state.hub.isCut = false;
+    for (const node of state.nodes) node.status = null;
+    expect(shown(state)).toMatch(/site +─+ hub {2}uplink down/);
+    expect(shown(state)).toContain('nothing waits to go up');
   });
 
   test('the dead node is marked as its observers see it', () => {
