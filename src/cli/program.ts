@@ -4,6 +4,7 @@ import { HUB_API, NODE_API } from './api-target.ts';
 import { addBucketCommand } from './commands/bucket.ts';
 import { addCompletionCommand } from './commands/completion.ts';
 import { addConfigCommand } from './commands/config.ts';
+import { addConflictsCommand } from './commands/conflicts.ts';
 import { addDelCommand } from './commands/del.ts';
 import { addDemoCommand } from './commands/demo.ts';
 import { addEventsCommand } from './commands/events.ts';
@@ -80,6 +81,7 @@ const COMMANDS: readonly ((program: Command, context: CliContext) => void)[] = [
   addLeaderCommand,
   addIslandsCommand,
   addHubStatusCommand,
+  addConflictsCommand,
   addRingCommand,
   addEventsCommand,
   addGetCommand,

@@ -219,6 +219,23 @@ export const SITE_BUCKETS = z.object({
   ),
 });
 
+const CONFLICT_WRITE = z.object({
+  by: z.string(),
+  at: z.string(),
+  value: z.base64().optional(),
+  leftOutBytes: count.optional(),
+  type: z.string().optional(),
+});
+
+/** Of a node, or of a hub: that has one place for all, and `next` is a number. */
+export const CONFLICTS = z.object({
+  conflicts: z.array(
+    z.object({ bucket: z.string(), key: z.string(), at: z.string(), winner: CONFLICT_WRITE, loser: CONFLICT_WRITE }),
+  ),
+  next: z.union([z.string(), count]).nullable(),
+  missing: z.array(z.string()).optional(),
+});
+
 /** Reads an answer; one that does not fit comes from another version, or from something else. */
 export function readShape<T>(schema: z.ZodType<T>, answer: unknown, { noun }: ApiTarget = NODE_API): T {
   const result = schema.safeParse(answer);

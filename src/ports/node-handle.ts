@@ -6,8 +6,10 @@ import type { NodeReplyOf, NodeRequest } from '../protocol/node/request.ts';
 export type { BucketConfig } from '../protocol/catalog/record.ts';
 export type { RingChange } from '../protocol/catalog/ring-record.ts';
 
-import type { Entries } from '../protocol/causal/entry.ts';
+import type { Entries, Entry } from '../protocol/causal/entry.ts';
 import type { MemberState } from '../protocol/membership/member.ts';
+import type { ConflictKey } from '../protocol/replication/record.ts';
+import type { ConflictsQuery } from '../protocol/replication/request.ts';
 import type { PubSub } from './pub-sub.ts';
 
 export type { Failure } from '../lib/failure.ts';
@@ -24,8 +26,10 @@ export { LOCKS_BUCKET } from '../protocol/node/request.ts';
 export type { Ballot } from '../protocol/register/ballot.ts';
 export { ballotText, parseBallot, sameBallot } from '../protocol/register/ballot.ts';
 export type { Condition, RegisterContent } from '../protocol/register/value.ts';
+export type { ConflictKey } from '../protocol/replication/record.ts';
 export type {
   ConfirmReply,
+  ConflictsQuery,
   GetReply,
   Level,
   ListItem,
@@ -33,6 +37,8 @@ export type {
   MutateReply,
   SessionContext,
 } from '../protocol/replication/request.ts';
+export { CONFLICTS_LIMIT_MAX } from '../protocol/replication/request.ts';
+export { SHARD_ID_MAX } from '../protocol/ring/shard.ts';
 
 export interface NodeStatus {
   readonly name: string;
@@ -156,11 +162,43 @@ export interface HubView {
   readonly islandBacklog: HubBacklog;
   /** ISO 8601: when the hub was last known to lack nothing of this node's; null: not since its start. */
   readonly lastSyncAt: string | null;
+  /** Writes that lost against concurrent ones, as this node has noticed and keeps them. */
+  readonly conflicts: number;
 }
 
 export interface HubBacklog {
   readonly events: number;
   readonly oldestSeconds: number;
+}
+
+/** Writes that lost against concurrent ones, as all members have noticed that answered. */
+export interface ConflictsView {
+  /** The latest lost write first. */
+  readonly conflicts: readonly ConflictView[];
+  /** There are more after the last one. */
+  readonly more: boolean;
+  /** Names of members that did not answer: they may know of others. */
+  readonly missing: readonly string[];
+}
+
+export interface ConflictView {
+  /** Names the lost write. */
+  readonly loserKey: ConflictKey;
+  readonly bucket: string;
+  readonly key: string;
+  readonly winner: WriteView;
+  readonly loser: WriteView;
+  /** When the first of the members noticed, Unix ms. */
+  readonly atMs: number;
+}
+
+/** A write that won or lost. */
+export interface WriteView {
+  readonly entry: Entry;
+  /** Name of the node that wrote it, its actor id where that is not known, or `hub`. */
+  readonly by: string;
+  /** Length of a value that was too long to be kept; null: the entry has it. */
+  readonly leftOutBytes: number | null;
 }
 
 /** How the ring is cut, as far as this node can see. */
@@ -348,6 +386,8 @@ export interface NodeHandle {
   islands(): IslandsView;
   /** Null: there is no hub. */
   hub(): HubView | null;
+  /** Failures: `bucket-not-found`, `too-many-requests`. */
+  conflicts(query: ConflictsQuery): Promise<ConflictsView>;
   /**
    * Whether a leader's token is still good here; once it is, no older one is. `leader`: name or peer id. Failures:
    * `stale-token`, `member-not-found`, `bad-request`.

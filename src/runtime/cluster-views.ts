@@ -6,6 +6,7 @@ import type {
   BucketView,
   ComponentMemberView,
   ComponentView,
+  ConflictsView,
   ElectorateView,
   HubBacklog,
   HubView,
@@ -18,6 +19,7 @@ import type {
   RefoundView,
   RingMemberView,
   RingView,
+  WriteView,
 } from '../ports/node-handle.ts';
 import type { BucketRecord } from '../protocol/catalog/record.ts';
 import { electorsOf } from '../protocol/electorate/electorate.ts';
@@ -27,11 +29,17 @@ import type { Member } from '../protocol/membership/member.ts';
 import type { ClockState } from '../protocol/node/cluster-clock.ts';
 import type { Node } from '../protocol/node/node.ts';
 import type { RefoundOutcome } from '../protocol/node/refounding.ts';
+import { siteActors } from '../protocol/node/site-actors.ts';
 import type { UplinkState } from '../protocol/node/uplink-service.ts';
+import type { ConflictWrite } from '../protocol/replication/record.ts';
+import type { ConflictsReply } from '../protocol/replication/request.ts';
 import { shardNumberOf } from '../protocol/ring/shard.ts';
 import type { Backlog } from '../protocol/uplink/reconciler.ts';
 
 /** The cluster's parts as interfaces show them. */
+
+/** Who wrote what a client of a hub has written. */
+const BY_HUB = 'hub';
 
 /** All members in the order of the membership. */
 export function memberViews(node: Node, self: NodeId): MemberView[] {
@@ -120,6 +128,7 @@ export function timeAt(monoMs: number | null, now: Instant): string | null {
 /** Null where there is no hub. */
 export function hubView(
   state: UplinkState | null,
+  conflicts: number,
   { hub: address, hubToken }: Pick<NodeConfig, 'hub' | 'hubToken'>,
 ): HubView | null {
   if (state === null || address === null || hubToken === null) return null;
@@ -133,6 +142,29 @@ export function hubView(
     backlog: backlogView(own),
     islandBacklog: backlogView(all),
     lastSyncAt: syncedMs === null || !isPlausible(syncedMs) ? null : new Date(syncedMs).toISOString(),
+    conflicts,
+  };
+}
+
+export function conflictsView(node: Node, { rows, more, missing }: ConflictsReply): ConflictsView {
+  const names = new Map(siteActors(node.catalog, node.members()).map(({ actor, name }) => [actor, name]));
+  const shown = new Map(node.buckets.map(({ name }) => [node.dataName(name) ?? name, name]));
+  const writeView = ({ entry, bytes, byHub }: ConflictWrite): WriteView => {
+    const isLeftOut = entry.payload.kind === 'register' && entry.payload.value.length < bytes;
+    const { actor } = entry.dot;
+    return { entry, by: names.get(actor) ?? (byHub ? BY_HUB : actor), leftOutBytes: isLeftOut ? bytes : null };
+  };
+  return {
+    conflicts: rows.map(({ key: loserKey, record: { name, winner, loser, atMs } }) => ({
+      loserKey,
+      bucket: shown.get(name.bucket) ?? name.bucket,
+      key: name.key,
+      winner: writeView(winner),
+      loser: writeView(loser),
+      atMs,
+    })),
+    more,
+    missing: missing.map((id) => nameOf(node, id)).toSorted(),
   };
 }
 

@@ -10,6 +10,7 @@ import type { BucketOutcome, NodeEffect, NodeEvent, NodeInput, RingOutcome } fro
 import type { Node } from '../protocol/node/node.ts';
 import type { RefoundOutcome } from '../protocol/node/refounding.ts';
 import type { NodeReply } from '../protocol/node/request.ts';
+import type { ConflictsReply, FailedReply } from '../protocol/replication/request.ts';
 import { DecodeError } from '../wire/codec.ts';
 import { decodeFrame } from '../wire/message.ts';
 import { addConfirmation } from './confirmation.ts';
@@ -26,6 +27,7 @@ export interface DriverHooks {
   readonly onReply: (id: number, reply: NodeReply) => void;
   readonly onBucketReply: (id: number, outcome: BucketOutcome) => void;
   readonly onRingReply: (id: number, outcome: RingOutcome) => void;
+  readonly onConflictsReply: (id: number, reply: ConflictsReply | FailedReply) => void;
   readonly onRefoundReply: (id: number, outcome: RefoundOutcome) => void;
   readonly onFenceReply: (id: number, outcome: FenceOutcome) => void;
   readonly onChanged: (bucket: string, key: string, entries: Entries) => void;
@@ -266,6 +268,8 @@ export class Driver implements TransportHandler {
         return hooks.onFenceReply(effect.id, effect);
       case 'reply':
         return hooks.onReply(effect.id, effect.reply);
+      case 'conflicts-reply':
+        return hooks.onConflictsReply(effect.id, effect.reply);
       case 'bucket-reply':
         return hooks.onBucketReply(effect.id, effect.outcome);
       case 'refound-reply':

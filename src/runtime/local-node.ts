@@ -8,6 +8,8 @@ import type { MetricsRenderer } from '../ports/metrics.ts';
 import type {
   BucketConfig,
   BucketView,
+  ConflictsQuery,
+  ConflictsView,
   HubView,
   IslandsView,
   LeaderView,
@@ -25,19 +27,17 @@ import type { Signer } from '../ports/signer.ts';
 import type { CorruptRecord, Storage } from '../ports/storage.ts';
 import type { SystemSampler } from '../ports/system.ts';
 import type { Transport } from '../ports/transport.ts';
-import type { FenceOutcome } from '../protocol/election/effect.ts';
 import type { Member } from '../protocol/membership/member.ts';
-import type { BucketOutcome, RingOutcome } from '../protocol/node/effect.ts';
 import { CATALOG_LOST } from '../protocol/node/lost-catalog.ts';
 import { Node } from '../protocol/node/node.ts';
-import type { RefoundOutcome } from '../protocol/node/refounding.ts';
-import { LOCKS_BUCKET, type NodeReply, type NodeReplyOf, type NodeRequest } from '../protocol/node/request.ts';
+import { LOCKS_BUCKET, type NodeReplyOf, type NodeRequest } from '../protocol/node/request.ts';
 import { WIRE_VERSION } from '../wire/message.ts';
 import { ChangeLog } from './change-log.ts';
 import { claimAuthority } from './claim-authority.ts';
 import {
   bucketView,
   clockView,
+  conflictsView,
   findRingMember,
   hubView,
   islandsView,
@@ -56,10 +56,10 @@ import { EventRecorder } from './event-recorder.ts';
 import { GossipPubSub } from './gossip-pub-sub.ts';
 import { type MetricsSnapshot, nodeMetrics } from './node-metrics.ts';
 import type { NodeState } from './node-state.ts';
+import { NodeWaiters } from './node-waiters.ts';
 import { replicasCapability } from './replica-counts.ts';
 import { type Shortage, SpaceGuard, shortageText } from './space-guard.ts';
 import { TransferProgress } from './transfer-progress.ts';
-import { Waiters } from './waiters.ts';
 
 /** Between two looks at the machine. */
 const SAMPLE_INTERVAL_MS = 5000;
@@ -105,11 +105,7 @@ export class LocalNode implements NodeHandle {
   private readonly driver: Driver;
   private readonly space: SpaceGuard;
   private readonly care: DiskCare;
-  private readonly requests = new Waiters<NodeReply>();
-  private readonly bucketRequests = new Waiters<BucketOutcome>();
-  private readonly refoundRequests = new Waiters<RefoundOutcome>();
-  private readonly ringRequests = new Waiters<RingOutcome>();
-  private readonly fenceRequests = new Waiters<FenceOutcome>();
+  private readonly waiters = new NodeWaiters();
   private readonly progress = new TransferProgress();
   private readonly refusals = new Map<string, number>();
   private readonly startedMs: number;
@@ -167,11 +163,12 @@ export class LocalNode implements NodeHandle {
       clock,
       log,
       hooks: {
-        onReply: this.requests.settle,
-        onBucketReply: this.bucketRequests.settle,
-        onRefoundReply: this.refoundRequests.settle,
-        onRingReply: this.ringRequests.settle,
-        onFenceReply: this.fenceRequests.settle,
+        onReply: this.waiters.requests.settle,
+        onBucketReply: this.waiters.buckets.settle,
+        onConflictsReply: this.waiters.conflicts.settle,
+        onRefoundReply: this.waiters.refoundings.settle,
+        onRingReply: this.waiters.rings.settle,
+        onFenceReply: this.waiters.fences.settle,
         onChanged: (bucket, key, entries) => this.changes.append(bucket, key, entries),
         onWatchCoverage: () => this.changes.handleCoverage(),
         onEvent: (event) => this.recorder.handle(event),
@@ -268,7 +265,7 @@ export class LocalNode implements NodeHandle {
       await new Promise<void>((resolve) => this.options.clock.after(LEAVE_GRACE_MS, resolve));
     }
     await this.driver.stop();
-    this.rejectRequests();
+    this.waiters.rejectAll();
     await this.options.transport.stop();
   }
 
@@ -279,17 +276,7 @@ export class LocalNode implements NodeHandle {
   halt(): void {
     this.phase = 'stopping';
     this.driver.halt();
-    this.rejectRequests();
-  }
-
-  private rejectRequests(): void {
-    const gone = failure('shutting-down', 'the node is shutting down; send the request to another node', {
-      stateChanged: 'maybe',
-    });
-    const { requests, bucketRequests, ringRequests, refoundRequests, fenceRequests } = this;
-    for (const waiters of [requests, bucketRequests, ringRequests, refoundRequests, fenceRequests]) {
-      waiters.rejectAll(gone);
-    }
+    this.waiters.rejectAll();
   }
 
   get ready(): boolean {
@@ -299,7 +286,7 @@ export class LocalNode implements NodeHandle {
   async request<R extends NodeRequest>(request: R): Promise<NodeReplyOf<R>> {
     const refusal = this.refusal() ?? this.missingBucket(request.bucket);
     if (refusal !== null) throw new HoldfastError(refusal);
-    const reply = await this.requests.ask((id) => this.driver.post({ type: 'request', id, request }));
+    const reply = await this.waiters.requests.ask((id) => this.driver.post({ type: 'request', id, request }));
     if (reply.type === 'failed') throw new HoldfastError(reply.failure);
     return reply as NodeReplyOf<R>;
   }
@@ -307,7 +294,7 @@ export class LocalNode implements NodeHandle {
   async createBucket(name: string, config: BucketConfig): Promise<BucketView> {
     const refusal = this.refusal();
     if (refusal !== null) throw new HoldfastError(refusal);
-    const outcome = await this.bucketRequests.ask((id) => this.driver.post({ type: 'put-bucket', id, name, config }));
+    const outcome = await this.waiters.buckets.ask((id) => this.driver.post({ type: 'put-bucket', id, name, config }));
     if (!outcome.ok) throw new HoldfastError(outcome.failure);
     return bucketView(outcome.bucket, this.node.ring.replicas);
   }
@@ -356,14 +343,24 @@ export class LocalNode implements NodeHandle {
   }
 
   hub(): HubView | null {
-    return hubView(this.node.uplinkState(this.options.clock.now()), this.options.config);
+    const { conflicts } = this.node.replicationStats();
+    return hubView(this.node.uplinkState(this.options.clock.now()), conflicts, this.options.config);
+  }
+
+  async conflicts({ bucket, ...page }: ConflictsQuery): Promise<ConflictsView> {
+    const refusal = this.refusal() ?? (bucket === null ? null : this.missingBucket(bucket));
+    if (refusal !== null) throw new HoldfastError(refusal);
+    const query = { ...page, bucket: bucket === null ? null : (this.node.dataName(bucket) ?? bucket) };
+    const reply = await this.waiters.conflicts.ask((id) => this.driver.post({ type: 'conflicts', id, query }));
+    if (reply.type === 'failed') throw new HoldfastError(reply.failure);
+    return conflictsView(this.node, reply);
   }
 
   async fence(leader: string, token: number): Promise<LeaderView> {
     const refusal = this.refusal();
     if (refusal !== null) throw new HoldfastError(refusal);
     const { peerId } = findRingMember(this.node, leader);
-    const { accepted, term } = await this.fenceRequests.ask((id) =>
+    const { accepted, term } = await this.waiters.fences.ask((id) =>
       this.driver.post({ type: 'fence', id, token, leader: peerId }),
     );
     if (accepted) return this.leader();
@@ -383,7 +380,7 @@ export class LocalNode implements NodeHandle {
     if (refusal !== null && !isFounding) throw new HoldfastError(refusal);
     const peerId = isFounding ? self : findRingMember(this.node, member).peerId;
     const by = `${from} at ${this.options.config.name}`;
-    const outcome = await this.ringRequests.ask((id) =>
+    const outcome = await this.waiters.rings.ask((id) =>
       this.driver.post({ type: 'change-ring', id, member: peerId, change, by }),
     );
     if (!outcome.ok) {
@@ -399,7 +396,7 @@ export class LocalNode implements NodeHandle {
     if (refusal !== null) throw new HoldfastError(refusal);
     const lost = names.map((name) => findRingMember(this.node, name).peerId);
     const command = { lost, by: `${from} at ${this.options.config.name}`, dryRun };
-    const outcome = await this.refoundRequests.ask((id) => this.driver.post({ type: 'refound', id, command }));
+    const outcome = await this.waiters.refoundings.ask((id) => this.driver.post({ type: 'refound', id, command }));
     return refoundView(this.node, outcome, dryRun);
   }
 

@@ -204,6 +204,11 @@ function replicationMetrics({ shards, hints, counters, inFlight }: ReplicationSt
     counter('holdfast_sync_objects_sent_total', 'Objects sent by anti-entropy.', counters.syncObjectsSent),
     counter('holdfast_sync_objects_received_total', 'Objects received by anti-entropy.', counters.syncObjectsReceived),
     counter('holdfast_expired_total', 'Expired values removed for good.', counters.expired),
+    counter(
+      'holdfast_conflicts_total',
+      'Writes that lost against concurrent ones, as replicas here have noticed.',
+      counters.conflicts,
+    ),
   ];
 }
 

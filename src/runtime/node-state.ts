@@ -9,6 +9,7 @@ import type { NodeId } from '../protocol/machine.ts';
 import type { MemberProfile } from '../protocol/membership/member.ts';
 import type { KnownMember } from '../protocol/membership/options.ts';
 import type { RestoredRegisters } from '../protocol/register/registers.ts';
+import { conflictBytes, type RestoredConflict } from '../protocol/replication/conflict-journal.ts';
 import type { LostRow, ShardRecord } from '../protocol/replication/record.ts';
 import type { RestoredReplication } from '../protocol/replication/replication.ts';
 import { catalogState } from '../wire/catalog.ts';
@@ -27,6 +28,7 @@ import {
 import { electorateRecord } from '../wire/electorate-message.ts';
 import { voteRecord } from '../wire/message.ts';
 import {
+  decodeConflictRow,
   decodeCounterRow,
   decodeDotRow,
   decodeFloorRow,
@@ -272,8 +274,16 @@ async function openReplication(
   });
   const hints: ReturnType<typeof decodeHintRow>[] = [];
   await eachRow(storage, tableRange('hint'), (row) => void hints.push(decodeHintRow(row)));
+  const conflicts: RestoredConflict[] = [];
+  await eachRow(storage, tableRange('conflict'), (row) => {
+    const {
+      key,
+      record: { atMs, ...noted },
+    } = decodeConflictRow(row);
+    conflicts.push({ key, atMs, bytes: conflictBytes(noted) });
+  });
   const expiries = await storage.scan(expiryRange(Number.MAX_SAFE_INTEGER - 1), 1, BYTES_MAX);
-  return { shards, floors, lost, counters, hints, orphans, hasExpiries: expiries.length > 0 };
+  return { shards, floors, lost, counters, hints, orphans, hasExpiries: expiries.length > 0, conflicts };
 }
 
 /**

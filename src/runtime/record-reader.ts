@@ -2,9 +2,18 @@ import { unreachable } from '../lib/assert.ts';
 import { compareUtf8 } from '../lib/utf8.ts';
 import { type Storage, StorageError, type StorageRange, type StorageRow } from '../ports/storage.ts';
 import { FRAME_BYTES_MAX } from '../ports/transport.ts';
-import type { ListingRow, ReadResult, RecordRead, RecordScan, ScanResult } from '../protocol/replication/record.ts';
+import type {
+  ConflictRow,
+  ListingRow,
+  ReadResult,
+  RecordRead,
+  RecordScan,
+  ScanResult,
+} from '../protocol/replication/record.ts';
 import { DecodeError } from '../wire/codec.ts';
 import {
+  conflictRange,
+  decodeConflictRow,
   decodeDotRow,
   decodeExpiryRow,
   decodeHint,
@@ -19,6 +28,7 @@ import {
   namesAfterRange,
   readKey,
 } from '../wire/record.ts';
+import { after } from '../wire/record-key.ts';
 
 /** A page with more than this may have been cut by its bytes: room is left for the largest record that travels. */
 const PAGE_BYTES_SURE = 64 * 1024;
@@ -120,6 +130,8 @@ export async function scanRecords(storage: Storage, scan: RecordScan): Promise<S
       const range = expiryRange(scan.beforeMs, scan.after);
       return { table: 'expiry', ...(await page(storage, range, scan.limit, decodeExpiryRow)) };
     }
+    case 'conflict':
+      return { table: 'conflict', ...(await conflictPage(storage, scan)) };
     case 'listing':
       return { table: 'listing', ...(await listing(storage, scan)) };
     default:
@@ -136,6 +148,28 @@ async function page<T>(
   const rows = await storage.scan(range, limit + 1, SCAN_BYTES_MAX);
   const all = rows.slice(0, limit).map((row) => decoded(storage, row, decode));
   return { rows: all.filter((row) => row !== null), more: rows.length > limit || mayBeCut(rows) };
+}
+
+/** Looks through the whole journal for those of one bucket: it is bounded. */
+async function conflictPage(
+  storage: Storage,
+  { bucket, after: last, limit }: Extract<RecordScan, { table: 'conflict' }>,
+): Promise<{ rows: ConflictRow[]; more: boolean }> {
+  const found: ConflictRow[] = [];
+  const { from: first, to } = conflictRange(last);
+  let from = first;
+  for (;;) {
+    const rows = await storage.scan({ from, to }, limit + 1, SCAN_BYTES_MAX);
+    for (const row of rows) {
+      const conflict = decoded(storage, row, decodeConflictRow);
+      if (conflict === null || (bucket !== null && conflict.record.name.bucket !== bucket)) continue;
+      if (found.length === limit) return { rows: found, more: true };
+      found.push(conflict);
+    }
+    const end = rows.at(-1);
+    if (end === undefined) return { rows: found, more: false };
+    from = after(end.key);
+  }
 }
 
 /** True when the byte bound may have ended the page early; a page too many is then read in vain at worst. */

@@ -3,21 +3,8 @@ import type { ObjectName } from '../protocol/causal/name.ts';
 import type { CausalObject } from '../protocol/causal/object.ts';
 import { SITE_BUCKETS_MAX, type SiteBucket } from '../protocol/uplink/message.ts';
 import type { HubShard } from '../protocol/uplink/transaction.ts';
-import {
-  bytes,
-  type Codec,
-  DecodeError,
-  decodeOne,
-  encodeOne,
-  integer,
-  list,
-  mapped,
-  nullable,
-  oneOf,
-  record,
-  text,
-} from './codec.ts';
-import { bucketName, causalContext, entries, objectName } from './value.ts';
+import { bytes, type Codec, decodeOne, encodeOne, integer, list, nullable, oneOf, record, text } from './codec.ts';
+import { bucketName, causalContext, entries, objectName, oneEntry } from './value.ts';
 
 /** Byte forms of what a hub keeps. */
 
@@ -34,17 +21,6 @@ const hubShard: Codec<HubShard> = record<HubShard>({
 });
 
 const hubObject: Codec<CausalObject> = record<CausalObject>({ entries, past: nullable(causalContext) });
-
-/** As a list of one: entries have no form of their own. */
-const oneEntry: Codec<Entry> = mapped(
-  entries,
-  (entry: Entry) => [entry],
-  (found) => {
-    const [entry] = found;
-    if (entry === undefined || found.length > 1) throw new DecodeError('one entry is expected');
-    return entry;
-  },
-);
 
 const siteBucket: Codec<SiteBucket> = record<SiteBucket>({
   name: bucketName,

@@ -38,6 +38,7 @@ import {
   union,
   Writer,
 } from './codec.ts';
+import { conflictsAsk, conflictsTell } from './conflict.ts';
 import { ELECTORATE_LANE, electorateMessages } from './electorate-message.ts';
 import { failure } from './failure.ts';
 import { registerLane, registerMessages } from './register-message.ts';
@@ -292,6 +293,8 @@ const peerMessage = union<PeerMessage, 'type'>('type', {
   'sync-fetched': [41, syncFetched],
   'hint-ask': [42, hintAsk],
   'hint-tell': [43, hintTell],
+  'conflicts-ask': [44, conflictsAsk],
+  'conflicts-tell': [45, conflictsTell],
   'catalog-digest': [50, record({ digest: uint32 })],
   catalog: [51, catalogMessage],
   watch: [60, record({ id, buckets: list(bucketName, BUCKETS_MAX) })],
@@ -370,6 +373,8 @@ export function laneOf(message: PeerMessage): Lane {
     case 'sync-digests':
     case 'sync-equal':
       return 'data';
+    case 'conflicts-ask':
+    case 'conflicts-tell':
     case 'list':
     case 'list-reply':
     case 'sync-context':

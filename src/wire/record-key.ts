@@ -8,7 +8,7 @@ import { DecodeError, Reader, Writer } from './codec.ts';
  *     o shard bucket \0 key      d shard actor counter      s shard      c shard
  *     f shard                     l shard bucket \0 key
  *     h shard bucket \0 key      x time shard bucket \0 key      m name
- *     r shard bucket \0 key      a shard
+ *     r shard bucket \0 key      a shard                         j (max - time) shard actor counter
  */
 
 export const TABLES = {
@@ -23,6 +23,7 @@ export const TABLES = {
   meta: 0x6d,
   register: 0x72,
   'register-shard': 0x61,
+  conflict: 0x6a,
 } as const;
 
 export const SHARD_BYTES = 6;

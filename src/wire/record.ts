@@ -5,6 +5,8 @@ import type { CausalObject } from '../protocol/causal/object.ts';
 import type { NodeId } from '../protocol/machine.ts';
 import type { BadRegisterRecord, RegisterClear, RegisterWrite } from '../protocol/register/record.ts';
 import type {
+  ConflictKey,
+  ConflictRow,
   DotRow,
   ExpiryRow,
   HintRecord,
@@ -34,6 +36,7 @@ import {
   text,
   Writer,
 } from './codec.ts';
+import { conflictRecord } from './conflict.ts';
 import {
   after,
   NAME_AT,
@@ -53,8 +56,8 @@ import { actorId, causalContext, entries, objectName } from './value.ts';
 
 /** Byte forms of the records on disk; their keys are in `record-key.ts`. */
 
-/** In the schedule the time comes before them. */
-const EXPIRY_SHARD_AT = 9;
+/** In the schedule, and in the names of conflicts, the time comes before them. */
+const TIMED_SHARD_AT = 9;
 const NODE_ID_BYTES_MAX = 128;
 const HINT_TARGETS_MAX = 64;
 const SOURCES_MAX = 10_000;
@@ -111,6 +114,8 @@ export function storageWrite(write: RecordWrite | RegisterWrite): StorageWrite {
       return { key: nameKey(TABLES.hint, write.shard, write.name), value: encoded(hintRecord, write.value) };
     case 'expiry':
       return { key: expiryKey(write.atMs, write.shard, write.name), value: write.value === null ? null : EMPTY };
+    case 'conflict':
+      return { key: conflictKey(write.key), value: encoded(conflictRecord, write.value) };
     case 'register':
     case 'register-shard':
       return registerStorageWrite(write);
@@ -173,6 +178,10 @@ export function decodeExpiryRow(row: StorageRow): ExpiryRow {
   return expiryIn(row.key);
 }
 
+export function decodeConflictRow(row: StorageRow): ConflictRow {
+  return { key: conflictIn(row.key), record: decodeOne(conflictRecord, row.value) };
+}
+
 /** All rows of a table. */
 export function tableRange(table: keyof typeof TABLES): StorageRange {
   return { from: Uint8Array.of(TABLES[table]), to: Uint8Array.of(TABLES[table] + 1) };
@@ -226,6 +235,12 @@ export function expiryRange(beforeMs: number, last: ExpiryRow | null = null): St
   return { from: Buffer.compare(from, to) < 0 ? from : to, to };
 }
 
+/** Conflicts after one of them, or all. */
+export function conflictRange(last: ConflictKey | null): StorageRange {
+  const all = tableRange('conflict');
+  return last === null ? all : { from: after(conflictKey(last)), to: all.to };
+}
+
 /** A record of the node itself: identity, incarnation, catalog. */
 export function metaKey(name: string): Uint8Array {
   scratch.byte(TABLES.meta);
@@ -253,22 +268,41 @@ function dotKey(shard: number, actor: ActorId, counter: number): Uint8Array {
   return scratch.take();
 }
 
+/** The latest comes first. */
+function conflictKey({ hlc, shard, actor, counter }: ConflictKey): Uint8Array {
+  scratch.byte(TABLES.conflict);
+  wide(scratch, Number.MAX_SAFE_INTEGER - hlc);
+  writeShard(scratch, shard);
+  actorId.encode(scratch, actor);
+  wide(scratch, counter);
+  return scratch.take();
+}
+
 /** A 64-bit big-endian integer below 2^53. */
 function wide(writer: Writer, value: number): void {
   writer.uint32(Math.floor(value / 0x1_0000_0000));
   writer.uint32(value % 0x1_0000_0000);
 }
 
+function wideIn(reader: Reader): number {
+  return reader.uint32() * 0x1_0000_0000 + reader.uint32();
+}
+
 function dotIn(key: Uint8Array): { actor: ActorId; counter: number } {
   const reader = new Reader(key, NAME_AT);
   const actor = actorId.decode(reader);
-  return { actor, counter: reader.uint32() * 0x1_0000_0000 + reader.uint32() };
+  return { actor, counter: wideIn(reader) };
+}
+
+function conflictIn(key: Uint8Array): ConflictKey {
+  const hlc = Number.MAX_SAFE_INTEGER - wideIn(new Reader(key, 1));
+  const reader = new Reader(key, TIMED_SHARD_AT + SHARD_BYTES);
+  return { hlc, shard: shardIn(key, TIMED_SHARD_AT), actor: actorId.decode(reader), counter: wideIn(reader) };
 }
 
 function expiryIn(key: Uint8Array): ExpiryRow {
-  const reader = new Reader(key, 1);
-  const atMs = reader.uint32() * 0x1_0000_0000 + reader.uint32();
-  return { atMs, shard: shardIn(key, EXPIRY_SHARD_AT), name: nameIn(key, EXPIRY_SHARD_AT + SHARD_BYTES) };
+  const atMs = wideIn(new Reader(key, 1));
+  return { atMs, shard: shardIn(key, TIMED_SHARD_AT), name: nameIn(key, TIMED_SHARD_AT + SHARD_BYTES) };
 }
 
 /**
@@ -289,6 +323,7 @@ type RecordName =
   | { readonly table: 'dot'; readonly shard: number; readonly actor: ActorId; readonly counter: number }
   | { readonly table: 'shard' | 'floor' | 'counter'; readonly shard: number }
   | { readonly table: 'expiry'; readonly atMs: number; readonly shard: number; readonly name: ObjectName }
+  | { readonly table: 'conflict'; readonly key: ConflictKey }
   | BadRegisterRecord
   | { readonly table: 'meta'; readonly name: string }
   | { readonly table: 'other' };
@@ -320,6 +355,8 @@ function nameOf(key: Uint8Array): RecordName {
       return { table, shard: shardIn(key), ...dotIn(key) };
     case 'expiry':
       return { table, ...expiryIn(key) };
+    case 'conflict':
+      return { table, key: conflictIn(key) };
     case 'meta':
       return { table, name: metaNameIn(key) };
     case undefined:

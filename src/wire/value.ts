@@ -239,6 +239,17 @@ export const { dot, causalContext, entries } = valueCodecs({
   contentType,
 });
 
+/** As a list of one: entries have no form of their own. */
+export const oneEntry: Codec<Entry> = mapped(
+  entries,
+  (entry: Entry) => [entry],
+  (found) => {
+    const [entry] = found;
+    if (entry === undefined || found.length > 1) throw new DecodeError('one entry is expected');
+    return entry;
+  },
+);
+
 /** Events that one delta, hint or part of a key may name: receivers apply them one by one. */
 const EVENTS_MAX = 65_536;
 

@@ -10,7 +10,7 @@ import type { RefoundOutcome } from '../../src/protocol/node/refounding.ts';
 import type { NodeReply, NodeReplyOf, NodeRequest } from '../../src/protocol/node/request.ts';
 import type { BadRegisterRecord } from '../../src/protocol/register/record.ts';
 import type { BadRecord, ObjectName } from '../../src/protocol/replication/record.ts';
-import type { FailedReply } from '../../src/protocol/replication/request.ts';
+import type { ConflictsQuery, ConflictsReply, FailedReply } from '../../src/protocol/replication/request.ts';
 import { addConfirmation } from '../../src/runtime/confirmation.ts';
 import { testClaims } from '../support/test-claims.ts';
 import { CommitQueue } from './commit-queue.ts';
@@ -166,6 +166,7 @@ export class SimCluster {
       timer: null,
       inbox: [],
       replies: new Map(),
+      conflictsReplies: new Map(),
       refoundReplies: new Map(),
       ringReplies: new Map(),
       bucketReplies: new Map(),
@@ -294,6 +295,15 @@ export class SimCluster {
     });
     this.inputs(node, [{ type: 'change-ring', id, member: member.id, change, by: `an operator at ${node.name}` }]);
     return changed;
+  }
+
+  /** What lost against concurrent writes. `use` is called with the reply unless the node crashes first. */
+  conflicts(node: SimNode, query: ConflictsQuery, use: (reply: ConflictsReply | FailedReply) => void): void {
+    const { running } = node;
+    if (running === null) return;
+    const id = ++this.lastRequest;
+    running.conflictsReplies.set(id, use);
+    this.deliver(node, running, () => this.inputs(node, [{ type: 'conflicts', id, query }]));
   }
 
   /** An operator's word at a node: these members never come back. `use` is called with the outcome unless it crashes first. */
@@ -581,6 +591,11 @@ export class SimCluster {
         const use = running.ringReplies.get(effect.id);
         running.ringReplies.delete(effect.id);
         return use?.(effect.outcome);
+      }
+      case 'conflicts-reply': {
+        const use = running.conflictsReplies.get(effect.id);
+        running.conflictsReplies.delete(effect.id);
+        return use?.(effect.reply);
       }
       case 'changed':
         for (const observer of this.observers.ofChanges) observer.changed(node, effect);

@@ -3,6 +3,7 @@ import type { BucketOutcome, NodeInput, RingOutcome } from '../../src/protocol/n
 import type { Node } from '../../src/protocol/node/node.ts';
 import type { RefoundOutcome } from '../../src/protocol/node/refounding.ts';
 import type { NodeReply } from '../../src/protocol/node/request.ts';
+import type { ConflictsReply, FailedReply } from '../../src/protocol/replication/request.ts';
 import type { FrameWriter } from '../../src/wire/message.ts';
 import type { CommitQueue } from './commit-queue.ts';
 import type { DiskWork } from './disk-work.ts';
@@ -57,6 +58,7 @@ export interface Running {
   timer: { readonly atMs: number; readonly deadlineMs: number } | null;
   readonly inbox: NodeInput[];
   readonly replies: Map<number, (reply: NodeReply) => void>;
+  readonly conflictsReplies: Map<number, (reply: ConflictsReply | FailedReply) => void>;
   readonly refoundReplies: Map<number, (outcome: RefoundOutcome) => void>;
   readonly ringReplies: Map<number, (outcome: RingOutcome) => void>;
   readonly bucketReplies: Map<number, (outcome: BucketOutcome) => void>;

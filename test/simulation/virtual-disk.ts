@@ -11,7 +11,9 @@ import { registerEpochOf } from '../../src/protocol/electorate/electorate.ts';
 import { type ElectorateRecord, NO_ELECTORATE } from '../../src/protocol/electorate/keeper.ts';
 import type { KnownMember } from '../../src/protocol/membership/options.ts';
 import type { BadRegisterRecord, RegisterWrite } from '../../src/protocol/register/record.ts';
+import { compareConflicts, conflictBytes, conflictId } from '../../src/protocol/replication/conflict-journal.ts';
 import type {
+  ConflictRow,
   DotRow,
   ExpiryRow,
   HintRecord,
@@ -59,6 +61,8 @@ export class VirtualDisk {
   readonly counters = new Map<number, number>();
   readonly hints = new Map<string, HintRow>();
   readonly expiries = new Map<string, ExpiryRow>();
+  /** By the loser's dot. */
+  readonly conflicts = new Map<string, ConflictRow>();
   registers = new VirtualRegisters();
   /** Object records that fail their checksum, and whether this run of the process has been told. */
   private readonly corrupt = new Map<ObjectRecord, boolean>();
@@ -92,6 +96,7 @@ export class VirtualDisk {
     copyInto(copy.counters, this.counters);
     copyInto(copy.hints, this.hints);
     copyInto(copy.expiries, this.expiries);
+    copyInto(copy.conflicts, this.conflicts);
     copy.registers = this.registers.clone();
     for (const [record, told] of this.corrupt) copy.corrupt.set(record, told);
     return copy;
@@ -172,6 +177,12 @@ export class VirtualDisk {
         const id = `${atMs}/${shard}/${nameId(name)}`;
         if (write.value === null) this.expiries.delete(id);
         else this.expiries.set(id, { atMs, shard, name });
+        return;
+      }
+      case 'conflict': {
+        const { key, value } = write;
+        if (value === null) this.conflicts.delete(conflictId(key));
+        else this.conflicts.set(conflictId(key), { key, record: value });
       }
     }
   }
@@ -299,6 +310,14 @@ export class VirtualDisk {
           .sort(compareExpiries);
         return { table: 'expiry', ...cut(rows, scan.limit) };
       }
+      case 'conflict': {
+        const { bucket, after } = scan;
+        const rows = [...this.conflicts.values()]
+          .filter(({ record }) => bucket === null || record.name.bucket === bucket)
+          .filter(({ key }) => after === null || compareConflicts(key, after) > 0)
+          .sort((a, b) => compareConflicts(a.key, b.key));
+        return { table: 'conflict', ...cut(rows, scan.limit) };
+      }
     }
   }
 
@@ -351,6 +370,11 @@ export class VirtualDisk {
       counters: new Map(this.counters),
       hints: [...this.hints.values()],
       hasExpiries: this.expiries.size > 0,
+      conflicts: [...this.conflicts.values()].map(({ key, record }) => ({
+        key,
+        atMs: record.atMs,
+        bytes: conflictBytes(record),
+      })),
       isNew: this.runs <= 1,
     };
   }

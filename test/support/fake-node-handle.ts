@@ -8,6 +8,8 @@ import type {
   ClusterEvent,
   ComponentMemberView,
   ConflictPolicy,
+  ConflictsQuery,
+  ConflictsView,
   Coverage,
   Entries,
   EventFeed,
@@ -90,6 +92,8 @@ export class FakeNodeHandle implements NodeHandle {
   readonly changes: FakeChangeFeed;
 
   private readonly configs = new Map<string, BucketView>();
+  readonly conflictsQueries: ConflictsQuery[] = [];
+  lostWrites: ConflictsView = { conflicts: [], more: false, missing: [] };
   readonly refoundings: { readonly lost: readonly string[]; readonly by: string }[] = [];
   /** What operators asked for. */
   readonly ringChanges: { readonly peerId: string; readonly change: RingChange; readonly by: string }[] = [];
@@ -227,7 +231,13 @@ export class FakeNodeHandle implements NodeHandle {
       backlog: { events: 0, oldestSeconds: 0 },
       islandBacklog: { events: 12, oldestSeconds: 3.4 },
       lastSyncAt: new Date(this.clockMs).toISOString(),
+      conflicts: 3,
     };
+  }
+
+  conflicts(query: ConflictsQuery): Promise<ConflictsView> {
+    this.conflictsQueries.push(query);
+    return Promise.resolve(this.lostWrites);
   }
 
   islands(): IslandsView {

@@ -6,6 +6,7 @@ import type { MemberProfile } from '../../src/protocol/membership/member.ts';
 import type { MemberUpdate } from '../../src/protocol/membership/message.ts';
 import type { PeerMessage } from '../../src/protocol/node/message.ts';
 import type { SyncChunk, SyncItem } from '../../src/protocol/replication/message.ts';
+import type { ConflictRow } from '../../src/protocol/replication/record.ts';
 import type { ClientReply, ClientRequest, SessionContext } from '../../src/protocol/replication/request.ts';
 import { context, dot, entries, eventSet } from './causal-arbitraries.ts';
 import { ELECTORATE_FIELDS } from './electorate-arbitraries.ts';
@@ -194,6 +195,33 @@ export const catalog: fc.Arbitrary<CatalogState> = fc.record({
   ),
 });
 
+const conflictWrite = fc.record({
+  entry: fc.record({
+    dot,
+    hlc: count,
+    expiresAtMs: count,
+    payload: fc.record({ kind: fc.constant('register' as const), value: bytes, contentType: text(256) }),
+  }),
+  bytes: count,
+  byHub: fc.boolean(),
+});
+
+/** What the key says beside the shard is in the record. */
+const conflictRow: fc.Arbitrary<ConflictRow> = fc
+  .record({
+    shard,
+    record: fc.record({
+      name: objectName,
+      winner: conflictWrite,
+      loser: conflictWrite,
+      atMs: fc.nat(8_640_000_000_000_000),
+    }),
+  })
+  .map(({ shard: id, record }) => {
+    const { hlc, dot: loser } = record.loser.entry;
+    return { key: { hlc, shard: id, ...loser }, record };
+  });
+
 const term = fc.integer({ min: 0, max: 2 ** 48 });
 
 /** The fields of each message, its type left out; a new message does not compile until it is listed here. */
@@ -252,6 +280,13 @@ const FIELDS: {
     contexts: few(fc.record({ shard, context })),
     owners: uint32,
   }),
+  'conflicts-ask': fc.record({
+    id: count,
+    bucket: fc.option(bucket),
+    after: fc.option(fc.record({ hlc: count, shard, actor, counter: count })),
+    limit: fc.nat(100),
+  }),
+  'conflicts-tell': fc.record({ id: count, rows: few(conflictRow), more: fc.boolean() }),
   'counter-check': fc.record({ actor }),
   'counter-report': fc.record({
     actor,

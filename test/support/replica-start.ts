@@ -35,5 +35,6 @@ export function restoredShard(shard: number, context: CausalContext, complete = 
     counters: new Map(),
     hints: [],
     hasExpiries: false,
+    conflicts: [],
   };
 }

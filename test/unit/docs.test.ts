@@ -87,6 +87,7 @@ const EMPTY_SNAPSHOT: Parameters<typeof nodeMetrics>[0] = {
     hints: { records: 0, bytes: 0, dropped: 0 },
     cache: { cells: 0, bytes: 0 },
     inFlight: 0,
+    conflicts: 0,
     counters: {
       writes: 0,
       writesSloppy: 0,
@@ -106,6 +107,7 @@ const EMPTY_SNAPSHOT: Parameters<typeof nodeMetrics>[0] = {
       expired: 0,
       driftRefused: 0,
       restamped: 0,
+      conflicts: 0,
     },
   },
   registers: null,

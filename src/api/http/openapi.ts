@@ -1,5 +1,6 @@
 import { FAILURE_CODES, type FailureCode } from '../../lib/failure.ts';
-import { integer, nullable, object, type Schema, text } from './schema.ts';
+import { conflictsList } from './conflict.ts';
+import { integer, list, nullable, object, type Schema, text } from './schema.ts';
 
 const PROBLEM_SCHEMA: Schema = {
   ...object(
@@ -178,6 +179,16 @@ export const HUB_SCHEMA = object({
   lastSyncAt: {
     ...nullable({ type: 'string', format: 'date-time' }),
     description: "When the hub was last known to lack nothing of this node's; null: not since its start.",
+  },
+  conflicts: integer('Writes that lost against concurrent ones, as this node keeps them: see `GET /v1/conflicts`.'),
+});
+
+export const CONFLICTS_SCHEMA = object({
+  conflicts: conflictsList('When the first of the members noticed.'),
+  next: { ...nullable({ type: 'string' }), description: 'To be passed as `before`; null: there are no more.' },
+  missing: {
+    ...list({ type: 'string' }),
+    description: 'Names of members that did not answer: they may know of others.',
   },
 });
 

@@ -5,6 +5,7 @@ import { createApp, type HttpApi, listen } from './app.ts';
 import { batchRoute } from './batch-route.ts';
 import { bucketRoutes } from './bucket-routes.ts';
 import { clusterRoutes } from './cluster-routes.ts';
+import { conflictRoutes } from './conflict-routes.ts';
 import { descriptionRoutes } from './description-routes.ts';
 import { EventStreams } from './event-stream.ts';
 import { feedRoutes } from './feed-routes.ts';
@@ -57,6 +58,7 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   clusterRoutes(app, context);
   leaderRoutes(app, context);
   ringRoutes(app, context);
+  conflictRoutes(app, context);
   lockRoutes(app, context);
   descriptionRoutes(app);
   return listen(app, { host, port, limits, waiting: [streams, lockWaits] });

@@ -1,3 +1,4 @@
+import { conflictsList } from '../http/conflict.ts';
 import { integer, list, nullable, object, type Schema, text } from '../http/schema.ts';
 
 const dateTime: Schema = { type: 'string', format: 'date-time' };
@@ -87,27 +88,8 @@ export const SITE_BUCKETS_SCHEMA = object({
   ),
 });
 
-const WRITE_SCHEMA = object(
-  {
-    by: text('Name of the node that wrote it, its id where that is not known; `hub`: a client of a hub did.'),
-    at: dateTime,
-    value: { type: 'string', contentEncoding: 'base64' },
-    contentType: { type: 'string' },
-    type: { type: 'string', enum: ['counter', 'set', 'map'], description: 'Where it is no sequence of bytes.' },
-  },
-  ['value', 'contentType', 'type'],
-);
-
 export const CONFLICTS_SCHEMA = object({
-  conflicts: list(
-    object({
-      bucket: { type: 'string' },
-      key: { type: 'string' },
-      at: { ...dateTime, description: 'When the hub noticed.' },
-      winner: WRITE_SCHEMA,
-      loser: WRITE_SCHEMA,
-    }),
-  ),
+  conflicts: conflictsList('When the hub noticed.'),
   next: { ...nullable(integer()), description: 'To be passed as `before`; null: there are no more.' },
 });
 

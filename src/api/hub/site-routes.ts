@@ -1,11 +1,10 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { failure, HoldfastError } from '../../lib/failure.ts';
-import { hlcWallMs } from '../../lib/hlc.ts';
 import { SITE_NAME, SITE_NAME_EXPECTED } from '../../lib/site-name.ts';
-import type { ConflictView, HubHandle } from '../../ports/hub-handle.ts';
-import { type Entry, familyOf } from '../../ports/node-handle.ts';
+import type { ConflictView as HubConflict, HubHandle } from '../../ports/hub-handle.ts';
 import { readJson } from '../http/body.ts';
+import { CONFLICTS_LIMIT, conflictJson } from '../http/conflict.ts';
 import { problems } from '../http/openapi.ts';
 import { integerParameter, keyParameter, NO_QUERY, QueryReader } from '../http/query.ts';
 import { json } from '../http/schema.ts';
@@ -22,14 +21,12 @@ import {
 
 const SITE_BODY = z.strictObject({ name: z.string().regex(SITE_NAME).describe(SITE_NAME_EXPECTED) });
 const REMOVE_QUERY = new QueryReader({ confirm: keyParameter('The name of the site once more.') });
-const CONFLICTS_DEFAULT = 50;
-const CONFLICTS_MAX = 100;
 const CONFLICTS_QUERY = new QueryReader({
   before: integerParameter(
     { min: 0, max: Number.MAX_SAFE_INTEGER, fallback: null },
     'The `next` of the answer before: goes on with earlier ones.',
   ),
-  limit: integerParameter({ min: 1, max: CONFLICTS_MAX, fallback: CONFLICTS_DEFAULT }, 'Conflicts in this answer.'),
+  limit: CONFLICTS_LIMIT,
 });
 
 /** `/v1/status`, and `/v1/sites` but for the keys of a site. */
@@ -190,19 +187,16 @@ function conflictsRoute(app: FastifyInstance, hub: HubHandle): void {
       const { before, limit } = CONFLICTS_QUERY.read(url);
       const found = await hub.conflicts(siteTarget(url), { before, limit });
       const next = found.length < limit ? null : (found.at(-1)?.position ?? null);
-      return reply.send({ conflicts: found.map(conflictJson), next });
+      return reply.send({ conflicts: found.map((conflict) => conflictJson(viewOf(conflict))), next });
     },
   });
 }
 
-function conflictJson({ bucket, key, winner, wonBy, loser, lostBy, atMs }: ConflictView): object {
-  const at = new Date(atMs).toISOString();
-  return { bucket, key, at, winner: writeJson(winner, wonBy), loser: writeJson(loser, lostBy) };
-}
-
-function writeJson({ hlc, payload }: Entry, by: string): object {
-  const about = { by, at: new Date(hlcWallMs(hlc)).toISOString() };
-  if (payload.kind !== 'register') return { ...about, type: familyOf(payload) };
-  const { value, contentType } = payload;
-  return { ...about, value: Buffer.from(value).toString('base64'), contentType };
+/** The hub keeps values of any length. */
+function viewOf({ winner, wonBy, loser, lostBy, ...about }: HubConflict): Parameters<typeof conflictJson>[0] {
+  return {
+    ...about,
+    winner: { entry: winner, by: wonBy, leftOutBytes: null },
+    loser: { entry: loser, by: lostBy, leftOutBytes: null },
+  };
 }

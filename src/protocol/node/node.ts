@@ -50,7 +50,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   /** What this node's configuration and disk say of it. */
   private readonly ownSettings: Omit<OwnSettings, 'version'>;
   private readonly membership: Membership;
-  private readonly catalog: Catalog;
+  readonly catalog: Catalog;
   private readonly exchanger: CatalogExchanger;
   private readonly watches: WatchRelay;
   private readonly replication: Replication;
@@ -332,6 +332,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
       case 'hub-reply':
       case 'hub-news':
         return this.uplink?.handleLink(input, now);
+      case 'conflicts':
       case 'persisted':
       case 'cleared':
       case 'object-lost':
@@ -382,7 +383,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
   /** The message is about a bucket whose placement has not been heard of yet; its sender has. */
   private askForBucket(from: NodeId, message: ReplicationMessage): void {
     const about = message.type === 'forward' ? message.request : message;
-    if (!('bucket' in about) || about.bucket === undefined) return;
+    if (!('bucket' in about) || typeof about.bucket !== 'string') return;
     if (this.rings.placement.ringOf(classOf(about.bucket)) === undefined) this.exchanger.ask(from, this.send);
   }
 

@@ -5,12 +5,13 @@ import type { Instant, NodeId } from '../machine.ts';
 import type { Member } from '../membership/member.ts';
 import type { Holdings, OutsideItem } from '../replication/holdings.ts';
 import { Carrier } from '../uplink/carrier.ts';
-import type { HubHelloRequest, SiteActor, SiteBucket, SyncPolicy } from '../uplink/message.ts';
+import type { HubHelloRequest, SiteBucket, SyncPolicy } from '../uplink/message.ts';
 import { REQUEST_BYTES, SITE_ACTORS_MAX } from '../uplink/message.ts';
 import { type Backlog, Reconciler } from '../uplink/reconciler.ts';
 import type { UplinkMessage } from '../uplink/relay.ts';
 import type { PulledItems, UplinkSource } from '../uplink/source.ts';
 import type { NodeHost } from './host.ts';
+import { siteActors } from './site-actors.ts';
 import type { HubLinkInput, HubOptions } from './uplink-effect.ts';
 
 export interface UplinkServiceOptions extends HubOptions, NodeHost {
@@ -101,8 +102,9 @@ export class UplinkService {
         this.carrier.request(request, urgent, reply);
       },
       chunkBytes: () => chunkBytes,
-      onCovered: (shard, context) => {
+      onCovered: (shard, context, own) => {
         this.options.holdings.noteHub(shard, context);
+        this.options.holdings.noteOwn(own);
         this.untold.set(shard, context);
       },
     });
@@ -299,14 +301,7 @@ export class UplinkService {
       .map(({ name, sync, conflict, ttlSeconds }): SiteBucket => {
         return { name: catalog.dataName(name) ?? name, sync, conflict, ttlSeconds };
       });
-    const names = new Map(members().map(({ id, profile }) => [id, profile.name]));
-    const actors: SiteActor[] = [];
-    for (const { id } of catalog.state().members) {
-      const actor = catalog.ringRecord(id)?.own.actor;
-      const name = names.get(id);
-      if (actor !== undefined && actor !== '' && name !== undefined && actors.length < SITE_ACTORS_MAX)
-        actors.push({ actor, name });
-    }
+    const actors = siteActors(catalog, members()).slice(0, SITE_ACTORS_MAX);
     const hello = { type: 'hub-hello', shards, clusterId, buckets, actors } as const;
     this.helloText = JSON.stringify(hello);
     return hello;
@@ -333,7 +328,10 @@ export class UplinkService {
       join: (shard, pulled, use) => {
         const items = outsideItems(pulled, policyOf);
         const isAll = items.length === pulled.items.length;
-        hold((held) => held.join(shard, items, (isTaken) => use(isTaken === true ? isAll : isTaken)));
+        hold((held) => {
+          held.noteOwn(pulled.own);
+          held.join(shard, items, (isTaken) => use(isTaken === true ? isAll : isTaken));
+        });
       },
     };
   }

@@ -1,5 +1,6 @@
 import { unreachable } from '../../lib/assert.ts';
 import type { Dot } from '../causal/dot.ts';
+import type { ConflictJournal } from './conflict-journal.ts';
 import type { ReplicationCore } from './core.ts';
 import type { HintStore } from './hint-store.ts';
 import { type BadRecord, nameId, type ObjectName } from './record.ts';
@@ -12,11 +13,17 @@ import type { Shard } from './shard-table.ts';
 export class BadRecords {
   private readonly core: ReplicationCore;
   private readonly hints: HintStore;
+  private readonly conflicts: ConflictJournal;
   private readonly isClearing: (shard: number) => boolean;
 
-  constructor(core: ReplicationCore, hints: HintStore, isClearing: (shard: number) => boolean) {
+  constructor(
+    core: ReplicationCore,
+    parts: { readonly hints: HintStore; readonly conflicts: ConflictJournal },
+    isClearing: (shard: number) => boolean,
+  ) {
     this.core = core;
-    this.hints = hints;
+    this.hints = parts.hints;
+    this.conflicts = parts.conflicts;
     this.isClearing = isClearing;
   }
 
@@ -41,6 +48,8 @@ export class BadRecords {
           journal.write({ table, shard: shard.id, name, value });
         });
       }
+      case 'conflict':
+        return this.conflicts.handleBad(record.key);
       case 'dot':
         return this.withShard(record.shard, (shard) => this.handleDot(shard, record));
       default:

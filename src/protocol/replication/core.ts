@@ -2,6 +2,7 @@ import type { Journal } from '../../lib/journal.ts';
 import type { Prng } from '../../lib/prng.ts';
 import type { ActorId } from '../causal/dot.ts';
 import type { ConflictPolicy } from '../causal/entry.ts';
+import type { CausalObject } from '../causal/object.ts';
 import type { Instant, NodeId } from '../machine.ts';
 import type { Cell, CellTable } from './cell-table.ts';
 import type { ReplicationCounters } from './counters.ts';
@@ -81,6 +82,8 @@ export interface ReplicationCore {
   conflictOf(bucket: string): ConflictPolicy;
   /** Somebody is to be told of changes in the bucket. */
   isWatched(bucket: string): boolean;
+  /** Keeps for people what lost when an `lww` key changed. */
+  noteConflicts(cell: Cell, before: CausalObject, after: CausalObject): void;
   /** Marks what a wrong clock has stamped: before a key is written, swept, or sent to a replica, which would refuse it. */
   restamp(cell: Cell): void;
   /** Starts an ordered read; `use` gets the rows in a later input. */

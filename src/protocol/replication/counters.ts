@@ -19,6 +19,8 @@ export interface ReplicationCounters {
   expired: number;
   driftRefused: number;
   restamped: number;
+  /** Writes that lost against concurrent ones. */
+  conflicts: number;
 }
 
 export function zeroCounters(): ReplicationCounters {
@@ -41,5 +43,6 @@ export function zeroCounters(): ReplicationCounters {
     expired: 0,
     driftRefused: 0,
     restamped: 0,
+    conflicts: 0,
   };
 }

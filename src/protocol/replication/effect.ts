@@ -12,11 +12,13 @@ import type {
   RecordWrite,
   ScanResult,
 } from './record.ts';
-import type { ClientReply, ClientRequest } from './request.ts';
+import type { ClientReply, ClientRequest, ConflictsQuery, ConflictsReply, FailedReply } from './request.ts';
 
 export type ReplicationInput =
   | { readonly type: 'request'; readonly id: number; readonly request: ClientRequest }
   | { readonly type: 'message'; readonly from: NodeId; readonly message: ReplicationMessage }
+  /** Answered by `conflicts-reply` with the same id. */
+  | { readonly type: 'conflicts'; readonly id: number; readonly query: ConflictsQuery }
   /** Everything persisted up to and including this id is synced. */
   | { readonly type: 'persisted'; readonly id: number }
   | { readonly type: 'read-done'; readonly id: number; readonly result: ReadResult }
@@ -42,6 +44,7 @@ export type ReplicationEffect =
   /** Executed after all earlier `persist` effects and before all later ones; then `cleared`. */
   | { readonly type: 'clear'; readonly range: RecordClear }
   | { readonly type: 'reply'; readonly id: number; readonly reply: ClientReply }
+  | { readonly type: 'conflicts-reply'; readonly id: number; readonly reply: ConflictsReply | FailedReply }
   /** This node's copy of a watched key changed and the change is durable. `context`: what the entries are the state of. */
   | {
       readonly type: 'changed';

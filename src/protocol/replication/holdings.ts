@@ -3,6 +3,7 @@ import type { ActorId } from '../causal/dot.ts';
 import { type KeyEvents, noteEvent } from '../causal/key-events.ts';
 import { type CausalObject, type RemoteObject, seenOf } from '../causal/object.ts';
 import type { NodeId } from '../machine.ts';
+import type { ConflictJournal } from './conflict-journal.ts';
 import type { ReplicationCore } from './core.ts';
 import type { SyncItem } from './message.ts';
 import { nameId, type ObjectName, type ObjectRow } from './record.ts';
@@ -28,6 +29,7 @@ const READS_MAX = 3;
 
 export interface HoldingsUses {
   readonly replica: Replica;
+  readonly conflicts: ConflictJournal;
   readonly repairWith: (peer: NodeId, shard: Shard) => void;
   /** The hub counts more of the shard. */
   readonly onHub: (shard: Shard) => void;
@@ -72,6 +74,11 @@ export class Holdings {
 
   noteKnown(known: readonly ShardContext[]): void {
     this.uses.onKnown(known);
+  }
+
+  /** Tells which events were written at the hub. */
+  noteOwn(own: CausalContext): void {
+    this.uses.conflicts.noteHub(own);
   }
 
   /** Keeps the index of what the hub does not count. */

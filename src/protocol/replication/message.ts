@@ -3,8 +3,8 @@ import type { CausalContext } from '../causal/context.ts';
 import type { ActorId, Dot } from '../causal/dot.ts';
 import type { Entries } from '../causal/entry.ts';
 import type { NodeId } from '../machine.ts';
-import type { ObjectName } from './record.ts';
-import type { ClientReply, ClientRequest, ShardContext } from './request.ts';
+import type { ConflictRow, ObjectName } from './record.ts';
+import type { ClientReply, ClientRequest, ConflictsQuery, ShardContext } from './request.ts';
 
 /** A replica's copy of one key, and all the key's events that the receiver misses; or one part of that. */
 export interface SyncItem {
@@ -129,6 +129,19 @@ export interface ListReplyMessage {
 export interface PageItem {
   readonly key: string;
   readonly entries: Entries;
+}
+
+/** "Which conflicts have you noticed?" The latest lost write first, after one of them. */
+export interface ConflictsAskMessage extends ConflictsQuery {
+  readonly type: 'conflicts-ask';
+  readonly id: number;
+}
+
+export interface ConflictsTellMessage {
+  readonly type: 'conflicts-tell';
+  readonly id: number;
+  readonly rows: readonly ConflictRow[];
+  readonly more: boolean;
 }
 
 /** "Which of my events do you know?" */
@@ -334,6 +347,8 @@ export type ReplicationMessage =
   | ReadReplyMessage
   | ListMessage
   | ListReplyMessage
+  | ConflictsAskMessage
+  | ConflictsTellMessage
   | CounterCheckMessage
   | CounterReportMessage
   | HintAskMessage

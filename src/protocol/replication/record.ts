@@ -11,11 +11,13 @@
  * | counter | shard                  | this actor's last counter where the shard itself is not held       |
  * | hint    | shard, bucket, key     | a delta that waits for owners that are away                        |
  * | expiry  | time, shard, bucket, key | nothing: the order of the keys is the schedule                   |
+ * | conflict | the loser's stamp, shard and dot | a write that lost against a concurrent one, for people |
  */
 
+import type { Hlc } from '../../lib/hlc.ts';
 import type { CausalContext } from '../causal/context.ts';
 import type { ActorId } from '../causal/dot.ts';
-import type { Entries } from '../causal/entry.ts';
+import type { Entries, Entry } from '../causal/entry.ts';
 import type { ObjectName } from '../causal/name.ts';
 import type { CausalObject } from '../causal/object.ts';
 import type { NodeId } from '../machine.ts';
@@ -52,6 +54,32 @@ export interface HintRecord {
   readonly targets: readonly NodeId[];
 }
 
+/** The write that lost, which all nodes name alike. */
+export interface ConflictKey {
+  readonly hlc: Hlc;
+  readonly shard: number;
+  readonly actor: ActorId;
+  readonly counter: number;
+}
+
+/** A write that won or lost. */
+export interface ConflictWrite {
+  /** Without its bytes where those were too many to be kept. */
+  readonly entry: Entry;
+  /** Of the value as it was written. */
+  readonly bytes: number;
+  /** A client of a hub wrote it, as far as this node knew. */
+  readonly byHub: boolean;
+}
+
+export interface ConflictRecord {
+  readonly name: ObjectName;
+  readonly winner: ConflictWrite;
+  readonly loser: ConflictWrite;
+  /** When this node noticed, Unix ms. */
+  readonly atMs: number;
+}
+
 export type RecordWrite =
   | { readonly table: 'object'; readonly shard: number; readonly name: ObjectName; readonly value: CausalObject | null }
   | {
@@ -72,7 +100,8 @@ export type RecordWrite =
       readonly shard: number;
       readonly name: ObjectName;
       readonly value: true | null;
-    };
+    }
+  | { readonly table: 'conflict'; readonly key: ConflictKey; readonly value: ConflictRecord | null };
 
 /** A point read, answered by `ReadResult` of the same table. */
 export type RecordRead =
@@ -119,7 +148,14 @@ export type RecordScan =
       readonly limit: number;
     }
   /** The schedule up to and including a time, after one of its rows. */
-  | { readonly table: 'expiry'; readonly beforeMs: number; readonly after: ExpiryRow | null; readonly limit: number };
+  | { readonly table: 'expiry'; readonly beforeMs: number; readonly after: ExpiryRow | null; readonly limit: number }
+  /** Conflicts, of one bucket or of all, the latest lost write first. */
+  | {
+      readonly table: 'conflict';
+      readonly bucket: string | null;
+      readonly after: ConflictKey | null;
+      readonly limit: number;
+    };
 
 export interface DotRow {
   readonly actor: ActorId;
@@ -149,6 +185,11 @@ export interface ExpiryRow {
   readonly name: ObjectName;
 }
 
+export interface ConflictRow {
+  readonly key: ConflictKey;
+  readonly record: ConflictRecord;
+}
+
 export interface LostRow {
   readonly shard: number;
   readonly name: ObjectName;
@@ -160,7 +201,8 @@ export type ScanResult =
   | { readonly table: 'object'; readonly rows: readonly ObjectRow[]; readonly more: boolean }
   | { readonly table: 'listing'; readonly rows: readonly ListingRow[]; readonly more: boolean }
   | { readonly table: 'hint'; readonly rows: readonly HintRow[]; readonly more: boolean }
-  | { readonly table: 'expiry'; readonly rows: readonly ExpiryRow[]; readonly more: boolean };
+  | { readonly table: 'expiry'; readonly rows: readonly ExpiryRow[]; readonly more: boolean }
+  | { readonly table: 'conflict'; readonly rows: readonly ConflictRow[]; readonly more: boolean };
 
 /** Everything of a shard but this actor's counter: context, objects, index, floor, lost. Repeated after a crash. */
 export interface RecordClear {
@@ -175,4 +217,5 @@ export type BadRecord =
   | { readonly table: 'lost'; readonly shard: number; readonly name: ObjectName }
   /** `counted`: it was good when this run began, so the hint store counts it. */
   | { readonly table: 'hint'; readonly shard: number; readonly name: ObjectName; readonly counted: boolean }
-  | { readonly table: 'expiry'; readonly atMs: number; readonly shard: number; readonly name: ObjectName };
+  | { readonly table: 'expiry'; readonly atMs: number; readonly shard: number; readonly name: ObjectName }
+  | { readonly table: 'conflict'; readonly key: ConflictKey };

@@ -287,6 +287,8 @@ export class Replica {
       this.core.shards.noteNamed(shard, past);
       if (shard.open.size < OPEN_KEYS_MAX) shard.open.set(nameId(cell.name), cell.name);
     }
+    // Of what this replica is not sure of, the other owners are.
+    if (!isUnsure(shard, cell)) this.core.noteConflicts(cell, before, stripPast(object, shard.context));
     if (entries === before.entries) return;
     this.writeExpiries(cell, before.entries, entries);
     this.announce(shard, cell, object, before.entries);

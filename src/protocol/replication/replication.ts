@@ -8,6 +8,8 @@ import { Admissions, tooManyRequests } from './admissions.ts';
 import { AntiEntropy, isHandedOver } from './anti-entropy.ts';
 import { BadRecords } from './bad-records.ts';
 import { CellTable } from './cell-table.ts';
+import { ConflictGatherer } from './conflict-gatherer.ts';
+import type { RestoredConflict } from './conflict-journal.ts';
 import {
   firstId,
   type RecordScanOf,
@@ -36,6 +38,7 @@ import type { HintRow, RecordClear, RecordWrite, ScanResult } from './record.ts'
 import { Replica } from './replica.ts';
 import type { ClientRequest, Respond, ShardContext } from './request.ts';
 import { Restamper } from './restamper.ts';
+import { countShards, type ShardCounts } from './shard-counts.ts';
 import { type RestoredShards, type Shard, ShardTable } from './shard-table.ts';
 import { Sweeper } from './sweeper.ts';
 import { WriteCoordinator } from './write-coordinator.ts';
@@ -50,17 +53,9 @@ export interface RestoredReplication extends RestoredShards {
   /** Shards that are not held but have left something on the disk: a crash came between the steps of a clear. */
   readonly orphans: readonly number[];
   readonly hasExpiries: boolean;
+  readonly conflicts: readonly RestoredConflict[];
   /** The actor has never run before. */
   readonly isNew: boolean;
-}
-
-export interface ShardCounts {
-  readonly owned: number;
-  readonly complete: number;
-  /** On their way in or out. */
-  readonly transferring: number;
-  /** Owned ones of which another owner that is up has events that are not here, or has not been compared with yet. */
-  readonly behind: number;
 }
 
 export interface ReplicationStats {
@@ -68,6 +63,8 @@ export interface ReplicationStats {
   readonly hints: { readonly records: number; readonly bytes: number; readonly dropped: number };
   readonly cache: { readonly cells: number; readonly bytes: number };
   readonly inFlight: number;
+  /** Kept for people. */
+  readonly conflicts: number;
   readonly counters: Readonly<ReplicationCounters>;
 }
 
@@ -87,11 +84,14 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   private readonly forwarder: Forwarder;
   private readonly counterCheck: CounterCheck;
   private readonly lister: Lister;
+  private readonly conflicts: ConflictGatherer;
   private readonly restamper: Restamper;
   private readonly antiEntropy: AntiEntropy;
   private readonly stripper: IndexStripper;
   private readonly orphans: Orphans;
   private readonly sweeper: Sweeper;
+  /** What has deadlines, in the order in which it is told of the time. */
+  private readonly timed: readonly Timed[];
   readonly holdings: Holdings;
   private readonly badRecords: BadRecords;
   private readonly lostObjects: LostObjects;
@@ -123,7 +123,9 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     const nextId = (): number => ++this.lastId;
     this.replica = new Replica(this.core, () => this.hints);
     this.hints = new HintStore(this.core, (targets) => this.handoff.handleStored(targets));
+    this.conflicts = new ConflictGatherer(this.core, restored.conflicts, nextId);
     const { replica, hints } = this;
+    const { journal: conflicts } = this.conflicts;
     const repairWith = (node: NodeId, shard: Shard): void => this.antiEntropy.repairWith(node, shard);
     this.reader = new ReadCoordinator(this.core, { replica, nextId, repairWith });
     this.writer = new WriteCoordinator(this.core, { replica, hints, reader: this.reader, nextId, repairWith });
@@ -158,7 +160,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.stripper = new IndexStripper(this.core);
     this.orphans = new Orphans(this.core, this.replica);
     const isClearing = (shard: number): boolean => this.clearing.has(shard);
-    this.badRecords = new BadRecords(this.core, hints, isClearing);
+    this.badRecords = new BadRecords(this.core, { hints, conflicts }, isClearing);
     this.lostObjects = new LostObjects(this.core, isClearing, {
       onFound: (shard) => this.antiEntropy.handleLosing(shard),
       onForgotten: (shard) => this.antiEntropy.handleLost(shard),
@@ -166,7 +168,10 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.sweeper = new Sweeper(this.core, this.writer);
     const onHub = (shard: Shard): void => this.stripper.note(shard);
     const onKnown = (known: readonly ShardContext[]): void => this.counterCheck.handleHub(known);
-    this.holdings = new Holdings(this.core, { replica, repairWith, onHub, onKnown });
+    this.holdings = new Holdings(this.core, { replica, conflicts, repairWith, onHub, onKnown });
+    const { admissions, writer, reader, forwarder, lister, handoff, antiEntropy, stripper, sweeper } = this;
+    const coordinators = [admissions, writer, reader, forwarder, lister, this.conflicts];
+    this.timed = [...coordinators, handoff, antiEntropy, stripper, sweeper];
     this.hints.restore(restored.hints);
     this.handoff.restore(restored.hints);
     if (restored.hasExpiries) this.sweeper.wake();
@@ -218,6 +223,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       knowsBucket: (bucket) => conflictOf(bucket) !== undefined,
       conflictOf: (bucket) => conflictOf(bucket) ?? 'lww',
       isWatched: options.isWatched,
+      noteConflicts: (...change) => this.conflicts.journal.note(...change),
       restamp: (cell) => this.restamper.restamp(cell),
       scan: (scan, use) => this.scan(scan, use),
     };
@@ -263,27 +269,14 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
 
   handleTimeout(now: Instant): ReplicationEffect[] {
     return this.turn(now, () => {
-      this.admissions.handleTimeout();
-      this.writer.handleTimeout();
-      this.reader.handleTimeout();
-      this.forwarder.handleTimeout();
-      this.lister.handleTimeout();
-      this.handoff.handleTimeout();
-      this.antiEntropy.handleTimeout();
-      this.stripper.handleTimeout();
-      this.sweeper.handleTimeout();
+      for (const part of this.timed) part.handleTimeout();
     });
   }
 
   nextDeadline(): number | undefined {
-    let next = earlier(this.writer.nextDeadline(), this.reader.nextDeadline());
-    next = earlier(next, this.admissions.nextDeadline());
-    next = earlier(next, this.forwarder.nextDeadline());
-    next = earlier(next, this.lister.nextDeadline());
-    next = earlier(next, this.handoff.nextDeadline());
-    next = earlier(next, this.antiEntropy.nextDeadline());
-    next = earlier(next, this.stripper.nextDeadline());
-    return earlier(next, this.sweeper.nextDeadline());
+    let next: number | undefined;
+    for (const part of this.timed) next = earlier(next, part.nextDeadline());
+    return next;
   }
 
   /** How peers served requests since the last call; null when there were none. */
@@ -292,23 +285,14 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   }
 
   stats(): ReplicationStats {
-    let owned = 0;
-    let complete = 0;
-    let transferring = 0;
-    let behind = 0;
-    for (const shard of this.core.shards.all()) {
-      if (!shard.owned) transferring++;
-      else if (shard.complete) complete++;
-      else transferring++;
-      if (shard.owned) owned++;
-      if (this.antiEntropy.isBehind(shard)) behind++;
-    }
+    const { core, antiEntropy } = this;
     return {
-      shards: { owned, complete, transferring, behind },
-      hints: { ...this.hints.stats, dropped: this.core.counters.hintsDropped },
-      cache: this.core.cells.stats,
+      shards: countShards(core.shards.all(), (shard) => antiEntropy.isBehind(shard)),
+      hints: { ...this.hints.stats, dropped: core.counters.hintsDropped },
+      cache: core.cells.stats,
       inFlight: this.admissions.count,
-      counters: this.core.counters,
+      conflicts: this.conflicts.journal.size,
+      counters: core.counters,
     };
   }
 
@@ -340,6 +324,8 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     switch (input.type) {
       case 'request':
         return this.handleRequest(input.id, input.request);
+      case 'conflicts':
+        return this.conflicts.handleRequest(input.id, input.query);
       case 'message':
         return this.handleMessage(input.from, input.message);
       case 'persisted':
@@ -430,6 +416,9 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
         return this.lister.handleList(from, message);
       case 'list-reply':
         return this.lister.handleListReply(from, message);
+      case 'conflicts-ask':
+      case 'conflicts-tell':
+        return this.conflicts.handleMessage(from, message);
       case 'counter-check':
         return this.counterCheck.handleCheck(from, message);
       case 'counter-report':
@@ -478,6 +467,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.writer.handlePeerDown(peer);
     this.reader.handlePeerDown(peer);
     this.lister.handlePeerDown(peer);
+    this.conflicts.handlePeerDown(peer);
     this.forwarder.handlePeerDown(peer);
   }
 
@@ -564,6 +554,8 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.effects.push({ type: 'scan', id, scan });
   }
 }
+
+type Timed = Pick<Machine<never, never>, 'nextDeadline'> & { handleTimeout(): void };
 
 /** The core's view of itself: the fields that change between turns are writable here alone. */
 interface MutableCore extends ReplicationCore {

@@ -4,6 +4,7 @@ import type { Dot } from '../causal/dot.ts';
 import type { Entries } from '../causal/entry.ts';
 import type { Mutation } from '../causal/mutation.ts';
 import type { NodeId } from '../machine.ts';
+import type { ConflictKey, ConflictRow } from './record.ts';
 
 /** How many replicas must answer: one, a majority of the key's owners, or all of them. */
 export type Level = 'one' | 'quorum' | 'all';
@@ -132,6 +133,27 @@ export interface ConfirmReply {
   /** Nodes that answered and have it on disk: owners of the key, and fallbacks that keep it for them. */
   readonly nodes: number;
   readonly owners: number;
+}
+
+/** Conflicts of one bucket, or of all. */
+export interface ConflictsQuery {
+  readonly bucket: string | null;
+  /** Only those after this one; null: from the latest on. */
+  readonly after: ConflictKey | null;
+  /** 1 to CONFLICTS_LIMIT_MAX. */
+  readonly limit: number;
+}
+
+export const CONFLICTS_LIMIT_MAX = 100;
+
+/** What the members that are up have noticed, each conflict once, the latest lost write first. */
+export interface ConflictsReply {
+  readonly type: 'conflicts';
+  readonly rows: readonly ConflictRow[];
+  /** There are more after the last one. */
+  readonly more: boolean;
+  /** Members that have not answered: they may know of others. */
+  readonly missing: readonly NodeId[];
 }
 
 export interface FailedReply {

@@ -13,7 +13,7 @@ export interface ReconcilerOptions {
   /** Bytes of one request, about. */
   readonly chunkBytes: () => number;
   /** The hub is known to count more of the shard. The context is not to be modified. */
-  readonly onCovered: (shard: number, context: CausalContext) => void;
+  readonly onCovered: (shard: number, context: CausalContext, own: CausalContext) => void;
 }
 
 /** Events of a shard that the hub lacks. */
@@ -189,7 +189,7 @@ export class Reconciler {
     const covered = this.options.source.covered(state.shard);
     if (covered === null) return;
     state.confirm(context, own, covered.context);
-    this.options.onCovered(state.shard, context);
+    this.options.onCovered(state.shard, context, own);
   }
 
   /** Everything about a shard but to send what the hub lacks by its index. */
@@ -296,7 +296,7 @@ export class Reconciler {
       state.pullRestMs = 0;
       state.own = own;
       state.hub = context.clone();
-      this.options.onCovered(state.shard, state.hub);
+      this.options.onCovered(state.shard, state.hub, own);
       if (more) state.wantsPull = true;
       else state.pulled = own.digest();
       this.advance(this.nowMs);
@@ -417,7 +417,7 @@ export class Reconciler {
         state.own = result.own;
         // It has forgotten something, or another island's leader has told it more.
         if (state.hub?.digest() !== result.digest) state.isConfirmed = false;
-        if (state.hub !== null) this.options.onCovered(state.shard, state.hub);
+        if (state.hub !== null) this.options.onCovered(state.shard, state.hub, state.own);
       }
     }
   }

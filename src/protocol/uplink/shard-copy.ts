@@ -1,8 +1,8 @@
+import { conflictsIn } from '../causal/conflict.ts';
 import { CausalContext } from '../causal/context.ts';
-import type { ConflictPolicy, Entries, Entry } from '../causal/entry.ts';
+import type { ConflictPolicy } from '../causal/entry.ts';
 import { nameId } from '../causal/name.ts';
 import { ABSENT, type CausalObject, joinObject, type RemoteObject, seenOf, stripPast } from '../causal/object.ts';
-import { winner } from '../causal/value.ts';
 import type { UplinkItem } from './message.ts';
 import type { HubShard, HubWrite, ShardObjectName } from './transaction.ts';
 
@@ -98,7 +98,11 @@ export class ShardCopy {
 
   /** Replaces a key that is loaded. */
   store(name: ShardObjectName, object: CausalObject, conflict: ConflictPolicy): void {
-    if (conflict === 'lww') this.noteConflicts(name, this.object(name).entries, object.entries);
+    if (conflict === 'lww') {
+      for (const lost of conflictsIn(this.object(name).entries, object.entries)) {
+        this.conflicts.push({ type: 'conflict', name, ...lost });
+      }
+    }
     this.objects.set(nameId(name), { name, object, changed: true });
     this.changed = true;
   }
@@ -127,28 +131,12 @@ export class ShardCopy {
     all.union(this.context);
     return all;
   }
-
-  private noteConflicts(name: ShardObjectName, before: Entries, after: Entries): void {
-    const values = after.filter(({ payload }) => payload.kind === 'register');
-    if (values.length < 2) return;
-    const best = winner(after);
-    if (best === undefined) return;
-    for (const loser of values) {
-      if (loser === best || wasBeaten(loser, best, before)) continue;
-      this.conflicts.push({ type: 'conflict', name, winner: best, loser });
-    }
-  }
 }
 
 /** What nothing is left of is not kept. */
 export function objectWrite(name: ShardObjectName, object: CausalObject): HubWrite {
   const isGone = object.entries.length === 0 && object.past === null;
   return { type: 'object', name, value: isGone ? null : object };
-}
-
-/** True where the two were beside each other before, and have been noted then. */
-function wasBeaten(loser: Entry, best: Entry, before: Entries): boolean {
-  return before.includes(loser) && before.includes(best);
 }
 
 function remoteOf(item: UplinkItem, context: CausalContext, floor: CausalContext | undefined): RemoteObject {

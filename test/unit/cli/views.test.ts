@@ -292,6 +292,67 @@ describe('hub-status', () => {
   });
 });
 
+describe('conflicts', () => {
+  const write = (text: string, by: string) => ({
+    by,
+    at: '2026-03-01T11:00:00.000Z',
+    value: Buffer.from(text).toString('base64'),
+    contentType: 'text/plain',
+  });
+  const about = { bucket: 'orders', key: 'order/17', at: '2026-03-01T11:58:00.000Z' };
+  const { value: _, ...left } = write('', 'edge-2');
+  const answer = {
+    conflicts: [
+      { ...about, winner: write('paid', 'edge-1'), loser: write('open\u001b[2J', 'hub') },
+      { ...about, key: 'order/9', winner: write('a', 'edge-1'), loser: write('x'.repeat(50), 'edge-2') },
+      { ...about, key: 'photo', winner: write('a', 'edge-1'), loser: { ...left, leftOutBytes: 200_000 } },
+    ],
+    next: '77-1-00000000000000a1-5',
+    missing: ['edge-3'],
+  };
+
+  it('prints one screen: what was lost, and by whom', async () => {
+    const { status, out, err } = await show(['conflicts', '--bucket', 'orders', '--limit', '3'], answer);
+    expect(status).toBe(0);
+    expect(node?.requests[0]?.url).toBe('/v1/conflicts?bucket=orders&limit=3');
+    expect(out).toMatchInlineSnapshot(`
+      "NOTICED    BUCKET  KEY       KEPT BY  LOST BY  WRITTEN  LOST VALUE
+      2 min ago  orders  order/17  edge-1   hub      1 h ago  open\\u001b[2J
+      2 min ago  orders  order/9   edge-1   edge-2   1 h ago  xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…
+      2 min ago  orders  photo     edge-1   edge-2   1 h ago  <195.3 KiB, too long to be kept>
+      "
+    `);
+    expect(err).toMatchInlineSnapshot(`
+      "holdfast: there are more — go on with --before 77-1-00000000000000a1-5
+      holdfast: not asked, since they do not answer: edge-3; they may know of others
+      "
+    `);
+  });
+
+  it('goes on, and passes on what the node says', async () => {
+    const { out } = await show(['conflicts', '--before', answer.next, '--json'], answer);
+    expect(node?.requests[0]?.url).toBe(`/v1/conflicts?before=${answer.next}&limit=20`);
+    expect(JSON.parse(out)).toEqual(answer);
+  });
+
+  it('says that there are none', async () => {
+    const { out, err } = await show(['conflicts'], { conflicts: [], next: null, missing: [] });
+    expect([out, err]).toEqual(['no write is known to have lost\n', '']);
+  });
+
+  it('asks a hub about a site', async () => {
+    const { out, err } = await show(['conflicts', '--site', 'hall-2'], { conflicts: answer.conflicts, next: 7 });
+    expect(node?.requests[0]?.url).toBe('/v1/sites/hall-2/conflicts?limit=20');
+    expect(out.split('\n')).toHaveLength(5);
+    expect(err).toBe('holdfast: there are more — go on with --before 7\n');
+    const refused = await run(['conflicts', '--site', 'hall-2', '--bucket', 'orders']);
+    expect([refused.status, refused.err]).toEqual([
+      2,
+      'holdfast: a hub lists the conflicts of all buckets of a site — leave out --bucket\n',
+    ]);
+  });
+});
+
 describe('islands', () => {
   const of = (name: string, state: string | null, place = 'in') => ({ name, peerId: name, state, place, since: null });
   const none = { leader: null, term: null, quorate: null };

@@ -13,6 +13,7 @@ const ROUTES = [
   'PUT /v1/buckets',
   'GET /v1/buckets/{bucket}',
   'PUT /v1/buckets/{bucket}',
+  'GET /v1/conflicts',
   'GET /v1/events',
   'GET /v1/hub',
   'GET /v1/islands',
