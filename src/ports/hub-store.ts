@@ -1,3 +1,4 @@
+import { compareUtf8 } from '../lib/utf8.ts';
 import type { ActorId } from '../protocol/causal/dot.ts';
 import type { Entries, Entry } from '../protocol/causal/entry.ts';
 import type { SiteActor, SiteBucket } from '../protocol/uplink/message.ts';
@@ -77,6 +78,19 @@ export interface ConflictRecord {
   readonly atMs: number;
 }
 
+/** A bucket that one site is given from another. Both have it by that name, as sites show it. */
+export interface Share {
+  readonly to: string;
+  readonly bucket: string;
+  readonly from: string;
+  /** Unix ms. */
+  readonly createdMs: number;
+}
+
+export function compareShares(a: Share, b: Share): number {
+  return compareUtf8(a.to, b.to) || compareUtf8(a.bucket, b.bucket);
+}
+
 /** Of one site. */
 export interface SiteTotals {
   readonly keys: number;
@@ -94,7 +108,7 @@ export interface HubStore {
 
   /** False where there is one of that name. */
   addSite(site: Pick<SiteRecord, 'name' | 'key' | 'createdMs'>): Promise<boolean>;
-  /** With all that is kept of it. False where there is none. */
+  /** With all that is kept of it, and what it gives to others. False where there is none. */
   removeSite(name: string): Promise<boolean>;
   /** Sorted by name. */
   sites(): Promise<readonly SiteRecord[]>;
@@ -137,5 +151,12 @@ export interface HubStore {
     site: string,
     cursor: string | null,
   ): Promise<{ readonly shards: readonly number[]; readonly cursor: string }>;
+
+  /** Sorted by site that is given something, and bucket. */
+  shares(): Promise<readonly Share[]>;
+  /** False where the site is given the bucket already. `no-site`: one of the two is not there. */
+  addShare(share: Share): Promise<boolean>;
+  /** False where there is none. */
+  removeShare(share: Pick<Share, 'to' | 'bucket'>): Promise<boolean>;
   close(): Promise<void>;
 }

@@ -93,6 +93,14 @@ const storedConflict: Codec<StoredConflict> = record<StoredConflict>({
 
 const nodeName = text(NAME_BYTES_MAX);
 
+/** What an embedded store keeps of a share, under the site that is given something and the bucket. */
+export interface StoredShare {
+  readonly from: string;
+  readonly createdMs: number;
+}
+
+const storedShare: Codec<StoredShare> = record<StoredShare>({ from: text(NAME_BYTES_MAX), createdMs: integer() });
+
 /** Every `decode` throws a DecodeError. */
 interface HubRecord<T> {
   readonly encode: (value: T) => Uint8Array;
@@ -118,6 +126,7 @@ export const HUB_RECORDS = {
   countedShard: recordOf(countedShard),
   conflict: recordOf(storedConflict),
   nodeName: recordOf(nodeName),
+  share: recordOf(storedShare),
   number: recordOf(integer()),
   format: recordOf(storeFormat),
 } as const;

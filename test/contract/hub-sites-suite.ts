@@ -85,6 +85,42 @@ export function describeSites(subject: HubStoreSubject): void {
     expect((await subject.store.site(SITE))?.seenMs).toBe(seenMs);
   });
 
+  it('keeps which buckets sites are given from others, one giver of each', async () => {
+    const { store } = subject;
+    for (const site of ['paris', 'oslo']) await addSite(store, site);
+    const share = { to: SITE, bucket: 'prices', from: 'paris', createdMs: START_MS };
+    expect(await store.addShare(share)).toBe(true);
+    expect(await store.addShare({ ...share, from: 'oslo', createdMs: 5 })).toBe(false);
+    expect(await store.addShare({ ...share, bucket: 'menus', from: 'oslo' })).toBe(true);
+    expect(await store.addShare({ ...share, to: 'oslo' })).toBe(true);
+    for (const wrong of [{ to: 'nowhere' }, { from: 'nowhere' }]) {
+      const adding = store.addShare({ ...share, bucket: 'wrong', ...wrong });
+      await expect(adding).rejects.toMatchObject({ name: 'HubStoreError', code: 'no-site' });
+    }
+    const all = [{ ...share, bucket: 'menus', from: 'oslo' }, share, { ...share, to: 'oslo' }];
+    for await (const opened of bothTimes(subject)) {
+      expect(await opened.shares()).toEqual(all.toSorted((a, b) => compareUtf8(a.to, b.to)));
+    }
+    expect(await subject.store.removeShare({ to: SITE, bucket: 'menus' })).toBe(true);
+    expect(await subject.store.removeShare({ to: SITE, bucket: 'menus' })).toBe(false);
+    expect(await subject.store.removeShare({ to: 'nowhere', bucket: 'prices' })).toBe(false);
+  });
+
+  it('removes with a site what it gives and is given', async () => {
+    const { store } = subject;
+    for (const site of ['paris', 'oslo']) await addSite(store, site);
+    for (const [from, to] of [
+      ['paris', SITE],
+      ['paris', 'oslo'],
+      [SITE, 'paris'],
+    ] as const) {
+      expect(await store.addShare({ to, bucket: 'prices', from, createdMs: START_MS })).toBe(true);
+    }
+    await store.removeSite('paris');
+    await addSite(store, 'paris');
+    for await (const opened of bothTimes(subject)) expect(await opened.shares()).toEqual([]);
+  });
+
   it('removes a site with all that it has, and nothing else', async () => {
     const { store } = subject;
     await addSite(store, 'paris');

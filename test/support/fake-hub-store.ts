@@ -4,6 +4,7 @@ import {
   type CausalObject,
   type ConflictRecord,
   compareNames,
+  compareShares,
   dotText,
   type HubRead,
   type HubRows,
@@ -15,6 +16,7 @@ import {
   type ObjectName,
   SEEN_LAG_MS,
   type ShardObjectName,
+  type Share,
   type SiteBucket,
   type SiteRecord,
   type StoredValue,
@@ -61,6 +63,7 @@ export class FakeHubStore implements HubStore {
   readonly #conflicts: () => boolean;
   readonly #now: () => number;
   readonly #sites = new Map<string, Site>();
+  #shares: readonly Share[] = [];
   #position = 0;
   #changes = 0;
   #isOpen = true;
@@ -138,6 +141,7 @@ export class FakeHubStore implements HubStore {
 
   async removeSite(name: string): Promise<boolean> {
     this.#assertUsable();
+    this.#shares = this.#shares.filter(({ to, from }) => to !== name && from !== name);
     return this.#sites.delete(name);
   }
 
@@ -210,6 +214,26 @@ export class FakeHubStore implements HubStore {
     const since = cursor === null ? this.#changes : Number(cursor);
     const changed = [...this.#siteOf(name).ownChanges].filter(([, change]) => change > since);
     return { shards: changed.map(([shard]) => shard).sort((a, b) => a - b), cursor: String(this.#changes) };
+  }
+
+  async shares(): Promise<readonly Share[]> {
+    this.#assertUsable();
+    return this.#shares.toSorted(compareShares);
+  }
+
+  async addShare(share: Share): Promise<boolean> {
+    for (const name of [share.to, share.from]) this.#siteOf(name);
+    if (this.#shares.some(({ to, bucket }) => to === share.to && bucket === share.bucket)) return false;
+    this.#shares = [...this.#shares, share];
+    return true;
+  }
+
+  async removeShare({ to, bucket }: Pick<Share, 'to' | 'bucket'>): Promise<boolean> {
+    this.#assertUsable();
+    const left = this.#shares.filter((share) => share.to !== to || share.bucket !== bucket);
+    const isRemoved = left.length < this.#shares.length;
+    this.#shares = left;
+    return isRemoved;
   }
 
   async close(): Promise<void> {

@@ -28,6 +28,7 @@ import { actorId } from '../../wire/value.ts';
  *     D id k shard actor counter         a conflict by its loser
  *     D id b                             the site's buckets
  *     D id a actor                       the name of a node
+ *     D id g bucket                      who gives the bucket to the site
  */
 
 export const FORMAT_KEY = Uint8Array.of(0x46);
@@ -44,6 +45,7 @@ const TABLES = {
   'known-conflict': 0x6b,
   buckets: 0x62,
   actor: 0x61,
+  share: 0x67,
 } as const;
 
 type Table = keyof typeof TABLES;
@@ -186,6 +188,17 @@ export function actorKey(site: number, actor: ActorId): Uint8Array {
 
 export function actorIn(key: Uint8Array): ActorId {
   return actorId.decode(new Reader(key, PARTS_AT));
+}
+
+export function shareKey(site: number, bucket: string): Uint8Array {
+  begin(site, 'share');
+  scratch.utf8(bucket);
+  return scratch.take();
+}
+
+/** The bucket. */
+export function sharedIn(key: Uint8Array): string {
+  return textIn(key, PARTS_AT);
 }
 
 /** What the key of a record that is damaged says of it. */

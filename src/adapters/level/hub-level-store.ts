@@ -4,10 +4,12 @@ import type { Clock } from '../../ports/clock.ts';
 import {
   type ActorId,
   type ConflictRecord,
+  compareShares,
   type HubStore,
   HubStoreError,
   type HubTransaction,
   SEEN_LAG_MS,
+  type Share,
   type SiteBucket,
   type SiteRecord,
   type SiteTotals,
@@ -15,7 +17,13 @@ import {
 } from '../../ports/hub-store.ts';
 import type { Log } from '../../ports/log.ts';
 import { type CorruptRecord, type Storage, StorageError, type StorageWrite } from '../../ports/storage.ts';
-import { bucketsWith, HUB_RECORDS, type StoredConflict, type StoredSite } from '../../wire/hub-record.ts';
+import {
+  bucketsWith,
+  HUB_RECORDS,
+  type StoredConflict,
+  type StoredShare,
+  type StoredSite,
+} from '../../wire/hub-record.ts';
 import { hasValue } from '../../wire/hub-value.ts';
 import { HubAttempt } from './hub-attempt.ts';
 import {
@@ -33,6 +41,8 @@ import {
   removalIn,
   removalKey,
   shardIn,
+  sharedIn,
+  shareKey,
   siteKey,
   siteNameIn,
   siteRange,
@@ -101,6 +111,8 @@ interface Site {
   nextPosition: Promise<number> | null;
   /** Shards by the last change of the hub's own events in them. */
   readonly ownChanges: Map<number, number>;
+  /** What it is given, by bucket. */
+  readonly given: Map<string, StoredShare>;
 }
 
 class LevelHubStore implements HubStore {
@@ -148,6 +160,12 @@ class LevelHubStore implements HubStore {
       const stored = this.#rows.decoded(row, HUB_RECORDS.site.decode);
       if (stored !== undefined) this.#keep(siteNameIn(row.key), stored);
     }
+    for (const { stored, given } of this.#sites.values()) {
+      for await (const row of this.#rows.scan(tableRange(stored.id, 'share'))) {
+        const share = this.#rows.decoded(row, HUB_RECORDS.share.decode);
+        if (share !== undefined && this.#sites.has(share.from)) given.set(sharedIn(row.key), share);
+      }
+    }
     const removed: number[] = [];
     for await (const { key } of this.#rows.scan(ALL_REMOVALS)) removed.push(removalIn(key));
     this.#nextId = Math.max(0, ...this.#siteIds.keys(), ...removed) + 1;
@@ -155,7 +173,14 @@ class LevelHubStore implements HubStore {
     for (const id of removed) await this.#clear(id);
   }
 
-  #keep(name: string, stored: StoredSite): void {
+  /** What others are given from it. */
+  #giftsOf(name: string): { to: Site; bucket: string }[] {
+    return [...this.#sites.values()].flatMap((to) =>
+      [...to.given].filter(([, { from }]) => from === name).map(([bucket]) => ({ to, bucket })),
+    );
+  }
+
+  #keep(name: string, stored: StoredSite, given = new Map<string, StoredShare>()): void {
     const site: Site = {
       name,
       stored,
@@ -163,6 +188,7 @@ class LevelHubStore implements HubStore {
       locks: new ShardLocks(),
       nextPosition: null,
       ownChanges: new Map(),
+      given,
     };
     this.#sites.set(name, site);
     this.#siteIds.set(stored.id, site);
@@ -264,16 +290,19 @@ class LevelHubStore implements HubStore {
       site.isGone = true;
       this.#sites.delete(name);
       this.#siteIds.delete(id);
+      const gifts = this.#giftsOf(name);
       try {
         await this.#storage.commit([
           { key: siteKey(name), value: null },
           { key: removalKey(id), value: HUB_RECORDS.number.encode(id) },
+          ...gifts.map(({ to, bucket }) => ({ key: shareKey(to.stored.id, bucket), value: null })),
         ]);
-        return id;
       } catch (error) {
-        this.#keep(name, site.stored);
+        this.#keep(name, site.stored, site.given);
         throw error;
       }
+      for (const { to, bucket } of gifts) to.given.delete(bucket);
+      return id;
     });
     if (removed === null) return false;
     await this.#work(() => this.#clear(removed));
@@ -441,6 +470,36 @@ class LevelHubStore implements HubStore {
       if (run !== this.#run) return { shards: await this.#ownShards(site.stored.id), cursor: next };
       const shards = [...site.ownChanges].filter(([, change]) => change > Number(since)).map(([shard]) => shard);
       return { shards: shards.sort((a, b) => a - b), cursor: next };
+    });
+  }
+
+  async shares(): Promise<readonly Share[]> {
+    return await this.#work(async () =>
+      [...this.#sites.values()]
+        .flatMap(({ name: to, given }) => [...given].map(([bucket, share]) => ({ to, bucket, ...share })))
+        .sort(compareShares),
+    );
+  }
+
+  async addShare({ to, bucket, from, createdMs }: Share): Promise<boolean> {
+    return await this.#changeSites(async () => {
+      const { stored, given } = this.#siteOf(to);
+      this.#siteOf(from);
+      if (given.has(bucket)) return false;
+      const share = { from, createdMs };
+      await this.#storage.commit([{ key: shareKey(stored.id, bucket), value: HUB_RECORDS.share.encode(share) }]);
+      given.set(bucket, share);
+      return true;
+    });
+  }
+
+  async removeShare({ to, bucket }: Pick<Share, 'to' | 'bucket'>): Promise<boolean> {
+    return await this.#changeSites(async () => {
+      const site = this.#sites.get(to);
+      if (site?.given.has(bucket) !== true) return false;
+      await this.#storage.commit([{ key: shareKey(site.stored.id, bucket), value: null }]);
+      site.given.delete(bucket);
+      return true;
     });
   }
 

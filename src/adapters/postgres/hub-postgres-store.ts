@@ -4,10 +4,12 @@ import type { Clock } from '../../ports/clock.ts';
 import {
   type ActorId,
   type ConflictRecord,
+  compareShares,
   type HubStore,
   HubStoreError,
   type HubTransaction,
   SEEN_LAG_MS,
+  type Share,
   type SiteBucket,
   type SiteRecord,
   type SiteTotals,
@@ -114,6 +116,8 @@ class PostgresHubStore implements HubStore {
       // Waits for the transactions that have locked some. From then on nobody can, and the other rows stay as they are.
       await session.query('delete from holdfast_shard where site_id = $1', [site.id]);
       await session.query('delete from holdfast_actor where site_id = $1', [site.id]);
+      await session.query('delete from holdfast_share where to_id = $1', [site.id]);
+      await session.query('delete from holdfast_share where from_id = $1', [site.id]);
       await session.query('delete from holdfast_site where id = $1', [site.id]);
       return site.id;
     });
@@ -262,6 +266,48 @@ class PostgresHubStore implements HubStore {
     return await this.#ofSite(name, (session, id) => ownChanges(session, id, cursor));
   }
 
+  async shares(): Promise<readonly Share[]> {
+    const rows = await this.#query<ShareRow>(
+      `select t.name as to_name, h.bucket, f.name as from_name, h.created_ms from holdfast_share h
+       join holdfast_site t on t.id = h.to_id join holdfast_site f on f.id = h.from_id`,
+    );
+    return rows
+      .map((row) => ({
+        to: row.to_name,
+        bucket: row.bucket,
+        from: row.from_name,
+        createdMs: Number(row.created_ms),
+      }))
+      .sort(compareShares);
+  }
+
+  async addShare({ to, bucket, from, createdMs }: Share): Promise<boolean> {
+    return await this.#transact(async (session) => {
+      // In one order, so that none waits for another that waits for it. Nobody can remove them meanwhile.
+      const sites = await session.query<{ id: string; name: string }>(
+        'select id, name from holdfast_site where name = $1 or name = $2 order by id for update',
+        [to, from],
+      );
+      const ids = new Map(sites.map(({ id, name }) => [name, id]));
+      for (const name of [to, from]) if (!ids.has(name)) throw noSite(name);
+      const added = await session.query(
+        `insert into holdfast_share (to_id, bucket, from_id, created_ms) values ($1, $2, $3, $4)
+         on conflict (to_id, bucket) do nothing returning 1 as one`,
+        [ids.get(to), bucket, ids.get(from), createdMs],
+      );
+      return added.length > 0;
+    });
+  }
+
+  async removeShare({ to, bucket }: Pick<Share, 'to' | 'bucket'>): Promise<boolean> {
+    const removed = await this.#query(
+      `delete from holdfast_share where bucket = $2
+         and to_id in (select id from holdfast_site where name = $1) returning 1 as one`,
+      [to, bucket],
+    );
+    return removed.length > 0;
+  }
+
   async close(): Promise<void> {
     await this.#connections.close();
   }
@@ -310,6 +356,13 @@ interface SiteRow extends Record<string, unknown> {
   readonly cluster_id: string | null;
   readonly shards: string | null;
   readonly seen_ms: string | null;
+}
+
+interface ShareRow extends Record<string, unknown> {
+  readonly to_name: string;
+  readonly bucket: string;
+  readonly from_name: string;
+  readonly created_ms: string;
 }
 
 interface ConflictRow extends Record<string, unknown> {

@@ -95,6 +95,17 @@ const MIGRATIONS: readonly (readonly string[])[] = [
       left join holdfast_actor a on a.site_id = o.site_id and a.actor = o.written_by
       where o.has_value and (o.expires_ms is null or o.expires_ms > extract(epoch from now()) * 1000)`,
   ],
+  [
+    // A bucket that the site "to" is given from the site "from".
+    `create table if not exists holdfast_share (
+      to_id bigint not null references holdfast_site (id),
+      bucket text not null,
+      from_id bigint not null references holdfast_site (id),
+      created_ms bigint not null,
+      primary key (to_id, bucket)
+    )`,
+    `create index if not exists holdfast_share_from on holdfast_share (from_id)`,
+  ],
 ];
 
 const VERSION = MIGRATIONS.length;
