@@ -6,6 +6,7 @@ import type {
   ConflictView,
   HubHandle,
   HubStatus,
+  ShareView,
   SiteBucketView,
   SiteDetail,
   SiteKey,
@@ -16,7 +17,7 @@ import type {
   SiteWritten,
 } from '../ports/hub-handle.ts';
 import type { HubListener } from '../ports/hub-link.ts';
-import { type HubStore, HubStoreError, type SiteRecord } from '../ports/hub-store.ts';
+import { type HubStore, HubStoreError, type ObjectName, type Share, type SiteRecord } from '../ports/hub-store.ts';
 import type { Log } from '../ports/log.ts';
 import type { MetricsRenderer } from '../ports/metrics.ts';
 import type { RefusalReason } from '../ports/node-handle.ts';
@@ -26,6 +27,7 @@ import { conflictViews } from './conflict-views.ts';
 import { HubCounters } from './hub-counters.ts';
 import { type HubSnapshot, hubMetrics } from './hub-metrics.ts';
 import { OwnEvents } from './own-events.ts';
+import { Shares } from './shares.ts';
 import { namedBuckets } from './site-buckets.ts';
 import { SiteKeys } from './site-keys.ts';
 import { SiteNews } from './site-news.ts';
@@ -62,6 +64,7 @@ export class Hub implements HubHandle {
   private readonly news: SiteNews;
   private readonly seen: SiteSeen;
   private readonly keys: SiteKeys;
+  private readonly shares: Shares;
   private readonly turns = new Turns();
   /** Sites that are being removed: nobody is let in. */
   private readonly leaving = new Set<string>();
@@ -82,10 +85,15 @@ export class Hub implements HubHandle {
     this.seen = new SiteSeen(store, clock, sessions);
     const { seen } = this;
     this.requests = new SiteRequests(
-      { store, clock, log, random, name, sessions, news, seen, counters, limits },
+      {
+        ...{ store, clock, log, random, name, sessions, news, seen, counters, limits },
+        onJoined: (site, names) => this.shares.noteChanged(site, names),
+      },
       turns,
     );
-    this.keys = new SiteKeys({ store, clock, random, own: new OwnEvents(random), news, counters }, turns);
+    const onWritten = (site: string, written: ObjectName): void => this.shares.noteChanged(site, [written]);
+    this.keys = new SiteKeys({ store, clock, random, own: new OwnEvents(random), news, counters, onWritten }, turns);
+    this.shares = new Shares({ store, keys: this.keys, clock, log });
   }
 
   /** Lets sites in. Rejects when the listener cannot be opened. */
@@ -106,6 +114,7 @@ export class Hub implements HubHandle {
     });
     this.isListening = true;
     this.seen.start();
+    this.shares.start();
   }
 
   /** Ends all sessions, and waits for what is under way. The store may be closed afterwards. */
@@ -118,6 +127,7 @@ export class Hub implements HubHandle {
     for (const session of open) this.sessions.close(session, 'the hub is stopping');
     await this.parts.listener.stop();
     await Promise.all(open.map(({ work }) => work.drained()));
+    await this.shares.stop();
   }
 
   async isReady(): Promise<boolean> {
@@ -214,6 +224,21 @@ export class Hub implements HubHandle {
     page: { readonly before: number | null; readonly limit: number },
   ): Promise<readonly ConflictView[]> {
     return this.stored((store) => conflictViews(store, site, page), { site });
+  }
+
+  async sharesOf(site: string): Promise<readonly ShareView[]> {
+    await this.requireSite(site);
+    return await this.stored(() => this.shares.of(site), { site });
+  }
+
+  async addShare(share: Omit<Share, 'createdMs'>): Promise<void> {
+    for (const name of [share.to, share.from]) await this.requireSite(name);
+    await this.stored(() => this.shares.add(share), { site: share.to, writes: true });
+  }
+
+  async removeShare(share: Pick<Share, 'to' | 'bucket'>): Promise<void> {
+    await this.requireSite(share.to);
+    await this.stored(() => this.shares.remove(share), { site: share.to, writes: true });
   }
 
   async metrics(): Promise<string> {

@@ -36,9 +36,9 @@ export function requestBytes(request: HubRequest): number {
 }
 
 /** Copies of keys that it brings. */
-export function itemsIn(request: HubRequest): number {
-  if (request.type === 'hub-copies') return request.items.length;
-  return request.type === 'hub-push' ? request.pushes.reduce((sum, { items }) => sum + items.length, 0) : 0;
+export function itemsIn(request: HubRequest): readonly UplinkItem[] {
+  if (request.type === 'hub-copies') return request.items;
+  return request.type === 'hub-push' ? request.pushes.flatMap(({ items }) => items) : [];
 }
 
 /** The shards that it is about; `all`: it must not run beside others. */

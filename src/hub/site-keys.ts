@@ -2,7 +2,7 @@ import type { Failure } from '../lib/failure.ts';
 import { failure, HoldfastError } from '../lib/failure.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { SiteBucketView, SiteKey, SitePage, SiteRange, SiteRead, SiteWritten } from '../ports/hub-handle.ts';
-import type { HubStore, SiteRecord, StoredValue } from '../ports/hub-store.ts';
+import type { HubStore, ObjectName, SiteRecord, StoredValue } from '../ports/hub-store.ts';
 import { dotText } from '../protocol/causal/dot.ts';
 import { sizeOf } from '../protocol/causal/entry.ts';
 import type { Mutation } from '../protocol/causal/mutation.ts';
@@ -35,6 +35,7 @@ export interface SiteKeysParts {
   readonly own: OwnEvents;
   readonly news: SiteNews;
   readonly counters: HubCounters;
+  readonly onWritten: (site: string, name: ObjectName) => void;
 }
 
 /** A key in the terms of the store. */
@@ -137,6 +138,7 @@ export class SiteKeys {
       counters.writes++;
       counters.conflicts += conflicts;
       news.tell(site.name, [name.shard]);
+      this.parts.onWritten(site.name, name);
     }
     return { etag: dot === null ? null : dotText(dot), entries, context, bare };
   }

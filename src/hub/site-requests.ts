@@ -1,6 +1,6 @@
 import type { Clock } from '../ports/clock.ts';
 import type { HubReply, HubRequest, HubSession } from '../ports/hub-link.ts';
-import { type HubStore, HubStoreError, type SiteBucket } from '../ports/hub-store.ts';
+import { type HubStore, HubStoreError, type ObjectName, type SiteBucket } from '../ports/hub-store.ts';
 import type { Log } from '../ports/log.ts';
 import { transactionOf } from '../protocol/uplink/hub-replica.ts';
 import { type HubHelloRequest, type HubRefusal, SITE_BUCKETS_MAX } from '../protocol/uplink/message.ts';
@@ -46,6 +46,8 @@ export interface SiteRequestsParts {
   readonly seen: SiteSeen;
   readonly counters: HubCounters;
   readonly limits: SiteRequestLimits;
+  /** Copies of these keys were joined. */
+  readonly onJoined: (site: string, names: readonly ObjectName[]) => void;
 }
 
 /** Answers the requests of sites. */
@@ -134,7 +136,9 @@ export class SiteRequests {
         conflicts = found;
       });
     const reply = await this.slots.run(() => store.transact(session.site, transaction));
-    counters.items += itemsIn(request);
+    const items = itemsIn(request);
+    counters.items += items.length;
+    this.parts.onJoined(session.site, items);
     counters.conflicts += conflicts;
     return reply;
   }

@@ -1,7 +1,7 @@
 import type { Entries } from '../protocol/causal/entry.ts';
 import type { Mutation } from '../protocol/causal/mutation.ts';
 import type { SessionContext } from '../protocol/replication/request.ts';
-import type { ConflictRecord, SiteBucket } from './hub-store.ts';
+import type { ConflictRecord, Share, SiteBucket } from './hub-store.ts';
 import type { RefusalReason } from './node-handle.ts';
 
 export type { ConflictRecord } from './hub-store.ts';
@@ -96,6 +96,14 @@ export interface SitePage {
   readonly next: string | null;
 }
 
+/** As far as this process knows. */
+export interface ShareView extends Share {
+  /** Unix ms of when all keys were last found alike, or made so; null: not yet. */
+  readonly checkedMs: number | null;
+  /** Why nothing is copied; null: it is. */
+  readonly problem: string | null;
+}
+
 /** `bucket`: as the site shows it. */
 export interface ConflictView extends ConflictRecord {
   readonly position: number;
@@ -136,6 +144,12 @@ export interface HubHandle {
     site: string,
     page: { readonly before: number | null; readonly limit: number },
   ): Promise<readonly ConflictView[]>;
+  /** What the site gives to others and is given. */
+  sharesOf(site: string): Promise<readonly ShareView[]>;
+  /** Copies the bucket of the one site into that of the other from now on. Failures: `bucket-not-found`, `share-exists`, `bad-request`. */
+  addShare(share: Omit<Share, 'createdMs'>): Promise<void>;
+  /** What it was given the site keeps. Failures: `share-not-found`. */
+  removeShare(share: Pick<Share, 'to' | 'bucket'>): Promise<void>;
   /** Prometheus text format. */
   metrics(): Promise<string>;
   /** Unix ms, for expiries. */
