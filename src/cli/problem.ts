@@ -12,6 +12,8 @@ const FIXES: ReadonlyMap<string, string> = new Map([
   ['lock-held', 'wait for it with --wait, or come back later'],
   ['shutting-down', 'name another node with --api'],
   ['site-not-found', '`holdfast site list` names all of them'],
+  ['share-exists', 'take that back first with `holdfast site unshare`'],
+  ['share-not-found', '`holdfast site show` tells what the site is given'],
   ['site-exists', 'remove it first with `holdfast site remove`, or take another name'],
 ]);
 

@@ -213,6 +213,18 @@ export const SITE = z.object({
 });
 export type Site = z.infer<typeof SITE>;
 
+export const SHARES = z.object({
+  shares: z.array(
+    z.object({
+      from: z.string(),
+      bucket: z.string(),
+      to: z.string(),
+      checkedAt: z.string().nullable(),
+      problem: z.string().nullable(),
+    }),
+  ),
+});
+
 export const SITE_BUCKETS = z.object({
   buckets: z.array(
     z.object({ name: z.string(), sync: z.string(), conflict: z.string(), ttlSeconds: count.nullable() }),

@@ -84,14 +84,12 @@ export class Hub implements HubHandle {
     this.news = news;
     this.seen = new SiteSeen(store, clock, sessions);
     const { seen } = this;
+    const onJoined = (site: string, names: readonly ObjectName[]): void => this.shares.noteChanged(site, names);
     this.requests = new SiteRequests(
-      {
-        ...{ store, clock, log, random, name, sessions, news, seen, counters, limits },
-        onJoined: (site, names) => this.shares.noteChanged(site, names),
-      },
+      { store, clock, log, random, name, sessions, news, seen, counters, limits, onJoined },
       turns,
     );
-    const onWritten = (site: string, written: ObjectName): void => this.shares.noteChanged(site, [written]);
+    const onWritten = (site: string, written: ObjectName): void => onJoined(site, [written]);
     this.keys = new SiteKeys({ store, clock, random, own: new OwnEvents(random), news, counters, onWritten }, turns);
     this.shares = new Shares({ store, keys: this.keys, clock, log });
   }

@@ -24,7 +24,6 @@ import {
   type StoredShare,
   type StoredSite,
 } from '../../wire/hub-record.ts';
-import { hasValue } from '../../wire/hub-value.ts';
 import { HubAttempt } from './hub-attempt.ts';
 import {
   ALL_REMOVALS,
@@ -34,9 +33,7 @@ import {
   bucketsKey,
   conflictsBefore,
   hubRecordOf,
-  listedName,
   listingRange,
-  objectKey,
   positionIn,
   removalIn,
   removalKey,
@@ -392,34 +389,13 @@ class LevelHubStore implements HubStore {
       let after = range.after;
       while (found.length < range.limit) {
         const wanted = Math.min(range.limit - found.length, LIST_PIECE_ROWS);
-        const piece = await this.#listed(id, listingRange(id, bucket, range.prefix, after), wanted);
+        const piece = await this.#rows.listed(id, listingRange(id, bucket, range.prefix, after), wanted);
         if (piece === null) break;
         found.push(...piece.values);
         after = piece.last;
       }
       return found;
     });
-  }
-
-  /** Null at the end of the range. */
-  async #listed(id: number, range: ReturnType<typeof listingRange>, wanted: number) {
-    const rows = await this.#storage.scan(range, wanted, Number.MAX_SAFE_INTEGER);
-    if (rows.length === 0) return null;
-    const names = rows.map(({ key }) => listedName(key));
-    const shards = rows.map((row) => this.#rows.decoded(row, HUB_RECORDS.number.decode));
-    const listed = names.flatMap((name, index) => {
-      const shard = shards[index];
-      return shard === undefined ? [] : [{ ...name, shard }];
-    });
-    const objects = await this.#rows.read(
-      listed.map((name) => objectKey(id, name.shard, name)),
-      HUB_RECORDS.object.decode,
-    );
-    const values = listed.flatMap(({ key }, index): StoredValue[] => {
-      const entries = objects[index]?.entries ?? [];
-      return hasValue(entries) ? [{ key, entries }] : [];
-    });
-    return { values, last: (names.at(-1) as { key: string }).key };
   }
 
   async conflicts(

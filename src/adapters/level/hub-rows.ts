@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { ObjectName } from '../../ports/hub-store.ts';
+import type { ObjectName, StoredValue } from '../../ports/hub-store.ts';
 import type { Storage, StorageRange, StorageRow } from '../../ports/storage.ts';
 import { DecodeError } from '../../wire/codec.ts';
 import { type CountedShard, HUB_RECORDS } from '../../wire/hub-record.ts';
@@ -11,6 +11,7 @@ import {
   FORMAT_KEY,
   type HubRecordName,
   knownConflictsOfShard,
+  listedName,
   listingKey,
   objectKey,
   objectsOfShard,
@@ -91,6 +92,30 @@ export class HubRows {
       yield* rows;
       from = after(last.key);
     }
+  }
+
+  /** The values of the next keys of a range of the listing; null at its end. */
+  async listed(
+    site: number,
+    range: StorageRange,
+    wanted: number,
+  ): Promise<{ readonly values: readonly StoredValue[]; readonly last: string } | null> {
+    const rows = await this.storage.scan(range, wanted, Number.MAX_SAFE_INTEGER);
+    const last = rows.at(-1);
+    if (last === undefined) return null;
+    const listed = rows.flatMap((row) => {
+      const shard = this.decoded(row, HUB_RECORDS.number.decode);
+      return shard === undefined ? [] : [{ ...listedName(row.key), shard }];
+    });
+    const objects = await this.read(
+      listed.map((name) => objectKey(site, name.shard, name)),
+      HUB_RECORDS.object.decode,
+    );
+    const values = listed.flatMap(({ key }, index): StoredValue[] => {
+      const entries = objects[index]?.entries ?? [];
+      return hasValue(entries) ? [{ key, entries }] : [];
+    });
+    return { values, last: listedName(last.key).key };
   }
 
   /** To be called by the holder of their locks. */

@@ -88,6 +88,22 @@ export const SITE_BUCKETS_SCHEMA = object({
   ),
 });
 
+export const SHARES_SCHEMA = object({
+  shares: list(
+    object({
+      from: text('The site that gives it.'),
+      bucket: text('Both sites have it by this name.'),
+      to: text('The site that is given it.'),
+      createdAt: dateTime,
+      checkedAt: {
+        ...nullable(dateTime),
+        description: 'When this process has last compared all keys, and made them alike; null: not yet.',
+      },
+      problem: { ...nullable({ type: 'string' }), description: 'Why nothing is copied now; null: it is.' },
+    }),
+  ),
+});
+
 export const CONFLICTS_SCHEMA = object({
   conflicts: conflictsList('When the hub noticed.'),
   next: { ...nullable(integer()), description: 'To be passed as `before`; null: there are no more.' },

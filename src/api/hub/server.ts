@@ -5,6 +5,7 @@ import { descriptionRoutes } from '../http/description-routes.ts';
 import { HTTP_LIMITS, type HttpLimits } from '../http/limits.ts';
 import { operationRoutes } from '../http/operation-routes.ts';
 import { hubDocumentInfo } from './openapi.ts';
+import { shareRoutes } from './share-routes.ts';
 import { siteKeyRoutes } from './site-key-routes.ts';
 import { siteRoutes } from './site-routes.ts';
 
@@ -30,6 +31,7 @@ export async function startHubApi(options: HubApiOptions): Promise<HttpApi> {
     countRefusal: (reason) => hub.countRefusal(reason),
   });
   siteRoutes(app, hub);
+  shareRoutes(app, hub);
   siteKeyRoutes(app, { hub, log });
   operationRoutes(app, { what: 'hub', isReady: () => hub.isReady(), metrics: () => hub.metrics() });
   descriptionRoutes(app);

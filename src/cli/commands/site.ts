@@ -8,7 +8,7 @@ import { CliError } from '../errors.ts';
 import { readLines } from '../line-reader.ts';
 import { examples } from '../options.ts';
 import { openSession, type Session } from '../session.ts';
-import { NEW_SITE, readShape, SITE, SITE_BUCKETS, SITES, type Site } from '../shapes.ts';
+import { NEW_SITE, readShape, SHARES, SITE, SITE_BUCKETS, SITES, type Site } from '../shapes.ts';
 import { fieldsText, tableText } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 import { agoText, durationText, plural, printable } from '../text.ts';
@@ -17,6 +17,7 @@ import { TokenFile } from '../token-file.ts';
 const PATH = '/v1/sites';
 const HEAD = ['NAME', 'CONNECTED', 'LAST SEEN', 'CLUSTER', 'CREATED'];
 const SESSION_HEAD = ['LEADER', 'MEMBERS', 'WAITING', 'OLDEST', 'SINCE', 'SENT', 'RECEIVED', 'PEER'];
+const SHARE_HEAD = ['FROM', 'SHARED', 'TO', 'CHECKED', 'PROBLEM'];
 const BUCKET_HEAD = ['BUCKET', 'SYNC', 'CONFLICT', 'TTL'];
 
 const COLUMNS = `
@@ -42,10 +43,14 @@ interface RemoveOptions {
 }
 
 export function addSiteCommand(program: Command, context: CliContext): void {
-  const site = program.command('site').description('list, add, show and remove the sites of a hub');
+  const site = program
+    .command('site')
+    .description('list, add, show and remove the sites of a hub; share buckets between them');
   addList(site, context);
   addAdd(site, context);
   addShow(site, context);
+  addShareCommand(site, context);
+  addUnshare(site, context);
   addRemove(site, context);
 }
 
@@ -127,7 +132,7 @@ async function addToFile(session: Session, name: string, file: TokenFile): Promi
 function addShow(site: Command, context: CliContext): void {
   site
     .command('show')
-    .description('show a site: its sessions, what waits to come up, its buckets')
+    .description('show a site: its sessions, what waits to come up, its buckets, what it gives to others and is given')
     .argument('<name>', 'name of the site')
     .addHelpText('after', SESSION_COLUMNS)
     .addHelpText('after', examples('holdfast site show hall-2', 'holdfast site show hall-2 --json | jq .sessions'))
@@ -136,15 +141,53 @@ function addShow(site: Command, context: CliContext): void {
       const path = sitePath(name);
       const answer = Object(await client.json(path)) as Record<string, unknown>;
       const buckets = await client.json(`${path}/buckets`);
-      if (json) return terminal.json({ ...answer, ...Object(buckets) });
+      const shares = await client.json(`${path}/shares`);
+      if (json) return terminal.json({ ...answer, ...Object(buckets), ...Object(shares) });
       const one = readShape(SITE, answer, HUB_API);
       const parts = [
         siteText(terminal, one, context.now()),
         sessionsText(terminal, one, context.now()),
         bucketsText(terminal, readShape(SITE_BUCKETS, buckets, HUB_API)),
+        sharesText(terminal, readShape(SHARES, shares, HUB_API), context.now()),
       ];
       return terminal.line(parts.filter((part) => part !== '').join('\n\n'));
     });
+}
+
+function addShareCommand(site: Command, context: CliContext): void {
+  site
+    .command('share')
+    .description('give a bucket of one site to another, whose bucket of that name says the same from now on')
+    .argument('<from>', 'name of the site that has the bucket')
+    .argument('<bucket>', 'name of the bucket at both sites; at the other one it needs --sync down')
+    .argument('<to>', 'name of the site that is given it')
+    .addHelpText('after', examples('holdfast site share head-office prices hall-2'))
+    .action(async (from: string, bucket: string, to: string, _options, command: Command) => {
+      const { client, terminal, json } = openSession(command, context, HUB_API);
+      const headers = { 'Content-Type': 'application/json' };
+      await client.request(sharePath(to, bucket), { method: 'PUT', headers, body: JSON.stringify({ from }) });
+      if (json) return terminal.json({ from, bucket, to, shared: true });
+      return terminal.line(`${printable(to)} is given ${printable(bucket)} of ${printable(from)}`);
+    });
+}
+
+function addUnshare(site: Command, context: CliContext): void {
+  site
+    .command('unshare')
+    .description('give a bucket to a site no longer; it keeps what it was given')
+    .argument('<bucket>', 'name of the bucket')
+    .argument('<to>', 'name of the site that is given it')
+    .addHelpText('after', examples('holdfast site unshare prices hall-2'))
+    .action(async (bucket: string, to: string, _options, command: Command) => {
+      const { client, terminal, json } = openSession(command, context, HUB_API);
+      await client.request(sharePath(to, bucket), { method: 'DELETE' });
+      if (json) return terminal.json({ bucket, to, shared: false });
+      return terminal.line(`${printable(to)} is not given ${printable(bucket)} any more`);
+    });
+}
+
+function sharePath(to: string, bucket: string): string {
+  return `${sitePath(to)}/shares/${encodeURIComponent(bucket)}`;
 }
 
 function addRemove(site: Command, context: CliContext): void {
@@ -224,6 +267,18 @@ function bucketsText(terminal: Terminal, { buckets }: z.infer<typeof SITE_BUCKET
     ttlSeconds === null ? 'never' : durationText(ttlSeconds),
   ]);
   return tableText(terminal, BUCKET_HEAD, rows);
+}
+
+function sharesText(terminal: Terminal, { shares }: z.infer<typeof SHARES>, nowMs: number): string {
+  if (shares.length === 0) return '';
+  const rows = shares.map(({ from, bucket, to, checkedAt, problem }) => [
+    printable(from),
+    printable(bucket),
+    printable(to),
+    checkedAt === null ? 'not yet' : agoText(checkedAt, nowMs),
+    problem === null ? '-' : terminal.colour('yellow', printable(problem)),
+  ]);
+  return tableText(terminal, SHARE_HEAD, rows);
 }
 
 function connectedText(terminal: Terminal, connected: boolean): string {

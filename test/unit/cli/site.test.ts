@@ -139,6 +139,22 @@ describe('holdfast site', () => {
     expect(JSON.parse(machine.out).sites).toHaveLength(3);
   });
 
+  it('share gives a bucket of one site to another, show tells of it, unshare ends it', async () => {
+    await connectSite(fixture, 'office', 'peer-5');
+    await connectSite(fixture, 'hall-8', 'peer-6');
+    const shared = await site(['share', 'office', 'orders', 'hall-8']);
+    expect(shared).toMatchObject({ status: 0, out: 'hall-8 is given orders of office\n' });
+    const shown = plain((await site(['show', 'hall-8'])).out);
+    expect(shown).toContain('\nFROM  SHARED  TO  CHECKED  PROBLEM\noffice  orders  hall-8  not yet  -\n');
+    expect(JSON.parse((await site(['show', 'office', '--json'])).out)).toMatchObject({ shares: [{ to: 'hall-8' }] });
+    const second = await site(['share', 'hall-2', 'orders', 'hall-8']);
+    expect([second.status, second.err]).toEqual([1, expect.stringContaining('holdfast site unshare')]);
+    const ended = await site(['unshare', 'orders', 'hall-8', '--json']);
+    expect(JSON.parse(ended.out)).toEqual({ bucket: 'orders', to: 'hall-8', shared: false });
+    expect((await site(['unshare', 'orders', 'hall-8'])).err).toContain('(share-not-found)');
+    for (const name of ['office', 'hall-8']) await site(['remove', name, '--yes']);
+  });
+
   it('show tells of sessions and buckets', async () => {
     const session = await connectSite(fixture, 'hall-3', 'peer-9');
     const fresh = plain((await site(['show', 'hall-3'])).out);

@@ -195,3 +195,50 @@ describe('operation', () => {
     expect(page).not.toContain('<script');
   });
 });
+
+describe('/v1/sites/{site}/shares', () => {
+  const put = (body: unknown): RequestInit => ({ ...post(body), method: 'PUT' });
+
+  it('gives a bucket to a site, shows it, and takes it back', async () => {
+    const harness = await startHubHarness();
+    const { fetch } = harness;
+    await connectSite(harness, 'hall-2');
+    await connectSite(harness, 'office', 'peer-2');
+    expect((await fetch('/v1/sites/hall-2/shares/orders', put({ from: 'office' }))).status).toBe(204);
+    for (const site of ['hall-2', 'office']) {
+      expect(await (await fetch(`/v1/sites/${site}/shares`)).json()).toEqual({
+        shares: [
+          {
+            from: 'office',
+            bucket: 'orders',
+            to: 'hall-2',
+            createdAt: '2026-09-21T14:13:20.000Z',
+            checkedAt: null,
+            problem: null,
+          },
+        ],
+      });
+    }
+    expect((await fetch('/v1/sites/hall-2/shares/orders', { method: 'DELETE' })).status).toBe(204);
+    expect(await (await fetch('/v1/sites/hall-2/shares')).json()).toEqual({ shares: [] });
+  });
+
+  it('refuses what cannot be shared', async () => {
+    const harness = await startHubHarness();
+    const { fetch } = harness;
+    for (const site of ['hall-2', 'office', 'barn']) await connectSite(harness, site, `peer of ${site}`);
+    const at = '/v1/sites/hall-2/shares/orders';
+    expect((await fetch(at, put({ from: 'office' }))).status).toBe(204);
+    expect(await problemOf(await fetch(at, put({ from: 'barn' })))).toBe('409 share-exists');
+    expect(await problemOf(await fetch(at, put({ from: 'No Site' })))).toBe('400 bad-request');
+    expect(await problemOf(await fetch(at, put({ from: 'hall-2' })))).toBe('400 bad-request');
+    expect(await problemOf(await fetch(at, put({ from: 'nowhere' })))).toBe('404 site-not-found');
+    expect(await problemOf(await fetch('/v1/sites/nowhere/shares'))).toBe('404 site-not-found');
+    expect(await problemOf(await fetch('/v1/sites/hall-2/shares/nothing', put({ from: 'office' })))).toBe(
+      '404 bucket-not-found',
+    );
+    expect(await problemOf(await fetch('/v1/sites/barn/shares/orders', { method: 'DELETE' }))).toBe(
+      '404 share-not-found',
+    );
+  });
+});
