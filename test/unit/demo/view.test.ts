@@ -68,6 +68,7 @@ function status(name: string): NodeStatus {
       problem: null,
       backlog: { events: 300, oldestSeconds: name === 'n2' ? 6.2 : 1 },
       islandBacklog: { events: 0, oldestSeconds: 0 },
+      conflicts: 0,
       lastSyncAt: null,
     },
   };
