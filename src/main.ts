@@ -14,7 +14,7 @@ import { openLevelStorage } from './adapters/level/level-storage.ts';
 import { runTrialTask } from './adapters/level/trial.ts';
 import { listenError } from './adapters/libp2p/host.ts';
 import { createSiteToken, siteKeyOf } from './adapters/libp2p/hub-admission.ts';
-import { createHubLink } from './adapters/libp2p/hub-link.ts';
+import { createHubLink, createHubLinks } from './adapters/libp2p/hub-link.ts';
 import { createHubListener } from './adapters/libp2p/hub-listener.ts';
 import { type Identity, loadIdentity, readIdentity } from './adapters/libp2p/identity.ts';
 import { createSigner } from './adapters/libp2p/signer.ts';
@@ -37,6 +37,7 @@ import type { HubConfig } from './config/hub-config.ts';
 import type { NodeConfig } from './config/node-config.ts';
 import { Secret } from './config/secret.ts';
 import { Hub } from './hub/hub.ts';
+import type { HubAbove } from './hub/hub-uplink.ts';
 import type { HubLink } from './ports/hub-link.ts';
 import type { HubStore } from './ports/hub-store.ts';
 import type { Log } from './ports/log.ts';
@@ -116,6 +117,7 @@ async function composeHub(config: HubConfig, log: Log, closers: (() => Promise<v
       return { token, key: siteKeyOf(token) };
     },
     processUsage,
+    above: hubAbove(config, identity, log),
   });
   closers.push(() => hub.stop());
   const http = await startHubApi({ hub, ...config.http, log, version });
@@ -129,6 +131,17 @@ async function composeHub(config: HubConfig, log: Log, closers: (() => Promise<v
     addresses: addresses.join(' '),
     http: endpointText(http.address, http.port),
   });
+}
+
+/** Null: the hub has none above it. */
+function hubAbove({ hub, hubToken, tuning }: HubConfig, identity: Identity, log: Log): HubAbove | null {
+  if (hub === null || hubToken === null) return null;
+  return {
+    address: hub,
+    site: hubToken.site,
+    bytesPerSecond: tuning.hubBytesPerSecond,
+    linkOf: createHubLinks({ identity, address: hub, token: hubToken, log }),
+  };
 }
 
 async function openHubStore({ dataDir, database }: HubConfig, log: Log): Promise<HubStore> {

@@ -1,5 +1,6 @@
+import type { SiteToken } from '../lib/site-token.ts';
 import type { DatabaseUrl } from './database-url.ts';
-import type { HostPort, LogFormat, LogLevel } from './node-config.ts';
+import type { HostPort, LogFormat, LogLevel, Tuning } from './node-config.ts';
 
 /** Everything a hub is told at its start. Deeply frozen. */
 export interface HubConfig {
@@ -13,6 +14,13 @@ export interface HubConfig {
   readonly http: HostPort;
   /** Null: the embedded store. */
   readonly database: DatabaseUrl | null;
+  /** Multiaddr of the hub above; null: there is none. */
+  readonly hub: string | null;
+  /** Of the site that this hub is there; null where there is none. */
+  readonly hubToken: SiteToken | null;
+  /** Absolute path of the file that `hubToken` was read from. */
+  readonly hubTokenFile: string | null;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
+  readonly tuning: Pick<Tuning, 'hubBytesPerSecond'>;
 }

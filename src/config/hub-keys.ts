@@ -65,7 +65,18 @@ export const HUB_KEYS: readonly ConfigKey[] = [
       'PostgreSQL database that holds the data, which several hubs may share. Without one the hub keeps it itself.',
     expects: 'a URL like postgres://USER:PASSWORD@HOST:5432/DATABASE',
   },
-  ...['logLevel', 'logFormat'].map((name) => CONFIG_KEYS.find(({ key }) => key === name) as ConfigKey),
+  ofNodes('hub', 'Hub above this one, with which all sites are exchanged further; needs the token of a site there.'),
+  ofNodes('hubToken', 'Token of the site that this hub is at the hub above.'),
+  ofNodes('hubTokenFile'),
+  ofNodes('logLevel'),
+  ofNodes('logFormat'),
+  ofNodes('tuning.hubBytesPerSecond', 'How fast this hub sends to the hub above; 0B is as fast as it goes.'),
 ];
+
+/** The key of a node of that name; `meaning`: where it has another one. */
+function ofNodes(name: string, meaning?: string): ConfigKey {
+  const found = CONFIG_KEYS.find(({ key }) => key === name) as ConfigKey;
+  return meaning === undefined ? found : { ...found, meaning };
+}
 
 export const HUB_TABLE: ConfigTable = { keys: HUB_KEYS, file: 'holdfast-hub.yaml' };

@@ -37,7 +37,7 @@ function checkOrder(values: Values, sourceOf: SourceOf): ConfigProblem[] {
 function checkHub(values: Values, sourceOf: SourceOf): ConfigProblem[] {
   const hasHub = values.get('hub') !== null;
   const hasToken = values.get('hubToken') !== null || values.get('hubTokenFile') !== null;
-  // Invalid ones have been complained of, and a hub itself has neither.
+  // Invalid ones have been complained of.
   if (hasHub === hasToken || !values.has('hub') || !values.has('hubToken') || !values.has('hubTokenFile')) return [];
   if (hasHub) {
     return [

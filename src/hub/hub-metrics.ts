@@ -1,3 +1,4 @@
+import type { UplinkView } from '../ports/hub-handle.ts';
 import type { Metric } from '../ports/metrics.ts';
 import type { HubCounters } from './hub-counters.ts';
 
@@ -11,6 +12,8 @@ export interface HubSnapshot {
     | readonly { readonly name: string; readonly connected: boolean; readonly seenSeconds: number | null }[]
     | null;
   readonly sessions: number;
+  /** Null: there is no hub above. */
+  readonly uplink: UplinkView | null;
   readonly traffic: { readonly sentBytes: number; readonly receivedBytes: number };
   readonly counters: HubCounters;
 }
@@ -32,6 +35,7 @@ export function hubMetrics(snapshot: HubSnapshot): Metric[] {
     gauge('holdfast_hub_store_up', '1 while the store answers.', snapshot.sites === null ? 0 : 1),
     ...siteMetrics(snapshot),
     gauge('holdfast_hub_sessions', 'Sessions of sites with this process.', snapshot.sessions),
+    ...uplinkMetrics(snapshot.uplink),
     {
       name: 'holdfast_hub_requests_total',
       help: 'Requests of sites by type and outcome: done, refused, busy (to be repeated), dropped (with their session).',
@@ -83,6 +87,29 @@ function siteMetrics({ sites }: HubSnapshot): Metric[] {
         seenSeconds === null ? [] : [{ labels: { site: name }, value: seenSeconds }],
       ),
     },
+  ];
+}
+
+/** As of a node: all 0 where there is no hub above. */
+function uplinkMetrics(uplink: UplinkView | null): Metric[] {
+  const flag = (isSo: boolean | undefined): number => (isSo === true ? 1 : 0);
+  return [
+    gauge(
+      'holdfast_uplink_connected',
+      '1 while every site has its session with the hub above.',
+      flag(uplink?.connected),
+    ),
+    gauge('holdfast_uplink_carrying', '1 while this process has a session with it.', flag(uplink?.carrying)),
+    gauge(
+      'holdfast_uplink_backlog_events',
+      'Writes and deletes here that the hub above is not known to count.',
+      uplink?.backlog.events ?? 0,
+    ),
+    gauge(
+      'holdfast_uplink_backlog_oldest_seconds',
+      'For how long the oldest of them has been known to be missing there (RPO).',
+      uplink?.backlog.oldestSeconds ?? 0,
+    ),
   ];
 }
 

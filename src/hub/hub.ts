@@ -1,5 +1,5 @@
 import { failure, HoldfastError } from '../lib/failure.ts';
-import { SITE_NAME, SITE_NAME_EXPECTED } from '../lib/site-name.ts';
+import { isBelow, SITE_NAME, SITE_NAME_EXPECTED, siteWithToken } from '../lib/site-name.ts';
 import type { SiteToken } from '../lib/site-token.ts';
 import type { Clock } from '../ports/clock.ts';
 import type {
@@ -15,6 +15,7 @@ import type {
   SiteRead,
   SiteView,
   SiteWritten,
+  UplinkView,
 } from '../ports/hub-handle.ts';
 import type { HubListener } from '../ports/hub-link.ts';
 import { type HubStore, HubStoreError, type ObjectName, type Share, type SiteRecord } from '../ports/hub-store.ts';
@@ -26,6 +27,7 @@ import type { SessionContext } from '../protocol/replication/request.ts';
 import { conflictViews } from './conflict-views.ts';
 import { HubCounters } from './hub-counters.ts';
 import { type HubSnapshot, hubMetrics } from './hub-metrics.ts';
+import { type HubAbove, HubUplink } from './hub-uplink.ts';
 import { OwnEvents } from './own-events.ts';
 import { Shares } from './shares.ts';
 import { namedBuckets } from './site-buckets.ts';
@@ -53,6 +55,8 @@ export interface HubParts {
   readonly issueToken: (site: string) => { readonly token: SiteToken; readonly key: Uint8Array };
   readonly processUsage: () => HubSnapshot['process'];
   readonly limits?: Partial<SiteRequestLimits>;
+  /** Null: this hub has no hub of its own. */
+  readonly above?: HubAbove | null;
 }
 
 /** The hub: one more causal replica of what its sites exchange with it, and the place where clients in the cloud read and write that. */
@@ -65,6 +69,7 @@ export class Hub implements HubHandle {
   private readonly seen: SiteSeen;
   private readonly keys: SiteKeys;
   private readonly shares: Shares;
+  private readonly above: HubUplink | null;
   private readonly turns = new Turns();
   /** Sites that are being removed: nobody is let in. */
   private readonly leaving = new Set<string>();
@@ -80,13 +85,22 @@ export class Hub implements HubHandle {
     this.sessions = sessions;
     const limits = { ...SITE_REQUEST_LIMITS, ...parts.limits };
     const { counters, turns } = this;
-    const news = new SiteNews({ store, clock, log, sessions });
+    const news = new SiteNews({
+      store,
+      clock,
+      log,
+      sessions,
+      onWritten: (site, shards) => this.above?.noteChanged(site, shards),
+    });
     this.news = news;
+    const { above = null } = parts;
+    const uplink = above === null ? null : new HubUplink({ store, clock, log, random, sessions, news }, above);
+    this.above = uplink;
     this.seen = new SiteSeen(store, clock, sessions);
     const { seen } = this;
     const onJoined = (site: string, names: readonly ObjectName[]): void => this.shares.noteChanged(site, names);
     this.requests = new SiteRequests(
-      { store, clock, log, random, name, sessions, news, seen, counters, limits, onJoined },
+      { store, clock, log, random, name, sessions, news, seen, uplink, counters, limits, onJoined },
       turns,
     );
     const onWritten = (site: string, written: ObjectName): void => onJoined(site, [written]);
@@ -113,6 +127,7 @@ export class Hub implements HubHandle {
     this.isListening = true;
     this.seen.start();
     this.shares.start();
+    this.above?.start();
   }
 
   /** Ends all sessions, and waits for what is under way. The store may be closed afterwards. */
@@ -124,6 +139,7 @@ export class Hub implements HubHandle {
     const open = this.sessions.all();
     for (const session of open) this.sessions.close(session, 'the hub is stopping');
     await this.parts.listener.stop();
+    await this.above?.stop();
     await Promise.all(open.map(({ work }) => work.drained()));
     await this.shares.stop();
   }
@@ -148,7 +164,12 @@ export class Hub implements HubHandle {
       addresses: listener.addresses(),
       sites,
       sessions: this.sessions.count,
+      hub: this.uplink(),
     };
+  }
+
+  uplink(): UplinkView | null {
+    return this.above?.view() ?? null;
   }
 
   async sites(): Promise<readonly SiteView[]> {
@@ -181,16 +202,16 @@ export class Hub implements HubHandle {
     await this.requireSite(name);
     this.leaving.add(name);
     try {
-      const open = this.sessions.of(name);
+      const open = this.sessions.all().filter(({ session: { site } }) => site === name || isBelow(site, name));
       for (const session of open) this.sessions.close(session, 'the site was removed');
       // What is under way must not write to a site of the same name that is added afterwards.
       await Promise.all(open.map(({ work }) => work.drained()));
-      if (!(await this.stored((store) => store.removeSite(name), { writes: true })))
-        throw new HoldfastError(siteNotFound(name));
+      for (const { name: site } of await this.stored((store) => store.sites()))
+        if (isBelow(site, name)) await this.removeStored(site);
+      if (!(await this.removeStored(name))) throw new HoldfastError(siteNotFound(name));
     } finally {
       this.leaving.delete(name);
     }
-    this.parts.log.info('a site was removed', { site: name });
   }
 
   async buckets(site: string): Promise<readonly SiteBucketView[]> {
@@ -256,6 +277,7 @@ export class Hub implements HubHandle {
             seenSeconds: secondsSince(this.seenMs(site), wallMs),
           })) ?? null,
         sessions: this.sessions.count,
+        uplink: this.uplink(),
         traffic: this.sessions.traffic(),
         counters: this.counters,
       }),
@@ -270,11 +292,20 @@ export class Hub implements HubHandle {
     this.counters.refusal(reason);
   }
 
+  /** False: there is none. */
+  private async removeStored(site: string): Promise<boolean> {
+    const isRemoved = await this.stored((store) => store.removeSite(site), { writes: true });
+    this.above?.noteRemoved(site);
+    if (isRemoved) this.parts.log.info('a site was removed', { site });
+    return isRemoved;
+  }
+
+  /** A hub that is a site speaks for its own sites too. */
   private async siteKey(name: string): Promise<Uint8Array | null> {
     // Not that its token is bad: it is to come back, or to another hub.
     if (this.isStopped) throw new HubStoreError('unavailable', 'the hub is stopping');
-    if (this.leaving.has(name)) return null;
-    return (await this.parts.store.site(name))?.key ?? null;
+    if ([...this.leaving].some((site) => site === name || isBelow(name, site))) return null;
+    return (await this.parts.store.site(siteWithToken(name)))?.key ?? null;
   }
 
   /** Throws what clients are told of anything that the store throws. */

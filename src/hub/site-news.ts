@@ -11,6 +11,8 @@ export interface SiteNewsParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly sessions: SiteSessions;
+  /** A hub has written in these shards of a site. */
+  readonly onWritten: (site: string, shards: readonly number[]) => void;
 }
 
 /**
@@ -44,6 +46,7 @@ export class SiteNews {
   }
 
   tell(site: string, shards: readonly number[]): void {
+    this.parts.onWritten(site, shards);
     for (const { session, told, isOpen } of this.parts.sessions.of(site)) {
       if (isOpen && told !== null) session.tell({ type: 'hub-news', shards });
     }

@@ -1,11 +1,13 @@
+import { siteWithToken } from '../lib/site-name.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { HubReply, HubRequest, HubSession } from '../ports/hub-link.ts';
-import { type HubStore, HubStoreError, type ObjectName, type SiteBucket } from '../ports/hub-store.ts';
+import { type HubStore, HubStoreError, type ObjectName, type SiteBucket, type SiteRecord } from '../ports/hub-store.ts';
 import type { Log } from '../ports/log.ts';
 import { transactionOf } from '../protocol/uplink/hub-replica.ts';
 import { type HubHelloRequest, type HubRefusal, SITE_BUCKETS_MAX } from '../protocol/uplink/message.ts';
 import type { HubTransaction } from '../protocol/uplink/transaction.ts';
 import { conflictsIn, type HubCounters } from './hub-counters.ts';
+import type { HubUplink } from './hub-uplink.ts';
 import { isShard, itemsIn, requestBytes, shardsOf } from './request-cost.ts';
 import type { SiteNews } from './site-news.ts';
 import type { SiteSeen } from './site-seen.ts';
@@ -44,6 +46,8 @@ export interface SiteRequestsParts {
   readonly sessions: SiteSessions;
   readonly news: SiteNews;
   readonly seen: SiteSeen;
+  /** Null: there is no hub above. */
+  readonly uplink: HubUplink | null;
   readonly counters: HubCounters;
   readonly limits: SiteRequestLimits;
   /** Copies of these keys were joined. */
@@ -129,13 +133,23 @@ export class SiteRequests {
     const shards = shardsOf(request);
     const stray = shards === 'all' ? undefined : shards.find((shard) => !isShard(shard, told.shards));
     if (stray !== undefined) return refused('bad-request', `the site has no shard ${stray}`);
-    const { store, random, counters } = this.parts;
+    const { store, random, counters, uplink } = this.parts;
     let conflicts = 0;
     const transaction = () =>
-      noting(transactionOf(request, { revision: random(), bucketOf: (name) => told.buckets.get(name) }), (found) => {
-        conflicts = found;
-      });
+      noting(
+        transactionOf(request, {
+          revision: random(),
+          isChained: uplink !== null,
+          bucketOf: (name) => told.buckets.get(name),
+        }),
+        (found) => {
+          conflicts = found;
+        },
+      );
     const reply = await this.slots.run(() => store.transact(session.site, transaction));
+    // Nothing else makes it count more.
+    if ((request.type === 'hub-push' || request.type === 'hub-done') && shards !== 'all')
+      uplink?.noteChanged(session.site, shards);
     const items = itemsIn(request);
     counters.items += items.length;
     this.parts.onJoined(session.site, items);
@@ -145,11 +159,11 @@ export class SiteRequests {
 
   /** One at a time of each site: two clusters that come at once must not both be taken. */
   private hello(open: OpenSession, request: HubHelloRequest): Promise<HubReply> {
-    const { store, clock, news, name: hub } = this.parts;
+    const { store, clock, news, uplink, name: hub } = this.parts;
     const { site } = open.session;
     const { clusterId, shards, actors } = request;
     return this.hellos.take(site, async () => {
-      const known = await store.site(site);
+      const known = (await store.site(site)) ?? (await this.admitted(site));
       if (known === null) throw noSuchSite(site);
       const isOther = known.clusterId !== null && (known.clusterId !== clusterId || known.shards !== shards);
       if (isOther) {
@@ -164,8 +178,19 @@ export class SiteRequests {
       await news.begin(site);
       const all = await store.buckets(site);
       open.told = { shards, buckets: new Map(all.map((bucket) => [bucket.name, bucket])) };
+      uplink?.noteHello(site);
       return { type: 'hub-welcome', site, hub };
     });
+  }
+
+  /** A site of a hub that is a site here: it is there from its first hello on. Null: there is no such hub any more. */
+  private async admitted(site: string): Promise<SiteRecord | null> {
+    const { store, clock, log } = this.parts;
+    const hub = await store.site(siteWithToken(site));
+    if (hub === null || hub.name === site) return null;
+    if (await store.addSite({ name: site, key: hub.key, createdMs: clock.now().wallMs }))
+      log.info('a site of a site was added', { site });
+    return await store.site(site);
   }
 
   /** Null: it answers. */

@@ -2,9 +2,13 @@ import type { Entries } from '../protocol/causal/entry.ts';
 import type { Mutation } from '../protocol/causal/mutation.ts';
 import type { SessionContext } from '../protocol/replication/request.ts';
 import type { ConflictRecord, Share, SiteBucket } from './hub-store.ts';
-import type { RefusalReason } from './node-handle.ts';
+import type { HubView, RefusalReason } from './node-handle.ts';
 
 export type { ConflictRecord } from './hub-store.ts';
+export type { HubBacklog } from './node-handle.ts';
+
+/** How the sites are exchanged with the hub above. What lost in conflicts is told of each site. */
+export type UplinkView = Omit<HubView, 'conflicts'>;
 
 export interface HubStatus {
   readonly name: string;
@@ -17,6 +21,8 @@ export interface HubStatus {
   readonly sites: number;
   /** Of this process. */
   readonly sessions: number;
+  /** Null: there is no hub above. */
+  readonly hub: UplinkView | null;
 }
 
 export interface SiteView {
@@ -117,6 +123,11 @@ export interface HubHandle {
   /** The hub listens, and its store answers. */
   isReady(): Promise<boolean>;
   status(): Promise<HubStatus>;
+  /**
+   * How the sites are exchanged with the hub above, all together; null: there is none. `connected`: each site has its session
+   * there. `islandBacklog`: with what the sites have told that this hub lacks itself.
+   */
+  uplink(): UplinkView | null;
   /** Sorted by name. */
   sites(): Promise<readonly SiteView[]>;
   /** The token is shown this once. Failures: `bad-request` (the name), `site-exists`. */

@@ -5,6 +5,13 @@ export type { HubNews, HubReply, HubRequest } from '../protocol/uplink/message.t
 /** Largest encoded request or reply, in bytes, before compression. */
 export const HUB_FRAME_BYTES_MAX = 4 * 1024 * 1024;
 
+/** Nobody at the hub has seen the request. */
+export const NOT_SENT: HubReply = {
+  type: 'hub-refused',
+  code: 'busy',
+  detail: 'the link to the hub takes no more now',
+};
+
 /**
  * `bad-token`: the hub knows no such site or the token is another one's. `wrong-hub`: the hub could not prove that it issued the
  * token. `version-mismatch`. `refused`: nothing listens there. `timeout`, `unreachable`: nobody answers. `closed`: the session ended.

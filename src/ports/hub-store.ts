@@ -46,7 +46,7 @@ export class HubStoreError extends Error {
 /** A site as the hub knows it. */
 export interface SiteRecord {
   readonly name: string;
-  /** What its token proves: see `adapters/libp2p/hub-admission.ts`. 32 bytes. */
+  /** What its token proves, or that of the site whose site it is: see `adapters/libp2p/hub-admission.ts`. 32 bytes. */
   readonly key: Uint8Array;
   /** Unix ms. */
   readonly createdMs: number;

@@ -1,5 +1,5 @@
 import type { Clock } from '../ports/clock.ts';
-import type { HubLink } from '../ports/hub-link.ts';
+import { type HubLink, NOT_SENT } from '../ports/hub-link.ts';
 import type { Log } from '../ports/log.ts';
 import type { Storage, StorageWrite } from '../ports/storage.ts';
 import type { Lane, Transport, TransportHandler } from '../ports/transport.ts';
@@ -16,7 +16,7 @@ import { decodeFrame } from '../wire/message.ts';
 import { addConfirmation } from './confirmation.ts';
 import { DiskEffects } from './disk-effects.ts';
 import { FrameBatcher } from './frame-batcher.ts';
-import { hubHandler, NOT_SENT } from './hub-handler.ts';
+import { hubHandler } from './hub-handler.ts';
 
 /** Passes over the inbox in one turn, before the event loop gets a chance. */
 const PASSES_MAX = 16;

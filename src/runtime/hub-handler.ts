@@ -1,12 +1,5 @@
-import type { HubLinkHandler, HubReply } from '../ports/hub-link.ts';
+import type { HubLinkHandler } from '../ports/hub-link.ts';
 import type { NodeInput } from '../protocol/node/effect.ts';
-
-/** Nobody at the hub has seen the request. */
-export const NOT_SENT: HubReply = {
-  type: 'hub-refused',
-  code: 'busy',
-  detail: 'the link to the hub takes no more now',
-};
 
 /** Tells the node what its link to the hub reports. */
 export function hubHandler(post: (input: NodeInput) => void): HubLinkHandler {

@@ -147,6 +147,7 @@ const push: Codec<ShardPush> = record<ShardPush>({
   later: causalContext,
   skipped: causalContext,
   skippedOf: bucketNames,
+  own: causalContext,
 });
 
 /** Tags are for ever. */

@@ -16,6 +16,8 @@ const hubShard: Codec<HubShard> = record<HubShard>({
   context: causalContext,
   own: causalContext,
   stripped: causalContext,
+  indexed: causalContext,
+  skipped: causalContext,
   partial: list(bucketName, SITE_BUCKETS_MAX),
   revision: text(REVISION_CHARS),
 });

@@ -46,6 +46,8 @@ export function describeTransactions(subject: HubStoreSubject): void {
       context: contextOf({ [ACTOR]: 5, [OTHER]: 2 ** 40 }),
       own: contextOf({ [OTHER]: 3 }),
       stripped: contextOf({ [OTHER]: 2 }),
+      indexed: contextOf({ [ACTOR]: 4 }),
+      skipped: contextOf({ [OTHER]: 2 ** 33 }),
       partial: ['readings', 'settings~3f'],
     });
     const object = { entries: [register(1, 'x'), register(2, 'y')], past: contextOf({ [OTHER]: 9 }) };
@@ -201,6 +203,9 @@ export function describeTransactions(subject: HubStoreSubject): void {
       const rows = await scanAll(subject.store, 3, buckets, limit);
       expect(rows.map(({ name }) => name)).toEqual(expected);
       expect(rows.map(({ entries }) => valueText(entries))).toEqual(expected.map(({ key }) => key));
+      const all = await scanAll(subject.store, 3, null, limit);
+      const everything = [...expected, { bucket: 'other', key: 'k' }].toSorted(compareNames);
+      expect(all.map(({ name }) => name)).toEqual(everything);
     }
     const some = await scanAll(subject.store, 3, ['a.b', 'a'], 1000);
     expect(some.map(({ name }) => name)).toEqual(expected.filter(({ bucket }) => bucket === 'a' || bucket === 'a.b'));
@@ -218,6 +223,8 @@ export function describeTransactions(subject: HubStoreSubject): void {
     expect(await scan({ bucket: 'b', key: 'k' })).toEqual(['d']);
     expect(await scan({ bucket: 'c', key: '' })).toEqual(['d']);
     expect(await scan({ bucket: 'd', key: 'kk' })).toEqual([]);
+    const anywhere = { type: 'scan', shard: 3, buckets: null, after: { bucket: 'c', key: 'z' }, limit: 5 } as const;
+    expect((await read(subject.store, anywhere)).rows.map(({ name }) => name.bucket)).toEqual(['d']);
   });
 
   it('keeps values of 1 MiB, and scans them in pages', async () => {

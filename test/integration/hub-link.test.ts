@@ -50,6 +50,7 @@ function push(...values: Uint8Array[]): HubRequest {
         later: new CausalContext(),
         skipped: new CausalContext(),
         skippedOf: [],
+        own: new CausalContext(),
       },
     ],
   };

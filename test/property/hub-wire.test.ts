@@ -174,6 +174,7 @@ function pushOf(items: readonly UplinkItem[]): HubRequest {
         later: new CausalContext(),
         skipped: new CausalContext(),
         skippedOf: [],
+        own: new CausalContext(),
       },
     ],
   };

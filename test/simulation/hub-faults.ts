@@ -1,5 +1,4 @@
 import type { Prng } from '../../src/lib/prng.ts';
-import type { SimNode } from './sim-node.ts';
 import { FAIR_LINE, type VirtualHub } from './virtual-hub.ts';
 
 /** What can be done to a hub and to the lines to it. Each ends by itself. */
@@ -74,19 +73,19 @@ export function hubFaultText(fault: HubFault): string {
 /** Does to a hub what a schedule says, and takes it back in time. */
 export class HubFaults {
   private readonly hub: VirtualHub;
-  private readonly nodes: readonly SimNode[];
+  private readonly ends: readonly object[];
   private readonly after: (delayMs: number, run: () => void) => void;
   private readonly onForgotten: () => void;
   private isOver = false;
 
   constructor(
     hub: VirtualHub,
-    nodes: readonly SimNode[],
+    ends: readonly object[],
     after: (delayMs: number, run: () => void) => void,
     onForgotten: () => void,
   ) {
     this.hub = hub;
-    this.nodes = nodes;
+    this.ends = ends;
     this.after = after;
     this.onForgotten = onForgotten;
   }
@@ -95,7 +94,7 @@ export class HubFaults {
     const { hub } = this;
     switch (fault.type) {
       case 'hub-cut': {
-        const nodes = this.nodes.filter(({ index }) => fault.nodes.includes(index));
+        const nodes = this.ends.filter((_, index) => fault.nodes.includes(index));
         for (const node of nodes) hub.setCut(node, true);
         this.after(fault.forMs, () => {
           for (const node of nodes) hub.setCut(node, false);
@@ -132,6 +131,6 @@ export class HubFaults {
     this.isOver = true;
     this.hub.weather = FAIR_LINE;
     if (!this.hub.isRunning) this.hub.start();
-    for (const node of this.nodes) this.hub.setCut(node, false);
+    for (const end of this.ends) this.hub.setCut(end, false);
   }
 }

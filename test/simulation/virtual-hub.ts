@@ -15,6 +15,7 @@ import type {
 import { shardOf } from '../../src/protocol/ring/shard.ts';
 import { type HubCopy, type HubMutated, hubMutate, hubRead } from '../../src/protocol/uplink/hub-access.ts';
 import { transactionOf } from '../../src/protocol/uplink/hub-replica.ts';
+import type { HubLinkInput } from '../../src/protocol/uplink/link.ts';
 import type { HubRefusedReply, HubReply, HubRequest, SiteBucket } from '../../src/protocol/uplink/message.ts';
 import type {
   HubEventRow,
@@ -34,7 +35,6 @@ import {
   encodeHubRequest,
 } from '../../src/wire/hub-message.ts';
 import { WALL_START_MS } from './node-clock.ts';
-import type { SimNode } from './sim-node.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
 /** What the hub keeps on disk. */
@@ -56,17 +56,10 @@ class HubRowsOnDisk {
 }
 
 interface HubSession {
-  readonly node: SimNode;
-  readonly post: (input: HubInput) => void;
+  readonly node: object;
+  readonly post: (input: HubLinkInput) => void;
   ended: boolean;
 }
-
-/** What the node at the other end of a session is told. */
-export type HubInput =
-  | { readonly type: 'hub-up' }
-  | { readonly type: 'hub-down'; readonly reason: string; readonly detail: string }
-  | { readonly type: 'hub-reply'; readonly id: number; readonly reply: HubReply }
-  | { readonly type: 'hub-news'; readonly shards: readonly number[] };
 
 /** What a client of the hub is told, as far as it is the same as at a node. */
 export type HubClientReply =
@@ -102,10 +95,16 @@ export class VirtualHub {
   work: HubWork = (_request, use) => use(null);
   /** Called when a session begins. */
   onSession: () => void = () => undefined;
+  /** It has a hub of its own. */
+  isChained = false;
+  /** Called after shards were written to. */
+  onChanged: (shards: readonly number[]) => void = () => undefined;
+  /** Called when the process has ended, and when it begins. */
+  onProcess: (isUp: boolean) => void = () => undefined;
   private readonly clock: VirtualClock;
   private readonly prng: Prng;
   private readonly sessions = new Set<HubSession>();
-  private readonly cutOff = new Set<SimNode>();
+  private readonly cutOff = new Set<object>();
   private isUp = true;
   private actor: string;
   private readonly actors = new Set<string>();
@@ -122,7 +121,7 @@ export class VirtualHub {
   }
 
   /** The node asks for a session. */
-  open(node: SimNode, post: (input: HubInput) => void): void {
+  open(node: object, post: (input: HubLinkInput) => void): void {
     const session: HubSession = { node, post, ended: false };
     this.clock.after(this.latencyMs(), () => {
       if (!this.isUp || this.cutOff.has(node)) {
@@ -136,11 +135,11 @@ export class VirtualHub {
     });
   }
 
-  close(node: SimNode): void {
+  close(node: object): void {
     for (const session of this.sessions) if (session.node === node) this.end(session, false);
   }
 
-  send(node: SimNode, id: number, request: HubRequest): void {
+  send(node: object, id: number, request: HubRequest): void {
     const session = [...this.sessions].find((each) => each.node === node);
     if (session === undefined) return;
     const frame = encodeHubRequest(id, request);
@@ -154,12 +153,14 @@ export class VirtualHub {
   crash(): void {
     this.isUp = false;
     for (const session of this.sessions) this.end(session, true);
+    this.onProcess(false);
   }
 
   start(): void {
     this.isUp = true;
     this.runs++;
     this.actor = this.drawActor();
+    this.onProcess(true);
     this.counters.clear();
   }
 
@@ -178,7 +179,7 @@ export class VirtualHub {
   }
 
   /** The node's line to the hub is cut, or mended. */
-  setCut(node: SimNode, isCut: boolean): void {
+  setCut(node: object, isCut: boolean): void {
     if (isCut) this.cutOff.add(node);
     else this.cutOff.delete(node);
     if (isCut) for (const session of this.sessions) if (session.node === node) this.end(session, true);
@@ -198,6 +199,12 @@ export class VirtualHub {
     );
     if (result.applied) this.noteWritten(name.shard, result.lastCounter);
     return result;
+  }
+
+  /** Tells all sessions that a hub has written in these shards. */
+  tellNews(shards: readonly number[]): void {
+    const frame = encodeHubNews({ type: 'hub-news', shards });
+    for (const session of this.sessions) this.line(session, () => this.tell(session, frame));
   }
 
   read(name: ShardObjectName): HubCopy {
@@ -243,11 +250,10 @@ export class VirtualHub {
 
   private noteWritten(shard: number, counter: number): void {
     this.counters.set(shard, counter);
-    const frame = encodeHubNews({ type: 'hub-news', shards: [shard] });
-    for (const session of this.sessions) this.line(session, () => this.tell(session, frame));
+    this.tellNews([shard]);
   }
 
-  private get wallMs(): number {
+  get wallMs(): number {
     return WALL_START_MS + this.clock.nowMs + this.aheadMs;
   }
 
@@ -272,7 +278,13 @@ export class VirtualHub {
       return { type: 'hub-welcome', site: 'site', hub: 'hub' };
     }
     if (request.type === 'hub-report') return { type: 'hub-noted' };
-    return this.run(transactionOf(request, { revision: this.draw(), bucketOf: (name) => this.buckets.get(name) }));
+    return this.run(
+      transactionOf(request, {
+        revision: this.draw(),
+        isChained: this.isChained,
+        bucketOf: (name) => this.buckets.get(name),
+      }),
+    );
   }
 
   private tell(session: HubSession, frame: Uint8Array): void {
@@ -301,11 +313,14 @@ export class VirtualHub {
   }
 
   /** Runs a transaction as a store does: alone, and all or nothing. */
-  private run<T>(transaction: HubTransaction<T>): T {
+  run<T>(transaction: HubTransaction<T>): T {
     let step = transaction.next({ type: 'events', events: [] });
     while (step.done !== true) step = transaction.next(this.rowsOf(step.value));
-    for (const write of step.value.writes) this.apply(write);
-    return step.value.result;
+    const { writes, result } = step.value;
+    for (const write of writes) this.apply(write);
+    const shards = writes.flatMap((write) => (write.type === 'shard' ? [write.shard] : []));
+    if (shards.length > 0) this.onChanged(shards);
+    return result;
   }
 
   private rowsOf(read: HubRead): HubRows {
@@ -324,7 +339,7 @@ export class VirtualHub {
         };
       case 'scan': {
         const rows = [...objects.values()]
-          .filter(({ name }) => name.shard === read.shard && read.buckets.includes(name.bucket))
+          .filter(({ name }) => name.shard === read.shard && read.buckets?.includes(name.bucket) !== false)
           .filter(({ name }) => read.after === null || compareNames(name, read.after) > 0)
           .sort((a, b) => compareNames(a.name, b.name))
           .map(({ name, object }): HubObjectRow => ({ name, ...object }));
@@ -366,7 +381,7 @@ export class VirtualHub {
     return actor;
   }
 
-  private draw(): string {
+  draw(): string {
     const half = (): string => this.prng.uint32().toString(16).padStart(8, '0');
     return half() + half();
   }

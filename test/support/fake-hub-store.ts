@@ -285,7 +285,7 @@ function answer(site: Site, read: HubRead): HubRows {
     case 'scan': {
       const { shard, buckets, after, limit } = read;
       const found = [...site.objects.values()]
-        .filter(({ name }) => name.shard === shard && buckets.includes(name.bucket))
+        .filter(({ name }) => name.shard === shard && buckets?.includes(name.bucket) !== false)
         .filter(({ name }) => after === null || compareNames(name, after) > 0)
         .sort((a, b) => compareNames(a.name, b.name));
       const rows = found.slice(0, limit).map(({ name: { bucket, key }, value }) => ({

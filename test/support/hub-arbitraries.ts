@@ -79,7 +79,9 @@ const REQUEST_FIELDS: Fields<HubRequest> = {
   }),
   'hub-ask': fc.record({ shards: shardSet, combined: fc.option(uint32) }),
   'hub-push': fc.record({
-    pushes: few(fc.record({ shard, context, items, later: context, skipped: context, skippedOf: buckets })),
+    pushes: few(
+      fc.record({ shard, context, items, later: context, skipped: context, skippedOf: buckets, own: context }),
+    ),
   }),
   'hub-pull': fc.record({ shard, context, settled: context }),
   'hub-compare': fc.record({

@@ -113,7 +113,15 @@ export function pushOf(...writes: readonly EdgeWrite[]): HubPushRequest {
     const item = { bucket, key, entries: [entry], past: null, events, more: false, sent: null };
     const skipped = new CausalContext();
     const later = new CausalContext();
-    return { shard: shardFor(write), context: events.clone(), items: [item], skipped, skippedOf: [], later };
+    return {
+      shard: shardFor(write),
+      context: events.clone(),
+      items: [item],
+      skipped,
+      skippedOf: [],
+      later,
+      own: new CausalContext(),
+    };
   });
   return { type: 'hub-push', pushes };
 }

@@ -9,6 +9,7 @@ export interface HubProcessOptions {
   readonly database?: string | null;
   /** Default: on loopback. */
   readonly place?: Place;
+  readonly extraArgs?: readonly string[];
 }
 
 /** A hub in a process of its own. Keeps its ports, data and log over restarts. */
@@ -18,7 +19,7 @@ export class HubProcess extends ServerProcess {
   readonly listen: string;
 
   private constructor(options: HubProcessOptions, ports: readonly [p2p: number, http: number]) {
-    const { name, directory, database = null, place = { host: '127.0.0.1', launcher: [] } } = options;
+    const { name, directory, database = null, extraArgs = [], place = { host: '127.0.0.1', launcher: [] } } = options;
     const [p2pPort, httpPort] = ports;
     const listen = `/ip4/${place.host}/tcp/${p2pPort}`;
     const api = `http://${place.host}:${httpPort}`;
@@ -30,7 +31,7 @@ export class HubProcess extends ServerProcess {
       'log-format': 'json',
     }).flatMap(([flag, value]) => [`--${flag}`, value]);
     const env: Record<string, string> = database === null ? {} : { HOLDFAST_DATABASE: database };
-    super({ name, directory, launcher: place.launcher, api, arguments: ['hub', ...flags], env });
+    super({ name, directory, launcher: place.launcher, api, arguments: ['hub', ...flags, ...extraArgs], env });
     this.api = api;
     this.listen = listen;
   }

@@ -59,6 +59,8 @@ export function shardOf(revision: number, rest: Partial<HubShard> = {}): HubShar
     context: contextOf({ [ACTOR]: Math.max(1, revision) }),
     own: new CausalContext(),
     stripped: new CausalContext(),
+    indexed: new CausalContext(),
+    skipped: new CausalContext(),
     partial: [],
     revision: revision.toString(16).padStart(16, '0'),
     ...rest,
@@ -95,7 +97,7 @@ export async function readObject(
 export async function scanAll(
   store: HubStore,
   shard: number,
-  buckets: readonly string[],
+  buckets: readonly string[] | null,
   limit: number,
 ): Promise<HubObjectRow[]> {
   const found: HubObjectRow[] = [];

@@ -6,7 +6,7 @@ import { compareNames, nameId, type ObjectName } from '../../src/protocol/causal
 import { ABSENT, type CausalObject, joinObject } from '../../src/protocol/causal/object.ts';
 import type { HubReply, HubRequest, SyncPolicy } from '../../src/protocol/uplink/message.ts';
 import { Reconciler } from '../../src/protocol/uplink/reconciler.ts';
-import type { KeyCopy, PulledItems, UplinkSource } from '../../src/protocol/uplink/source.ts';
+import type { KeyCopy, KeysRead, PulledItems, UplinkSource } from '../../src/protocol/uplink/source.ts';
 import { VirtualClock } from '../simulation/virtual-clock.ts';
 import { VirtualHub } from '../simulation/virtual-hub.ts';
 
@@ -138,14 +138,10 @@ export class FakeSource implements Omit<UplinkSource, 'shards'> {
     this.later(() => use(this.isGone ? null : { keys: [...keys.values()], looked }));
   }
 
-  read(
-    _shard: number,
-    names: readonly ObjectName[],
-    use: (read: { readonly copies: readonly KeyCopy[]; readonly context: CausalContext } | null) => void,
-  ): void {
+  read(_shard: number, names: readonly ObjectName[], use: (read: KeysRead | null) => void): void {
     this.later(() => {
       const copies = names.map((name) => ({ name, ...this.copyOf(name) }));
-      use(this.isGone ? null : { copies, context: this.context.clone() });
+      use(this.isGone ? null : { copies, context: this.context.clone(), own: new CausalContext() });
     });
   }
 

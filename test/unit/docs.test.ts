@@ -128,6 +128,7 @@ const EMPTY_HUB_SNAPSHOT: Parameters<typeof hubMetrics>[0] = {
   process: { residentBytes: 0, cpuSeconds: 0 },
   sites: [],
   sessions: 0,
+  uplink: null,
   traffic: { sentBytes: 0, receivedBytes: 0 },
   counters: new HubCounters(),
 };

@@ -7,11 +7,12 @@ import {
   type HubShard,
   type HubTransaction,
   nameId,
+  type ObjectName,
   type ShardObjectName,
   type WriteSet,
   writeSetOf,
 } from '../../ports/hub-store.ts';
-import type { StorageWrite } from '../../ports/storage.ts';
+import type { StorageRange, StorageWrite } from '../../ports/storage.ts';
 import { type CountedShard, HUB_RECORDS, hasOtherOwn } from '../../wire/hub-record.ts';
 import { hasValue } from '../../wire/hub-value.ts';
 import {
@@ -22,6 +23,7 @@ import {
   objectKey,
   objectNameIn,
   objectsOfBucket,
+  objectsOfShard,
   shardKey,
 } from './hub-key.ts';
 import { DamagedShardError, PIECE_BYTES, type HubRows as Rows } from './hub-rows.ts';
@@ -149,10 +151,9 @@ export class HubAttempt {
     const site = this.#site.id;
     const rows: HubObjectRow[] = [];
     let bytes = 0;
-    for (const bucket of [...new Set(buckets)].sort((a, b) => compareNames(named(a), named(b)))) {
-      if (after !== null && compareNames(named(bucket), named(after.bucket)) < 0) continue;
-      const afterKey = after?.bucket === bucket ? after.key : null;
-      for await (const row of this.#rows.scan(objectsOfBucket(site, shard, bucket, afterKey), limit + 1)) {
+    const ranges = buckets === null ? [objectsOfShard(site, shard, after)] : bucketRanges(site, shard, buckets, after);
+    for (const range of ranges) {
+      for await (const row of this.#rows.scan(range, limit + 1)) {
         const object = this.#rows.decoded(row, HUB_RECORDS.object.decode);
         if (object === undefined) continue;
         bytes += row.value.byteLength;
@@ -250,6 +251,19 @@ interface Counts {
 
 function objectId(name: ShardObjectName): string {
   return `${name.shard}/${nameId(name)}`;
+}
+
+/** Of some buckets, in the order of their names, after an object of one of them. */
+function bucketRanges(
+  site: number,
+  shard: number,
+  buckets: readonly string[],
+  after: ObjectName | null,
+): StorageRange[] {
+  return [...new Set(buckets)]
+    .sort((a, b) => compareNames(named(a), named(b)))
+    .filter((bucket) => after === null || compareNames(named(bucket), named(after.bucket)) >= 0)
+    .map((bucket) => objectsOfBucket(site, shard, bucket, after?.bucket === bucket ? after.key : null));
 }
 
 function named(bucket: string): { bucket: string; key: string } {

@@ -113,10 +113,12 @@ export function objectKey(site: number, shard: number, name: ObjectName): Uint8A
   return scratch.take();
 }
 
-export function objectsOfShard(site: number, shard: number): StorageRange {
+/** Objects of all buckets of a shard; after one of them: null for all. */
+export function objectsOfShard(site: number, shard: number, afterName: ObjectName | null = null): StorageRange {
   begin(site, 'object');
   writeShard(scratch, shard);
-  return prefixRange(scratch.take());
+  const all = prefixRange(scratch.take());
+  return afterName === null ? all : { from: after(objectKey(site, shard, afterName)), to: all.to };
 }
 
 /** Objects of one bucket of a shard; after a key of it: null for all. */

@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { SITE_NAME } from '../../lib/site-name.ts';
+import { isSitePath, sitePathOf } from '../../lib/site-name.ts';
 import { SiteToken } from '../../lib/site-token.ts';
 import type { NodeId } from '../../ports/transport.ts';
 import { HUB_WIRE_VERSION } from '../../wire/hub-message.ts';
@@ -30,7 +30,7 @@ export type HubRefusalCode = 'bad-token' | 'wrong-hub' | 'version-mismatch' | 'u
 
 /** What either end says of itself. */
 export interface HubHello extends VersionRange {
-  /** Null: this is the hub. */
+  /** The site, or one of its sites where it is a hub, which its token speaks for too. Null: this is the hub. */
   readonly site: string | null;
   readonly compressions: readonly Compression[];
 }
@@ -65,16 +65,17 @@ const TERMS: HandshakeTerms<HubHello, HubRefusalCode> = {
  * site: who asks cannot tell an unknown site from a wrong token.
  */
 export class HubHandshake extends MutualHandshake<HubHello, HubRefusalCode> {
-  /** `versions`: other than those of this program. */
+  /** `below`: the site of the hub that has the token; `versions`: other than those of this program. */
   static ofSite(end: {
     readonly token: SiteToken;
+    readonly below?: string | undefined;
     readonly self: NodeId;
     readonly peer: NodeId;
     readonly compressions?: readonly Compression[];
     readonly versions?: VersionRange;
   }): HubHandshake {
-    const { token, self, peer } = end;
-    const hello = helloOf(token.site, end);
+    const { token, below, self, peer } = end;
+    const hello = helloOf(below === undefined ? token.site : sitePathOf(token.site, below), end);
     return new HubHandshake(TERMS, { role: 'initiator', key: siteKeyOf(token), self, peer, hello });
   }
 
@@ -114,7 +115,7 @@ function compare(own: HubHello, peer: HubHello): HubRefusalCode | undefined {
 
 function decodeHello(fields: Readonly<Record<string, unknown>>): HubHello | undefined {
   const { site, versionMin, versionMax, compressions: named } = fields;
-  if (site !== null && (typeof site !== 'string' || !SITE_NAME.test(site))) return undefined;
+  if (site !== null && (typeof site !== 'string' || !isSitePath(site))) return undefined;
   if (!isCount(versionMin) || !isCount(versionMax)) return undefined;
   if (!Array.isArray(named) || named.length > COMPRESSIONS_NAMED_MAX) return undefined;
   return {

@@ -20,6 +20,8 @@ export interface HubLinkOptions {
   /** Of the hub: a TCP multiaddr, with or without its peer id. */
   readonly address: string;
   readonly token: SiteToken;
+  /** The site of this hub that the session is of; undefined: this is a node of the site that the token is of. */
+  readonly below?: string;
   readonly log: Log;
   /** Time to reach the hub and open its stream; default 15000. */
   readonly dialTimeoutMs?: number;
@@ -37,14 +39,70 @@ export const HUB_HANDSHAKE_TIMEOUT_MS = 5_000;
 export const HUB_KEEP_ALIVE_MS = 60_000;
 /** Requests are refused while more than this waits for the hub. */
 const QUEUE_BYTES_MAX = 8 * 1024 * 1024;
-const CONNECTIONS_MAX = 8;
+/** Of a hub with many sites; a node has one, and for a moment two. */
+const CONNECTIONS_MAX = 8192;
 
 /**
  * A node's connection to its hub over libp2p, with a host of its own, which exists from the first `open` to `close`. Fails with
  * TransportError `bad-address`.
  */
 export function createHubLink(options: HubLinkOptions): HubLink {
-  return new Libp2pHubLink(options, parseAddress(options.address));
+  return new Libp2pHubLink(options, parseAddress(options.address), new DialHost(options));
+}
+
+/** Links of a hub to the hub above, one for each of its sites, which share a host. Fails as `createHubLink`. */
+export function createHubLinks(options: Omit<HubLinkOptions, 'below'>): (site: string) => HubLink {
+  const address = parseAddress(options.address);
+  const host = new DialHost(options);
+  return (site) => new Libp2pHubLink({ ...options, below: site }, address, host);
+}
+
+/** Exists while somebody has use for it. */
+class DialHost {
+  private readonly options: HubLinkOptions;
+  private readonly users = new Set<object>();
+  private host: Promise<Libp2p> | undefined;
+
+  constructor(options: HubLinkOptions) {
+    this.options = options;
+  }
+
+  async take(user: object): Promise<Libp2p> {
+    this.users.add(user);
+    this.host ??= this.start();
+    return await this.host;
+  }
+
+  giveBack(user: object): void {
+    this.users.delete(user);
+    if (this.users.size > 0) return;
+    const { host } = this;
+    this.host = undefined;
+    host
+      ?.then(async (libp2p) => libp2p.stop())
+      .catch((cause: unknown) => {
+        this.options.log.debug('the host of the link to the hub did not stop cleanly', { reason: String(cause) });
+      });
+  }
+
+  private async start(): Promise<Libp2p> {
+    const { identity, log, dialTimeoutMs } = this.options;
+    try {
+      const { libp2p } = await createHubHost({
+        identity,
+        listen: [],
+        connectionsMax: CONNECTIONS_MAX,
+        dialTimeoutMs: dialTimeoutMs ?? DIAL_TIMEOUT_MS,
+        log,
+        isClosed: () => false,
+      });
+      await libp2p.start();
+      return libp2p;
+    } catch (cause) {
+      this.host = undefined;
+      throw cause;
+    }
+  }
 }
 
 /** From `open` to the end of the session. */
@@ -62,12 +120,13 @@ class Libp2pHubLink implements HubLink {
   private readonly options: HubLinkOptions;
   private readonly address: Multiaddr;
   private readonly counted: Traffic = { sentBytes: 0, receivedBytes: 0 };
-  private host: Promise<Libp2p> | undefined;
+  private readonly host: DialHost;
   private attempt: Attempt | undefined;
 
-  constructor(options: HubLinkOptions, address: Multiaddr) {
+  constructor(options: HubLinkOptions, address: Multiaddr, host: DialHost) {
     this.options = options;
     this.address = address;
+    this.host = host;
   }
 
   open(handler: HubLinkHandler): void {
@@ -85,15 +144,10 @@ class Libp2pHubLink implements HubLink {
   }
 
   close(): void {
-    const { attempt, host } = this;
+    const { attempt } = this;
     this.attempt = undefined;
-    this.host = undefined;
     if (attempt !== undefined) release(attempt, 'the node closes its link');
-    host
-      ?.then(async (libp2p) => libp2p.stop())
-      .catch((cause: unknown) => {
-        this.options.log.debug('the host of the link to the hub did not stop cleanly', { reason: String(cause) });
-      });
+    this.host.giveBack(this);
   }
 
   send(id: number, request: HubRequest): number {
@@ -113,8 +167,7 @@ class Libp2pHubLink implements HubLink {
     const timeoutMs = this.options.dialTimeoutMs ?? DIAL_TIMEOUT_MS;
     const signal = AbortSignal.any([attempt.controller.signal, AbortSignal.timeout(timeoutMs)]);
     try {
-      this.host ??= this.startHost(timeoutMs);
-      const host = await this.host;
+      const host = await this.host.take(this);
       // Without the peer id, so that the failure can say who answered instead; it is compared before anything is said.
       const connection = await host.dial(withoutPeer(this.address), { signal, force: true });
       attempt.connection = connection;
@@ -133,31 +186,13 @@ class Libp2pHubLink implements HubLink {
     }
   }
 
-  private async startHost(dialTimeoutMs: number): Promise<Libp2p> {
-    const { identity, log } = this.options;
-    try {
-      const { libp2p } = await createHubHost({
-        identity,
-        listen: [],
-        connectionsMax: CONNECTIONS_MAX,
-        dialTimeoutMs,
-        log,
-        isClosed: () => false,
-      });
-      await libp2p.start();
-      return libp2p;
-    } catch (cause) {
-      this.host = undefined;
-      throw cause;
-    }
-  }
-
   private shakeHands(attempt: Attempt, connection: Connection, stream: Stream): void {
-    const { identity, token, handshakeTimeoutMs, keepAliveMs } = this.options;
+    const { identity, token, below, handshakeTimeoutMs, keepAliveMs } = this.options;
     const timeoutMs = handshakeTimeoutMs ?? HUB_HANDSHAKE_TIMEOUT_MS;
     const own = this.options.compressions ?? compressions();
     const handshake = HubHandshake.ofSite({
       token,
+      below,
       self: identity.peer,
       peer: connection.remotePeer.toString(),
       compressions: own,

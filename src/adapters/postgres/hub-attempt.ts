@@ -166,7 +166,8 @@ export class HubAttempt {
            sum(octet_length(record)) over names - octet_length(record) as bytes_before
          from (
            select qualified, key, record from holdfast_object
-           where site_id = $1 and shard = $2 and qualified = any($3::text[]) and (qualified, key) > ($4, $5)
+           where site_id = $1 and shard = $2 and ($3::text[] is null or qualified = any($3::text[]))
+             and (qualified, key) > ($4, $5)
            order by qualified, key limit $6
          ) page
          window names as (order by qualified, key rows unbounded preceding)

@@ -13,6 +13,25 @@ export const SITE_KEY_PARAMS = object({
   key: text('1 to 1024 bytes of UTF-8, percent-encoded where the URL needs it; slashes may stand as they are.'),
 });
 
+const BACKLOG_SCHEMA = object({
+  events: integer('Writes and deletes.'),
+  oldestSeconds: { type: 'number', description: 'For how long the oldest of them has been known to be missing there.' },
+});
+
+export const UPLINK_SCHEMA = object({
+  address: text('Of the hub above.'),
+  site: text('What this hub is called there.'),
+  connected: { type: 'boolean', description: 'Each site of this hub has its session there.' },
+  carrying: { type: 'boolean', description: 'Some site has one, by this process.' },
+  problem: { ...nullable({ type: 'string' }), description: 'Why the last attempt of some site failed.' },
+  backlog: { ...BACKLOG_SCHEMA, description: 'What is here and the hub above is not known to count.' },
+  islandBacklog: { ...BACKLOG_SCHEMA, description: 'With what the sites have told that is not even here yet.' },
+  lastSyncAt: {
+    ...nullable(dateTime),
+    description: 'When the hub above was last known to lack nothing that is here; null: not since the start.',
+  },
+});
+
 export const HUB_STATUS_SCHEMA = object({
   name: { type: 'string' },
   peerId: { type: 'string' },
@@ -22,6 +41,7 @@ export const HUB_STATUS_SCHEMA = object({
   addresses: { ...list({ type: 'string' }), description: 'Where nodes of sites connect.' },
   sites: integer(),
   sessions: integer('Of sites with this process.'),
+  hub: { ...nullable(UPLINK_SCHEMA), description: 'As `GET /v1/hub`; null where there is no hub above.' },
 });
 
 const SITE_PROPERTIES = {

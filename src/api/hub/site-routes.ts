@@ -7,7 +7,7 @@ import { readJson } from '../http/body.ts';
 import { CONFLICTS_LIMIT, conflictJson } from '../http/conflict.ts';
 import { problems } from '../http/openapi.ts';
 import { integerParameter, keyParameter, NO_QUERY, QueryReader } from '../http/query.ts';
-import { json } from '../http/schema.ts';
+import { json, nullable } from '../http/schema.ts';
 import { siteTarget } from '../http/target.ts';
 import {
   CONFLICTS_SCHEMA,
@@ -17,6 +17,7 @@ import {
   SITE_PARAMS,
   SITE_SCHEMA,
   SITES_SCHEMA,
+  UPLINK_SCHEMA,
 } from './openapi.ts';
 
 const SITE_BODY = z.strictObject({ name: z.string().regex(SITE_NAME).describe(SITE_NAME_EXPECTED) });
@@ -43,6 +44,23 @@ export function siteRoutes(app: FastifyInstance, hub: HubHandle): void {
     handler: async (request, reply) => {
       NO_QUERY.read(request.raw.url ?? '');
       return reply.send(await hub.status());
+    },
+  });
+  app.route({
+    method: 'GET',
+    url: '/v1/hub',
+    schema: {
+      operationId: 'hub',
+      tags: ['Operation'],
+      summary: 'How the sites are exchanged with the hub above',
+      response: {
+        200: json('The uplink; null where there is no hub above.', nullable(UPLINK_SCHEMA)),
+        ...problems('bad-request'),
+      },
+    },
+    handler: async (request, reply) => {
+      NO_QUERY.read(request.raw.url ?? '');
+      return reply.type('application/json').send(JSON.stringify(hub.uplink()));
     },
   });
   allSitesRoutes(app, hub);

@@ -10,7 +10,7 @@ import { Terminal } from '../terminal.ts';
 
 const WHAT = `
 Sites are clusters that exchange buckets with the hub, as the buckets' sync says. Add one with \`holdfast site add\`, and
-start its nodes with --hub and the token that it prints.`;
+start its nodes with --hub and the token that it prints. A hub may be the site of another hub: it takes --hub and a token too.`;
 
 export function addHubCommand(program: Command, context: CliContext): void {
   const command = program.command('hub').description('run a hub in the foreground: the cloud side of sites');

@@ -9,12 +9,13 @@ import type { DialFailure } from '../membership/input.ts';
 import type { Member, MemberProfile, MemberState } from '../membership/member.ts';
 import type { RegisterEffect, RegisterInput } from '../register/effect.ts';
 import type { ReplicationEffect, ReplicationEvent, ReplicationInput } from '../replication/effect.ts';
+import type { HubLinkEffect, HubLinkInput } from '../uplink/link.ts';
 import type { PeerMessage } from './message.ts';
 import type { RefoundCommand, RefoundOutcome } from './refounding.ts';
 import type { NodeReply, NodeRequest } from './request.ts';
 import type { RingDifference } from './ring-difference.ts';
 import type { ElectorateEvent, StrongEffect } from './strong-keys.ts';
-import type { HubLinkEffect, HubLinkInput, UplinkEvent } from './uplink-effect.ts';
+import type { UplinkEvent } from './uplink-effect.ts';
 
 /** What the disk says of registers. */
 type RegisterDiskInput = Extract<

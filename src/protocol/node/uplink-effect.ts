@@ -1,5 +1,3 @@
-import type { HubReply, HubRequest } from '../uplink/message.ts';
-
 /** What a node is told of the hub that it has. */
 export interface HubOptions {
   /** Names the cluster for the hub. */
@@ -7,17 +5,6 @@ export interface HubOptions {
   /** How fast this node may send; 0: as fast as it goes. */
   readonly bytesPerSecond: number;
 }
-
-export type HubLinkEffect =
-  | { readonly type: 'hub-open' }
-  | { readonly type: 'hub-close' }
-  | { readonly type: 'hub-send'; readonly id: number; readonly request: HubRequest };
-
-export type HubLinkInput =
-  | { readonly type: 'hub-up' }
-  | { readonly type: 'hub-down'; readonly reason: string; readonly detail: string }
-  | { readonly type: 'hub-reply'; readonly id: number; readonly reply: HubReply }
-  | { readonly type: 'hub-news'; readonly shards: readonly number[] };
 
 export type UplinkEvent =
   | { readonly type: 'uplink-up' }

@@ -1,18 +1,20 @@
 import type { Prng } from '../../lib/prng.ts';
-import type { CausalContext } from '../causal/context.ts';
+import { TokenBucket } from '../../lib/token-bucket.ts';
+import { type CausalContext, NOTHING } from '../causal/context.ts';
 import type { Leadership } from '../election/election.ts';
 import type { Instant, NodeId } from '../machine.ts';
 import type { Member } from '../membership/member.ts';
 import type { Holdings, OutsideItem } from '../replication/holdings.ts';
 import { Carrier } from '../uplink/carrier.ts';
+import type { HubLinkInput } from '../uplink/link.ts';
 import type { HubHelloRequest, SiteBucket, SyncPolicy } from '../uplink/message.ts';
-import { REQUEST_BYTES, SITE_ACTORS_MAX } from '../uplink/message.ts';
+import { chunkBytesAt, SITE_ACTORS_MAX } from '../uplink/message.ts';
 import { type Backlog, Reconciler } from '../uplink/reconciler.ts';
 import type { UplinkMessage } from '../uplink/relay.ts';
 import type { PulledItems, UplinkSource } from '../uplink/source.ts';
 import type { NodeHost } from './host.ts';
 import { siteActors } from './site-actors.ts';
-import type { HubLinkInput, HubOptions } from './uplink-effect.ts';
+import type { HubOptions } from './uplink-effect.ts';
 
 export interface UplinkServiceOptions extends HubOptions, NodeHost {
   readonly self: NodeId;
@@ -45,7 +47,6 @@ const ACTIVE_MS = 2000;
 const TELL_MS = 5000;
 /** A way to the hub that is gone for less is not news: sessions move from leader to leader. */
 const DOWN_AFTER_MS = 10_000;
-const CHUNK_BYTES_MIN = 4096;
 
 /** Composes what reconciles this node's shards with the hub. */
 export class UplinkService {
@@ -81,7 +82,7 @@ export class UplinkService {
       {
         self,
         prng,
-        bytesPerSecond,
+        pace: new TokenBucket(bytesPerSecond),
         hello: () => this.hello(),
         send,
         openLink: () => use({ type: 'hub-open' }),
@@ -93,8 +94,7 @@ export class UplinkService {
       },
       now.monoMs,
     );
-    const chunkBytes =
-      bytesPerSecond === 0 ? REQUEST_BYTES : Math.max(CHUNK_BYTES_MIN, Math.min(REQUEST_BYTES, bytesPerSecond));
+    const chunkBytes = chunkBytesAt(bytesPerSecond);
     this.reconciler = new Reconciler({
       source: this.newSource(),
       request: (request, urgent, reply) => {
@@ -323,7 +323,8 @@ export class UplinkService {
       policyOf,
       buckets: () => catalog.buckets.map(({ name }) => catalog.dataName(name) ?? name),
       keysOf: (...args) => hold((held) => held.keysOf(...args)),
-      read: (shard, names, use) => hold((held) => held.read(shard, names, use)),
+      read: (shard, names, use) =>
+        hold((held) => held.read(shard, names, (read) => use(read === null ? null : { ...read, own: NOTHING }))),
       scan: (...args) => hold((held) => held.scan(...args)),
       join: (shard, pulled, use) => {
         const items = outsideItems(pulled, policyOf);

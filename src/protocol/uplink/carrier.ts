@@ -1,6 +1,6 @@
 import type { Prng } from '../../lib/prng.ts';
 import { Rotation } from '../../lib/rotation.ts';
-import { TokenBucket } from '../../lib/token-bucket.ts';
+import type { TokenBucket } from '../../lib/token-bucket.ts';
 import type { NodeId } from '../machine.ts';
 import { itemBytes } from './item.ts';
 import type { HubHelloRequest, HubReply, HubRequest } from './message.ts';
@@ -9,8 +9,8 @@ import type { UplinkMessage, UplinkRequestMessage, UplinkStateMessage } from './
 export interface CarrierOptions {
   readonly self: NodeId;
   readonly prng: Prng;
-  /** 0: as fast as it goes. */
-  readonly bytesPerSecond: number;
+  /** How fast it may send; others may share it. */
+  readonly pace: TokenBucket;
   readonly hello: () => HubHelloRequest;
   readonly send: (to: NodeId, message: UplinkMessage) => void;
   readonly openLink: () => void;
@@ -73,7 +73,6 @@ type Link = 'closed' | 'opening' | 'greeting' | 'up';
 export class Carrier {
   private readonly options: CarrierOptions;
   private readonly rotation: Rotation;
-  private readonly pace: TokenBucket;
   private readonly peers = new Set<NodeId>();
   /** Sessions of other nodes, and when they last told of them. */
   private readonly sessions = new Map<NodeId, { readonly session: number; readonly toldMs: number }>();
@@ -101,7 +100,6 @@ export class Carrier {
   constructor(options: CarrierOptions, nowMs: number) {
     this.options = options;
     this.rotation = new Rotation(options.prng);
-    this.pace = new TokenBucket(options.bytesPerSecond);
     this.lastId = options.prng.uint32() * 1024;
     this.nowMs = nowMs;
   }
@@ -334,7 +332,7 @@ export class Carrier {
     while (this.link === 'up' && this.inFlight.size < IN_FLIGHT_MAX) {
       const queue = this.urgent.length > 0 ? this.urgent : this.patient;
       const [next] = queue;
-      if (next === undefined || !this.pace.take(requestBytes(next.request), this.nowMs)) return;
+      if (next === undefined || !this.options.pace.take(requestBytes(next.request), this.nowMs)) return;
       queue.shift();
       const id = ++this.lastId;
       this.inFlight.set(id, { ...next, sentMs: this.nowMs });

@@ -1,6 +1,5 @@
 import { unreachable } from '../../lib/assert.ts';
 import { CausalContext } from '../causal/context.ts';
-import type { Dot } from '../causal/dot.ts';
 import type { ConflictPolicy } from '../causal/entry.ts';
 import { differing, FingerprintTree, leafOf } from '../causal/fingerprint-tree.ts';
 import { type KeyEvents, noteEvent } from '../causal/key-events.ts';
@@ -27,7 +26,7 @@ import {
   UNNAMED_MAX,
   type UplinkItem,
 } from './message.ts';
-import { NO_REVISION, objectWrite, ShardCopy } from './shard-copy.ts';
+import { dotsIn, NO_REVISION, objectWrite, ShardCopy } from './shard-copy.ts';
 import type {
   HubObjectRow,
   HubOutcome,
@@ -42,6 +41,8 @@ import type {
 export interface HubMoment {
   /** Random: 16 lower-case hex digits, never used before. */
   readonly revision: string;
+  /** The hub has a hub of its own, which is to hear of all this. */
+  readonly isChained: boolean;
   /** Of a bucket by its qualified name; undefined where the site has not told of it. */
   readonly bucketOf: (name: string) => { readonly sync: SyncPolicy; readonly conflict: ConflictPolicy } | undefined;
 }
@@ -106,20 +107,21 @@ function* push({ pushes }: HubPushRequest, at: HubMoment): HubTransaction<HubRep
     copiesOf,
     pushes.flatMap(({ shard, items }) => items.map((item) => ({ ...nameOf(item), shard }))),
   );
+  const index: HubWrite[] = [];
   const results = pushes.flatMap((each): PushResult | readonly [] => {
     const copy = copiesOf.get(each.shard) as ShardCopy;
     if (hasForgotten(copy, each)) return [];
     const unsure = [...new Set(each.items.map(({ bucket }) => bucket))].filter((name) => copy.partial.includes(name));
     if (unsure.length > 0) return { shard: each.shard, status: 'compare', buckets: unsure };
-    for (const item of each.items) copy.join(item, each.context, conflictOf(at, item.bucket));
-    if (!each.skipped.isEmpty) {
-      copy.cover(each.skipped);
-      if (each.skippedOf.some((name) => !copy.partial.includes(name)))
-        copy.partial = [...copy.partial, ...each.skippedOf];
+    for (const item of each.items) {
+      if (at.isChained) index.push(...copy.index(item, item.events));
+      copy.join(item, each.context, conflictOf(at, item.bucket));
+      index.push(...copy.coverOwn(item, item.events.intersection(each.own)));
     }
+    if (!each.skipped.isEmpty) copy.skip(each.skipped, each.skippedOf, at.isChained);
     return { shard: each.shard, status: 'applied', digest: copy.context.digest(), own: copy.own };
   });
-  return outcome({ type: 'hub-pushed', results }, writesOf(copiesOf, at));
+  return outcome({ type: 'hub-pushed', results }, [...index, ...writesOf(copiesOf, at)]);
 }
 
 /** The sender counts on events, or on parts of a key, that are not here any more. */
@@ -137,7 +139,7 @@ function* pull({ shard, context, settled }: HubPullRequest, at: HubMoment): HubT
   const copiesOf = yield* readShards([shard], true);
   const copy = copiesOf.get(shard) as ShardCopy;
   const missing = CausalContext.fromRanges(copy.own.minus(context)).without(copy.stripped);
-  const dots = firstDots(missing, PULL_EVENTS);
+  const dots = dotsIn(missing, PULL_EVENTS);
   const { events } = yield* read('events', { type: 'events', shard, dots });
   const byKey = new Map<string, KeyEvents<ShardObjectName>>();
   const unsure = new Set<string>();
@@ -300,7 +302,7 @@ export function* readObjects(
 
 type RowsOf<T extends HubRows['type']> = Extract<HubRows, { type: T }>;
 
-function* read<T extends HubRows['type']>(
+export function* read<T extends HubRows['type']>(
   type: T,
   what: Extract<HubRead, { type: T }>,
 ): Generator<HubRead, RowsOf<T>, HubRows> {
@@ -313,7 +315,7 @@ export function outcome<T>(result: T, writes: readonly HubWrite[] = []): HubOutc
   return { result, writes };
 }
 
-function writesOf(copiesOf: ReadonlyMap<number, ShardCopy>, { revision }: HubMoment): HubWrite[] {
+export function writesOf(copiesOf: ReadonlyMap<number, ShardCopy>, { revision }: HubMoment): HubWrite[] {
   return [...copiesOf.values()].flatMap((copy) => copy.writes(revision));
 }
 
@@ -325,19 +327,11 @@ function stripsOf(copy: ShardCopy, settled: CausalContext): HubWrite[] {
   const surplus = copy.own.dotCount - copy.stripped.dotCount - INDEX_ROWS;
   if (surplus <= 0) return [];
   const covered = copy.own.intersection(settled).without(copy.stripped);
-  const dots = firstDots(covered, Math.min(surplus, PULL_EVENTS));
+  const dots = dotsIn(covered, Math.min(surplus, PULL_EVENTS));
   if (dots.length === 0) return [];
   for (const dot of dots) copy.stripped.add(dot);
   copy.touch();
   return dots.map(({ actor, counter }) => ({ type: 'event', shard: copy.shard, actor, counter, name: null }));
-}
-
-function firstDots(context: CausalContext, limit: number): Dot[] {
-  const dots: Dot[] = [];
-  for (const { actor, from, to } of context.ranges()) {
-    for (let counter = from; counter <= to && dots.length < limit; counter++) dots.push({ actor, counter });
-  }
-  return dots;
 }
 
 function unionOf(past: CausalContext | null, later: CausalContext | null): CausalContext | null {
@@ -347,10 +341,10 @@ function unionOf(past: CausalContext | null, later: CausalContext | null): Causa
   return union;
 }
 
-function nameOf({ bucket, key }: ObjectName): ObjectName {
+export function nameOf({ bucket, key }: ObjectName): ObjectName {
   return { bucket, key };
 }
 
-function conflictOf(at: HubMoment, bucket: string): ConflictPolicy {
+export function conflictOf(at: HubMoment, bucket: string): ConflictPolicy {
   return at.bucketOf(bucket)?.conflict ?? 'lww';
 }

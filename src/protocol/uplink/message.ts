@@ -55,6 +55,8 @@ export interface ShardPush {
   readonly skipped: CausalContext;
   /** The qualified names of the buckets of those. */
   readonly skippedOf: readonly string[];
+  /** Of the items' events, those that were written at a hub: the sender is one, with a hub of its own. */
+  readonly own: CausalContext;
 }
 
 /** Opens a session, and again when the buckets change. The hub keeps what it is told. */
@@ -292,5 +294,12 @@ export const SITE_BUCKETS_MAX = 1024;
 export const SITE_ACTORS_MAX = 4096;
 /** Bytes of keys, entries and contexts in one request, about; a single item may exceed it. */
 export const REQUEST_BYTES = 256 * 1024;
+const CHUNK_BYTES_MIN = 4096;
+
+/** Of a request where so much may be sent in a second; 0: as fast as it goes. */
+export function chunkBytesAt(bytesPerSecond: number): number {
+  return bytesPerSecond === 0 ? REQUEST_BYTES : Math.max(CHUNK_BYTES_MIN, Math.min(REQUEST_BYTES, bytesPerSecond));
+}
+
 /** Entries of one item; what a key has beyond it travels in further items. */
 export const ITEM_BYTES = 1024 * 1024;

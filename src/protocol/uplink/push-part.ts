@@ -3,7 +3,7 @@ import type { KeyEvents } from '../causal/key-events.ts';
 import { compareNames } from '../causal/name.ts';
 import { itemBytes, itemsOf } from './item.ts';
 import type { ShardPush, UplinkItem } from './message.ts';
-import type { ShardUplink } from './shard-uplink.ts';
+import type { ShardUplink, WaitingParts } from './shard-uplink.ts';
 import type { KeyCopy, UplinkSource } from './source.ts';
 
 const READ_KEYS = 256;
@@ -24,6 +24,7 @@ export interface PushPart {
   readonly skipped: CausalContext;
   readonly skippedOf: Set<string>;
   context: CausalContext;
+  own: CausalContext;
   bytes: number;
   isLive: boolean;
   /** Some of it is of a bucket that this holder has not heard of yet. */
@@ -91,6 +92,7 @@ export class PushPartReader {
           return;
         }
         part.context = read.context;
+        part.own = read.own;
         // Events that came while the keys were read: the copies stand for them too.
         this.collect(part, read.context, (isMade) => {
           if (isMade) {
@@ -134,15 +136,16 @@ export class PushPartReader {
       const [first, ...others] = items;
       this.addItem(part, first as UplinkItem);
       if (others.length > 0) {
-        part.state.parts = { context: part.context, items: others };
+        part.state.parts = { context: part.context, own: part.own, items: others };
         return wanted.slice(index + 1);
       }
     }
     return [];
   }
 
-  private takeParts(part: PushPart, parts: { readonly context: CausalContext; readonly items: UplinkItem[] }): void {
+  private takeParts(part: PushPart, parts: WaitingParts): void {
     part.context = parts.context;
+    part.own = parts.own;
     this.addItem(part, parts.items.shift() as UplinkItem);
     if (parts.items.length === 0) part.state.parts = null;
   }
@@ -164,6 +167,7 @@ export function newPart(state: ShardUplink, budget: number): PushPart {
     skipped: new CausalContext(),
     skippedOf: new Set(),
     context: new CausalContext(),
+    own: new CausalContext(),
     bytes: 0,
     isLive: false,
     isEarly: false,
@@ -174,8 +178,9 @@ export function isEmpty({ items, skipped }: PushPart): boolean {
   return items.length === 0 && skipped.isEmpty;
 }
 
-export function pushOf({ state, context, items, events, skipped, skippedOf }: PushPart): ShardPush {
+export function pushOf({ state, context, own, items, events, skipped, skippedOf }: PushPart): ShardPush {
   const lacking = CausalContext.fromRanges(state.hub === null ? [] : context.minus(state.hub));
   const later = lacking.without(events).without(skipped);
-  return { shard: state.shard, context, items, later, skipped, skippedOf: [...skippedOf].toSorted() };
+  const told = { shard: state.shard, context, items, later, skipped, skippedOf: [...skippedOf].toSorted() };
+  return { ...told, own: own.intersection(events) };
 }

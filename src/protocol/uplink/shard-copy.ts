@@ -1,7 +1,8 @@
 import { conflictsIn } from '../causal/conflict.ts';
 import { CausalContext } from '../causal/context.ts';
+import type { Dot } from '../causal/dot.ts';
 import type { ConflictPolicy } from '../causal/entry.ts';
-import { nameId } from '../causal/name.ts';
+import { nameId, type ObjectName } from '../causal/name.ts';
 import { ABSENT, type CausalObject, joinObject, type RemoteObject, seenOf, stripPast } from '../causal/object.ts';
 import type { UplinkItem } from './message.ts';
 import type { HubShard, HubWrite, ShardObjectName } from './transaction.ts';
@@ -9,12 +10,17 @@ import type { HubShard, HubWrite, ShardObjectName } from './transaction.ts';
 /** No shard has it. */
 export const NO_REVISION = '0'.repeat(16);
 
+/** Events with index rows for the hub above, of a shard; and ranges of those that it is to skip. */
+const INDEXED_MAX = 4096;
+
 /** The hub's copy of a shard within one transaction: what was read of it, and what becomes of it. */
 export class ShardCopy {
   readonly shard: number;
   readonly context: CausalContext;
   readonly own: CausalContext;
   readonly stripped: CausalContext;
+  indexed: CausalContext;
+  skipped: CausalContext;
   private buckets: readonly string[];
   private readonly before: string;
   private readonly objects = new Map<
@@ -29,6 +35,8 @@ export class ShardCopy {
     this.context = stored?.context.clone() ?? new CausalContext();
     this.own = stored?.own.clone() ?? new CausalContext();
     this.stripped = stored?.stripped.clone() ?? new CausalContext();
+    this.indexed = stored?.indexed.clone() ?? new CausalContext();
+    this.skipped = stored?.skipped.clone() ?? new CausalContext();
     this.buckets = stored?.partial ?? [];
     this.before = stored?.revision ?? NO_REVISION;
   }
@@ -89,11 +97,72 @@ export class ShardCopy {
   /** Joins a copy of a key that is loaded. `context`: what its sender covered; `floor`: what is going to be counted once all is compared. */
   join(item: UplinkItem, context: CausalContext, conflict: ConflictPolicy, floor: CausalContext | null = null): void {
     const name = { shard: this.shard, bucket: item.bucket, key: item.key };
-    const isPartial = this.buckets.includes(item.bucket);
     const counted = this.countedOf(item.bucket);
-    const joined = joinObject(this.object(name), counted, remoteOf(item, context, this.floorOf(floor, isPartial)));
+    const joined = joinObject(this.object(name), counted, remoteOf(item, context, this.floorOf(floor, item.bucket)));
     if (joined.changed) this.store(name, joined.object, conflict);
     if (floor === null && !item.more) this.cover(item.events);
+  }
+
+  /**
+   * Takes in a copy of a key that is loaded from the hub of this hub. `seen`: what the copy has seen beside its past. What it has
+   * replaced may come from the site later, if it has not come yet: it is remembered until then.
+   */
+  take(item: UplinkItem, seen: CausalContext, conflict: ConflictPolicy): HubWrite[] {
+    const name = { shard: this.shard, bucket: item.bucket, key: item.key };
+    const counted = this.countedOf(item.bucket);
+    const all = seenOf({ past: item.past }, seen);
+    const open = all.without(counted);
+    const { entries, events } = item;
+    const remote = { entries, seen: all, events, past: open.isEmpty ? null : open };
+    const joined = joinObject(this.object(name), counted, remote);
+    if (joined.changed) this.store(name, joined.object, conflict);
+    this.cover(events);
+    return this.coverOwn(item, events);
+  }
+
+  /** Events that have no index row, and are not to be skipped above. */
+  get floor(): CausalContext {
+    const named = this.own.without(this.stripped);
+    named.union(this.indexed);
+    named.union(this.skipped);
+    return this.context.without(named);
+  }
+
+  /** Returns index rows of events of a key that are about to be counted, for the hub above; beyond the bound all keys are compared. */
+  index({ bucket, key }: ObjectName, events: CausalContext): HubWrite[] {
+    const { shard } = this;
+    const fresh = CausalContext.fromRanges(events.minus(this.context));
+    if (this.indexed.dotCount + fresh.dotCount > INDEXED_MAX) return [];
+    this.indexed.union(fresh);
+    return dotsIn(fresh).map((dot) => ({ type: 'event', shard, ...dot, name: { bucket, key } }));
+  }
+
+  /** Counts events without their keys. `isChained`: the hub above is to do the same. */
+  skip(events: CausalContext, buckets: readonly string[], isChained: boolean): void {
+    const fresh = CausalContext.fromRanges(events.minus(this.context));
+    if (isChained && this.skipped.rangeCount + fresh.rangeCount <= INDEXED_MAX) this.skipped.union(fresh);
+    this.cover(events);
+    if (buckets.some((name) => !this.buckets.includes(name))) this.partial = [...this.buckets, ...buckets];
+  }
+
+  /** Forgets what the hub above counts: `max` index rows at most. */
+  strip(covered: CausalContext, max: number): HubWrite[] {
+    const { shard } = this;
+    const stripped = CausalContext.fromDots(dotsIn(this.indexed.intersection(covered), max));
+    this.indexed = this.indexed.without(stripped);
+    this.skipped = this.skipped.without(covered);
+    this.touch();
+    return dotsIn(stripped.without(this.own)).map((dot) => ({ type: 'event', shard, ...dot, name: null }));
+  }
+
+  /** Counts events of a key, which are covered, as written at a hub; returns the index rows of those that did not count so. */
+  coverOwn({ bucket, key }: ObjectName, events: CausalContext): HubWrite[] {
+    const { shard, own } = this;
+    const fresh = CausalContext.fromRanges(events.minus(own));
+    if (fresh.isEmpty) return [];
+    own.union(fresh);
+    this.changed = true;
+    return dotsIn(fresh).map((dot) => ({ type: 'event', shard, ...dot, name: { bucket, key } }));
   }
 
   /** Replaces a key that is loaded. */
@@ -110,12 +179,12 @@ export class ShardCopy {
   /** What the transaction ends with. */
   writes(revision: string): HubWrite[] {
     if (!this.changed) return [];
-    const { shard, context, own, stripped, partial } = this;
+    const { shard, context, own, stripped, indexed, skipped, partial } = this;
     const objects = [...this.objects.values()].filter((each) => each.changed);
     return [
       ...objects.map(({ name, object }) => objectWrite(name, object)),
       ...this.conflicts,
-      { type: 'shard', shard, value: { context, own, stripped, partial, revision } },
+      { type: 'shard', shard, value: { context, own, stripped, indexed, skipped, partial, revision } },
     ];
   }
 
@@ -124,9 +193,9 @@ export class ShardCopy {
     return this.buckets.includes(bucket) ? this.own : this.context;
   }
 
-  private floorOf(floor: CausalContext | null, isPartial: boolean): CausalContext | undefined {
+  private floorOf(floor: CausalContext | null, bucket: string): CausalContext | undefined {
     if (floor === null) return undefined;
-    if (!isPartial) return floor;
+    if (!this.buckets.includes(bucket)) return floor;
     const all = floor.clone();
     all.union(this.context);
     return all;
@@ -150,4 +219,13 @@ function remoteOf(item: UplinkItem, context: CausalContext, floor: CausalContext
   const all = seenOf({ past }, context);
   const seen = sent === null ? all : all.without(sent);
   return { entries, seen, events: counts, past, ...rest };
+}
+
+/** In the order of the context; `max` of them at most. */
+export function dotsIn(context: CausalContext, max = Number.POSITIVE_INFINITY): Dot[] {
+  const dots: Dot[] = [];
+  for (const { actor, from, to } of context.ranges()) {
+    for (let counter = from; counter <= to && dots.length < max; counter++) dots.push({ actor, counter });
+  }
+  return dots;
 }

@@ -7,6 +7,13 @@ import type { UplinkItem } from './message.ts';
 const PULL_REST_MS = 1000;
 const PULL_REST_MAX_MS = 60_000;
 
+/** Parts of a key that are left to be sent, and what the shard covered when the key was read. */
+export interface WaitingParts {
+  readonly context: CausalContext;
+  readonly own: CausalContext;
+  readonly items: UplinkItem[];
+}
+
 /** How far one shard is with the hub. */
 export class ShardUplink {
   readonly shard: number;
@@ -34,7 +41,7 @@ export class ShardUplink {
   /** Not to be looked at before then. */
   restUntilMs = 0;
   /** Parts of a key that have to be sent before anything else of the shard. */
-  parts: { readonly context: CausalContext; readonly items: UplinkItem[] } | null = null;
+  parts: WaitingParts | null = null;
   /** When this node first saw that the hub lacks something; null: it lacks nothing. */
   behindSinceMs: number | null = null;
   /** Keys with events that the hub lacks: those written since the session began, and those from before. */

@@ -9,6 +9,14 @@ export interface KeyCopy extends CausalObject {
   readonly name: ObjectName;
 }
 
+/** Keys, and what their shard covered when they were as read. */
+export interface KeysRead {
+  readonly copies: readonly KeyCopy[];
+  readonly context: CausalContext;
+  /** Of the context, the events that were written at a hub. */
+  readonly own: CausalContext;
+}
+
 /** What came down, and what its copies have seen. */
 export interface PulledItems {
   readonly items: readonly UplinkItem[];
@@ -39,11 +47,7 @@ export interface UplinkSource {
    * The keys as they are at one moment, in the order asked for, and what the shard covered then. All of it is durable when it
    * is called back.
    */
-  read(
-    shard: number,
-    names: readonly ObjectName[],
-    use: (read: { readonly copies: readonly KeyCopy[]; readonly context: CausalContext } | null) => void,
-  ): void;
+  read(shard: number, names: readonly ObjectName[], use: (read: KeysRead | null) => void): void;
   /** All keys of the shard in the order of their names. */
   scan(
     shard: number,

@@ -19,10 +19,14 @@ export interface HubOutcome<T> {
 /** The hub's copy of a shard. */
 export interface HubShard {
   readonly context: CausalContext;
-  /** Of that, the events that were written at the hub. */
+  /** Of that, the events that were written at a hub: at this one, at that of which it is a site, or at one that is a site of it. */
   readonly own: CausalContext;
   /** Of those, the ones whose index rows are gone: every owner had them. */
   readonly stripped: CausalContext;
+  /** At a hub that has a hub: other events that have index rows, since that one may not count them yet. */
+  readonly indexed: CausalContext;
+  /** At such a hub: events without their keys, that are to be counted like that there too. */
+  readonly skipped: CausalContext;
   /** Qualified names of buckets of which the context counts events without their keys. */
   readonly partial: readonly string[];
   /** Another one after every change: 16 lower-case hex digits. */
@@ -40,13 +44,14 @@ export type HubRead =
   /** Index rows of events, by the dots asked for, in their order. */
   | { readonly type: 'events'; readonly shard: number; readonly dots: readonly Dot[] }
   /**
-   * Objects of some buckets of a shard in the order of their names (`compareNames`): at most `limit`, fewer where they are
-   * large, but at least one.
+   * Objects of a shard in the order of their names (`compareNames`), of some buckets or of all: at most `limit`, fewer where
+   * they are large, but at least one.
    */
   | {
       readonly type: 'scan';
       readonly shard: number;
-      readonly buckets: readonly string[];
+      /** Null: of all buckets. */
+      readonly buckets: readonly string[] | null;
       readonly after: ObjectName | null;
       readonly limit: number;
     };
@@ -74,7 +79,7 @@ export type HubWrite =
   | { readonly type: 'shard'; readonly shard: number; readonly value: HubShard }
   /** Null: there is no such key any more. */
   | { readonly type: 'object'; readonly name: ShardObjectName; readonly value: CausalObject | null }
-  /** The index of what was written at the hub; null: strips the row. */
+  /** The index of what was written at a hub; null: strips the row. */
   | {
       readonly type: 'event';
       readonly shard: number;

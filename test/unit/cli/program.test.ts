@@ -243,8 +243,12 @@ describe('config check', () => {
       announce  -  default
       http  127.0.0.1:7580  default
       database  postgres://hub@db/fleet  holdfast-hub.yaml:2:database
+      hub  -  default
+      hubToken  -  default
+      hubTokenFile  -  default
       logLevel  info  default
       logFormat  json  default
+      tuning.hubBytesPerSecond  0B  default
       "
     `);
   });

@@ -501,8 +501,12 @@ describe('the configuration of a hub', () => {
       announce: [],
       http: { host: '127.0.0.1', port: 7580 },
       database: null,
+      hub: null,
+      hubToken: null,
+      hubTokenFile: null,
       logLevel: 'info',
       logFormat: 'json',
+      tuning: { hubBytesPerSecond: 0 },
     });
     expect([warnings, Object.isFrozen(config)]).toEqual([[], true]);
   });
@@ -522,6 +526,21 @@ describe('the configuration of a hub', () => {
       expect.stringContaining('holdfast-hub.yaml:2:zone: unknown key'),
       expect.stringContaining('holdfast-hub.yaml:3:tuning.weight: unknown key'),
     ]);
+  });
+
+  it('names the hub above with the token of a site there, and how fast it is sent to', () => {
+    const hub = '/dns4/cloud.example.com/tcp/7500';
+    const files = {
+      '/work/holdfast-hub.yaml': `hub: ${hub}\nhubTokenFile: token\ntuning: {hubBytesPerSecond: 64KiB}\n`,
+      '/work/token': `hft1.district-7.${'ab'.repeat(32)}\n`,
+    };
+    const { config } = loadedHub({ files });
+    expect([config.hub, config.hubToken?.site, config.hubTokenFile]).toEqual([hub, 'district-7', '/work/token']);
+    expect(config.tuning.hubBytesPerSecond).toBe(65_536);
+    expect(hubProblems({ flags: { hub } })).toEqual([expect.stringContaining('without the token of a site')]);
+    const [nameless] = hubProblems({ env: { HOLDFAST_HUB_TOKEN: `hft1.district-7.${'ab'.repeat(32)}` } });
+    expect(nameless).toContain('there is no hub that the token is for');
+    expect(hubProblems({ flags: { hub: 'cloud', hubToken: 'x' } })).toHaveLength(2);
   });
 
   it('names no two listeners of one port', () => {

@@ -148,7 +148,7 @@ describe('a read', () => {
     const session = await connectSite(fixture, SITE, 'peer-2');
     const shard = shardFor({ bucket: 'orders', key: 'a' });
     const skipped = seen(1).context;
-    const push = { shard, context: skipped, items: [], skipped, skippedOf: ['orders'], later: NOTHING };
+    const push = { shard, context: skipped, items: [], skipped, skippedOf: ['orders'], later: NOTHING, own: NOTHING };
     expect(await session.request({ type: 'hub-push', pushes: [push] })).toMatchObject({
       results: [{ status: 'applied' }],
     });
@@ -167,7 +167,7 @@ describe('a read', () => {
     const skipped = seen(1).context;
     await session.request({
       type: 'hub-push',
-      pushes: [{ shard, context: skipped, items: [], skipped, skippedOf: ['both'], later: NOTHING }],
+      pushes: [{ shard, context: skipped, items: [], skipped, skippedOf: ['both'], later: NOTHING, own: NOTHING }],
     });
     await expect(fixture.hub.read(key('both'), seen(1))).rejects.toMatchObject({ code: 'session-unavailable' });
     expect(await textAt(fixture, 'both')).toBeNull();

@@ -60,6 +60,17 @@ describe('HubHandshake', () => {
     expect(site).toMatchObject({ kind: 'admitted', hello: { site: null } });
   });
 
+  it('admits a hub that is a site in the name of each of its own sites', () => {
+    const { site, hub } = run(
+      HubHandshake.ofSite({ token: TOKEN, below: 'barn', self: 'node', peer: 'hub' }),
+      hubSide(),
+    );
+    expect(hub).toMatchObject({ kind: 'admitted', hello: { site: 'farm:barn' } });
+    expect(site).toMatchObject({ kind: 'admitted' });
+    const deep = HubHandshake.ofSite({ token: TOKEN, below: 'a:b:c:d', self: 'node', peer: 'hub' });
+    expect(run(deep, hubSide()).hub).toMatchObject({ code: 'malformed' });
+  });
+
   it('refuses an unknown site and a wrong token alike', () => {
     const unknown = run(siteSide(), hubSide(), null);
     const wrong = run(siteSide(), hubSide(), siteKeyOf(createSiteToken('farm')));

@@ -11,6 +11,8 @@ function post(body: unknown): RequestInit {
   return { method: 'POST', headers: JSON_TYPE, body: typeof body === 'string' ? body : JSON.stringify(body) };
 }
 
+const NO_TRAFFIC = { sentBytes: 0, receivedBytes: 0 };
+
 describe('/v1/status', () => {
   it('shows the hub at a glance', async () => {
     const harness = await startHubHarness();
@@ -25,7 +27,25 @@ describe('/v1/status', () => {
       addresses: ['/ip4/127.0.0.1/tcp/7500/p2p/12D3KooWHub'],
       sites: 2,
       sessions: 1,
+      hub: null,
     });
+  });
+});
+
+describe('/v1/hub', () => {
+  it('tells of the hub above, where there is one', async () => {
+    const alone = await startHubHarness();
+    const answer = await alone.fetch('/v1/hub');
+    expect([answer.status, await answer.json()]).toEqual([200, null]);
+    expect((await alone.fetch('/v1/hub?x=1')).status).toBe(400);
+    const link = { open: () => undefined, close: () => undefined, send: () => 0, traffic: () => NO_TRAFFIC };
+    const address = '/dns4/cloud.example/tcp/7500';
+    const above = { address, site: 'district-7', bytesPerSecond: 0, linkOf: () => link };
+    const harness = await startHubHarness({ above });
+    const shown = { address, site: 'district-7', connected: false, carrying: false, lastSyncAt: null };
+    expect(await (await harness.fetch('/v1/hub')).json()).toMatchObject(shown);
+    expect(await (await harness.fetch('/v1/status')).json()).toMatchObject({ hub: shown });
+    await harness.hub.stop();
   });
 });
 

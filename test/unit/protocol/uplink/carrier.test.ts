@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Prng } from '../../../../src/lib/prng.ts';
+import { TokenBucket } from '../../../../src/lib/token-bucket.ts';
 import { Carrier } from '../../../../src/protocol/uplink/carrier.ts';
 import type { HubReply, HubRequest } from '../../../../src/protocol/uplink/message.ts';
 import type { UplinkMessage } from '../../../../src/protocol/uplink/relay.ts';
@@ -29,7 +30,7 @@ function leader(): {
     {
       self: 'self',
       prng: new Prng(1),
-      bytesPerSecond: 0,
+      pace: new TokenBucket(0),
       hello: () => ({ type: 'hub-hello', shards: 16, clusterId: 'cluster', buckets: [], actors: [] }),
       send: (to, message) => void messages.push({ to, message }),
       openLink: () => void links.push('open'),

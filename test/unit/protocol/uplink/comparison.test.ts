@@ -46,7 +46,7 @@ describe('a comparison of all keys', () => {
     const later = CausalContext.fromDots([{ actor: A, counter: 3 }]);
     const earlier = CausalContext.fromDots([1, 2].map((counter) => ({ actor: A, counter })));
     const item = { bucket: 'up', key: 'gone', entries: [], past: later, events: earlier, more: false, sent: null };
-    const push = { shard: SHARD, context: earlier, later: NOTHING, skipped: NOTHING, skippedOf: [] };
+    const push = { shard: SHARD, context: earlier, later: NOTHING, skipped: NOTHING, skippedOf: [], own: NOTHING };
     hub.answer({ type: 'hub-push', pushes: [{ ...push, items: [item] }] });
     new UplinkEnd(hub, own).settle();
     expect(atHub(hub, 'other')).toBe('new');
