@@ -2,7 +2,7 @@ import { Prng } from '../lib/prng.ts';
 import type { TokenBucket } from '../lib/token-bucket.ts';
 import type { Clock } from '../ports/clock.ts';
 import { type HubLink, NOT_SENT } from '../ports/hub-link.ts';
-import type { HubStore, SiteRecord } from '../ports/hub-store.ts';
+import type { HubStore, ObjectName, SiteRecord } from '../ports/hub-store.ts';
 import type { Log } from '../ports/log.ts';
 import type { HubLinkEffect, HubLinkInput } from '../protocol/uplink/link.ts';
 import {
@@ -24,8 +24,8 @@ export interface ChainedSiteParts {
   readonly report: SiteUplinkOptions['report'];
   readonly pace: TokenBucket;
   readonly chunkBytes: number;
-  /** The hub above has written in the shard. */
-  readonly onTaken: (shard: number) => void;
+  /** The hub above has written these keys of the shard. */
+  readonly onTaken: (shard: number, names: readonly ObjectName[]) => void;
 }
 
 /** Runs what reconciles one site of this hub with the hub above, from its first hello until it is removed. */

@@ -4,7 +4,7 @@ import { TokenBucket } from '../lib/token-bucket.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { HubBacklog, UplinkView } from '../ports/hub-handle.ts';
 import type { HubLink } from '../ports/hub-link.ts';
-import type { HubStore, SiteRecord } from '../ports/hub-store.ts';
+import type { HubStore, ObjectName, SiteRecord } from '../ports/hub-store.ts';
 import type { Log } from '../ports/log.ts';
 import { shardId } from '../protocol/ring/shard.ts';
 import { chunkBytesAt, SITE_ACTORS_MAX } from '../protocol/uplink/message.ts';
@@ -33,6 +33,8 @@ export interface HubUplinkParts {
   readonly random: () => string;
   readonly sessions: SiteSessions;
   readonly news: SiteNews;
+  /** Copies of these keys were joined. */
+  readonly onJoined: (site: string, names: readonly ObjectName[]) => void;
 }
 
 /** How often the list of sites is looked at. */
@@ -195,7 +197,7 @@ export class HubUplink {
   }
 
   private begin(record: SiteRecord, described: Described): ChainedSite {
-    const { store, clock, log, random, news, sessions } = this.parts;
+    const { store, clock, log, random, news, sessions, onJoined } = this.parts;
     const { linkOf, bytesPerSecond } = this.above;
     const { name } = record;
     const site = new ChainedSite(
@@ -208,7 +210,10 @@ export class HubUplink {
         report: () => sessions.of(name).find(({ report }) => report !== null)?.report ?? UNTOLD,
         pace: this.pace,
         chunkBytes: chunkBytesAt(bytesPerSecond),
-        onTaken: (shard) => news.tell(name, [shard]),
+        onTaken: (shard, names) => {
+          news.tell(name, [shard]);
+          onJoined(name, names);
+        },
       },
       record,
       described,

@@ -94,11 +94,12 @@ export class Hub implements HubHandle {
     });
     this.news = news;
     const { above = null } = parts;
-    const uplink = above === null ? null : new HubUplink({ store, clock, log, random, sessions, news }, above);
+    const onJoined = (site: string, names: readonly ObjectName[]): void => this.shares.noteChanged(site, names);
+    const uplink =
+      above === null ? null : new HubUplink({ store, clock, log, random, sessions, news, onJoined }, above);
     this.above = uplink;
     this.seen = new SiteSeen(store, clock, sessions);
     const { seen } = this;
-    const onJoined = (site: string, names: readonly ObjectName[]): void => this.shares.noteChanged(site, names);
     this.requests = new SiteRequests(
       { store, clock, log, random, name, sessions, news, seen, uplink, counters, limits, onJoined },
       turns,

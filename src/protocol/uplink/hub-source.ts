@@ -1,4 +1,5 @@
 import { CausalContext } from '../causal/context.ts';
+import type { ObjectName } from '../causal/name.ts';
 import { hubKept, hubKeys, hubKeysOf, hubPage, hubStrip, hubTake, type ShardKept } from './hub-holdings.ts';
 import type { HubMoment } from './hub-replica.ts';
 import type { SiteBucket, SyncPolicy } from './message.ts';
@@ -13,7 +14,7 @@ export interface HubSourceOptions {
   /** All is known of the shards, or more than before. */
   readonly onLoaded: () => void;
   /** What had come down is durable. */
-  readonly onTaken: (shard: number) => void;
+  readonly onTaken: (shard: number, names: readonly ObjectName[]) => void;
   /** The store is an older copy of itself: nothing that was believed of it holds. */
   readonly onRolledBack: () => void;
 }
@@ -113,7 +114,7 @@ export class HubSource implements UplinkSource {
     run(
       () => hubTake(shard, pulled, this.moment()),
       (isAll) => {
-        if (isAll !== null) onTaken(shard);
+        if (isAll !== null) onTaken(shard, pulled.items);
         use(isAll);
       },
     );

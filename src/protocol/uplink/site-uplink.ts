@@ -79,9 +79,9 @@ export class SiteUplink {
     this.source = new HubSource({
       run,
       revision,
-      onTaken: (shard) => {
+      onTaken: (shard, names) => {
         this.noteChanged([shard], this.now);
-        onTaken(shard);
+        onTaken(shard, names);
       },
       onLoaded: () => this.wake(),
       onRolledBack: () => this.beginAnew(),

@@ -105,6 +105,21 @@ describe('a hub with a hub above', () => {
     await cloud.hub.stop();
   });
 
+  it('gives what comes from above to the sites that it shares the bucket with', async () => {
+    const { clock, cloud, district } = await startChain();
+    await connectSite(district, SITE);
+    await connectSite(district, 'barn', 'peer-2');
+    await pass(clock, 6000);
+    await district.hub.addShare({ to: 'barn', bucket: 'orders', from: SITE });
+    await pass(clock, 1000);
+    await cloud.hub.mutate({ site: ABOVE, bucket: 'orders', key: 'a' }, put('from above'), null);
+    await pass(clock, 6000);
+    expect(await valueAt(district, SITE, 'orders', 'a')).toBe('from above');
+    expect(await valueAt(district, 'barn', 'orders', 'a')).toBe('from above');
+    await district.hub.stop();
+    await cloud.hub.stop();
+  });
+
   it('says what waits while that one is away, and why, and sends it later', async () => {
     const { clock, cloud, district, cut } = await startChain();
     const session = await connectSite(district, SITE);
