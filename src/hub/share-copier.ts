@@ -109,8 +109,8 @@ export class ShareCopier {
     const { share, log } = this.parts;
     try {
       await this.resolve();
-      if (this.passMs <= this.nowMs()) await this.pass();
-      while (this.changed.size > 0 && !this.isStopped) await this.copyChanged();
+      if (this.isPassDue) await this.pass();
+      while (this.changed.size > 0 && !this.isPassDue && !this.isStopped) await this.copyChanged();
       if (this.failure !== null) log.info('a shared bucket is copied again', { ...share });
       this.failure = null;
     } catch (error) {
@@ -194,6 +194,10 @@ export class ShareCopier {
 
   private async read(side: Side, key: string): Promise<PlainValue | null> {
     return shareable((await this.parts.keys.read({ ...side, key }, null)).entries);
+  }
+
+  private get isPassDue(): boolean {
+    return this.passMs <= this.nowMs();
   }
 
   private nowMs(): number {

@@ -250,7 +250,8 @@ describe('/v1/sites/{site}/shares', () => {
     const at = '/v1/sites/hall-2/shares/orders';
     expect((await fetch(at, put({ from: 'office' }))).status).toBe(204);
     expect(await problemOf(await fetch(at, put({ from: 'barn' })))).toBe('409 share-exists');
-    expect(await problemOf(await fetch(at, put({ from: 'No Site' })))).toBe('400 bad-request');
+    expect(await problemOf(await fetch(at, put({ from: '' })))).toBe('400 bad-request');
+    expect(await problemOf(await fetch(at, put({ from: 'No Site' })))).toBe('404 site-not-found');
     expect(await problemOf(await fetch(at, put({ from: 'hall-2' })))).toBe('400 bad-request');
     expect(await problemOf(await fetch(at, put({ from: 'nowhere' })))).toBe('404 site-not-found');
     expect(await problemOf(await fetch('/v1/sites/nowhere/shares'))).toBe('404 site-not-found');
