@@ -1,4 +1,5 @@
 import { classOf } from '../lib/bucket-name.ts';
+import { roundedSeconds } from '../lib/seconds.ts';
 import { isSitePath, sitePathOf } from '../lib/site-name.ts';
 import { TokenBucket } from '../lib/token-bucket.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -260,5 +261,5 @@ function sum(backlogs: readonly Waiting[]): Waiting {
 }
 
 function backlogView({ events, oldestMs }: Waiting): HubBacklog {
-  return { events, oldestSeconds: Math.round(oldestMs / 100) / 10 };
+  return { events, oldestSeconds: roundedSeconds(oldestMs) };
 }

@@ -1,7 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { compareUtf8 } from '../lib/utf8.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { SitePage } from '../ports/hub-handle.ts';
 import type { HubStore, Share } from '../ports/hub-store.ts';
 import type { Log } from '../ports/log.ts';
 import { type Entries, VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
@@ -167,7 +166,7 @@ export class ShareCopier {
 
   private async *values({ site, bucket }: Side): AsyncGenerator<{ key: string; plain: PlainValue | null }> {
     const range = { site, bucket, prefix: '', after: '', limit: Number.POSITIVE_INFINITY };
-    for await (const { items } of this.parts.keys.list(range) as AsyncIterable<SitePage>) {
+    for await (const { items } of this.parts.keys.list(range)) {
       for (const { key, entries } of items) yield { key, plain: shareable(entries) };
     }
   }

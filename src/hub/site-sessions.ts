@@ -1,3 +1,4 @@
+import { roundedSeconds } from '../lib/seconds.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { SiteSessionView } from '../ports/hub-handle.ts';
 import type { HubSession } from '../ports/hub-link.ts';
@@ -113,7 +114,7 @@ export class SiteSessions {
       since: new Date(sinceMs).toISOString(),
       island: report === null ? null : { leader: report.leader, quorate: report.quorate, members: report.members },
       backlogEvents: report?.backlogEvents ?? null,
-      oldestSeconds: report === null ? null : Math.round(report.oldestMs / 100) / 10,
+      oldestSeconds: report === null ? null : roundedSeconds(report.oldestMs),
       ...session.traffic(),
     }));
   }

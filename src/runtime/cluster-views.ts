@@ -2,6 +2,7 @@ import type { NodeConfig } from '../config/node-config.ts';
 import { classOf } from '../lib/bucket-name.ts';
 import { failure, HoldfastError } from '../lib/failure.ts';
 import { isPlausible } from '../lib/hlc.ts';
+import { roundedSeconds } from '../lib/seconds.ts';
 import type {
   BucketView,
   ComponentMemberView,
@@ -169,7 +170,7 @@ export function conflictsView(node: Node, { rows, more, missing }: ConflictsRepl
 }
 
 function backlogView({ events, oldestMs }: Backlog): HubBacklog {
-  return { events, oldestSeconds: Math.round(oldestMs / 100) / 10 };
+  return { events, oldestSeconds: roundedSeconds(oldestMs) };
 }
 
 export function islandsView(node: Node, self: NodeId, now: Instant): IslandsView {

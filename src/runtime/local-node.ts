@@ -1,6 +1,7 @@
 import type { NodeConfig } from '../config/node-config.ts';
 import { type Failure, failure, HoldfastError } from '../lib/failure.ts';
 import { Prng } from '../lib/prng.ts';
+import { roundedSeconds } from '../lib/seconds.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { HubLink } from '../ports/hub-link.ts';
 import type { Log } from '../ports/log.ts';
@@ -311,7 +312,7 @@ export class LocalNode implements NodeHandle {
       clusterId: options.clusterId,
       version: options.version,
       bootEpoch: options.state.bootEpoch,
-      uptimeSeconds: Math.round((options.clock.now().monoMs - this.startedMs) / 100) / 10,
+      uptimeSeconds: roundedSeconds(options.clock.now().monoMs - this.startedMs),
       notReady: this.refusal()?.message ?? null,
       level: node.level.level,
       levelSince: timeAt(node.level.sinceMs, options.clock.now()),

@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest';
-import type { BucketConfig } from '../../src/protocol/catalog/record.ts';
 import { CausalContext } from '../../src/protocol/causal/context.ts';
 import { dotText } from '../../src/protocol/causal/dot.ts';
 import type { ConflictKey, ConflictRow } from '../../src/protocol/replication/record.ts';
@@ -7,6 +6,7 @@ import type { ConflictsQuery, ConflictsReply } from '../../src/protocol/replicat
 import { checkReconciliation } from '../simulation/checkers/reconciliation.ts';
 import { SimCluster, type SimNode } from '../simulation/cluster.ts';
 import type { VirtualHub } from '../simulation/virtual-hub.ts';
+import { eventualBucket } from '../support/eventual-bucket.ts';
 import {
   ask,
   BUCKET,
@@ -21,16 +21,6 @@ import {
 } from '../support/sim-story.ts';
 
 const KEY = 'k';
-const EVENTUAL: BucketConfig = {
-  consistency: 'eventual',
-  conflict: 'lww',
-  replicas: null,
-  preferredZones: [],
-  sync: 'none',
-  ttlSeconds: null,
-  island: 'accept',
-};
-
 /** What was written on either side of a partition between the first node and the others, which all own the key. */
 function divided(seed: number): { cluster: SimCluster; alone: string; together: string } {
   const cluster = formed(3, 3, seed);
@@ -116,7 +106,7 @@ describe('the journal of conflicts', () => {
   test('comes in pages, of all buckets or of one', () => {
     const cluster = formed(3, 3, 5);
     const [first, second] = cluster.nodes as [SimNode, SimNode];
-    expect(cluster.putBucket(first, 'other', EVENTUAL)).toBe(true);
+    expect(cluster.putBucket(first, 'other', eventualBucket())).toBe(true);
     settle(cluster);
     cluster.partition([first], cluster.nodes.slice(1));
     cluster.run(DISCONNECT_MS);
@@ -176,7 +166,7 @@ describe('the journal of a site with a hub', () => {
     const [first] = cluster.nodes as [SimNode];
     for (const node of cluster.nodes) cluster.start(node);
     expect(cluster.runUntil(() => cluster.isSettled() && hasRing(cluster, 3), SETTLE_MS)).toBe(true);
-    expect(cluster.putBucket(first, 'both', { ...EVENTUAL, sync: 'both' })).toBe(true);
+    expect(cluster.putBucket(first, 'both', eventualBucket({ sync: 'both' }))).toBe(true);
     cluster.run(5000);
     for (const node of cluster.nodes) hub.setCut(node, true);
     const shard = first.running?.node.placements.shardOf('both', KEY) ?? 0;

@@ -1,6 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { Prng } from '../../src/lib/prng.ts';
-import type { BucketConfig } from '../../src/protocol/catalog/record.ts';
 import type { Mutation } from '../../src/protocol/causal/mutation.ts';
 import { readCounter } from '../../src/protocol/causal/value.ts';
 import { shardOf } from '../../src/protocol/ring/shard.ts';
@@ -9,6 +8,7 @@ import { checkReconciliation } from '../simulation/checkers/reconciliation.ts';
 import type { SimCluster, SimNode } from '../simulation/cluster.ts';
 import { SiteFleet } from '../simulation/site-fleet.ts';
 import type { VirtualHub } from '../simulation/virtual-hub.ts';
+import { eventualBucket } from '../support/eventual-bucket.ts';
 import { BUCKET, hasRing, put } from '../support/sim-story.ts';
 
 /** Nodes of a hundred sites: 60 of one node, 30 of two, 10 of three, which are two islands while the hub is away. */
@@ -28,15 +28,7 @@ const HUB = { hubBytesMax: 24 * 1024, hubSlots: 2, hubWorkMs: 20 };
 /** The last attempt, and a comparison that the refusals of a busy hub interrupt. */
 const SERVED_MS = RETRY_MAX_MS + 30_000;
 
-const CONFIG: BucketConfig = {
-  consistency: 'eventual',
-  conflict: 'lww',
-  replicas: null,
-  preferredZones: [],
-  sync: 'both',
-  ttlSeconds: null,
-  island: 'accept',
-};
+const CONFIG = eventualBucket({ sync: 'both' });
 
 /** What became of it. */
 interface Story {

@@ -5,6 +5,7 @@ import { readCounter } from '../../src/protocol/causal/value.ts';
 import { checkReconciliation } from '../simulation/checkers/reconciliation.ts';
 import { SimCluster, type SimNode } from '../simulation/cluster.ts';
 import type { VirtualHub } from '../simulation/virtual-hub.ts';
+import { eventualBucket } from '../support/eventual-bucket.ts';
 import { BUCKET, hasRing, put, SETTLE_MS, settle } from '../support/sim-story.ts';
 
 const REMOVE: Mutation = { type: 'delete' };
@@ -25,8 +26,7 @@ function site(nodes: number, shards: number, seed = 1): Site {
 }
 
 function bucket({ cluster }: Site, name: string, settings: Partial<BucketConfig>): void {
-  const config = { consistency: 'eventual', conflict: 'lww', replicas: null, preferredZones: [] } as const;
-  const whole = { ...config, sync: 'up', ttlSeconds: null, island: 'accept', ...settings } as const;
+  const whole = eventualBucket({ sync: 'up', ...settings });
   expect(cluster.putBucket(cluster.nodes[0] as SimNode, name, whole)).toBe(true);
   cluster.run(5000);
 }

@@ -1,16 +1,14 @@
 import { describe, expect, test } from 'vitest';
-import type { BucketConfig } from '../../src/protocol/catalog/record.ts';
 import type { Mutation } from '../../src/protocol/causal/mutation.ts';
 import { readCounter, readValue } from '../../src/protocol/causal/value.ts';
 import { checkReconciliation } from '../simulation/checkers/reconciliation.ts';
 import { SimCluster, type SimNode } from '../simulation/cluster.ts';
 import type { VirtualHub } from '../simulation/virtual-hub.ts';
+import { eventualBucket } from '../support/eventual-bucket.ts';
 import { ask, BUCKET, hasRing, mutate, put, SETTLE_MS, settle } from '../support/sim-story.ts';
 
 const REMOVE: Mutation = { type: 'delete' };
 const COUNT: Mutation = { type: 'increment', by: 1 };
-
-type Sync = BucketConfig['sync'];
 
 /** A site of so many nodes and its hub, with a bucket of each policy beside `default`, which goes up. */
 function site(nodes = 3, seed = 1): { cluster: SimCluster; hub: VirtualHub } {
@@ -19,22 +17,10 @@ function site(nodes = 3, seed = 1): { cluster: SimCluster; hub: VirtualHub } {
   for (const node of cluster.nodes) cluster.start(node);
   expect(cluster.runUntil(() => cluster.isSettled() && hasRing(cluster, nodes), SETTLE_MS)).toBe(true);
   for (const sync of ['both', 'down', 'none'] as const) {
-    expect(cluster.putBucket(first(cluster), sync, bucketOf(sync))).toBe(true);
+    expect(cluster.putBucket(first(cluster), sync, eventualBucket({ sync }))).toBe(true);
   }
   cluster.run(5000);
   return { cluster, hub };
-}
-
-function bucketOf(sync: Sync): BucketConfig {
-  return {
-    consistency: 'eventual',
-    conflict: 'lww',
-    replicas: null,
-    preferredZones: [],
-    sync,
-    ttlSeconds: null,
-    island: 'accept',
-  };
 }
 
 function first({ nodes }: SimCluster): SimNode {

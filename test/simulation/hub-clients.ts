@@ -1,8 +1,8 @@
 import { Prng } from '../../src/lib/prng.ts';
-import type { BucketConfig } from '../../src/protocol/catalog/record.ts';
 import type { Entry } from '../../src/protocol/causal/entry.ts';
 import type { Mutation } from '../../src/protocol/causal/mutation.ts';
 import { readCounter } from '../../src/protocol/causal/value.ts';
+import { eventualBucket } from '../support/eventual-bucket.ts';
 import type { SimCluster, SimNode } from './cluster.ts';
 import { DEFAULT_BUCKET } from './placed-buckets.ts';
 import { SessionClients } from './session-clients.ts';
@@ -155,15 +155,7 @@ export class HubClients {
   }
 }
 
-const CONFIG: BucketConfig = {
-  consistency: 'eventual',
-  conflict: 'lww',
-  replicas: null,
-  preferredZones: [],
-  sync: 'both',
-  ttlSeconds: null,
-  island: 'accept',
-};
+const CONFIG = eventualBucket({ sync: 'both' });
 
 function put(text: string): Mutation {
   return { type: 'put', value: encoder.encode(text), contentType: 'text/plain', expiresAtMs: 0, onlyIf: null };

@@ -1,5 +1,4 @@
 import { expect } from 'vitest';
-import type { BucketConfig } from '../../src/protocol/catalog/record.ts';
 import type { Entries } from '../../src/protocol/causal/entry.ts';
 import type { Mutation } from '../../src/protocol/causal/mutation.ts';
 import { readValue } from '../../src/protocol/causal/value.ts';
@@ -8,6 +7,7 @@ import { checkReconciliation } from '../simulation/checkers/reconciliation.ts';
 import { SimCluster, type SimNode } from '../simulation/cluster.ts';
 import { VirtualHub } from '../simulation/virtual-hub.ts';
 import { VirtualUplink } from '../simulation/virtual-uplink.ts';
+import { eventualBucket } from './eventual-bucket.ts';
 import { ask, hasRing, SETTLE_MS, settle } from './sim-story.ts';
 
 const CLOUD_SEED = 7919;
@@ -28,7 +28,7 @@ export class HubChain {
     for (const node of cluster.nodes) cluster.start(node);
     expect(cluster.runUntil(() => cluster.isSettled() && hasRing(cluster, cluster.nodes.length), SETTLE_MS)).toBe(true);
     for (const sync of ['both', 'down', 'none'] as const) {
-      expect(cluster.putBucket(this.first, sync, bucketOf(sync))).toBe(true);
+      expect(cluster.putBucket(this.first, sync, eventualBucket({ sync }))).toBe(true);
     }
     this.uplink = new VirtualUplink({
       clock: cluster.clock,
@@ -98,18 +98,6 @@ export class HubChain {
   private shardIds(): readonly number[] {
     return [...(this.first.running?.node.placements.shardIds() ?? [])];
   }
-}
-
-function bucketOf(sync: BucketConfig['sync']): BucketConfig {
-  return {
-    consistency: 'eventual',
-    conflict: 'lww',
-    replicas: null,
-    preferredZones: [],
-    sync,
-    ttlSeconds: null,
-    island: 'accept',
-  };
 }
 
 function textOf(entries: Entries): string | undefined {

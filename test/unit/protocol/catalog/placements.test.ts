@@ -7,17 +7,10 @@ import {
   classOfPlacement,
   PLACEMENTS_MAX,
 } from '../../../../src/protocol/catalog/record.ts';
+import { eventualBucket } from '../../../support/eventual-bucket.ts';
 
 const CLUSTER_REPLICAS = 3;
-const CONFIG: BucketConfig = {
-  consistency: 'eventual',
-  conflict: 'lww',
-  replicas: null,
-  preferredZones: [],
-  sync: 'none',
-  ttlSeconds: null,
-  island: 'accept',
-};
+const CONFIG = eventualBucket();
 const ACTOR = '00000000000000a1';
 
 function put(catalog: Catalog, name: string, asked: Partial<BucketConfig>): BucketRecord {
