@@ -52,7 +52,7 @@ export async function withNetwork(run: (nodes: NamespaceNodes) => Promise<Outcom
 
 /** Runs a story on a site with a hub; `run` starts them. */
 export async function withHub(nodes: number, run: (site: HubSite) => Promise<Outcome>): Promise<Outcome> {
-  const site = await HubSite.create({ nodes });
+  const site = await HubSite.create({ nodes, isSyncing: true });
   return await closing(
     () => site.close(),
     () => site.logs(),

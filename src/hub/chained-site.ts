@@ -4,6 +4,7 @@ import type { Clock } from '../ports/clock.ts';
 import { type HubLink, NOT_SENT } from '../ports/hub-link.ts';
 import type { HubStore, ObjectName, SiteRecord } from '../ports/hub-store.ts';
 import type { Log } from '../ports/log.ts';
+import type { Chunk } from '../protocol/uplink/chunk.ts';
 import type { HubLinkEffect, HubLinkInput } from '../protocol/uplink/link.ts';
 import {
   type ChainedSite as Described,
@@ -23,7 +24,7 @@ export interface ChainedSiteParts {
   /** As the site has told last. */
   readonly report: SiteUplinkOptions['report'];
   readonly pace: TokenBucket;
-  readonly chunkBytes: number;
+  readonly chunk: Chunk;
   /** The hub above has written these keys of the shard. */
   readonly onTaken: (shard: number, names: readonly ObjectName[]) => void;
 }
@@ -40,13 +41,13 @@ export class ChainedSite {
   constructor(parts: ChainedSiteParts, record: SiteRecord, described: Described) {
     this.parts = parts;
     this.record = record;
-    const { clock, random, pace, chunkBytes, onTaken, report } = parts;
+    const { clock, random, pace, chunk, onTaken, report } = parts;
     this.core = new SiteUplink(
       {
         prng: new Prng(Number.parseInt(random().slice(0, 8), 16)),
         report,
         pace,
-        chunkBytes,
+        chunk,
         onTaken,
         run: (transaction, use) => void this.transact(transaction, use),
         revision: random,

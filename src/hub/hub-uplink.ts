@@ -8,7 +8,8 @@ import type { HubLink } from '../ports/hub-link.ts';
 import type { HubStore, ObjectName, SiteRecord } from '../ports/hub-store.ts';
 import type { Log } from '../ports/log.ts';
 import { shardId } from '../protocol/ring/shard.ts';
-import { chunkBytesAt, SITE_ACTORS_MAX } from '../protocol/uplink/message.ts';
+import { chunkAt } from '../protocol/uplink/chunk.ts';
+import { SITE_ACTORS_MAX } from '../protocol/uplink/message.ts';
 import type { ChainedSite as Described } from '../protocol/uplink/site-uplink.ts';
 import { ChainedSite } from './chained-site.ts';
 import type { SiteNews } from './site-news.ts';
@@ -210,7 +211,7 @@ export class HubUplink {
         link: linkOf(name),
         report: () => sessions.of(name).find(({ report }) => report !== null)?.report ?? UNTOLD,
         pace: this.pace,
-        chunkBytes: chunkBytesAt(bytesPerSecond),
+        chunk: chunkAt(bytesPerSecond),
         onTaken: (shard, names) => {
           news.tell(name, [shard]);
           onJoined(name, names);

@@ -28,6 +28,7 @@ describe.skipIf(unavailable !== null)('a site in namespaces, and its hub on Post
       await site.start();
       const story = new HubStory(site);
       await story.begin();
+      story.dump();
       const { atHubKill, atCarrierKill, drainedMs } = await story.drainUnderKills(WRITES);
       expect(atHubKill).toBeLessThan(WRITES);
       expect(atCarrierKill).toBeLessThan(WRITES);

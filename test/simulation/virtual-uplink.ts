@@ -1,8 +1,8 @@
 import { Prng } from '../../src/lib/prng.ts';
 import { TokenBucket } from '../../src/lib/token-bucket.ts';
 import type { Instant } from '../../src/protocol/machine.ts';
+import { chunkAt } from '../../src/protocol/uplink/chunk.ts';
 import type { HubLinkEffect } from '../../src/protocol/uplink/link.ts';
-import { REQUEST_BYTES } from '../../src/protocol/uplink/message.ts';
 import { type ChainedSite, SiteUplink, type SiteUplinkState } from '../../src/protocol/uplink/site-uplink.ts';
 import type { HubTransaction } from '../../src/protocol/uplink/transaction.ts';
 import type { VirtualClock } from './virtual-clock.ts';
@@ -56,7 +56,7 @@ export class VirtualUplink {
         prng: new Prng(this.prng.uint32()),
         report: () => ({ leader: null, quorate: false, members: [], backlogEvents: 0, oldestMs: 0 }),
         pace: new TokenBucket(0),
-        chunkBytes: REQUEST_BYTES,
+        chunk: chunkAt(0),
         run: (transaction, use) => later(() => this.transact(transaction, (result) => later(() => use(result)))),
         revision: () => lower.draw(),
         use: (effect) => this.execute(effect),

@@ -30,7 +30,12 @@ export interface HubSiteOptions {
   readonly nodes: number;
   /** Further environment of every node. */
   readonly env?: Readonly<Record<string, string>>;
+  /** The database syncs what it commits; default: false. */
+  readonly isSyncing?: boolean;
 }
+
+/** The hub has the processor where the site leaves it: otherwise it would take away what another machine would not. */
+const AS_ELSEWHERE = ['nice', '-n', '19'];
 
 /** The network, and the database. */
 class Ground {
@@ -49,11 +54,11 @@ class Ground {
     this.client = new Client({ connectionString: this.database });
   }
 
-  static async lay(places: number): Promise<Ground> {
+  static async lay(places: number, isSyncing: boolean): Promise<Ground> {
     const network = NetnsCluster.up({ nodes: places, start: false });
     try {
       withoutOffload(network);
-      const server = await PostgresServer.start();
+      const server = await PostgresServer.start({ launcher: AS_ELSEWHERE, isSyncing });
       const ground = new Ground(network, server);
       await server.createDatabase();
       await ground.client.connect();
@@ -103,11 +108,13 @@ export class HubSite {
   }
 
   /** Makes the network and the database; starts no node, and no hub. */
-  static async create({ nodes, env = {} }: HubSiteOptions): Promise<HubSite> {
-    const ground = await Ground.lay(nodes + 1);
+  static async create({ nodes, env = {}, isSyncing = false }: HubSiteOptions): Promise<HubSite> {
+    const ground = await Ground.lay(nodes + 1, isSyncing);
     const { directory, database } = ground;
     const places = placesIn(ground.network);
-    const hub = await HubProcess.create({ name: 'hub', directory, database, place: places[nodes] as Place });
+    const { host, launcher } = places[nodes] as Place;
+    const place = { host, launcher: [...AS_ELSEWHERE, ...launcher] };
+    const hub = await HubProcess.create({ name: 'hub', directory, database, place });
     const uplink = { HOLDFAST_HUB: hub.listen, HOLDFAST_HUB_TOKEN_FILE: join(directory, TOKEN) };
     const cluster = await LocalCluster.create({ nodes, places, env: { ...uplink, ...env } });
     return new HubSite(ground, hub, cluster);

@@ -28,6 +28,11 @@ export interface DrainReport {
   readonly payloadBytes: number;
   readonly compressedBytes: number;
   readonly wireBytes: number;
+}
+
+export interface LatencyReport {
+  /** How fast the backlog was drained meanwhile. */
+  readonly writesPerSecond: number;
   /** Of local writes, in windows of equal length. */
   readonly p99BeforeMs: number;
   readonly p99DuringMs: number;
@@ -56,10 +61,17 @@ interface Count {
   maybe: number;
 }
 
-/**
- * A site whose uplink fails: what it writes meanwhile has to be at the hub in the end, each thing once. A load of few writes
- * goes on all the time, with increments.
- */
+/** A backlog that went up. `performance.now()`. */
+interface Drained {
+  readonly writes: Writes;
+  /** The cut ended, the first key arrived at the hub, and all had. */
+  readonly mendedMs: number;
+  readonly sinceMs: number;
+  readonly atMs: number;
+  readonly wireBytes: number;
+}
+
+/** A site whose uplink fails: what it writes meanwhile has to be at the hub in the end, each thing once. */
 export class HubStory {
   private readonly site: HubSite;
   private readonly clients: readonly HttpClient[];
@@ -85,7 +97,12 @@ export class HubStory {
     return { wireBytes, kbitPerSecond: (wireBytes * BITS) / (performance.now() - fromMs) };
   }
 
-  /** Begins with the steady load, and writes down what the database has soon after. */
+  /** Writes down what the database has. */
+  dump(): void {
+    this.site.dump();
+  }
+
+  /** Begins with a steady load of few writes, and of increments. */
   async begin(): Promise<void> {
     this.load.start();
     this.increments = new SteadyWrites(
@@ -93,31 +110,31 @@ export class HubStory {
       COUNTER_PAUSE_MS,
     );
     await this.load.untilMore(STEADY_KEYS_A_WORKER * this.clients.length);
-    this.site.dump();
   }
 
-  /** So many keys are written while the uplink is cut; `windowMs`: how long local writes are measured before it is mended. */
-  async drain(count: number, windowMs: number): Promise<DrainReport> {
-    const { site } = this;
-    const { prefix, writes } = await this.writeWhileCut(count);
-    await site.untilConnected(false);
-    await delay(windowMs);
-    const before = site.wireBytes();
-    const mendedMs = performance.now();
-    site.mend();
-    const { sinceMs, atMs } = await this.untilArrived(prefix, count);
+  /** So many keys are written while the uplink is cut, which is then mended. */
+  async drain(count: number): Promise<DrainReport> {
+    const { writes, mendedMs, sinceMs, atMs, wireBytes } = await this.drainAfter(count, 0);
     const { bytes, compressedBytes } = sizesOf(writes);
-    const spanMs = Math.min(windowMs, atMs - sinceMs);
-    const quiet = this.tookMs(mendedMs - spanMs, mendedMs);
-    const busy = this.tookMs(sinceMs, sinceMs + spanMs);
     return {
       writes: count,
       reconnectedMs: sinceMs - mendedMs,
       drainedMs: atMs - sinceMs,
-      writesPerSecond: (count * 1000) / (atMs - sinceMs),
+      writesPerSecond: perSecond(count, atMs - sinceMs),
       payloadBytes: bytes,
       compressedBytes,
-      wireBytes: site.wireBytes() - before,
+      wireBytes,
+    };
+  }
+
+  /** The same beside the steady load: how long its writes take then, and in the last `windowMs` of the cut. */
+  async drainBesideLoad(count: number, windowMs: number): Promise<LatencyReport> {
+    const { mendedMs, sinceMs, atMs } = await this.drainAfter(count, windowMs);
+    const spanMs = Math.min(windowMs, atMs - sinceMs);
+    const quiet = this.tookMs(mendedMs - spanMs, mendedMs);
+    const busy = this.tookMs(sinceMs, sinceMs + spanMs);
+    return {
+      writesPerSecond: perSecond(count, atMs - sinceMs),
       p99BeforeMs: percentile99(quiet),
       p99DuringMs: percentile99(busy),
       measuredWrites: Math.min(quiet.length, busy.length),
@@ -162,6 +179,19 @@ export class HubStory {
       }
       await delay(1000);
     }
+  }
+
+  /** `waitMs`: how long the uplink stays cut once all nodes have noticed. */
+  private async drainAfter(count: number, waitMs: number): Promise<Drained> {
+    const { site } = this;
+    const { prefix, writes } = await this.writeWhileCut(count);
+    await site.untilConnected(false);
+    await delay(waitMs);
+    const before = site.wireBytes();
+    const mendedMs = performance.now();
+    site.mend();
+    const { sinceMs, atMs } = await this.untilArrived(prefix, count);
+    return { writes, mendedMs, sinceMs, atMs, wireBytes: site.wireBytes() - before };
   }
 
   private async writeWhileCut(count: number): Promise<{ readonly prefix: string; readonly writes: Writes }> {
@@ -241,6 +271,10 @@ async function killAndRestart(process: Pick<LocalNodeProcess, 'kill' | 'start'>)
   await process.kill('SIGKILL');
   await delay(AWAY_MS);
   await process.start();
+}
+
+function perSecond(count: number, elapsedMs: number): number {
+  return (count * 1000) / elapsedMs;
 }
 
 function percentile99(values: readonly number[]): number {

@@ -50,8 +50,16 @@ export const POSTGRES_MISSING =
     ? `no PostgreSQL server in ${VERSIONS}, or no user postgres to run it: its tests are skipped`
     : null;
 
+export interface PostgresOptions {
+  /** Before the command; default: nothing. */
+  readonly launcher?: readonly string[];
+  /** Commits are synced to disk. A test that needs that would have to cut the power; what is measured may. Default: false. */
+  readonly isSyncing?: boolean;
+}
+
 /** A server of its own, with its files in a temporary directory, on a free port of the loopback address. */
 export class PostgresServer {
+  readonly #options: PostgresOptions;
   readonly #folder: string;
   readonly #account: Account | null;
   readonly #directory: string;
@@ -59,9 +67,9 @@ export class PostgresServer {
   #process: ChildProcess | null = null;
   #databases = 0;
 
-  static async start(): Promise<PostgresServer> {
+  static async start(options: PostgresOptions = {}): Promise<PostgresServer> {
     if (programs === null) throw new Error(POSTGRES_MISSING ?? '');
-    const server = new PostgresServer(programs.folder, programs.account, await freePort());
+    const server = new PostgresServer(programs.folder, programs.account, await freePort(), options);
     try {
       server.#create();
       await server.start();
@@ -72,7 +80,8 @@ export class PostgresServer {
     }
   }
 
-  private constructor(folder: string, account: Account | null, port: number) {
+  private constructor(folder: string, account: Account | null, port: number, options: PostgresOptions) {
+    this.#options = options;
     this.#folder = folder;
     this.#account = account;
     this.#port = port;
@@ -97,9 +106,9 @@ export class PostgresServer {
 
   async start(): Promise<void> {
     const settings = ['listen_addresses=127.0.0.1', `port=${this.#port}`, `unix_socket_directories=${this.#directory}`];
-    // A test that needs what was synced would have to cut the power.
-    settings.push('fsync=off', 'max_connections=60', 'shared_buffers=32MB');
-    const command = [join(this.#folder, 'postgres'), '-D', join(this.#directory, 'data')];
+    const { launcher = [], isSyncing = false } = this.#options;
+    settings.push(`fsync=${isSyncing ? 'on' : 'off'}`, 'max_connections=60', 'shared_buffers=32MB');
+    const command = [...launcher, join(this.#folder, 'postgres'), '-D', join(this.#directory, 'data')];
     for (const setting of settings) command.push('-c', setting);
     this.#process = spawn('/bin/sh', ['-c', GUARD, 'guard', ...command], {
       stdio: ['pipe', 'ignore', 'ignore'],

@@ -4,6 +4,7 @@ import type { Entries } from '../../src/protocol/causal/entry.ts';
 import type { KeyEvents } from '../../src/protocol/causal/key-events.ts';
 import { compareNames, nameId, type ObjectName } from '../../src/protocol/causal/name.ts';
 import { ABSENT, type CausalObject, joinObject } from '../../src/protocol/causal/object.ts';
+import { chunkAt } from '../../src/protocol/uplink/chunk.ts';
 import type { HubReply, HubRequest, SyncPolicy } from '../../src/protocol/uplink/message.ts';
 import { Reconciler } from '../../src/protocol/uplink/reconciler.ts';
 import type { KeyCopy, KeysRead, PulledItems, UplinkSource } from '../../src/protocol/uplink/source.ts';
@@ -218,7 +219,7 @@ export class UplinkEnd {
     this.reconciler = new Reconciler({
       source: new FakeSources(sources),
       request: (request, _urgent, use) => void this.asked.push({ request, use }),
-      chunkBytes: () => 256 * 1024,
+      chunk: () => chunkAt(0),
       onCovered: () => undefined,
     });
     this.reconciler.handleSession(true, 0);

@@ -232,6 +232,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.now = now;
     this.clock.observe(now, this.send);
     this.tellClock(now);
+    this.uplink?.observe(input, now);
     this.dispatch(input, now);
     this.tellClock(now);
     this.reportOutcomes(now);

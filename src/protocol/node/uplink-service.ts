@@ -6,13 +6,17 @@ import type { Instant, NodeId } from '../machine.ts';
 import type { Member } from '../membership/member.ts';
 import type { Holdings, OutsideItem } from '../replication/holdings.ts';
 import { Carrier } from '../uplink/carrier.ts';
+import { chunkAt } from '../uplink/chunk.ts';
+import { DrainPace } from '../uplink/drain-pace.ts';
 import type { HubLinkInput } from '../uplink/link.ts';
 import type { HubHelloRequest, SiteBucket, SyncPolicy } from '../uplink/message.ts';
-import { chunkBytesAt, SITE_ACTORS_MAX } from '../uplink/message.ts';
+import { SITE_ACTORS_MAX } from '../uplink/message.ts';
 import { type Backlog, Reconciler } from '../uplink/reconciler.ts';
 import type { UplinkMessage } from '../uplink/relay.ts';
 import type { PulledItems, UplinkSource } from '../uplink/source.ts';
+import type { NodeInput } from './effect.ts';
 import type { NodeHost } from './host.ts';
+import type { PeerMessage } from './message.ts';
 import { siteActors } from './site-actors.ts';
 import type { HubOptions } from './uplink-effect.ts';
 
@@ -39,6 +43,8 @@ export interface UplinkState {
   readonly problem: string | null;
 }
 
+/** While requests wait until they may be sent. */
+const BUSY_TICK_MS = 20;
 const ACTIVE_TICK_MS = 50;
 const IDLE_TICK_MS = 250;
 const DOWN_TICK_MS = 1000;
@@ -48,11 +54,24 @@ const TELL_MS = 5000;
 /** A way to the hub that is gone for less is not news: sessions move from leader to leader. */
 const DOWN_AFTER_MS = 10_000;
 
+/** What other nodes ask for because a client waits for it. */
+const SERVICES: ReadonlySet<PeerMessage['type']> = new Set([
+  'forward',
+  'replicate',
+  'read',
+  'list',
+  'register-query',
+  'register-prepare',
+  'register-accept',
+  'register-forward',
+]);
+
 /** Composes what reconciles this node's shards with the hub. */
 export class UplinkService {
   private readonly options: UplinkServiceOptions;
   private readonly carrier: Carrier;
   private readonly reconciler: Reconciler;
+  private readonly drain = new DrainPace();
   private readonly backlogs = new Map<NodeId, Backlog>();
   private readonly untold = new Map<number, CausalContext>();
   private now: Instant;
@@ -83,6 +102,7 @@ export class UplinkService {
         self,
         prng,
         pace: new TokenBucket(bytesPerSecond),
+        drain: this.drain,
         hello: () => this.hello(),
         send,
         openLink: () => use({ type: 'hub-open' }),
@@ -94,14 +114,14 @@ export class UplinkService {
       },
       now.monoMs,
     );
-    const chunkBytes = chunkBytesAt(bytesPerSecond);
+    const chunk = chunkAt(bytesPerSecond);
     this.reconciler = new Reconciler({
       source: this.newSource(),
       request: (request, urgent, reply) => {
         this.activeMs = this.now.monoMs;
         this.carrier.request(request, urgent, reply);
       },
-      chunkBytes: () => chunkBytes,
+      chunk: () => this.drain.within(chunk, this.now.monoMs),
       onCovered: (shard, context, own) => {
         this.options.holdings.noteHub(shard, context);
         this.options.holdings.noteOwn(own);
@@ -184,16 +204,29 @@ export class UplinkService {
   handleTimeout(now: Instant): void {
     if (this.tickMs > now.monoMs) return;
     this.now = now;
+    this.drain.handleTurn(now.monoMs - this.tickMs, now.monoMs);
     this.carrier.handleTimeout(now.monoMs);
     this.reconciler.advance(now.monoMs);
     this.settleReach();
     if (this.tellMs <= now.monoMs) this.tell();
-    const isActive = now.monoMs < this.activeMs + ACTIVE_MS;
-    this.tickMs = now.monoMs + (this.carrier.isUp ? (isActive ? ACTIVE_TICK_MS : IDLE_TICK_MS) : DOWN_TICK_MS);
+    this.tickMs = now.monoMs + this.tickIntervalMs();
   }
 
   nextDeadline(): number {
     return this.tickMs;
+  }
+
+  /** What comes to this node, whomever it is for. */
+  observe(input: NodeInput, now: Instant): void {
+    const isService = input.type === 'request' || (input.type === 'message' && SERVICES.has(input.message.type));
+    if (isService) this.drain.noteServed(now.monoMs);
+  }
+
+  private tickIntervalMs(): number {
+    const { monoMs } = this.now;
+    if (!this.carrier.isUp) return DOWN_TICK_MS;
+    if (this.carrier.isBusy) return BUSY_TICK_MS;
+    return monoMs < this.activeMs + ACTIVE_MS ? ACTIVE_TICK_MS : IDLE_TICK_MS;
   }
 
   /** Once a run: a disk that was restored from an older copy must not use a dot again that only the hub has heard of. */

@@ -2,8 +2,10 @@ import type { Prng } from '../../lib/prng.ts';
 import { Rotation } from '../../lib/rotation.ts';
 import type { TokenBucket } from '../../lib/token-bucket.ts';
 import type { NodeId } from '../machine.ts';
+import type { Chunk } from './chunk.ts';
+import type { DrainPace } from './drain-pace.ts';
 import { itemBytes } from './item.ts';
-import type { HubHelloRequest, HubReply, HubRequest } from './message.ts';
+import type { HubHelloRequest, HubReply, HubRequest, UplinkItem } from './message.ts';
 import type { UplinkMessage, UplinkRequestMessage, UplinkStateMessage } from './relay.ts';
 
 export interface CarrierOptions {
@@ -11,6 +13,8 @@ export interface CarrierOptions {
   readonly prng: Prng;
   /** How fast it may send; others may share it. */
   readonly pace: TokenBucket;
+  /** How much it may do. */
+  readonly drain: DrainPace;
   readonly hello: () => HubHelloRequest;
   readonly send: (to: NodeId, message: UplinkMessage) => void;
   readonly openLink: () => void;
@@ -50,10 +54,12 @@ interface Waiting {
   /** Null: this node itself. */
   readonly from: NodeId | null;
   readonly id: number;
+  readonly urgent: boolean;
   readonly request: HubRequest;
+  readonly size: Chunk;
 }
 
-interface Sent extends Waiting {
+interface Sent extends Pick<Waiting, 'from' | 'id' | 'request'> {
   readonly sentMs: number;
 }
 
@@ -104,6 +110,11 @@ export class Carrier {
     this.nowMs = nowMs;
   }
 
+  /** Requests wait here. */
+  get isBusy(): boolean {
+    return this.urgent.length + this.patient.length > 0;
+  }
+
   /** Somebody of this island has a session with the hub. */
   get isUp(): boolean {
     return this.route !== null;
@@ -122,8 +133,7 @@ export class Carrier {
       return;
     }
     this.asked.set(id, { to, use, expiresMs: this.nowMs + ANSWER_MS });
-    if (to === null) this.enqueue({ from: null, id, request }, urgent);
-    else this.options.send(to, { type: 'uplink-request', id, urgent, request });
+    this.enqueue(null, id, urgent, request);
   }
 
   /** Says hello once more: what it tells has changed. */
@@ -320,24 +330,45 @@ export class Carrier {
     const isRefused =
       this.link !== 'up' || request.type === 'hub-hello' || this.urgent.length + this.patient.length >= QUEUE_MAX;
     if (isRefused) this.options.send(from, { type: 'uplink-reply', id, reply: null });
-    else this.enqueue({ from, id, request }, urgent);
+    else this.enqueue(from, id, urgent, request);
   }
 
-  private enqueue(waiting: Waiting, urgent: boolean): void {
-    (urgent ? this.urgent : this.patient).push(waiting);
+  private enqueue(from: NodeId | null, id: number, urgent: boolean, request: HubRequest): void {
+    (urgent ? this.urgent : this.patient).push({ from, id, urgent, request, size: sizeOf(request) });
     this.pump();
   }
 
   private pump(): void {
-    while (this.link === 'up' && this.inFlight.size < IN_FLIGHT_MAX) {
+    const { drain } = this.options;
+    for (;;) {
       const queue = this.urgent.length > 0 ? this.urgent : this.patient;
       const [next] = queue;
-      if (next === undefined || !this.options.pace.take(requestBytes(next.request), this.nowMs)) return;
-      queue.shift();
-      const id = ++this.lastId;
-      this.inFlight.set(id, { ...next, sentMs: this.nowMs });
-      this.options.transmit(id, next.request);
+      if (next === undefined) return;
+      const { from, id, size } = next;
+      const to = from === null ? this.asked.get(id)?.to : null;
+      // Nobody waits for the answer any more.
+      if (to === undefined) queue.shift();
+      else if ((size.keys > 0 && !drain.allows(this.nowMs)) || (to === null && !this.mayTransmit(size))) return;
+      else {
+        queue.shift();
+        drain.count(size, this.nowMs);
+        this.pass(to, next);
+      }
     }
+  }
+
+  private mayTransmit({ bytes }: Chunk): boolean {
+    return this.link === 'up' && this.inFlight.size < IN_FLIGHT_MAX && this.options.pace.take(bytes, this.nowMs);
+  }
+
+  private pass(to: NodeId | null, { from, id, urgent, request }: Waiting): void {
+    if (to !== null) {
+      this.options.send(to, { type: 'uplink-request', id, urgent, request });
+      return;
+    }
+    const own = ++this.lastId;
+    this.inFlight.set(own, { from, id, request, sentMs: this.nowMs });
+    this.options.transmit(own, request);
   }
 
   private answer(id: number, from: NodeId | null, reply: HubReply | null): void {
@@ -383,18 +414,25 @@ export class Carrier {
 }
 
 /** What it takes on the way, about. */
-function requestBytes(request: HubRequest): number {
+function sizeOf(request: HubRequest): Chunk {
   switch (request.type) {
-    case 'hub-push':
-      return request.pushes.reduce(
-        (sum, { items }) => sum + items.reduce((bytes, item) => bytes + itemBytes(item), REQUEST_BYTES_MIN),
-        0,
-      );
+    case 'hub-push': {
+      const sizes = request.pushes.map(({ items }) => sizeOfItems(items));
+      return { keys: sum(sizes.map(({ keys }) => keys)), bytes: sum(sizes.map(({ bytes }) => bytes)) };
+    }
     case 'hub-copies':
-      return request.items.reduce((sum, item) => sum + itemBytes(item), REQUEST_BYTES_MIN);
+      return sizeOfItems(request.items);
     case 'hub-compare':
-      return REQUEST_BYTES_MIN + request.sums.length * 4;
+      return { keys: 0, bytes: REQUEST_BYTES_MIN + request.sums.length * 4 };
     default:
-      return REQUEST_BYTES_MIN;
+      return { keys: 0, bytes: REQUEST_BYTES_MIN };
   }
+}
+
+function sizeOfItems(items: readonly UplinkItem[]): Chunk {
+  return { keys: items.length, bytes: REQUEST_BYTES_MIN + sum(items.map(itemBytes)) };
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }

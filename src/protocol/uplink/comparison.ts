@@ -1,6 +1,7 @@
 import { type CausalContext, NOTHING } from '../causal/context.ts';
 import { FANOUT, FingerprintTree, LEAVES, leafBelow, leafOf } from '../causal/fingerprint-tree.ts';
 import { nameId, type ObjectName } from '../causal/name.ts';
+import type { Chunk } from './chunk.ts';
 import { itemBytes, itemsOf } from './item.ts';
 import type { HubReply, HubRequest, UplinkItem } from './message.ts';
 import { UNNAMED_MAX } from './message.ts';
@@ -18,7 +19,7 @@ export interface ComparisonScope {
 export interface ComparisonHooks {
   readonly source: UplinkSource;
   readonly request: (request: HubRequest, use: (reply: HubReply | null) => void) => void;
-  readonly chunkBytes: () => number;
+  readonly chunk: () => Chunk;
   readonly onEnd: (isDone: boolean) => void;
 }
 
@@ -124,6 +125,7 @@ export class Comparison {
     names: ObjectName[],
     use: (names: readonly ObjectName[], upto: ObjectName | null) => void,
   ): void {
+    const keysMax = Math.min(KEYS_MAX, this.hooks.chunk().keys);
     this.hooks.source.scan(this.scope.shard, after, (page) => {
       if (page === null) {
         this.hooks.onEnd(false);
@@ -132,7 +134,7 @@ export class Comparison {
       for (const { name } of page.rows) {
         if (!this.scope.buckets.includes(name.bucket) || !this.leaves.has(leafOf(nameId(name)))) continue;
         names.push(name);
-        if (names.length === KEYS_MAX) {
+        if (names.length >= keysMax) {
           use(names, name);
           return;
         }
@@ -193,7 +195,7 @@ export class Comparison {
     let bytes = 0;
     for (const item of items) {
       const size = itemBytes(item);
-      if (bytes > 0 && bytes + size > this.hooks.chunkBytes()) {
+      if (bytes > 0 && bytes + size > this.hooks.chunk().bytes) {
         groups.push([]);
         bytes = 0;
       }

@@ -294,12 +294,6 @@ export const SITE_BUCKETS_MAX = 1024;
 export const SITE_ACTORS_MAX = 4096;
 /** Bytes of keys, entries and contexts in one request, about; a single item may exceed it. */
 export const REQUEST_BYTES = 256 * 1024;
-const CHUNK_BYTES_MIN = 4096;
-
-/** Of a request where so much may be sent in a second; 0: as fast as it goes. */
-export function chunkBytesAt(bytesPerSecond: number): number {
-  return bytesPerSecond === 0 ? REQUEST_BYTES : Math.max(CHUNK_BYTES_MIN, Math.min(REQUEST_BYTES, bytesPerSecond));
-}
 
 /** Entries of one item; what a key has beyond it travels in further items. */
 export const ITEM_BYTES = 1024 * 1024;

@@ -1,6 +1,7 @@
 import { CausalContext } from '../causal/context.ts';
 import type { KeyEvents } from '../causal/key-events.ts';
 import { compareNames } from '../causal/name.ts';
+import type { Chunk } from './chunk.ts';
 import { itemBytes, itemsOf } from './item.ts';
 import type { ShardPush, UplinkItem } from './message.ts';
 import type { ShardUplink, WaitingParts } from './shard-uplink.ts';
@@ -17,7 +18,7 @@ export interface PushPart {
   readonly state: ShardUplink;
   /** `state.turn` when it was begun. */
   readonly turn: number;
-  readonly budget: number;
+  readonly budget: Chunk;
   readonly items: UplinkItem[];
   /** What it is about: counted by the hub once it has answered. */
   readonly events: CausalContext;
@@ -110,7 +111,7 @@ export class PushPartReader {
     const { state } = part;
     const wanted: KeyEvents[] = [];
     for (let left = SKIPS_PER_PUSH; left > 0 && wanted.length === 0 && state.keysLeft > 0; left--) {
-      for (const key of state.take(READ_KEYS)) {
+      for (const key of state.take(Math.min(READ_KEYS, part.budget.keys))) {
         const policy = this.source.policyOf(key.name.bucket);
         if (policy === 'up' || policy === 'both') {
           wanted.push(key);
@@ -131,7 +132,7 @@ export class PushPartReader {
   /** Adds copies until the part is full; returns the keys that were left over. */
   private addCopies(part: PushPart, wanted: readonly KeyEvents[], copies: readonly KeyCopy[]): KeyEvents[] {
     for (const [index, key] of wanted.entries()) {
-      if (part.bytes >= part.budget) return wanted.slice(index);
+      if (part.bytes >= part.budget.bytes) return wanted.slice(index);
       const items = itemsOf(copies[index] as KeyCopy, key.events);
       const [first, ...others] = items;
       this.addItem(part, first as UplinkItem);
@@ -157,7 +158,7 @@ export class PushPartReader {
   }
 }
 
-export function newPart(state: ShardUplink, budget: number): PushPart {
+export function newPart(state: ShardUplink, budget: Chunk): PushPart {
   return {
     state,
     turn: state.turn,

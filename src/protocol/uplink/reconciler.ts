@@ -1,4 +1,5 @@
 import { CausalContext, type DotRange } from '../causal/context.ts';
+import type { Chunk } from './chunk.ts';
 import { Comparison } from './comparison.ts';
 import { combinedDigest } from './digest.ts';
 import type { HubCover, HubPulledReply, HubPushedReply, HubReply, HubRequest } from './message.ts';
@@ -10,8 +11,8 @@ export interface ReconcilerOptions {
   readonly source: UplinkSource;
   /** Sends it to the hub; calls back with the answer, or with null where none will come. */
   readonly request: (request: HubRequest, urgent: boolean, use: (reply: HubReply | null) => void) => void;
-  /** Bytes of one request, about. */
-  readonly chunkBytes: () => number;
+  /** Of one request, about. */
+  readonly chunk: () => Chunk;
   /** The hub is known to count more of the shard. The context is not to be modified. */
   readonly onCovered: (shard: number, context: CausalContext, own: CausalContext) => void;
 }
@@ -26,8 +27,6 @@ export interface Backlog {
 /** Requests on their way or being made. */
 const REQUESTS_MAX = 4;
 const SHARDS_PER_PUSH = 64;
-/** Keys of one push, about. */
-const KEYS_PER_PUSH = 512;
 /** After a failure, or where a bucket is not known yet. */
 const REST_MS = 1000;
 /** Between two comparisons of everything, where nothing else shows that the hub has forgotten something. */
@@ -246,7 +245,7 @@ export class Reconciler {
     };
     const comparison = new Comparison(scope, {
       source,
-      chunkBytes: this.options.chunkBytes,
+      chunk: this.options.chunk,
       request: (request, use) => {
         if (session !== this.session) return;
         if (turn === state.turn) this.send(request, false, use);
@@ -313,12 +312,13 @@ export class Reconciler {
       if (left > 0) waiting.push({ state, left });
     }
     const chosen: ShardUplink[] = [];
+    const keysMax = this.options.chunk().keys;
     let keys = 0;
     for (const { state, left } of [
       ...waiting.filter(({ state }) => state.isLive),
       ...waiting.filter(({ state }) => !state.isLive),
     ]) {
-      if (chosen.length === SHARDS_PER_PUSH || keys >= KEYS_PER_PUSH) break;
+      if (chosen.length === SHARDS_PER_PUSH || keys >= keysMax) break;
       chosen.push(state);
       keys += left;
     }
@@ -344,7 +344,8 @@ export class Reconciler {
   private push(states: readonly ShardUplink[]): void {
     const session = this.session;
     this.inFlight++;
-    const budget = Math.max(1, Math.floor(this.options.chunkBytes() / states.length));
+    const { keys, bytes } = this.options.chunk();
+    const budget = { keys, bytes: Math.max(1, Math.floor(bytes / states.length)) };
     const parts: PushPart[] = [];
     let open = states.length;
     for (const state of states) {
@@ -369,9 +370,10 @@ export class Reconciler {
   /** In as many requests as it takes: a part may be larger than was meant, and all of them together too large to be sent. */
   private requestsOf(parts: readonly PushPart[]): PushPart[][] {
     const requests: PushPart[][] = [];
+    const bytesMax = this.options.chunk().bytes;
     let bytes = Number.POSITIVE_INFINITY;
     for (const part of parts) {
-      if (bytes + part.bytes > this.options.chunkBytes()) {
+      if (bytes + part.bytes > bytesMax) {
         requests.push([]);
         bytes = 0;
       }

@@ -146,6 +146,7 @@ export class ShardUplink {
 
   /** Keys that were taken and could not be sent yet. */
   giveBack(keys: readonly KeyEvents[]): void {
+    if (keys.length === 0) return;
     const before = [...this.backlog];
     this.backlog.clear();
     for (const { name, events } of keys) {

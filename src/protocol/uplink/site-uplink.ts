@@ -2,6 +2,8 @@ import type { Prng } from '../../lib/prng.ts';
 import type { TokenBucket } from '../../lib/token-bucket.ts';
 import type { Instant } from '../machine.ts';
 import { Carrier } from './carrier.ts';
+import type { Chunk } from './chunk.ts';
+import { DrainPace } from './drain-pace.ts';
 import { HubSource, type HubSourceOptions } from './hub-source.ts';
 import type { HubLinkEffect, HubLinkInput } from './link.ts';
 import type { HubHelloRequest, HubReportRequest } from './message.ts';
@@ -19,7 +21,7 @@ export interface SiteUplinkOptions extends Pick<HubSourceOptions, 'run' | 'revis
   readonly report: () => Omit<HubReportRequest, 'type'>;
   /** Shared with the other sites of the hub. */
   readonly pace: TokenBucket;
-  readonly chunkBytes: number;
+  readonly chunk: Chunk;
   readonly use: (effect: HubLinkEffect) => void;
   /** There is something to be done before the deadline that was told last. */
   readonly onDue: () => void;
@@ -93,6 +95,8 @@ export class SiteUplink {
         self: SELF,
         prng,
         pace,
+        // No client of a hub waits for its turns.
+        drain: new DrainPace(),
         hello: () => this.hello(),
         send: () => undefined,
         openLink: () => use({ type: 'hub-open' }),
@@ -194,7 +198,7 @@ export class SiteUplink {
         this.activeMs = this.now.monoMs;
         this.carrier.request(request, urgent, use);
       },
-      chunkBytes: () => this.options.chunkBytes,
+      chunk: () => this.options.chunk,
       onCovered: (shard, context) => this.source.noteCovered(shard, context),
     });
   }

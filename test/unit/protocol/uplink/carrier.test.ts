@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { Prng } from '../../../../src/lib/prng.ts';
 import { TokenBucket } from '../../../../src/lib/token-bucket.ts';
+import { CausalContext } from '../../../../src/protocol/causal/context.ts';
 import { Carrier } from '../../../../src/protocol/uplink/carrier.ts';
-import type { HubReply, HubRequest } from '../../../../src/protocol/uplink/message.ts';
+import { DrainPace } from '../../../../src/protocol/uplink/drain-pace.ts';
+import type { HubReply, HubRequest, UplinkItem } from '../../../../src/protocol/uplink/message.ts';
 import type { UplinkMessage } from '../../../../src/protocol/uplink/relay.ts';
 
 const ASK: HubRequest = { type: 'hub-ask', shards: [1], combined: null };
@@ -18,6 +20,7 @@ interface Sent {
 /** The leader of its island, with a link that the test answers for. */
 function leader(): {
   carrier: Carrier;
+  drain: DrainPace;
   sent: Sent[];
   messages: { readonly to: string; readonly message: UplinkMessage }[];
   links: string[];
@@ -26,11 +29,13 @@ function leader(): {
   const sent: Sent[] = [];
   const messages: { readonly to: string; readonly message: UplinkMessage }[] = [];
   const links: string[] = [];
+  const drain = new DrainPace();
   const carrier = new Carrier(
     {
       self: 'self',
       prng: new Prng(1),
       pace: new TokenBucket(0),
+      drain,
       hello: () => ({ type: 'hub-hello', shards: 16, clusterId: 'cluster', buckets: [], actors: [] }),
       send: (to, message) => void messages.push({ to, message }),
       openLink: () => void links.push('open'),
@@ -47,7 +52,7 @@ function leader(): {
   const run = (untilMs: number): void => {
     for (; nowMs < untilMs; nowMs += 1000) carrier.handleTimeout(nowMs);
   };
-  return { carrier, sent, messages, links, run };
+  return { carrier, drain, sent, messages, links, run };
 }
 
 function greet({ carrier, sent }: ReturnType<typeof leader>, nowMs: number): void {
@@ -102,5 +107,72 @@ describe('a session that gives no answer', () => {
     end.carrier.handleMessage('peer', { type: 'uplink-request', id: 7, urgent: false, request: ASK }, 0);
     end.run(LONG_MS);
     expect(end.messages).toContainEqual({ to: 'peer', message: { type: 'uplink-reply', id: 7, reply: null } });
+  });
+});
+
+describe('a node that serves clients', () => {
+  const PUSH: HubRequest = {
+    type: 'hub-push',
+    pushes: [
+      {
+        shard: 1,
+        context: new CausalContext(),
+        items: Array.from({ length: 100 }, (_, i) => itemOf(`key-${i}`)),
+        later: new CausalContext(),
+        skipped: new CausalContext(),
+        skippedOf: [],
+        own: new CausalContext(),
+      },
+    ],
+  };
+
+  function itemOf(key: string): UplinkItem {
+    return { bucket: 'b', key, entries: [], past: null, events: new CausalContext(), more: false, sent: null };
+  }
+
+  test('sends what it and others have one after the other, and what is urgent in between', () => {
+    const end = leader();
+    end.carrier.handlePeerUp('peer', 0);
+    greet(end, 0);
+    end.drain.noteServed(0);
+    end.drain.handleTurn(0, 0);
+    end.drain.handleTurn(0, 100);
+    const relayed: UplinkMessage = { type: 'uplink-request', id: 7, urgent: false, request: PUSH };
+    const before = end.sent.length;
+    end.carrier.request(PUSH, false, () => undefined);
+    end.carrier.handleMessage('peer', relayed, 100);
+    expect(end.sent.slice(before).map(({ request }) => request.type)).toEqual(['hub-push']);
+    expect(end.carrier.isBusy).toBe(true);
+    end.carrier.request(ASK, true, () => undefined);
+    expect(end.sent.at(-1)?.request.type).toBe('hub-ask');
+    let turns = 0;
+    for (let nowMs = 120; end.carrier.isBusy; nowMs += 20) {
+      end.drain.noteServed(nowMs);
+      end.drain.handleTurn(0, nowMs);
+      end.carrier.handleTimeout(nowMs);
+      turns++;
+    }
+    expect(turns).toBeGreaterThan(3);
+    expect(turns).toBeLessThan(50);
+    expect(end.sent.slice(before).map(({ request }) => request.type)).toEqual(['hub-push', 'hub-ask', 'hub-push']);
+  });
+
+  test('and has no session holds its requests back as well, and forgets those that are lost with the way', () => {
+    const end = leader();
+    end.carrier.handlePeerUp('peer', 0);
+    end.carrier.handleMessage('peer', { type: 'uplink-state', session: 5 }, 0);
+    end.drain.noteServed(0);
+    end.drain.handleTurn(0, 0);
+    end.drain.handleTurn(0, 100);
+    const replies: (HubReply | null)[] = [];
+    const requests = (): number => end.messages.filter(({ message }) => message.type === 'uplink-request').length;
+    for (let i = 0; i < 3; i++) end.carrier.request(PUSH, false, (reply) => void replies.push(reply));
+    expect(requests()).toBe(1);
+    end.carrier.handleMessage('peer', { type: 'uplink-state', session: 0 }, 100);
+    expect(replies).toEqual([null, null, null]);
+    end.carrier.handleMessage('peer', { type: 'uplink-state', session: 6 }, 100);
+    end.run(10_000);
+    expect(end.carrier.isBusy).toBe(false);
+    expect(requests()).toBe(1);
   });
 });
