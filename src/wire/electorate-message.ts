@@ -4,6 +4,7 @@ import type { FoundingRecord } from '../protocol/electorate/founding.ts';
 import type { ElectorateRecord } from '../protocol/electorate/keeper.ts';
 import type { ElectorateMessage } from '../protocol/electorate/message.ts';
 import { boolean, bytes, type Codec, DecodeError, integer, mapped, nullable, record, text } from './codec.ts';
+import { actorId } from './value.ts';
 
 /** The byte forms of what nodes say of the electorate, and keep of it. */
 
@@ -29,7 +30,7 @@ export const electorateRecord: Codec<ElectorateRecord> = record<ElectorateRecord
   founding: record<FoundingRecord>({ promised: term, accepted: acceptedElectorate }),
 });
 
-/** For the union of all messages: tags from 110 to 118. */
+/** For the union of all messages: tags from 110 to 119. */
 export const electorateMessages: Variants = {
   'electorate-have': [110, record({ lineage, epoch: integer() })],
   'electorate-ask': [111, record({})],
@@ -40,6 +41,7 @@ export const electorateMessages: Variants = {
   'found-promise': [116, record({ term, accepted: acceptedElectorate })],
   'found-accept': [117, record({ term, electorate })],
   'found-accepted': [118, record({ term })],
+  'electorate-disk': [119, record({ disk: actorId })],
 };
 
 /** Decisions wait for no data. */

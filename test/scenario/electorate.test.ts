@@ -25,6 +25,27 @@ describe('electorate', () => {
     expect(cluster.runUntil(isNamed, CHANGE_MS)).toBe(true);
   });
 
+  test('a member that is back without its disk is not made one of two electors under the name of the lost one', () => {
+    const cluster = led(3);
+    const leader = cluster.nodes.find(leadsMajority) as SimNode;
+    const [wiped, removed] = cluster.nodes.filter((node) => node !== leader) as [SimNode, SimNode];
+    expect(strongPut(cluster, leader, 'x', 'one')).toMatchObject({ applied: true });
+    cluster.run(6000);
+    cluster.crash(wiped);
+    cluster.run(5000);
+    cluster.replaceDisk(wiped);
+    expect(cluster.changeRing(leader, removed, { place: 'out' })).toBe(true);
+    cluster.run(1000);
+    // The leader hears of it before it hears of its disk.
+    cluster.start(wiped);
+    const two = [leader.name, wiped.name].sort().join();
+    const isAll = (): boolean => electoratesOf(cluster).every((text) => text === two);
+    expect(cluster.runUntil(isAll, CHANGE_MS)).toBe(true);
+    cluster.run(3000);
+    for (const node of cluster.nodes) expect(strongGet(cluster, node, 'x')).toBe('one');
+    expect(strongPut(cluster, wiped, 'x', 'two')).toMatchObject({ applied: true });
+  });
+
   test('what only a wiped disk and one other had, the wiped one copies before its word counts', () => {
     const cluster = led(3);
     const [a, b, c] = cluster.nodes as [SimNode, SimNode, SimNode];

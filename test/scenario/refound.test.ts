@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { RefoundOutcome } from '../../src/protocol/node/refounding.ts';
 import type { SimCluster, SimNode } from '../simulation/cluster.ts';
-import { ABSENT, electoratesOf, led, strong, strongGet, strongPut } from '../support/strong-story.ts';
+import { ABSENT, electoratesOf, leadsMajority, led, strong, strongGet, strongPut } from '../support/strong-story.ts';
 
 const NOTICE_MS = 15_000;
 const CHANGE_MS = 40_000;
@@ -165,6 +165,34 @@ describe('a majority is lost for good', () => {
     expect(reasonOf(refound(cluster, newcomer, [b, c, d]))).toBe('done');
     expect(cluster.runUntil(isAll(cluster, 'n1,n5'), CHANGE_MS)).toBe(true);
     for (const key of KEYS) expect(strongGet(cluster, a, key)).toBe(left.includes(key) ? `old ${key}` : null);
+  });
+
+  test('of three, one of the two that are to decide loses its disk halfway', () => {
+    const cluster = led(3, 10);
+    const leader = cluster.nodes.find(leadsMajority) as SimNode;
+    const [wiped, removed] = cluster.nodes.filter((node) => node !== leader) as [SimNode, SimNode];
+    for (const key of KEYS) expect(strongPut(cluster, leader, key, key)).toMatchObject({ applied: true });
+    cluster.run(2000);
+    expect(cluster.changeRing(leader, removed, { place: 'out' })).toBe(true);
+    const isChanging = (): boolean => electoratesOf(cluster).every((each) => each.endsWith('changing'));
+    expect(cluster.runUntil(isChanging, CHANGE_MS, 1)).toBe(true);
+    cluster.crash(wiped);
+    cluster.run(NOTICE_MS);
+    cluster.replaceDisk(wiped);
+    cluster.start(wiped);
+    cluster.run(CHANGE_MS);
+    for (const key of KEYS) expect(strongGet(cluster, leader, key)).toBe('failed: quorum-unavailable');
+    // It is there, but not with the disk that it is to decide with.
+    expect(reasonOf(refound(cluster, leader, [wiped]))).toBe('member-reachable');
+    cluster.crash(wiped);
+    cluster.run(NOTICE_MS);
+    expect(reasonOf(refound(cluster, leader, [wiped]))).toBe('done');
+    cluster.start(wiped);
+    cluster.run(NOTICE_MS);
+    expect(cluster.changeRing(leader, wiped, { place: 'in' })).toBe(true);
+    const two = [leader.name, wiped.name].sort().join();
+    expect(cluster.runUntil(isAll(cluster, two), CHANGE_MS)).toBe(true);
+    for (const node of cluster.nodes) for (const key of KEYS) expect(strongGet(cluster, node, key)).toBe(key);
   });
 
   test('it is refused where it is not needed, or goes too far', () => {

@@ -54,6 +54,7 @@ export const ELECTORATE_FIELDS: {
     Omit<Extract<ElectorateMessage, { readonly type: T }>, 'type'>
   >;
 } = {
+  'electorate-disk': fc.record({ disk: actor }),
   'electorate-have': fc.record({ lineage, epoch: count }),
   'electorate-ask': fc.record({}),
   'electorate-tell': fc.record({ electorate }),

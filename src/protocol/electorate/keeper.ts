@@ -6,6 +6,7 @@ import {
   type Elector,
   type Electorate,
   electorsOf,
+  idsOf,
   isChanging,
   isElectedAlready,
   isForeign,
@@ -42,6 +43,8 @@ export interface Lead {
 
 export interface ElectorateOptions {
   readonly self: NodeId;
+  /** Names this node's disk. */
+  readonly disk: string;
   readonly shards: number;
   readonly replicas: number;
   readonly prng: Prng;
@@ -90,7 +93,8 @@ export class ElectorateKeeper {
   private readonly options: ElectorateOptions;
   private readonly founding: Founding;
   private readonly rotation: Rotation;
-  private readonly peers = new Set<NodeId>();
+  /** Who is connected, each with the disk that it has said it runs on since then; null: it has yet to say so. */
+  private readonly peers = new Map<NodeId, string | null>();
   /** When peers have last been told of the present epoch. */
   private readonly toldMs = new Map<NodeId, number>();
   private electorate: Electorate | null;
@@ -146,13 +150,15 @@ export class ElectorateKeeper {
   }
 
   handleConnected(peer: NodeId): void {
-    this.peers.add(peer);
+    this.peers.set(peer, null);
     this.greet(peer);
   }
 
-  /** Begins to find out which of the two knows the later one. */
+  /** Says which disk this is, and begins to find out which of the two knows the later electorate. */
   greet(peer: NodeId): void {
-    if (this.electorate === null) this.options.send(peer, { type: 'electorate-ask' });
+    const { disk, send } = this.options;
+    send(peer, { type: 'electorate-disk', disk });
+    if (this.electorate === null) send(peer, { type: 'electorate-ask' });
     else this.sendHave(peer);
   }
 
@@ -233,6 +239,9 @@ export class ElectorateKeeper {
 
   private receive(from: NodeId, message: ElectorateMessage): void {
     switch (message.type) {
+      case 'electorate-disk':
+        if (this.peers.has(from)) this.peers.set(from, message.disk);
+        return;
       case 'electorate-have':
         return this.compare(from, message);
       case 'electorate-ask':
@@ -291,7 +300,7 @@ export class ElectorateKeeper {
     // In order with all that is written under it: no register waits for this.
     this.persist(done);
     this.options.onAdopted(electorate, before);
-    for (const peer of this.peers) this.sendHave(peer);
+    for (const peer of this.peers.keys()) this.sendHave(peer);
   }
 
   /** At the leader: makes the next change, where one is due. */
@@ -310,7 +319,7 @@ export class ElectorateKeeper {
     const { lead } = this;
     if (lead !== null) {
       const isAlone = lead.target.length === 1 && this.nowMs < this.sinceMs + ALONE_MS;
-      if (!isAlone) this.founding.lead(lead.term, lead.target, this.nowMs);
+      if (!isAlone && this.isMajorityHere(lead.target)) this.founding.lead(lead.term, lead.target, this.nowMs);
     } else if (this.retries && this.leader !== null && this.leader !== this.options.self) {
       this.retries = false;
       // A leader that this node has no link with is told by one that has.
@@ -322,10 +331,11 @@ export class ElectorateKeeper {
   private nextOf(electorate: Electorate, { target }: Lead): Electorate | null {
     const { electors } = electorate;
     if (isChanging(electorate)) {
-      const isAll = electors.every(({ id }) => this.ready.has(id));
+      const ready = new Set(idsOf(this.here(electors)).filter((id) => this.ready.has(id)));
+      const isAll = ready.size === electors.length;
       // Where one of the copies is lost right after, a majority of them would be too few.
       const isPatient = !isAll && this.nowMs < this.sinceMs + LATECOMERS_MS;
-      if (this.options.isEnough(this.ready)) return isPatient ? null : settled(electorate);
+      if (this.options.isEnough(ready)) return isPatient ? null : settled(electorate);
       // There is nothing to go back to: what is missing has to come back, or to be given up by the operator as well.
       if (electorate.refounding !== null) return null;
       const isHopeless = this.mute.size > 0 || !this.isAtTarget;
@@ -334,7 +344,8 @@ export class ElectorateKeeper {
     }
     if (target.length > 0 && !this.isAtTarget) {
       const next = towards(electorate, target);
-      // On the way nothing is decided without a majority of the new ones, not even to give it up.
+      // On the way nothing is decided without a majority of the new ones, not even to give it up: one that has lost the disk
+      // that it is named with would hold up all the others for ever.
       if (this.isMajorityHere(next.electors)) return next;
     }
     const isMute = electors.some(({ id }) => this.mute.has(id));
@@ -373,15 +384,22 @@ export class ElectorateKeeper {
     this.isAtTarget = electorate === null || lead === null || isElectedAlready(electorate, lead.target);
   }
 
+  /** A majority of those that would accept the next electorate. */
   private isMajorityHere(electors: readonly Elector[]): boolean {
     const acceptors = acceptorsAmong(electors);
-    const here = acceptors.filter((id) => id === this.options.self || this.peers.has(id));
+    const here = this.here(electors).filter(({ id }) => acceptors.includes(id));
     return here.length * 2 > acceptors.length;
+  }
+
+  /** Those that are up, on the disks that they are named with. */
+  private here(electors: readonly Elector[]): Elector[] {
+    const own = this.options;
+    return electors.filter(({ id, disk }) => disk === (id === own.self ? own.disk : this.peers.get(id)));
   }
 
   private nextPeer(): NodeId | undefined {
     return this.rotation.next(
-      () => this.peers,
+      () => this.peers.keys(),
       (id) => this.peers.has(id),
     );
   }

@@ -7,6 +7,12 @@ export interface ElectorateHaveMessage {
   readonly epoch: number;
 }
 
+/** The disk that the sender runs on. What a member of that name had promised on another one, it does not know. */
+export interface ElectorateDiskMessage {
+  readonly type: 'electorate-disk';
+  readonly disk: string;
+}
+
 export interface ElectorateAskMessage {
   readonly type: 'electorate-ask';
 }
@@ -60,6 +66,7 @@ export interface FoundAcceptedMessage {
 export type FoundingMessage = FoundAskMessage | FoundPromiseMessage | FoundAcceptMessage | FoundAcceptedMessage;
 
 export type ElectorateMessage =
+  | ElectorateDiskMessage
   | ElectorateHaveMessage
   | ElectorateAskMessage
   | ElectorateTellMessage

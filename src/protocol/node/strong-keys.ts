@@ -235,10 +235,11 @@ export class StrongKeys {
   }
 
   private newKeeper(prng: Prng): ElectorateKeeper {
-    const { self, shards, replicas, electorate, use } = this.options;
+    const { self, actor, shards, replicas, electorate, use } = this.options;
     return new ElectorateKeeper(
       {
         self,
+        disk: actor,
         shards,
         replicas,
         prng,
