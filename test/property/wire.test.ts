@@ -212,10 +212,9 @@ describe('a claim of size costs nothing', () => {
         writer.varint(0);
       }
     });
-    const startedMs = performance.now();
+    // In a time that grows with the square of them it would not end within the time of a test.
     const decoded = decodeOne(causalContext, input);
     expect(decoded.rangeCount).toBe(ranges);
-    expect(performance.now() - startedMs).toBeLessThan(5000);
   });
 
   test('a context has as many ranges as its bytes hold, and not in an order that is costly to merge', () => {
