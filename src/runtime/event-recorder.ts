@@ -40,9 +40,13 @@ export class EventRecorder {
   append(type: EventName, data: ClusterEvent['data'], advice?: string): void {
     const { clock, log } = this.options;
     this.feed.append(type, data, clock.now().wallMs);
-    // `name` is taken in log lines: there it is the name of the logger.
-    const { name, ...rest } = data;
-    const fields = name === undefined ? rest : { member: name, ...rest };
+    // Taken in log lines: there `name` is that of the logger, and `level` the severity.
+    const { name, level, ...rest } = data;
+    const fields = {
+      ...(name === undefined ? {} : { member: name }),
+      ...(level === undefined ? {} : { serviceLevel: level }),
+      ...rest,
+    };
     log[EVENT_LEVELS[type]](advice === undefined ? type : `${type}: ${advice}`, fields);
   }
 

@@ -65,11 +65,19 @@ describe('events in the log', () => {
     recorder.append('disk-full', { freeBytes: 1 }, 'free space');
     recorder.handle({ type: 'clock-wrong', offsetMs: 60_000 });
     tell('alive', 'alive', { profile: { ...profileOf('a'), capabilities: [replicasCapability(1)] } });
+    const level = { level: 'degraded', previous: 'connected', members: 3, reachable: 3, uplink: 'down' } as const;
+    recorder.handle({ type: 'level-changed', ...level });
     expect(log.lines.map(({ level, message, fields }) => [level, message.slice(0, 34), fields])).toEqual([
       ['error', 'disk-full: free space', { freeBytes: 1 }],
       ['warn', 'clock-wrong: the clock of this mac', { offsetMs: 60_000 }],
       ['warn', 'replicas-differ: tuning.replicas i', { member: 'a', peerId: 'a', own: 3, other: 1 }],
+      [
+        'warn',
+        'level-changed',
+        { serviceLevel: 'degraded', previous: 'connected', members: 3, reachable: 3, uplink: 'down' },
+      ],
     ]);
+    expect(recorder.feed.after(0)?.at(-1)).toMatchObject({ type: 'level-changed', data: level });
   });
 
   it('name the members that were given up, and those that are left', () => {
