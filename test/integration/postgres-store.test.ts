@@ -222,6 +222,27 @@ describe.skipIf(POSTGRES_MISSING !== null)('a hub on PostgreSQL', () => {
       silent.close();
     });
 
+    it('keeps no connection on which the login has failed', async () => {
+      const closed = Promise.withResolvers<void>();
+      const asking = createServer((socket) => {
+        socket.once('close', () => closed.resolve());
+        socket.on('error', () => undefined);
+        // AuthenticationSASL, with a mechanism that no client has: from then on it waits for the client.
+        const mechanisms = Buffer.from('NONE\0\0');
+        const head = Buffer.alloc(9, 'R');
+        head.writeInt32BE(8 + mechanisms.length, 1);
+        head.writeInt32BE(10, 5);
+        socket.once('data', () => socket.write(Buffer.concat([head, mechanisms])));
+      }).listen(0, '127.0.0.1');
+      await once(asking, 'listening');
+      const address = asking.address();
+      const port = typeof address === 'object' ? address?.port : 0;
+      const opening = openHubPostgresStore({ url: `postgres://u:p@127.0.0.1:${port}/d`, log, clock: systemClock });
+      await expect(opening).rejects.toMatchObject({ name: 'HubStoreError', code: 'io' });
+      await closed.promise;
+      asking.close();
+    });
+
     it('does not wait for ever for a lock that somebody keeps', async () => {
       await store.close();
       store = await open(300);

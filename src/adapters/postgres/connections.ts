@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import { Client, type ClientBase, Pool, type QueryResultRow } from 'pg';
 import { HubStoreError } from '../../ports/hub-store.ts';
 import type { Log } from '../../ports/log.ts';
@@ -35,6 +36,8 @@ export class Connections {
   /** Sent once on each connection. Not with its parameters: poolers in between refuse those that they do not know. */
   readonly #settings: string;
   readonly #prepared = new WeakSet<ClientBase>();
+  /** The client leaves those open on which the login has failed at its own end, as without a password. */
+  readonly #sockets = new Set<Socket>();
   #isClosed = false;
 
   constructor(options: ConnectionOptions) {
@@ -51,6 +54,7 @@ export class Connections {
       query_timeout: timeoutMs + GRACE_MS,
       keepAlive: true,
       application_name: 'holdfast hub',
+      stream: () => this.#newSocket(),
     });
     this.#pool.on('error', (error) => {
       this.#log.debug('an idle connection to the database was lost', { reason: this.#redact(error.message) });
@@ -118,6 +122,13 @@ export class Connections {
     if (this.#isClosed) return;
     this.#isClosed = true;
     await this.#pool.end();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #newSocket(): Socket {
+    const socket = new Socket();
+    this.#sockets.add(socket);
+    return socket.once('close', () => this.#sockets.delete(socket));
   }
 
   #translate(error: unknown): Error {
@@ -172,7 +183,7 @@ export async function retried<T>(target: string, attempt: () => Promise<T>): Pro
     } catch (error) {
       if (!(error instanceof ConflictError)) throw error;
       if (attempts === ATTEMPTS_MAX) {
-        const message = `The database ${target} is not available (${attempts} attempts ran into others: ${error.message}). It is asked again; check its load.`;
+        const message = `The database ${target} is not available (${attempts} attempts ran into others: ${error.message}). Check its load.`;
         throw new HubStoreError('unavailable', message);
       }
       const pauseMs = Math.random() * Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** attempts);

@@ -26,11 +26,11 @@ interface Cause {
 
 const AWAY: Cause = {
   code: 'unavailable',
-  fix: 'It is asked again; check that it runs and that this machine reaches it.',
+  fix: 'Check that it runs and that this machine reaches it.',
 };
 const SLOW: Cause = {
   code: 'unavailable',
-  fix: 'It is asked again; check its load, and for sessions that hold locks.',
+  fix: 'Check its load, and for sessions that hold locks.',
 };
 const SCHEMA: Cause = {
   code: 'unreadable',
