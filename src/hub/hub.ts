@@ -274,7 +274,7 @@ export class Hub implements HubHandle {
         sites:
           sites?.map((site) => ({
             name: site.name,
-            connected: this.sessions.isConnected(site.name),
+            connected: this.sessions.isReached(site.name),
             seenSeconds: secondsSince(this.seenMs(site), wallMs),
           })) ?? null,
         sessions: this.sessions.count,
@@ -334,14 +334,14 @@ export class Hub implements HubHandle {
       name,
       createdAt: new Date(createdMs).toISOString(),
       clusterId,
-      connected: this.sessions.isConnected(name),
+      connected: this.sessions.isReached(name),
       lastSeenAt: seenMs === null ? null : new Date(seenMs).toISOString(),
     };
   }
 
   /** Unix ms; null: never. */
   private seenMs({ name, seenMs }: SiteRecord): number | null {
-    return this.sessions.isConnected(name) ? this.parts.clock.now().wallMs : seenMs;
+    return this.sessions.isReached(name) ? this.parts.clock.now().wallMs : seenMs;
   }
 
   private uptimeSeconds(): number {

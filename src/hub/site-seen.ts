@@ -1,3 +1,4 @@
+import { siteWithToken } from '../lib/site-name.ts';
 import type { Clock } from '../ports/clock.ts';
 import { type HubStore, SEEN_LAG_MS } from '../ports/hub-store.ts';
 import type { SiteSessions } from './site-sessions.ts';
@@ -22,7 +23,7 @@ export class SiteSeen {
   start(): void {
     this.cancel = this.clock.after(CONNECTED_MS, () => {
       for (const site of this.sessions.siteNames()) this.note(site);
-      for (const site of this.notedMs.keys()) if (!this.sessions.isConnected(site)) this.notedMs.delete(site);
+      for (const site of this.notedMs.keys()) if (!this.sessions.isReached(site)) this.notedMs.delete(site);
       this.start();
     });
   }
@@ -39,5 +40,8 @@ export class SiteSeen {
     this.notedMs.set(site, atMs);
     // Nothing rests upon it: the next time tries again.
     this.store.noteSeen(site, atMs).catch(() => this.notedMs.delete(site));
+    // A hub is seen with its sites.
+    const hub = siteWithToken(site);
+    if (hub !== site) this.note(hub);
   }
 }

@@ -1,4 +1,5 @@
 import { roundedSeconds } from '../lib/seconds.ts';
+import { siteWithToken } from '../lib/site-name.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { SiteSessionView } from '../ports/hub-handle.ts';
 import type { HubSession } from '../ports/hub-link.ts';
@@ -37,6 +38,8 @@ interface Traffic {
 export class SiteSessions {
   private readonly clock: Clock;
   private readonly sites = new Map<string, Map<HubSession, OpenSession>>();
+  /** Of sites that are hubs: how many of their sites have a session. */
+  private readonly below = new Map<string, number>();
   /** Of sessions that have ended. */
   private ended: Traffic = { sentBytes: 0, receivedBytes: 0 };
 
@@ -59,8 +62,14 @@ export class SiteSessions {
     return this.sites.has(site);
   }
 
+  /** Whether the site has a session, or, where it is a hub, one of its sites: it has none itself. */
+  isReached(site: string): boolean {
+    return this.sites.has(site) || this.below.has(site);
+  }
+
   open(session: HubSession): void {
     const sessions = this.sites.get(session.site) ?? new Map<HubSession, OpenSession>();
+    if (sessions.size === 0) this.countBelow(session.site, 1);
     this.sites.set(session.site, sessions);
     sessions.set(session, {
       session,
@@ -99,7 +108,10 @@ export class SiteSessions {
     if (sessions === undefined || open === undefined) return;
     open.isOpen = false;
     sessions.delete(session);
-    if (sessions.size === 0) this.sites.delete(session.site);
+    if (sessions.size === 0) {
+      this.sites.delete(session.site);
+      this.countBelow(session.site, -1);
+    }
     this.ended = sum(this.ended, session.traffic());
   }
 
@@ -117,6 +129,14 @@ export class SiteSessions {
       oldestSeconds: report === null ? null : roundedSeconds(report.oldestMs),
       ...session.traffic(),
     }));
+  }
+
+  private countBelow(site: string, by: 1 | -1): void {
+    const hub = siteWithToken(site);
+    if (hub === site) return;
+    const count = (this.below.get(hub) ?? 0) + by;
+    if (count === 0) this.below.delete(hub);
+    else this.below.set(hub, count);
   }
 }
 

@@ -29,9 +29,9 @@ export interface SiteView {
   readonly name: string;
   /** ISO 8601. */
   readonly createdAt: string;
-  /** Null until its first session. */
+  /** Null until its first session, and of a hub. */
   readonly clusterId: string | null;
-  /** It has a session with this process. */
+  /** It has a session with this process; a hub: one of its sites has. */
   readonly connected: boolean;
   /** When it was last connected to any process of the store, ISO 8601; null: it has never been. */
   readonly lastSeenAt: string | null;

@@ -53,7 +53,7 @@ describe('a site, the hub of its district, and the hub of that', () => {
       await untilText(cloud, `${far}/default/a`, 'from the site');
       const { sites } = await cloud.http.json<{ sites: { name: string; connected: boolean }[] }>('/v1/sites');
       expect(sites.map(({ name, connected }) => [name, connected])).toEqual([
-        ['district-7', false],
+        ['district-7', true],
         ['district-7:berlin', true],
       ]);
       await until(
@@ -89,7 +89,7 @@ describe('a site, the hub of its district, and the hub of that', () => {
       await cloud.start();
       await untilText(cloud, `${far}/both/d`, 'while the cloud was away');
       const shown = await runHoldfast(['hub-status', '--api', district.api]);
-      expect(shown.stdout).toMatch(/site +district-7\n/);
+      expect(shown.stdout).toMatch(/^hub above .*\nsite +district-7\n/);
       expect(readFileSync(district.logFile, 'utf8')).not.toMatch(/[0-9a-f]{64}|"level":"error"/);
 
       // With the hub between go its sites.

@@ -47,10 +47,14 @@ export const HUB_STATUS_SCHEMA = object({
 const SITE_PROPERTIES = {
   name: { type: 'string' },
   createdAt: dateTime,
-  clusterId: { ...nullable({ type: 'string' }), description: 'Null until it has connected for the first time.' },
+  clusterId: {
+    ...nullable({ type: 'string' }),
+    description: 'Null until it has connected for the first time, and of a hub.',
+  },
   connected: {
     type: 'boolean',
-    description: 'It has a session with this process; one with another process of the same database is not seen.',
+    description:
+      'It, or a site of it where it is a hub, has a session with this process; one with another process of the same database is not seen.',
   },
   lastSeenAt: {
     ...nullable(dateTime),

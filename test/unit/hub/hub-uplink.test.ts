@@ -86,6 +86,8 @@ describe('a hub with a hub above', () => {
     await pass(clock, 6000);
     expect(await valueAt(district, SITE, 'both', 'b')).toBe('from above');
     expect(await valueAt(cloud, ABOVE, 'both', 'c')).toBe('from between');
+    const seen = { name: 'district-7', connected: true, clusterId: null, lastSeenAt: expect.any(String) };
+    expect(await cloud.hub.sites()).toContainEqual(expect.objectContaining(seen));
     // Both are told to the site, which fetches them.
     expect(session.news.length).toBeGreaterThanOrEqual(2);
     expect((await cloud.hub.buckets(ABOVE)).map(({ name }) => name)).toEqual(
@@ -102,6 +104,8 @@ describe('a hub with a hub above', () => {
       lastSyncAt: expect.any(String),
     });
     await district.hub.stop();
+    await pass(clock, 100);
+    expect(await cloud.hub.sites()).toContainEqual(expect.objectContaining({ ...seen, connected: false }));
     await cloud.hub.stop();
   });
 
