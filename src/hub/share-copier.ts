@@ -6,7 +6,7 @@ import type { Log } from '../ports/log.ts';
 import { type Entries, VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
 import type { Mutation } from '../protocol/causal/mutation.ts';
 import { type PlainValue, plainValue } from '../wire/hub-value.ts';
-import { requireSiteBucket } from './site-buckets.ts';
+import { givingProblem, requireSiteBucket } from './site-buckets.ts';
 import type { SiteKeys } from './site-keys.ts';
 
 /** Keys that are copied at once. */
@@ -126,11 +126,8 @@ export class ShareCopier {
     const { store } = this.parts;
     const source = requireSiteBucket(this.from.site, await store.buckets(this.from.site), this.from.bucket);
     const target = requireSiteBucket(this.to.site, await store.buckets(this.to.site), this.to.bucket);
-    if (target.shown.sync !== 'down') {
-      throw new Error(
-        `the bucket ${this.to.bucket} of ${this.to.site} has sync ${target.shown.sync}; what is given to a site needs one with sync down`,
-      );
-    }
+    const problem = givingProblem(this.to.site, target.shown);
+    if (problem !== null) throw new Error(problem);
     this.source = source.bucket.name;
   }
 

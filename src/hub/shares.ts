@@ -4,7 +4,7 @@ import type { ShareView } from '../ports/hub-handle.ts';
 import type { HubStore, ObjectName, Share } from '../ports/hub-store.ts';
 import type { Log } from '../ports/log.ts';
 import { ShareCopier } from './share-copier.ts';
-import { requireSiteBucket } from './site-buckets.ts';
+import { givingProblem, namedBuckets, requireSiteBucket } from './site-buckets.ts';
 import type { SiteKeys } from './site-keys.ts';
 
 /** How often a store is asked what other processes share. */
@@ -66,7 +66,10 @@ export class Shares {
       });
   }
 
-  /** Throws `bucket-not-found` (of the giver), `share-exists`, `bad-request`; a HubStoreError. */
+  /**
+   * A bucket that the site does not have yet may come. Throws `bucket-not-found` (of the giver), `not-synced-down`,
+   * `share-exists`, `bad-request`; a HubStoreError.
+   */
   async add(share: Omit<Share, 'createdMs'>): Promise<void> {
     const { store, clock, log } = this.parts;
     const { to, bucket, from } = share;
@@ -76,6 +79,10 @@ export class Shares {
       const cause = to === from ? `${to} has it itself` : `${from} is given it by ${to}, perhaps by way of others`;
       throw new HoldfastError(failure('bad-request', `the bucket ${bucket} cannot be given to ${to}: ${cause}`));
     }
+    const target = namedBuckets(await store.buckets(to)).find(({ shown: { name } }) => name === bucket);
+    const problem = target === undefined ? null : givingProblem(to, target.shown);
+    // Its settings are for life.
+    if (problem !== null) throw new HoldfastError(failure('not-synced-down', problem));
     if (!(await store.addShare({ ...share, createdMs: clock.now().wallMs }))) {
       const known = all.find((other) => other.to === to && other.bucket === bucket);
       if (known?.from === from) return;

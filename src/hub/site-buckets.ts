@@ -30,6 +30,12 @@ export function namedBuckets(buckets: readonly SiteBucket[]): NamedBucket[] {
     .toSorted((a, b) => compareUtf8(a.shown.name, b.shown.name));
 }
 
+/** Why the bucket cannot be given to the site; null: it can. */
+export function givingProblem(site: string, { name, sync }: SiteBucketView): string | null {
+  if (sync === 'down') return null;
+  return `the bucket ${name} of ${site} has sync ${sync}; what is given to a site needs one with sync down`;
+}
+
 /** By its shown name or the one that the site keeps it by. Throws `bucket-not-found`. */
 export function requireSiteBucket(site: string, buckets: readonly SiteBucket[], name: string): NamedBucket {
   const named = namedBuckets(buckets);

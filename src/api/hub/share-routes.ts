@@ -50,7 +50,14 @@ export function shareRoutes(app: FastifyInstance, hub: HubHandle): void {
       body: z.toJSONSchema(SHARE_BODY, { io: 'input' }),
       response: {
         204: { description: 'It is shared.', type: 'null' },
-        ...problems('bad-request', 'bad-bucket', 'site-not-found', 'bucket-not-found', 'share-exists'),
+        ...problems(
+          'bad-request',
+          'bad-bucket',
+          'site-not-found',
+          'bucket-not-found',
+          'share-exists',
+          'not-synced-down',
+        ),
         ...problems('store-unavailable', 'disk-full'),
       },
     },
