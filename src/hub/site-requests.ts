@@ -159,7 +159,7 @@ export class SiteRequests {
 
   /** One at a time of each site: two clusters that come at once must not both be taken. */
   private hello(open: OpenSession, request: HubHelloRequest): Promise<HubReply> {
-    const { store, clock, news, uplink, name: hub } = this.parts;
+    const { store, clock, log, news, uplink, name: hub } = this.parts;
     const { site } = open.session;
     const { clusterId, shards, actors } = request;
     return this.hellos.take(site, async () => {
@@ -168,10 +168,15 @@ export class SiteRequests {
       const isOther = known.clusterId !== null && (known.clusterId !== clusterId || known.shards !== shards);
       if (isOther) {
         open.told = null;
-        return refused(
-          'other-cluster',
-          `the site ${site} is the cluster ${String(known.clusterId)} with ${String(known.shards)} shards; make a site of its own for this one`,
-        );
+        const detail = `the site ${site} is the cluster ${String(known.clusterId)} with ${String(known.shards)} shards; make a site of its own for this one`;
+        log.warn('a node of another cluster holds the token of a site and was refused', {
+          site,
+          peer: open.session.peer,
+          clusterId,
+          shards,
+          detail,
+        });
+        return refused('other-cluster', detail);
       }
       const buckets = joined(request.buckets, await store.buckets(site));
       await store.noteSite(site, { clusterId, shards, buckets, actors, atMs: clock.now().wallMs });

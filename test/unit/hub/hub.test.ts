@@ -78,6 +78,10 @@ describe('a session', () => {
       expect(await ask(session, helloOf(other), PULL)).toEqual(['refused other-cluster', 'refused bad-request']);
     }
     expect((await fixture.store.site('hall-2'))?.clusterId).toBe('c1');
+    expect(fixture.log.lines.filter(({ level }) => level === 'warn').map(({ fields }) => fields)).toEqual([
+      expect.objectContaining({ site: 'hall-2', peer: 'peer-2', clusterId: 'c2' }),
+      expect.objectContaining({ site: 'hall-2', peer: 'peer-2', shards: SHARDS * 2 }),
+    ]);
   });
 
   it('is let in for one of two clusters that come at the same time', async () => {
