@@ -21,3 +21,8 @@ export const HUB_API: ApiTarget = {
   command: 'holdfast hub',
   port: 7580,
 };
+
+/** Who has the keys: of a site a hub, else a node. */
+export function apiOf(site: string | undefined): ApiTarget {
+  return site === undefined ? NODE_API : HUB_API;
+}

@@ -161,13 +161,18 @@ export class ApiClient {
   }
 }
 
-/** Path of a key: everything but unreserved characters is escaped, `/` too. */
-export function keyPath(bucket: string, key: string): string {
+/** Path of the keys of a node, or of a site at a hub. */
+export function keysPath(site?: string): string {
+  return site === undefined ? '/v1/kv' : `${sitePath(site)}/kv`;
+}
+
+/** Path of a key: everything but unreserved characters is escaped, `/` too. `site`: at a hub. */
+export function keyPath(bucket: string, key: string, site?: string): string {
   if (key === '.' || key === '..') {
     // URLs drop such segments, escaped or not (WHATWG URL, 4.1).
     throw new CliError(`the key "${key}" cannot be part of a URL — use another name`, 'bad-usage');
   }
-  return `${bucketPath('/v1/kv', bucket)}/${escaped(key, 'key')}`;
+  return `${bucketPath(keysPath(site), bucket)}/${escaped(key, 'key')}`;
 }
 
 export function bucketPath(prefix: string, bucket: string): string {

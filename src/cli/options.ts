@@ -31,6 +31,11 @@ export function levelOption(verb: string): Option {
   ]);
 }
 
+/** What is about replicas, or about strong buckets, does not go with it. */
+export function siteOption(): Option {
+  return new Option('--site <name>', 'ask a hub: of its copy of this site').conflicts(['level', 'ifMatch', 'ifAbsent']);
+}
+
 export function ttlOption(description: string): Option {
   return new Option('--ttl <seconds>', description).argParser(wholeNumber(1, SECONDS_MAX));
 }

@@ -17,6 +17,9 @@ const FIXES: ReadonlyMap<string, string> = new Map([
   ['site-exists', 'remove it first with `holdfast site remove`, or take another name'],
 ]);
 
+const HUB_BUCKET_FIX =
+  '`holdfast site show` lists those that it does; one that the site has just created (`holdfast bucket create --sync`) is there within seconds';
+
 interface Told {
   /** Begins the message. */
   readonly before?: string;
@@ -48,7 +51,8 @@ function adviceFor(code: string, detail: unknown, target: ApiTarget): unknown {
   if (code === 'quorum-unavailable') return detail.replace(/\b[rw]=(one|quorum|all)\b/, '--level $1');
   if (code === 'bad-request') return detail.replace(/\bleave out (?:[rw]|Holdfast-Context)$/, optionToLeaveOut);
   if (code === 'not-supported') return detail.replace('If-Match and If-None-Match', '--if-match and --if-absent');
-  const fix = FIXES.get(code) ?? strayFix(code, target);
+  const isBucketOfSite = code === 'bucket-not-found' && target.noun === 'hub';
+  const fix = isBucketOfSite ? HUB_BUCKET_FIX : (FIXES.get(code) ?? strayFix(code, target));
   if (fix === undefined) return detail;
   const end = detail.lastIndexOf('; ');
   const cause = end < 0 ? detail : detail.slice(0, end);
@@ -58,9 +62,8 @@ function adviceFor(code: string, detail: unknown, target: ApiTarget): unknown {
 /** Of a request that whoever is asked does not know. */
 function strayFix(code: string, { noun, port }: ApiTarget): string | undefined {
   if (code !== 'route-not-found' && code !== 'method-not-allowed') return undefined;
-  return noun === 'node'
-    ? "use the node's own version of holdfast"
-    : `check that --api names a hub (port ${port}), or use the hub's own version of holdfast`;
+  const other = noun === 'node' ? 'hub' : 'node';
+  return `check that --api or HOLDFAST_API names a ${noun} (port ${port}) and no ${other}, or use the ${noun}'s own version of holdfast`;
 }
 
 function optionToLeaveOut(advice: string): string {

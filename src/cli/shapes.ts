@@ -6,6 +6,22 @@ import { CliError } from './errors.ts';
 
 const count = z.number();
 
+const BACKLOG = z.object({ events: count, oldestSeconds: count });
+
+/** Of a node with its hub, or of a hub with the one above: that has no `conflicts`. */
+export const HUB = z.object({
+  address: z.string(),
+  site: z.string(),
+  connected: z.boolean(),
+  carrying: z.boolean(),
+  problem: z.string().nullable(),
+  backlog: BACKLOG,
+  islandBacklog: BACKLOG,
+  lastSyncAt: z.string().nullable(),
+  conflicts: count.optional(),
+});
+export type Uplink = z.infer<typeof HUB>;
+
 export const STATUS = z.object({
   name: z.string(),
   peerId: z.string(),
@@ -32,6 +48,19 @@ export const STATUS = z.object({
   scrub: z.object({ running: z.boolean(), lastFinishedAt: z.string().nullable(), corruptRecords: count }).optional(),
   hints: z.object({ records: count, bytes: count, dropped: count }).optional(),
   clock: z.object({ offsetMs: z.int(), confirmed: z.boolean() }).optional(),
+  hub: HUB.nullable().optional(),
+});
+
+export const HUB_STATUS = z.object({
+  name: z.string(),
+  peerId: z.string(),
+  version: z.string(),
+  uptimeSeconds: count,
+  store: z.string(),
+  addresses: z.array(z.string()),
+  sites: count,
+  sessions: count,
+  hub: HUB.nullable(),
 });
 
 export const MEMBERS = z.object({
@@ -65,19 +94,6 @@ export const LEADER = z.object({
   fencingToken: count.nullable(),
   votes: count,
   view: count,
-});
-
-const BACKLOG = z.object({ events: count, oldestSeconds: count });
-
-export const HUB = z.object({
-  address: z.string(),
-  site: z.string(),
-  connected: z.boolean(),
-  carrying: z.boolean(),
-  problem: z.string().nullable(),
-  backlog: BACKLOG,
-  islandBacklog: BACKLOG,
-  lastSyncAt: z.string().nullable(),
 });
 
 export const LOCK = z.object({ token: count });

@@ -90,7 +90,7 @@ function addCreate(bucket: Command, context: CliContext): void {
     .addHelpText(
       'after',
       examples(
-        'holdfast bucket create readings --ttl 86400',
+        'holdfast bucket create readings --ttl 86400 --sync up',
         'holdfast bucket create carts --conflict siblings',
         'holdfast bucket create settings --consistency strong',
         'holdfast bucket create orders --island refuse',

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { z } from 'zod';
 import { sizeText } from '../../lib/size-text.ts';
-import { HUB_API, NODE_API } from '../api-target.ts';
+import { apiOf } from '../api-target.ts';
 import { sitePath } from '../client.ts';
 import type { CliContext } from '../context.ts';
 import { CliError } from '../errors.ts';
@@ -56,7 +56,7 @@ export function addConflictsCommand(program: Command, context: CliContext): void
       if (site !== undefined && bucket !== undefined) {
         throw new CliError('a hub lists the conflicts of all buckets of a site — leave out --bucket', 'bad-usage');
       }
-      const target = site === undefined ? NODE_API : HUB_API;
+      const target = apiOf(site);
       const { client, terminal, json } = openSession(command, context, target);
       const path = site === undefined ? '/v1/conflicts' : `${sitePath(site)}/conflicts`;
       const answer = await client.json(path, { query: { bucket, before, limit: String(limit) } });

@@ -1,11 +1,13 @@
 import type { Command } from 'commander';
+import { apiOf } from '../api-target.ts';
 import { keyPath } from '../client.ts';
 import type { CliContext } from '../context.ts';
-import { conditionHeaders, contextOption, examples, ifMatchOption, levelOption } from '../options.ts';
+import { conditionHeaders, contextOption, examples, ifMatchOption, levelOption, siteOption } from '../options.ts';
 import { openSession } from '../session.ts';
 import { printWritten } from '../written.ts';
 
 interface DelOptions {
+  readonly site?: string;
   readonly level?: string;
   readonly context?: string;
   readonly ifMatch?: string;
@@ -20,13 +22,14 @@ export function addDelCommand(program: Command, context: CliContext): void {
     .addOption(levelOption('have it on disk'))
     .addOption(contextOption('replace what that has seen'))
     .addOption(ifMatchOption('delete'))
+    .addOption(siteOption())
     .addHelpText('after', examples('holdfast del default greeting', 'holdfast del default greeting --level all'))
     .action(async (bucket: string, key: string, options: DelOptions, command: Command) => {
-      const session = openSession(command, context);
+      const session = openSession(command, context, apiOf(options.site));
       const headers: Record<string, string> = conditionHeaders(options);
       if (options.context !== undefined) headers['Holdfast-Context'] = options.context;
       const request = { method: 'DELETE', query: { w: options.level }, headers } as const;
-      const response = await session.client.request(keyPath(bucket, key), request);
+      const response = await session.client.request(keyPath(bucket, key, options.site), request);
       if (!session.json && isNothing(response)) return session.terminal.line(nothingText(response, options));
       return printWritten(session, 'deleted', key, response);
     });

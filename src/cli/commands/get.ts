@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
+import { apiOf } from '../api-target.ts';
 import { keyPath } from '../client.ts';
 import type { CliContext } from '../context.ts';
-import { contextOption, examples, levelOption } from '../options.ts';
+import { contextOption, examples, levelOption, siteOption } from '../options.ts';
 import { openSession, type Session } from '../session.ts';
 import { readShape } from '../shapes.ts';
 import { plural } from '../text.ts';
@@ -11,6 +12,7 @@ const VALUE_BYTES_MAX = 64 * 1024 * 1024;
 const SIBLINGS = z.array(z.unknown());
 
 interface GetOptions {
+  readonly site?: string;
   readonly level?: string;
   readonly context?: string;
 }
@@ -23,12 +25,21 @@ export function addGetCommand(program: Command, context: CliContext): void {
     .argument('<key>', 'key')
     .addOption(levelOption('answer'))
     .addOption(contextOption('show no less than that has seen'))
-    .addHelpText('after', examples('holdfast get default greeting', 'holdfast get default photo.jpg > photo.jpg'))
+    .addOption(siteOption())
+    .addHelpText(
+      'after',
+      examples(
+        'holdfast get default greeting',
+        'holdfast get default photo.jpg > photo.jpg',
+        'holdfast get default greeting --site hall-2',
+      ),
+    )
     .action(async (bucket: string, key: string, options: GetOptions, command: Command) => {
-      const session = openSession(command, context);
+      const session = openSession(command, context, apiOf(options.site));
       const headers: Record<string, string> = {};
       if (options.context !== undefined) headers['Holdfast-Context'] = options.context;
-      const response = await session.client.request(keyPath(bucket, key), { query: { r: options.level }, headers });
+      const path = keyPath(bucket, key, options.site);
+      const response = await session.client.request(path, { query: { r: options.level }, headers });
       const complete = response.headers.get('holdfast-complete') !== 'false';
       if (!complete) session.terminal.note('too few owners of the key could be asked; newer writes may be missing');
       if (session.json) await printJson(session, key, response, complete);

@@ -1,10 +1,19 @@
 import { open } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { apiOf } from '../api-target.ts';
 import { concatenate, keyPath } from '../client.ts';
 import type { CliContext } from '../context.ts';
 import { CliError } from '../errors.ts';
-import { conditionHeaders, contextOption, examples, ifMatchOption, levelOption, ttlOption } from '../options.ts';
+import {
+  conditionHeaders,
+  contextOption,
+  examples,
+  ifMatchOption,
+  levelOption,
+  siteOption,
+  ttlOption,
+} from '../options.ts';
 import { openSession } from '../session.ts';
 import { printWritten } from '../written.ts';
 
@@ -15,6 +24,7 @@ const TEXT = 'text/plain; charset=utf-8';
 const BYTES = 'application/octet-stream';
 
 interface PutOptions {
+  readonly site?: string;
   readonly file?: string;
   readonly type?: string;
   readonly ttl?: number;
@@ -40,6 +50,7 @@ export function addPutCommand(program: Command, context: CliContext): void {
     .addOption(contextOption('replace what that has seen'))
     .addOption(ifMatchOption('replace').conflicts('ifAbsent'))
     .option('--if-absent', 'store only where the key has no value (strong buckets)')
+    .addOption(siteOption())
     .addHelpText(
       'after',
       examples(
@@ -48,11 +59,12 @@ export function addPutCommand(program: Command, context: CliContext): void {
         'sensors | holdfast put default reading - --ttl 3600',
         'holdfast put default offset -- -5',
         'holdfast put strong master gateway-7 --if-absent',
+        'holdfast put settings limit 40 --site hall-2',
       ),
     )
     .action(async (bucket: string, key: string, value: string | undefined, options: PutOptions, command: Command) => {
-      const session = openSession(command, context);
-      const path = keyPath(bucket, asTyped(key, 'key', 'use another key'));
+      const session = openSession(command, context, apiOf(options.site));
+      const path = keyPath(bucket, asTyped(key, 'key', 'use another key'), options.site);
       const body = await readValue(context, value, options.file);
       const headers: Record<string, string> = {
         'Content-Type': options.type ?? (value === undefined || value === '-' ? BYTES : TEXT),

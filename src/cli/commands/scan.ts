@@ -1,10 +1,11 @@
 import { type Command, Option } from 'commander';
 import { z } from 'zod';
-import { bucketPath } from '../client.ts';
+import { apiOf } from '../api-target.ts';
+import { bucketPath, keysPath } from '../client.ts';
 import type { CliContext } from '../context.ts';
 import { CliError } from '../errors.ts';
 import { itemText } from '../item.ts';
-import { examples, wholeNumber } from '../options.ts';
+import { examples, siteOption, wholeNumber } from '../options.ts';
 import { problemError } from '../problem.ts';
 import { openSession, type Session } from '../session.ts';
 import { ITEM, readShape } from '../shapes.ts';
@@ -20,6 +21,7 @@ const PAGE_END = z.object({
 });
 
 interface ScanOptions {
+  readonly site?: string;
   readonly prefix?: string;
   readonly after?: string;
   readonly limit?: number;
@@ -46,17 +48,19 @@ export function addScanCommand(program: Command, context: CliContext): void {
       ),
     )
     .option('--values', 'print the values too')
+    .addOption(siteOption())
     .addHelpText(
       'after',
       examples(
         'holdfast scan default --prefix node/',
         'holdfast scan default --values --json',
         'holdfast scan default --limit 100 --after node/edge-1/cpu',
+        'holdfast scan default --values --site hall-2',
       ),
     )
     .action(async (bucket: string, options: ScanOptions, command: Command) => {
-      const session = openSession(command, context);
-      const path = bucketPath('/v1/kv', bucket);
+      const session = openSession(command, context, apiOf(options.site));
+      const path = bucketPath(keysPath(options.site), bucket);
       let left = options.limit ?? Number.POSITIVE_INFINITY;
       const { prefix } = options;
       const values = String(options.values === true);

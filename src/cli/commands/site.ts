@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { z } from 'zod';
+import { isBelow } from '../../lib/site-name.ts';
 import { sizeText } from '../../lib/size-text.ts';
 import { HUB_API } from '../api-target.ts';
 import { sitePath } from '../client.ts';
@@ -15,6 +16,7 @@ import { agoText, durationText, plural, printable } from '../text.ts';
 import { TokenFile } from '../token-file.ts';
 
 const PATH = '/v1/sites';
+const NAMES_MAX = 5;
 const HEAD = ['NAME', 'CONNECTED', 'LAST SEEN', 'CLUSTER', 'CREATED'];
 const SESSION_HEAD = ['LEADER', 'MEMBERS', 'WAITING', 'OLDEST', 'SINCE', 'SENT', 'RECEIVED', 'PEER'];
 const SHARE_HEAD = ['FROM', 'SHARED', 'TO', 'CHECKED', 'PROBLEM'];
@@ -22,7 +24,7 @@ const BUCKET_HEAD = ['BUCKET', 'SYNC', 'CONFLICT', 'TTL'];
 
 const COLUMNS = `
 Columns:
-  CONNECTED  it has a session with the hub that is asked
+  CONNECTED  it has a session with the hub that is asked; a hub: one of its sites has, which are sites of their own, HUB:SITE
   LAST SEEN  when it was last connected, to any hub of the same database
   CLUSTER    the cluster that it was when it first connected; no other one can be this site`;
 const SESSION_COLUMNS = `
@@ -31,6 +33,10 @@ A session speaks for an island of the site: the members that reach each other. C
   WAITING    writes that the hub is not known to have, as the node at the other end has told last
   OLDEST     how long the oldest of them has been waiting
   SENT       by the hub, on the wire`;
+const SHARED = `
+The other site gets what changes within a second or two, and learns nothing else. Values are given as they are shown: of a
+counter its sum, of a set or map its JSON. What is written into its bucket at the hub is replaced within ten minutes.
+\`holdfast site show\` tells how it goes.`;
 const TOKEN_NOTE =
   'this is the token of the site; it is shown this once. Start its nodes with --hub and --hub-token-file';
 
@@ -68,7 +74,7 @@ function addList(site: Command, context: CliContext): void {
         printable(one.name),
         connectedText(terminal, one.connected),
         one.lastSeenAt === null ? 'never' : agoText(one.lastSeenAt, context.now()),
-        printable(one.clusterId ?? '-'),
+        printable(one.clusterId ?? (one.lastSeenAt === null ? '-' : 'a hub')),
         agoText(one.createdAt, context.now()),
       ]);
       return terminal.line(tableText(terminal, HEAD, rows));
@@ -161,13 +167,19 @@ function addShareCommand(site: Command, context: CliContext): void {
     .argument('<from>', 'name of the site that has the bucket')
     .argument('<bucket>', 'name of the bucket at both sites; at the other one it needs --sync down')
     .argument('<to>', 'name of the site that is given it')
+    .addHelpText('after', SHARED)
     .addHelpText('after', examples('holdfast site share head-office prices hall-2'))
     .action(async (from: string, bucket: string, to: string, _options, command: Command) => {
       const { client, terminal, json } = openSession(command, context, HUB_API);
       const headers = { 'Content-Type': 'application/json' };
       await client.request(sharePath(to, bucket), { method: 'PUT', headers, body: JSON.stringify({ from }) });
       if (json) return terminal.json({ from, bucket, to, shared: true });
-      return terminal.line(`${printable(to)} is given ${printable(bucket)} of ${printable(from)}`);
+      await terminal.line(`${printable(to)} is given ${printable(bucket)} of ${printable(from)}`);
+      const { buckets } = readShape(SITE_BUCKETS, await client.json(`${sitePath(to)}/buckets`), HUB_API);
+      if (buckets.some(({ name }) => name === bucket)) return;
+      return terminal.note(
+        `${printable(to)} exchanges no bucket ${printable(bucket)} yet: it is filled once a node there has created it with --sync down`,
+      );
     });
 }
 
@@ -201,17 +213,35 @@ function addRemove(site: Command, context: CliContext): void {
       const session = openSession(command, context, HUB_API);
       const { client, terminal, json } = session;
       const path = sitePath(name);
-      if (yes !== true) await confirm(session, readShape(SITE, await client.json(path), HUB_API));
+      if (yes !== true) await confirm(session, await stakeOf(session, name));
       await client.request(path, { method: 'DELETE', query: { confirm: name } });
       await (json ? terminal.json({ name, removed: true }) : terminal.line(`the site ${printable(name)} is gone`));
     });
 }
 
+interface Stake {
+  readonly name: string;
+  /** Of a hub: its own sites, which go with it. */
+  readonly below: readonly string[];
+  readonly keys: number;
+}
+
+/** What would be gone with a site. */
+async function stakeOf({ client }: Session, name: string): Promise<Stake> {
+  const read = async (site: string): Promise<Site> => readShape(SITE, await client.json(sitePath(site)), HUB_API);
+  let { keys } = await read(name);
+  const { sites } = readShape(SITES, await client.json(PATH), HUB_API);
+  const below = sites.map((site) => site.name).filter((site) => isBelow(site, name));
+  for (const site of below) keys += (await read(site)).keys;
+  return { name, below, keys };
+}
+
 /** Returns where it is meant. */
-async function confirm({ context, terminal, json }: Session, { name, keys }: Site): Promise<void> {
+async function confirm({ context, terminal, json }: Session, { name, below, keys }: Stake): Promise<void> {
   const shown = printable(name);
+  const sites = below.length === 0 ? '' : ` and ${plural(below.length, 'site')} of it (${namesText(below)})`;
   const lines = [
-    `${plural(keys, 'key')} of ${shown} would be gone at the hub, and its token worth nothing`,
+    `${plural(keys, 'key')} of ${shown}${sites} would be gone at the hub, and its token worth nothing`,
     'what was written at the hub and its nodes have not got yet would be lost; they keep their own data',
   ];
   if (json || !terminal.isTTY) {
@@ -225,16 +255,27 @@ async function confirm({ context, terminal, json }: Session, { name, keys }: Sit
   throw new CliError(`nothing was changed — the answer was not ${shown}`, 'failed');
 }
 
+function namesText(names: readonly string[]): string {
+  const shown = names.slice(0, NAMES_MAX).map(printable).join(', ');
+  return names.length > NAMES_MAX ? `${shown}, …` : shown;
+}
+
 function siteText(terminal: Terminal, site: Site, nowMs: number): string {
   return fieldsText(terminal, [
     ['name', printable(site.name)],
-    ['cluster', printable(site.clusterId ?? 'it has never connected')],
+    ['cluster', clusterText(site)],
     ['connected', connectedText(terminal, site.connected)],
     ['last seen', site.lastSeenAt === null ? 'never' : agoText(site.lastSeenAt, nowMs)],
     ['created', agoText(site.createdAt, nowMs)],
     ['keys', String(site.keys)],
     ['conflicts', String(site.conflicts)],
   ]);
+}
+
+/** A hub has no session of its own, and is seen with its sites. */
+function clusterText({ name, clusterId, lastSeenAt }: Site): string {
+  if (clusterId !== null) return printable(clusterId);
+  return lastSeenAt === null ? 'it has never connected' : `none: it is a hub, whose sites are ${printable(name)}:…`;
 }
 
 function sessionsText(terminal: Terminal, { sessions }: Site, nowMs: number): string {

@@ -1,13 +1,15 @@
 import type { Command } from 'commander';
 import type { z } from 'zod';
 import { sizeText } from '../../lib/size-text.ts';
+import { HUB_API } from '../api-target.ts';
 import type { CliContext } from '../context.ts';
 import { examples } from '../options.ts';
 import { openSession } from '../session.ts';
-import { readShape, STATUS } from '../shapes.ts';
+import { HUB_STATUS, readShape, STATUS } from '../shapes.ts';
 import { fieldsText } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 import { durationText, plural, printable } from '../text.ts';
+import { uplinkText } from '../uplink-text.ts';
 
 /** A node takes writes again once so many times its headroom is free. */
 const HEADROOM_RECOVERY = 1.25;
@@ -15,14 +17,34 @@ const HEADROOM_RECOVERY = 1.25;
 export function addStatusCommand(program: Command, context: CliContext): void {
   program
     .command('status')
-    .description('show the node: identity, service level, members, shards, disk')
-    .addHelpText('after', examples('holdfast status', 'holdfast status --json | jq .level'))
+    .description('show the node: identity, service level, members, shards, disk; or the hub that --api names')
+    .addHelpText(
+      'after',
+      examples('holdfast status', 'holdfast status --json | jq .level', 'holdfast status --api http://127.0.0.1:7580'),
+    )
     .action(async (_options, command: Command) => {
       const { client, terminal, json } = openSession(command, context);
       const answer = await client.json('/v1/status');
-      if (json) await terminal.json(answer);
-      else await terminal.line(statusText(terminal, readShape(STATUS, answer)));
+      if (json) return terminal.json(answer);
+      // Of a hub: no node has a `store`.
+      const text =
+        'store' in Object(answer)
+          ? hubStatusText(terminal, readShape(HUB_STATUS, answer, HUB_API))
+          : statusText(terminal, readShape(STATUS, answer));
+      return terminal.line(text);
     });
+}
+
+function hubStatusText(terminal: Terminal, status: z.infer<typeof HUB_STATUS>): string {
+  const { name, peerId, version, uptimeSeconds, store, addresses, sites, sessions, hub } = status;
+  return fieldsText(terminal, [
+    ['hub', `${printable(name)} (${printable(peerId)})`],
+    ['version', `${printable(version)}, up ${durationText(uptimeSeconds)}`],
+    ['store', printable(store)],
+    ['addresses', addresses.map(printable).join('\n')],
+    ['sites', `${sites}, ${plural(sessions, 'session')} with this process`],
+    ...(hub === null ? [] : [['hub above', uplinkText(terminal, hub)] as [string, string]]),
+  ]);
 }
 
 function statusText(terminal: Terminal, status: z.infer<typeof STATUS>): string {
@@ -45,6 +67,7 @@ function statusText(terminal: Terminal, status: z.infer<typeof STATUS>): string 
     ['shards', `${shards.owned} owned, ${shards.complete} complete${transferring}${behind}`],
     ['disk', `${sizeText(disk.usedBytes)} used, ${sizeText(disk.freeBytes)} free${readOnly}${lost}`],
   ];
+  if (status.hub) fields.push(['hub', uplinkText(terminal, status.hub)]);
   if (status.scrub !== undefined) fields.push(['scrub', scrubText(terminal, status.scrub)]);
   if (hints !== undefined) fields.push(['hints', hintsText(hints)]);
   if (clock !== undefined && clock.offsetMs !== 0)

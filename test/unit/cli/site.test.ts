@@ -69,6 +69,50 @@ describe('holdfast hub', () => {
   });
 });
 
+describe('holdfast status', () => {
+  it('of a hub', async () => {
+    const { status, out } = await run(['status', '--api', `127.0.0.1:${api.port}`]);
+    expect(status).toBe(0);
+    expect(plain(out)).toMatch(
+      /^hub {2}cloud \(12D3KooWHub\)\nversion {2}1\.2\.3, up .*\nstore {2}embedded\naddresses {2}.*\nsites {2}0, 0 sessions with this process\n$/,
+    );
+  });
+
+  it('says that a hub has no members', async () => {
+    const { status, err } = await run(['members', '--api', `127.0.0.1:${api.port}`]);
+    expect([status, err]).toEqual([1, expect.stringContaining('names a node (port 7480) and no hub')]);
+  });
+});
+
+describe('the keys of a site at a hub', () => {
+  const keys = (...args: readonly string[]): Promise<RunResult> =>
+    run([...args, '--site', 'hall-12', '--api', `127.0.0.1:${api.port}`]);
+
+  it('are written, read, listed and deleted', async () => {
+    await connectSite(fixture, 'hall-12', 'peer-12');
+    expect(await keys('put', 'both', 'limit/max', '40')).toMatchObject({ status: 0, out: 'stored\n' });
+    expect(await keys('get', 'both', 'limit/max')).toMatchObject({ status: 0, out: '40' });
+    const { context } = JSON.parse((await keys('get', 'both', 'limit/max', '--json')).out) as { context: string };
+    expect((await keys('put', 'both', 'limit/max', '41', '--context', context, '--ttl', '60')).status).toBe(0);
+    expect((await keys('scan', 'both', '--values')).out).toBe('limit/max\t41\n');
+    expect((await keys('del', 'both', 'limit/max')).out).toBe('deleted\n');
+    expect((await keys('del', 'both', 'limit/max')).out).toBe('nothing deleted: there is no such key\n');
+    expect(await keys('get', 'both', 'limit/max')).toMatchObject({
+      status: 1,
+      err: expect.stringContaining('(not-found)'),
+    });
+    await fixture.hub.removeSite('hall-12');
+    expect((await keys('get', 'both', 'limit/max')).err).toContain('(site-not-found)');
+  });
+
+  it('have no levels and no conditions', async () => {
+    for (const option of [['--level', 'one'], ['--if-match', '*'], ['--if-absent']]) {
+      const { status, err } = await keys('put', 'both', 'a', '1', ...option);
+      expect([status, err]).toEqual([2, expect.stringMatching(/'--site <name>' cannot be used with option/)]);
+    }
+  });
+});
+
 describe('holdfast site', () => {
   it('add prints the token and nothing else', async () => {
     const { status, out, err } = await site(['add', 'hall-1']);
@@ -152,7 +196,18 @@ describe('holdfast site', () => {
     const ended = await site(['unshare', 'orders', 'hall-8', '--json']);
     expect(JSON.parse(ended.out)).toEqual({ bucket: 'orders', to: 'hall-8', shared: false });
     expect((await site(['unshare', 'orders', 'hall-8'])).err).toContain('(share-not-found)');
-    for (const name of ['office', 'hall-8']) await site(['remove', name, '--yes']);
+    expect(await site(['share', 'office', 'both', 'hall-8'])).toMatchObject({
+      status: 1,
+      err: expect.stringContaining(
+        'the bucket both of hall-8 has sync both; what is given to a site needs one with sync down',
+      ),
+    });
+    await fixture.hub.addSite('hall-11');
+    const early = await site(['share', 'office', 'orders', 'hall-11']);
+    expect(early).toMatchObject({ status: 0, out: 'hall-11 is given orders of office\n' });
+    expect(early.err).toContain('hall-11 exchanges no bucket orders yet: it is filled once');
+    expect((await site(['share', 'office', 'absent', 'hall-8'])).err).toContain('`holdfast site show` lists those');
+    for (const name of ['office', 'hall-8', 'hall-11']) await site(['remove', name, '--yes']);
   });
 
   it('show tells of sessions and buckets', async () => {
@@ -187,6 +242,22 @@ describe('holdfast site', () => {
       status: 1,
       err: 'holdfast: Site not found: there is no site "nowhere"; `holdfast site list` names all of them (site-not-found)\n',
     });
+  });
+
+  it('tells a hub from a site that has never connected, and counts its sites before it removes them', async () => {
+    await fixture.hub.addSite('district-7');
+    expect(plain((await site(['list'])).out)).toMatch(/^district-7 {2}no {2}never {2}- {2}/m);
+    const session = await connectSite(fixture, 'district-7:berlin', 'peer-7');
+    await session.request(pushOf({ bucket: 'both', key: 'a', value: 'x', counter: 1 }));
+    expect(plain((await site(['list'])).out)).toMatch(/^district-7 {2}yes {2}now {2}a hub {2}/m);
+    const shown = plain((await site(['show', 'district-7'])).out);
+    expect(shown).toMatch(
+      /^name {2}district-7\ncluster {2}none: it is a hub, whose sites are district-7:…\nconnected {2}yes\n/,
+    );
+    const refused = await site(['remove', 'district-7']);
+    expect(refused.err).toContain('1 key of district-7 and 1 site of it (district-7:berlin) would be gone at the hub');
+    session.close('the test is over');
+    expect((await site(['remove', 'district-7', '--yes'])).status).toBe(0);
   });
 
   it('remove asks first', async () => {
@@ -236,6 +307,6 @@ describe('holdfast site', () => {
     const { status, err } = await run(['site', 'list', '--api', `127.0.0.1:${node.port}`]);
     await node.close();
     expect(status).toBe(1);
-    expect(err).toContain('check that --api names a hub (port 7580)');
+    expect(err).toContain('check that --api or HOLDFAST_API names a hub (port 7580) and no node');
   });
 });

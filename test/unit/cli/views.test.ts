@@ -250,6 +250,7 @@ describe('hub-status', () => {
     backlog: { events: 1, oldestSeconds: 3 },
     islandBacklog: { events: 210, oldestSeconds: 75 },
     lastSyncAt: null,
+    conflicts: 0,
   };
 
   it('prints one screen: what waits for the hub, and why', async () => {
@@ -260,8 +261,8 @@ describe('hub-status', () => {
       "hub            /dns4/hub.example/tcp/7500
       site           plant-7
       connected      no
-      waiting here   1 event, the oldest for 3 s
-      in the island  210 events, the oldest for 1 min 15 s
+      waiting here   1 write, the oldest for 3 s
+      in the island  210 writes, the oldest for 1 min 15 s
       last in step   -
       problem        refused: nothing listens there
       "
@@ -283,11 +284,36 @@ describe('hub-status', () => {
     `);
   });
 
+  it('of a hub speaks of the one above it', async () => {
+    const { conflicts: _, ...above } = hub;
+    const { out } = await show(['hub-status'], { ...above, connected: true, carrying: true });
+    expect(out).toMatchInlineSnapshot(`
+      "hub above     /dns4/hub.example/tcp/7500
+      site          plant-7
+      connected     yes, by this process
+      waiting here  1 write, the oldest for 3 s
+      in all        210 writes, the oldest for 1 min 15 s
+      last in step  -
+      "
+    `);
+  });
+
+  it('is a line of the status', async () => {
+    expect((await show(['status'], { ...STATUS, hub })).out).toContain(
+      '\nhub      not connected (`holdfast hub-status` says why), 210 writes, the oldest for 1 min 15 s, wait for it\n',
+    );
+    const well = { ...hub, connected: true, islandBacklog: { events: 0, oldestSeconds: 0 } };
+    expect((await show(['status'], { ...STATUS, hub: well })).out).toContain(
+      '\nhub      connected, nothing waits for it\n',
+    );
+    expect((await show(['status'], { ...STATUS, hub: null })).out).not.toContain('\nhub ');
+  });
+
   it('says where to begin without a hub', async () => {
     const { status, out } = await show(['hub-status'], null);
     expect([status, out]).toEqual([
       0,
-      'no hub is configured; see `holdfast start --help` for --hub and --hub-token-file\n',
+      'no hub is configured; a node, or a hub below another one, is started with --hub and --hub-token-file\n',
     ]);
   });
 });
