@@ -35,7 +35,7 @@ export interface HubSiteOptions {
 }
 
 /** The hub has the processor where the site leaves it: otherwise it would take away what another machine would not. */
-const AS_ELSEWHERE = ['nice', '-n', '19'];
+const AS_ELSEWHERE = ['chrt', '--idle', '0'];
 
 /** The network, and the database. */
 class Ground {
