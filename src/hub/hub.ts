@@ -297,6 +297,7 @@ export class Hub implements HubHandle {
   private async removeStored(site: string): Promise<boolean> {
     const isRemoved = await this.stored((store) => store.removeSite(site), { writes: true });
     this.above?.noteRemoved(site);
+    await this.shares.noteRemoved(site);
     if (isRemoved) this.parts.log.info('a site was removed', { site });
     return isRemoved;
   }

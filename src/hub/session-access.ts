@@ -26,6 +26,8 @@ export interface SessionAccess {
 export interface SessionRead extends SessionContext {
   /** Live ones. */
   readonly entries: Entries;
+  /** As in HubKey, of a bucket that goes up. */
+  readonly isPartial: boolean;
 }
 
 /** Of the process that writes. */
@@ -56,12 +58,14 @@ const BEHIND = failure(
 /** Reads a key for a client, who is never shown less than its session has seen. */
 export function* sessionRead(access: SessionAccess): HubTransaction<SessionRead | Failure> {
   const { name, bucket, session, wallMs } = access;
-  const copy = copyOf((yield* hubRead(name)).result, access);
+  const found = (yield* hubRead(name)).result;
+  const copy = copyOf(found, access);
   if (isBehind(copy, session)) return { writes: [], result: BEHIND };
   const { context, bare } = knownTo([copy]);
   if (session !== null) context.union(session.context);
   const entries = liveEntries(copy.entries, wallMs, bucket.conflict);
-  return { writes: [], result: { entries, context, bare } };
+  const isPartial = bucket.sync !== 'down' && found.isPartial;
+  return { writes: [], result: { entries, context, bare, isPartial } };
 }
 
 /** Writes a key for a client. What the client has seen and the hub has not could not be replaced: it would come back later. */

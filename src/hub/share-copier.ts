@@ -6,10 +6,11 @@ import type { Log } from '../ports/log.ts';
 import { type Entries, VALUE_BYTES_MAX } from '../protocol/causal/entry.ts';
 import type { Mutation } from '../protocol/causal/mutation.ts';
 import { type PlainValue, plainValue } from '../wire/hub-value.ts';
-import { givingProblem, requireSiteBucket } from './site-buckets.ts';
+import { givingProblem, requireShownBucket } from './site-buckets.ts';
 import type { SiteKeys } from './site-keys.ts';
+import type { Slots } from './slots.ts';
 
-/** Keys that are copied at once. */
+/** Keys that are taken in hand at once. */
 const BATCH_KEYS = 16;
 /** Changed keys that are remembered; with more of them all keys are looked at. */
 const CHANGED_MAX = 10_000;
@@ -23,6 +24,8 @@ export interface ShareCopierParts {
   readonly share: Share;
   readonly store: Pick<HubStore, 'buckets'>;
   readonly keys: Pick<SiteKeys, 'read' | 'mutate' | 'list'>;
+  /** Of all shares. */
+  readonly slots: Slots;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -124,8 +127,8 @@ export class ShareCopier {
   /** Throws where the two buckets cannot be shared, now. */
   private async resolve(): Promise<void> {
     const { store } = this.parts;
-    const source = requireSiteBucket(this.from.site, await store.buckets(this.from.site), this.from.bucket);
-    const target = requireSiteBucket(this.to.site, await store.buckets(this.to.site), this.to.bucket);
+    const source = requireShownBucket(this.from.site, await store.buckets(this.from.site), this.from.bucket);
+    const target = requireShownBucket(this.to.site, await store.buckets(this.to.site), this.to.bucket);
     const problem = givingProblem(this.to.site, target.shown);
     if (problem !== null) throw new Error(problem);
     this.source = source.bucket.name;
@@ -175,21 +178,26 @@ export class ShareCopier {
   }
 
   private async copyAll(keys: readonly string[]): Promise<void> {
-    await Promise.all(keys.map((key) => this.copy(key)));
+    const copies = keys.map((key) => this.parts.slots.run(() => this.copy(key)));
+    const failed = (await Promise.allSettled(copies)).find(({ status }) => status === 'rejected');
+    if (failed?.status === 'rejected') throw failed.reason;
   }
 
   /** Looks again after it has written: another process may have had an older value in its hands, and written it later. */
   private async copy(key: string): Promise<void> {
-    for (let look = 0; look < LOOKS_MAX; look++) {
-      const [given, taken] = await Promise.all([this.read(this.from, key), this.read(this.to, key)]);
-      if (areAlike(given, taken)) return;
-      await this.parts.keys.mutate({ ...this.to, key }, () => mutationTo(given), null);
+    const { keys } = this.parts;
+    for (let look = 0; look < LOOKS_MAX && !this.isStopped; look++) {
+      const [from, to] = await Promise.all([
+        keys.read({ ...this.from, key }, null),
+        keys.read({ ...this.to, key }, null),
+      ]);
+      const given = shareable(from.entries);
+      // Lost here, perhaps: once it has been compared with the site's copy, it is here again, or has been deleted.
+      if (given === null && from.isPartial) return;
+      if (areAlike(given, shareable(to.entries))) return;
+      await keys.mutate({ ...this.to, key }, () => mutationTo(given), null);
     }
     this.changed.add(key);
-  }
-
-  private async read(side: Side, key: string): Promise<PlainValue | null> {
-    return shareable((await this.parts.keys.read({ ...side, key }, null)).entries);
   }
 
   private get isPassDue(): boolean {

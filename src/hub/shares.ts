@@ -4,11 +4,14 @@ import type { ShareView } from '../ports/hub-handle.ts';
 import type { HubStore, ObjectName, Share } from '../ports/hub-store.ts';
 import type { Log } from '../ports/log.ts';
 import { ShareCopier } from './share-copier.ts';
-import { givingProblem, namedBuckets, requireSiteBucket } from './site-buckets.ts';
+import { givingProblem, namedBuckets, requireShownBucket } from './site-buckets.ts';
 import type { SiteKeys } from './site-keys.ts';
+import { Slots } from './slots.ts';
 
 /** How often a store is asked what other processes share. */
 const POLL_MS = 5000;
+/** Keys that are copied at once, of all shares: what one site writes may go to very many, and clients are to have their turn. */
+const COPIES_MAX = 16;
 
 export interface SharesParts {
   readonly store: HubStore;
@@ -25,6 +28,7 @@ interface Shared {
 /** Buckets that sites are given from others. Every process copies all of them: two that do the same do it twice, at no harm. */
 export class Shares {
   private readonly parts: SharesParts;
+  private readonly slots = new Slots(COPIES_MAX);
   private readonly shared = new Map<string, Shared>();
   /** Those of a giver. */
   private byGiver: ReadonlyMap<string, readonly ShareCopier[]> = new Map();
@@ -54,6 +58,11 @@ export class Shares {
     for (const { bucket, key } of names) for (const copier of copiers) copier.noteChanged(bucket, key);
   }
 
+  /** The site was removed, and with it what it gives and is given: nothing of that is for another one of its name. */
+  async noteRemoved(site: string): Promise<void> {
+    await this.drop(({ share: { to, from } }) => to === site || from === site);
+  }
+
   /** Those that the site gives or is given. Throws a HubStoreError. */
   async of(site: string): Promise<readonly ShareView[]> {
     const all = await this.parts.store.shares();
@@ -73,12 +82,9 @@ export class Shares {
   async add(share: Omit<Share, 'createdMs'>): Promise<void> {
     const { store, clock, log } = this.parts;
     const { to, bucket, from } = share;
-    requireSiteBucket(from, await store.buckets(from), bucket);
+    requireShownBucket(from, await store.buckets(from), bucket);
     const all = await store.shares();
-    if (givers(all, from, bucket).includes(to)) {
-      const cause = to === from ? `${to} has it itself` : `${from} is given it by ${to}, perhaps by way of others`;
-      throw new HoldfastError(failure('bad-request', `the bucket ${bucket} cannot be given to ${to}: ${cause}`));
-    }
+    if (givers(all, from, bucket).includes(to)) throw circle(share);
     const target = namedBuckets(await store.buckets(to)).find(({ shown: { name } }) => name === bucket);
     const problem = target === undefined ? null : givingProblem(to, target.shown);
     // Its settings are for life.
@@ -93,8 +99,14 @@ export class Shares {
         ),
       );
     }
+    const now = await store.shares();
+    // Somebody else has closed it at its other end at the same time.
+    if (givers(now, from, bucket).includes(to)) {
+      await store.removeShare(share);
+      throw circle(share);
+    }
     log.info('a bucket is shared', { from, bucket, to });
-    await this.follow(await store.shares());
+    await this.follow(now);
   }
 
   /** What the site was given it keeps. Throws `share-not-found`; a HubStoreError. */
@@ -129,14 +141,19 @@ export class Shares {
   private async follow(all: readonly Share[]): Promise<void> {
     if (this.isStopped) return;
     const wanted = new Map(all.map((share) => [idOf(share), share]));
-    const gone = [...this.shared].filter(([id]) => !wanted.has(id));
-    for (const [id] of gone) this.shared.delete(id);
     for (const [id, share] of wanted) {
       if (this.shared.has(id)) continue;
-      const copier = new ShareCopier({ ...this.parts, share });
+      const copier = new ShareCopier({ ...this.parts, slots: this.slots, share });
       this.shared.set(id, { share, copier });
       copier.start();
     }
+    await this.drop(({ share }) => !wanted.has(idOf(share)));
+  }
+
+  /** Resolves once nothing is copied for these any more. */
+  private async drop(isGone: (shared: Shared) => boolean): Promise<void> {
+    const gone = [...this.shared].filter(([, shared]) => isGone(shared));
+    for (const [id] of gone) this.shared.delete(id);
     const byGiver = new Map<string, ShareCopier[]>();
     for (const { share, copier } of this.shared.values()) {
       byGiver.set(share.from, [...(byGiver.get(share.from) ?? []), copier]);
@@ -149,6 +166,11 @@ export class Shares {
 /** One that was removed and added again is another one. */
 function idOf({ to, bucket, from, createdMs }: Share): string {
   return JSON.stringify([to, bucket, from, createdMs]);
+}
+
+function circle({ to, bucket, from }: Omit<Share, 'createdMs'>): HoldfastError {
+  const cause = to === from ? `${to} has it itself` : `${from} is given it by ${to}, perhaps by way of others`;
+  return new HoldfastError(failure('bad-request', `the bucket ${bucket} cannot be given to ${to}: ${cause}`));
 }
 
 /** The site itself, who gives it the bucket, who gives it to that one, and so on. */

@@ -36,6 +36,20 @@ export function givingProblem(site: string, { name, sync }: SiteBucketView): str
   return `the bucket ${name} of ${site} has sync ${sync}; what is given to a site needs one with sync down`;
 }
 
+/**
+ * By its shown name alone: a share names a bucket at both ends, and by one name only. Throws `bucket-not-found`, `bad-request`.
+ */
+export function requireShownBucket(site: string, buckets: readonly SiteBucket[], name: string): NamedBucket {
+  const found = requireSiteBucket(site, buckets, name);
+  if (found.shown.name === name) return found;
+  throw new HoldfastError(
+    failure(
+      'bad-request',
+      `the bucket ${name} of the site ${site} is called ${found.shown.name}; share it by that name`,
+    ),
+  );
+}
+
 /** By its shown name or the one that the site keeps it by. Throws `bucket-not-found`. */
 export function requireSiteBucket(site: string, buckets: readonly SiteBucket[], name: string): NamedBucket {
   const named = namedBuckets(buckets);

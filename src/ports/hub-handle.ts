@@ -76,6 +76,8 @@ export interface SiteRead extends SessionContext {
   readonly bucket: SiteBucketView;
   /** Live ones; empty when the key is absent. */
   readonly entries: Entries;
+  /** The hub may lack some of what the site has sent of the bucket: a damaged disk. */
+  readonly isPartial: boolean;
 }
 
 export interface SiteWritten extends SessionContext {

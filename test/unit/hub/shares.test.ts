@@ -1,10 +1,16 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { HubStoreError, type SiteBucket } from '../../../src/ports/hub-store.ts';
+import {
+  type HubStore,
+  HubStoreError,
+  type HubWrite,
+  type ShardObjectName,
+  type SiteBucket,
+} from '../../../src/ports/hub-store.ts';
 import type { Mutation } from '../../../src/protocol/causal/mutation.ts';
 import type { FakeHubSession } from '../../support/fake-hub-listener.ts';
 import { FakeHubStore } from '../../support/fake-hub-store.ts';
-import { type EdgeWrite, type HubFixture, helloOf, pushOf, startHub } from '../../support/hub-fixture.ts';
+import { type EdgeWrite, type HubFixture, helloOf, pushOf, shardFor, startHub } from '../../support/hub-fixture.ts';
 
 const OFFICE = 'office';
 const HALL = 'hall-2';
@@ -72,6 +78,20 @@ async function settle({ clock }: HubFixture, ms = 10): Promise<void> {
     await turn();
     clock.advance(0);
   }
+}
+
+/** What becomes of a damaged record of the hub: the key is not there, and the shard says that it may lack some. */
+async function loseKey(store: HubStore, name: ShardObjectName): Promise<void> {
+  await store.transact(OFFICE, function* () {
+    const rows = yield { type: 'shards', shards: [name.shard], lock: true };
+    const value = rows.type === 'shards' ? rows.shards.get(name.shard) : undefined;
+    if (value === undefined) throw new Error('the shard is not there');
+    const writes: HubWrite[] = [
+      { type: 'object', name, value: null },
+      { type: 'shard', shard: name.shard, value: { ...value, partial: [name.bucket] } },
+    ];
+    return { result: null, writes };
+  });
 }
 
 const share = { to: HALL, bucket: 'prices', from: OFFICE };
@@ -214,6 +234,59 @@ describe('a shared bucket', () => {
     expect(await fixture.hub.sharesOf(HALL)).toEqual([]);
     await expect(fixture.hub.removeShare(share)).rejects.toMatchObject({ code: 'share-not-found' });
   });
+
+  it.each([
+    ['the giver', OFFICE],
+    ['who is given it', HALL],
+  ])('ends with the removal of %s, and a site of the same name has no part in it', async (_who, removed) => {
+    const { fixture } = await twoSites();
+    await fixture.hub.addShare(share);
+    await settle(fixture);
+    await fixture.hub.removeSite(removed);
+    await settle(fixture);
+    const office = await connect(fixture, OFFICE, UP);
+    await connect(fixture, HALL, DOWN);
+    await write(office, 'bread', '2.80');
+    await settle(fixture, 20 * 60_000);
+    expect(await valuesOf(fixture, OFFICE)).toEqual({ bread: '2.80' });
+    expect(await valuesOf(fixture, HALL)).toEqual({});
+    expect(await fixture.hub.sharesOf(HALL)).toEqual([]);
+  });
+
+  it('leaves room for clients, however many sites it is given to', async () => {
+    const { fixture, office } = await twoSites();
+    const halls = Array.from({ length: 40 }, (_, index) => `hall-${index + 10}`);
+    for (const hall of halls) {
+      await connect(fixture, hall, DOWN);
+      await fixture.hub.addShare({ ...share, to: hall });
+    }
+    await settle(fixture);
+    for (let i = 0; i < 20; i++) await write(office, `k${i}`, `v${i}`);
+    fixture.clock.advance(1);
+    const put: Mutation = { type: 'put', value: new Uint8Array(1), contentType: 'a/b', expiresAtMs: 0, onlyIf: null };
+    const key = { site: HALL, bucket: 'prices', key: 'own' };
+    for (let i = 0; i < 40; i++) {
+      await fixture.hub.mutate(key, () => put, null);
+      await turn();
+    }
+    await settle(fixture);
+    const values = await valuesOf(fixture, OFFICE);
+    expect(Object.keys(values)).toHaveLength(20);
+    for (const hall of halls) expect(await valuesOf(fixture, hall)).toEqual(values);
+    expect(fixture.log.lines.filter(({ message }) => message === 'a shared bucket is not copied')).toEqual([]);
+  });
+
+  it('deletes nothing of which the hub does not know whether the giver still has it', async () => {
+    const { fixture, office } = await twoSites();
+    await fixture.hub.addShare(share);
+    await write(office, 'bread', '2.80');
+    await settle(fixture);
+    const shard = shardFor({ bucket: 'prices', key: 'bread' });
+    await loseKey(fixture.store, { shard, bucket: 'prices', key: 'bread' });
+    await settle(fixture, 20 * 60_000);
+    expect(await valuesOf(fixture, OFFICE)).toEqual({});
+    expect(await valuesOf(fixture, HALL)).toEqual({ bread: '2.80' });
+  });
 });
 
 describe('what cannot be shared', () => {
@@ -239,5 +312,27 @@ describe('what cannot be shared', () => {
     const second = fixture.hub.addShare({ to: BARN, bucket: 'prices', from: OFFICE });
     await expect(second).rejects.toMatchObject({ code: 'share-exists' });
     expect(await fixture.store.shares()).toHaveLength(2);
+  });
+
+  it('goes in a circle that is closed at two ends at once', async () => {
+    const { fixture } = await twoSites();
+    await connect(fixture, BARN, DOWN);
+    const back = { to: HALL, bucket: 'prices', from: BARN };
+    const results = await Promise.allSettled([
+      fixture.hub.addShare({ to: BARN, bucket: 'prices', from: HALL }),
+      fixture.hub.addShare(back),
+    ]);
+    for (const result of results) expect(result).toMatchObject({ status: 'rejected', reason: { code: 'bad-request' } });
+    expect(await fixture.store.shares()).toEqual([]);
+  });
+
+  it('is called by the name that only nodes use, which would be a second share of the same bucket', async () => {
+    const { fixture } = await twoSites();
+    const menus = { ...share, bucket: 'menus~1k' };
+    await expect(fixture.hub.addShare(menus)).rejects.toMatchObject({
+      code: 'bad-request',
+      message: expect.stringContaining('is called menus'),
+    });
+    expect(await fixture.store.shares()).toEqual([]);
   });
 });
