@@ -172,6 +172,19 @@ export function describeSites(subject: HubStoreSubject): void {
     }
   });
 
+  it('shows no site half removed to who reads meanwhile', async () => {
+    const { store } = subject;
+    const name = { shard: 3, bucket: 'readings', key: 'a' };
+    await write(store, [put(3, 'readings', 'a', register(1, 'x'))]);
+    const reading = Array.from({ length: 40 }, async () => {
+      for (;;) expect(valueText((await readObject(store, name))?.entries)).toBe('x');
+    });
+    const ended = Promise.allSettled(reading);
+    await readShard(store, 3);
+    expect(await store.removeSite(SITE)).toBe(true);
+    for (const end of await ended) expect(end).toMatchObject({ status: 'rejected', reason: { code: 'no-site' } });
+  });
+
   it('lists the keys of a bucket in the order of their bytes, by prefix, after a key, and by the page', async () => {
     const keys = oddKeys();
     await write(

@@ -78,6 +78,8 @@ export class HubAttempt {
     let step = transaction.next();
     while (step.done !== true) {
       const rows = await this.#answer(step.value);
+      // Nothing that it has read says then that something was not there.
+      this.#site.assertThere();
       this.#assertSound();
       step = transaction.next(rows);
     }
