@@ -65,6 +65,9 @@ export interface StoredValue {
   readonly entries: Entries;
 }
 
+/** Conflicts of one site that a store keeps, about: with further ones, those noticed first go. */
+export const SITE_CONFLICTS_MAX = 10_000;
+
 /** A write that lost against a concurrent one, kept for people. */
 export interface ConflictRecord {
   readonly bucket: string;

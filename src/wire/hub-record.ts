@@ -58,7 +58,6 @@ export interface CountedShard {
   readonly shard: HubShard | null;
   /** Of its keys that have a value. */
   readonly keys: number;
-  readonly conflicts: number;
   /** `StoreFormat.losses` when it was looked after. */
   readonly losses: number;
 }
@@ -66,7 +65,6 @@ export interface CountedShard {
 const countedShard: Codec<CountedShard> = record<CountedShard>({
   shard: nullable(hubShard),
   keys: integer(),
-  conflicts: integer(),
   losses: integer(),
 });
 
@@ -80,6 +78,7 @@ export interface StoreFormat {
 const storeFormat: Codec<StoreFormat> = record<StoreFormat>({ version: integer(), losses: integer() });
 
 export interface StoredConflict {
+  readonly shard: number;
   readonly name: ObjectName;
   readonly winner: Entry;
   readonly loser: Entry;
@@ -87,6 +86,7 @@ export interface StoredConflict {
 }
 
 const storedConflict: Codec<StoredConflict> = record<StoredConflict>({
+  shard: integer(),
   name: objectName,
   winner: oneEntry,
   loser: oneEntry,

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openHubPostgresStore } from '../../src/adapters/postgres/hub-postgres-store.ts';
 import { systemClock } from '../../src/adapters/system/clock.ts';
-import type { HubStore } from '../../src/ports/hub-store.ts';
-import { addSite, contextOf, OTHER, readShard, SITE, shardOf, write } from '../support/hub-transactions.ts';
+import type { HubStore, HubWrite } from '../../src/ports/hub-store.ts';
+import { addSite, contextOf, OTHER, readShard, register, SITE, shardOf, write } from '../support/hub-transactions.ts';
 import { POSTGRES_MISSING, PostgresServer } from '../support/postgres-server.ts';
 import { RecordingLog } from '../support/recording-log.ts';
-import { describeStore } from './hub-store-suite.ts';
+import { CONFLICTS_MAX, describeStore } from './hub-store-suite.ts';
 import { concurrentIncrements } from './hub-transactions-suite.ts';
 
 if (POSTGRES_MISSING !== null) console.warn(POSTGRES_MISSING);
@@ -22,7 +22,7 @@ describe.skipIf(POSTGRES_MISSING !== null)('with a database server', () => {
   });
 
   const open = (url: string): Promise<HubStore> =>
-    openHubPostgresStore({ url, log: new RecordingLog(), clock: systemClock });
+    openHubPostgresStore({ url, log: new RecordingLog(), clock: systemClock, conflictsMax: CONFLICTS_MAX });
 
   describeStore('PostgreSQL', async () => {
     const url = await server.createDatabase();
@@ -78,6 +78,23 @@ describe.skipIf(POSTGRES_MISSING !== null)('with a database server', () => {
         expect(await readShard(one, 5)).toBeUndefined();
         await write(one, [{ type: 'shard', shard: 5, value: shardOf(2) }]);
         expect((await readShard(other, 5))?.revision).toBe(shardOf(2).revision);
+      });
+    });
+
+    it('note conflicts at the same time, and keep so many of them', async () => {
+      const conflict = (shard: number, counter: number): HubWrite => ({
+        type: 'conflict',
+        name: { shard, bucket: 'readings', key: `k${counter}` },
+        winner: register(counter + 1, 'won'),
+        loser: register(counter, 'lost'),
+      });
+      await both(async (stores) => {
+        const noting = stores.map(async (store, index) => {
+          for (let i = 1; i <= 30; i++) await write(store, [conflict(index, 2 * i), conflict(index + 2, 2 * i)]);
+        });
+        await Promise.all(noting);
+        await write(stores[0], [conflict(5, 100)]);
+        expect((await stores[0].totals(SITE)).conflicts).toBe(CONFLICTS_MAX);
       });
     });
 

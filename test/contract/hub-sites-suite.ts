@@ -277,6 +277,28 @@ export function describeSites(subject: HubStoreSubject): void {
     expect((await subject.store.conflicts(SITE, { before: null, limit: 1 })).map(({ key }) => key)).toEqual(['f']);
   });
 
+  it('keeps the latest conflicts of each site, so many of them', async () => {
+    const { store } = subject;
+    await addSite(store, 'paris');
+    await write(store, [conflict('a', 1, 2)], 'paris');
+    for (let i = 1; i <= 4; i++) await write(store, [conflict(`k${i}`, 1, i, i % 2)]);
+    await write(
+      store,
+      [5, 6, 7, 8].map((i) => conflict(`k${i}`, 1, i)),
+    );
+    const keysAt = async (site: string): Promise<string[]> =>
+      (await subject.store.conflicts(site, { before: null, limit: 20 })).map(({ key }) => key);
+    for await (const opened of bothTimes(subject)) {
+      expect(await keysAt(SITE)).toEqual(['k8', 'k7', 'k6', 'k5', 'k4', 'k3']);
+      expect(await keysAt('paris')).toEqual(['a']);
+      expect((await opened.totals(SITE)).conflicts).toBe(6);
+    }
+    // One that is kept is not new; one that is not any more would be.
+    await write(subject.store, [conflict('k3', 1, 3, 1), conflict('k1', 1, 1, 1)]);
+    expect(await keysAt(SITE)).toEqual(['k1', 'k8', 'k7', 'k6', 'k5', 'k4']);
+    expect((await subject.store.totals(SITE)).conflicts).toBe(6);
+  });
+
   it('names the shards in which the hub itself has written since', async () => {
     const own = (counter: number) => ({ own: contextOf({ [OTHER]: counter }) });
     const shard = (number: number, revision: number, rest = {}): HubWrite => ({

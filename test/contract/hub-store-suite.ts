@@ -5,6 +5,9 @@ import { describeSites } from './hub-sites-suite.ts';
 import type { HubStoreSubject } from './hub-store-subject.ts';
 import { describeTransactions } from './hub-transactions-suite.ts';
 
+/** Every store under test is opened so that it keeps no more of them. */
+export const CONFLICTS_MAX = 6;
+
 interface Harness {
   /** Opens a store on the data of this test. */
   open(): Promise<HubStore>;

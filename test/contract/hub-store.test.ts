@@ -8,11 +8,11 @@ import type { HubStore } from '../../src/ports/hub-store.ts';
 import { FakeHubStore } from '../support/fake-hub-store.ts';
 import { addSite, SITE } from '../support/hub-transactions.ts';
 import { RecordingLog } from '../support/recording-log.ts';
-import { describeStore } from './hub-store-suite.ts';
+import { CONFLICTS_MAX, describeStore } from './hub-store-suite.ts';
 import { concurrentIncrements } from './hub-transactions-suite.ts';
 
 describeStore('in memory', async () => {
-  const store = new FakeHubStore();
+  const store = new FakeHubStore({ conflictsMax: CONFLICTS_MAX });
   const open = async (): Promise<HubStore> => {
     store.reopen();
     return store;
@@ -21,7 +21,7 @@ describeStore('in memory', async () => {
 });
 
 describeStore('in memory, where every transaction runs twice', async () => {
-  const store = new FakeHubStore({ conflicts: () => true });
+  const store = new FakeHubStore({ conflicts: () => true, conflictsMax: CONFLICTS_MAX });
   const open = async (): Promise<HubStore> => {
     store.reopen();
     return store;
@@ -32,7 +32,8 @@ describeStore('in memory, where every transaction runs twice', async () => {
 describeStore('embedded', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'holdfast-hub-'));
   return {
-    open: () => openHubLevelStore({ directory, log: new RecordingLog(), clock: systemClock }),
+    open: () =>
+      openHubLevelStore({ directory, log: new RecordingLog(), clock: systemClock, conflictsMax: CONFLICTS_MAX }),
     dispose: () => rm(directory, { recursive: true }),
   };
 });

@@ -17,6 +17,7 @@ import {
   SEEN_LAG_MS,
   type ShardObjectName,
   type Share,
+  SITE_CONFLICTS_MAX,
   type SiteBucket,
   type SiteRecord,
   type StoredValue,
@@ -33,6 +34,8 @@ export interface FakeHubStoreOptions {
   readonly conflicts?: () => boolean;
   /** Unix ms. Default: one that counts up. */
   readonly now?: () => number;
+  /** Of one site, that are kept. Default: SITE_CONFLICTS_MAX. */
+  readonly conflictsMax?: number;
 }
 
 interface Row<V> {
@@ -62,6 +65,7 @@ export class FakeHubStore implements HubStore {
   readonly isShared: boolean;
   readonly #conflicts: () => boolean;
   readonly #now: () => number;
+  readonly #conflictsMax: number;
   readonly #sites = new Map<string, Site>();
   #shares: readonly Share[] = [];
   #position = 0;
@@ -77,6 +81,7 @@ export class FakeHubStore implements HubStore {
     this.isShared = options.isShared ?? false;
     this.#conflicts = options.conflicts ?? (() => false);
     this.#now = options.now ?? (() => ++this.#ticks);
+    this.#conflictsMax = options.conflictsMax ?? SITE_CONFLICTS_MAX;
   }
 
   async transact<T>(name: string, transaction: () => HubTransaction<T>): Promise<T> {
@@ -121,6 +126,8 @@ export class FakeHubStore implements HubStore {
       const { bucket, key } = name;
       site.conflicts.set(id, { bucket, key, winner, loser, atMs: this.#now(), position: ++this.#position });
     }
+    const surplus = Math.max(0, site.conflicts.size - this.#conflictsMax);
+    for (const id of [...site.conflicts.keys()].slice(0, surplus)) site.conflicts.delete(id);
   }
 
   async addSite({ name, key, createdMs }: Pick<SiteRecord, 'name' | 'key' | 'createdMs'>): Promise<boolean> {

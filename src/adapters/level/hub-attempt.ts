@@ -17,6 +17,7 @@ import { type CountedShard, HUB_RECORDS, hasOtherOwn } from '../../wire/hub-reco
 import { hasValue } from '../../wire/hub-value.ts';
 import {
   conflictKey,
+  conflictsBefore,
   eventKey,
   knownConflictKey,
   listingKey,
@@ -31,6 +32,8 @@ import type { ShardLockHolder } from './shard-locks.ts';
 
 /** Bytes of the rows of one scan. */
 const SCAN_BYTES = 16 * PIECE_BYTES;
+/** Old conflicts that go with new ones, beside as many as there are new ones. */
+const FORGOTTEN_MAX = 256;
 
 type ReadOf<T extends HubRead['type']> = Extract<HubRead, { readonly type: T }>;
 type RowsOf<T extends HubRows['type']> = Extract<HubRows, { readonly type: T }>;
@@ -38,6 +41,8 @@ type RowsOf<T extends HubRows['type']> = Extract<HubRows, { readonly type: T }>;
 /** What an attempt needs of the store. */
 export interface AttemptSite {
   readonly id: number;
+  /** That are kept. */
+  readonly conflictsMax: number;
   /** Throws a HubStoreError where the site is gone. */
   assertThere(): void;
   /** As many positions of conflicts: the first of them. */
@@ -173,7 +178,7 @@ export class HubAttempt {
     const counts = await this.#counts(set);
     const writes: StorageWrite[] = [];
     await this.#writeObjects(set, counts, writes);
-    await this.#writeConflicts(set, counts, writes);
+    await this.#writeConflicts(set, writes);
     for (const { shard, actor, counter, name } of set.events) {
       const value = name === null ? null : HUB_RECORDS.objectName.encode(name);
       writes.push({ key: eventKey(site, shard, { actor, counter }), value });
@@ -196,11 +201,11 @@ export class HubAttempt {
   /** Of the shards that are written to, to be changed. */
   async #counts(set: WriteSet): Promise<Map<number, Counts>> {
     const touched = new Set(set.shards.keys());
-    for (const { name } of [...set.objects, ...set.conflicts]) touched.add(name.shard);
+    for (const { name } of set.objects) touched.add(name.shard);
     const counts = new Map<number, Counts>();
     for (const shard of touched) {
       const row = this.#shards.get(shard) ?? (await this.#rows.count(this.#site.id, shard));
-      counts.set(shard, { keys: row.keys, conflicts: row.conflicts, losses: row.losses });
+      counts.set(shard, { keys: row.keys, losses: row.losses });
     }
     return counts;
   }
@@ -224,7 +229,7 @@ export class HubAttempt {
     }
   }
 
-  async #writeConflicts({ conflicts }: WriteSet, counts: Map<number, Counts>, writes: StorageWrite[]): Promise<void> {
+  async #writeConflicts({ conflicts }: WriteSet, writes: StorageWrite[]): Promise<void> {
     if (conflicts.length === 0) return;
     const site = this.#site.id;
     const ids = conflicts.map(({ name, loser }) => knownConflictKey(site, name.shard, loser.dot));
@@ -233,21 +238,33 @@ export class HubAttempt {
     if (unknown.length === 0) return;
     let position = await this.#site.takePositions(unknown.length);
     for (const [index, { name, winner, loser }] of unknown) {
-      const conflict = { name: { bucket: name.bucket, key: name.key }, winner, loser, atMs: this.#clock() };
+      const { shard, bucket, key } = name;
+      const conflict = { shard, name: { bucket, key }, winner, loser, atMs: this.#clock() };
       writes.push(
         { key: conflictKey(site, position), value: HUB_RECORDS.conflict.encode(conflict) },
         { key: ids[index] as Uint8Array, value: HUB_RECORDS.number.encode(position) },
       );
-      const count = counts.get(name.shard);
-      if (count !== undefined) count.conflicts++;
       position++;
+    }
+    await this.#forgetConflicts(position - this.#site.conflictsMax, unknown.length + FORGOTTEN_MAX, writes);
+  }
+
+  /** Those with positions below `before`: so many of them. */
+  async #forgetConflicts(before: number, max: number, writes: StorageWrite[]): Promise<void> {
+    if (before <= 0) return;
+    const site = this.#site.id;
+    let left = max;
+    for await (const row of this.#rows.scan(conflictsBefore(site, before), max)) {
+      if (left-- === 0) return;
+      const known = this.#rows.decoded(row, HUB_RECORDS.conflict.decode);
+      writes.push({ key: row.key, value: null });
+      if (known !== undefined) writes.push({ key: knownConflictKey(site, known.shard, known.loser.dot), value: null });
     }
   }
 }
 
 interface Counts {
   keys: number;
-  conflicts: number;
   readonly losses: number;
 }
 

@@ -154,12 +154,6 @@ export function knownConflictKey(site: number, shard: number, loser: Dot): Uint8
   return dotKey(site, 'known-conflict', shard, loser);
 }
 
-export function knownConflictsOfShard(site: number, shard: number): StorageRange {
-  begin(site, 'known-conflict');
-  writeShard(scratch, shard);
-  return prefixRange(scratch.take());
-}
-
 export function conflictKey(site: number, position: number): Uint8Array {
   begin(site, 'conflict');
   wide(Number.MAX_SAFE_INTEGER - position);

@@ -10,6 +10,7 @@ import {
   type HubTransaction,
   SEEN_LAG_MS,
   type Share,
+  SITE_CONFLICTS_MAX,
   type SiteBucket,
   type SiteRecord,
   type SiteTotals,
@@ -61,6 +62,8 @@ export interface HubLevelStoreOptions
   > {
   readonly log: Log;
   readonly clock: Pick<Clock, 'now'>;
+  /** Of one site, that are kept; default: SITE_CONFLICTS_MAX. */
+  readonly conflictsMax?: number;
 }
 
 /**
@@ -118,6 +121,7 @@ class LevelHubStore implements HubStore {
   readonly #rows: HubRows;
   readonly #log: Log;
   readonly #clock: () => number;
+  readonly #conflictsMax: number;
   readonly #sites = new Map<string, Site>();
   readonly #siteIds = new Map<number, Site>();
   #nextId = 1;
@@ -149,6 +153,7 @@ class LevelHubStore implements HubStore {
     this.#rows = new HubRows(storage, losses);
     this.#losses = losses;
     this.#log = options.log;
+    this.#conflictsMax = options.conflictsMax ?? SITE_CONFLICTS_MAX;
     this.#clock = () => Math.floor(options.clock.now().wallMs);
   }
 
@@ -238,6 +243,7 @@ class LevelHubStore implements HubStore {
       clock: this.#clock,
       site: {
         id: site.stored.id,
+        conflictsMax: this.#conflictsMax,
         assertThere: () => {
           if (site.isGone) throw noSite(site.name);
         },
@@ -427,12 +433,12 @@ class LevelHubStore implements HubStore {
   async totals(name: string): Promise<SiteTotals> {
     return await this.#work(async () => {
       let keys = 0;
-      let conflicts = 0;
-      for await (const row of this.#rows.scan(tableRange(this.#siteOf(name).stored.id, 'shard'))) {
-        const shard = this.#rows.decoded(row, HUB_RECORDS.countedShard.decode);
-        keys += shard?.keys ?? 0;
-        conflicts += shard?.conflicts ?? 0;
+      const { id } = this.#siteOf(name).stored;
+      for await (const row of this.#rows.scan(tableRange(id, 'shard'))) {
+        keys += this.#rows.decoded(row, HUB_RECORDS.countedShard.decode)?.keys ?? 0;
       }
+      let conflicts = 0;
+      for await (const _ of this.#rows.scan(tableRange(id, 'known-conflict'))) conflicts++;
       return { keys, conflicts };
     });
   }

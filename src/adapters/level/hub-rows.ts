@@ -10,7 +10,6 @@ import {
   bucketsKey,
   FORMAT_KEY,
   type HubRecordName,
-  knownConflictsOfShard,
   listedName,
   listingKey,
   objectKey,
@@ -142,9 +141,7 @@ export class HubRows {
       const object = this.decoded(row, HUB_RECORDS.object.decode);
       if (object !== undefined && hasValue(object.entries)) keys++;
     }
-    let conflicts = 0;
-    for await (const _ of this.scan(knownConflictsOfShard(site, shard))) conflicts++;
-    return { shard: null, keys, conflicts, losses: this.#losses };
+    return { shard: null, keys, losses: this.#losses };
   }
 
   /**

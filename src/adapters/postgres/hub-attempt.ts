@@ -21,9 +21,18 @@ import { keyFromText, keyToText } from './key-text.ts';
 
 /** Bytes of the records of one scan. */
 const SCAN_BYTES = 16 * 1024 * 1024;
+/** Old conflicts that go with new ones, beside as many as there are new ones. */
+const FORGOTTEN_MAX = 256;
 
 type ReadOf<T extends HubRead['type']> = Extract<HubRead, { readonly type: T }>;
 type RowsOf<T extends HubRows['type']> = Extract<HubRows, { readonly type: T }>;
+
+export interface AttemptTerms {
+  /** Unix ms. */
+  readonly nowMs: () => number;
+  /** Conflicts of a site that are kept. */
+  readonly conflictsMax: number;
+}
 
 /**
  * Answers the reads of one run of a hub's transaction, within one of the database, and writes what it ends with.
@@ -34,7 +43,7 @@ type RowsOf<T extends HubRows['type']> = Extract<HubRows, { readonly type: T }>;
 export class HubAttempt {
   readonly #session: Session;
   readonly #site: string;
-  readonly #nowMs: () => number;
+  readonly #terms: AttemptTerms;
   /** Shards that it may write to. */
   readonly #locked = new Set<number>();
   /** Shards whose rows are locked. */
@@ -43,10 +52,10 @@ export class HubAttempt {
   readonly #shards = new Map<number, HubShard>();
 
   /** `site`: its id. */
-  constructor(session: Session, site: string, nowMs: () => number) {
+  constructor(session: Session, site: string, terms: AttemptTerms) {
     this.#session = session;
     this.#site = site;
-    this.#nowMs = nowMs;
+    this.#terms = terms;
   }
 
   /** `first`: the step that it has taken already. */
@@ -247,7 +256,7 @@ export class HubAttempt {
       HUB_RECORDS.entry.encode(winner),
       winner.dot.actor,
       HUB_RECORDS.entry.encode(loser),
-      this.#nowMs(),
+      this.#terms.nowMs(),
     ]);
     await this.#session.query(
       `insert into holdfast_conflict
@@ -256,6 +265,17 @@ export class HubAttempt {
          $9::bytea[], $10::bigint[])
        on conflict do nothing`,
       [this.#site, ...columnsOf(rows)],
+    );
+    // Those that somebody else is about to delete are theirs: two must not wait for each other.
+    await this.#session.query(
+      `delete from holdfast_conflict where site_id = $1 and (shard, actor, counter) in (
+         select shard, actor, counter from holdfast_conflict
+         where site_id = $1 and position <= (
+           select position from holdfast_conflict where site_id = $1 order by position desc offset $2 limit 1
+         )
+         order by position limit $3 for update skip locked
+       )`,
+      [this.#site, this.#terms.conflictsMax, conflicts.length + FORGOTTEN_MAX],
     );
   }
 

@@ -10,6 +10,7 @@ import {
   type HubTransaction,
   SEEN_LAG_MS,
   type Share,
+  SITE_CONFLICTS_MAX,
   type SiteBucket,
   type SiteRecord,
   type SiteTotals,
@@ -20,7 +21,7 @@ import { DecodeError } from '../../wire/codec.ts';
 import { bucketsWith, HUB_RECORDS } from '../../wire/hub-record.ts';
 import { Connections, retried, type Session } from './connections.ts';
 import { LockOrderError } from './errors.ts';
-import { HubAttempt } from './hub-attempt.ts';
+import { type AttemptTerms, HubAttempt } from './hub-attempt.ts';
 import { endOfPrefix, keyFromText, keyToText } from './key-text.ts';
 import { ownChanges } from './own-changes.ts';
 import { migrate } from './schema.ts';
@@ -39,6 +40,8 @@ export interface HubPostgresStoreOptions {
   readonly connectionsMax?: number;
   /** Of one statement, and of waiting for a connection; default 5 s. */
   readonly timeoutMs?: number;
+  /** Of one site, that are kept; default: SITE_CONFLICTS_MAX. */
+  readonly conflictsMax?: number;
 }
 
 /**
@@ -53,7 +56,11 @@ export async function openHubPostgresStore(options: HubPostgresStoreOptions): Pr
   const connections = new Connections({ url, log, connectionsMax, timeoutMs });
   try {
     await migrate(connections);
-    const store = new PostgresHubStore(connections, () => Math.floor(options.clock.now().wallMs));
+    const nowMs = (): number => Math.floor(options.clock.now().wallMs);
+    const store = new PostgresHubStore(connections, {
+      nowMs,
+      conflictsMax: options.conflictsMax ?? SITE_CONFLICTS_MAX,
+    });
     await store.finishRemovals();
     return store;
   } catch (error) {
@@ -65,13 +72,13 @@ export async function openHubPostgresStore(options: HubPostgresStoreOptions): Pr
 class PostgresHubStore implements HubStore {
   readonly isShared = true;
   readonly #connections: Connections;
-  readonly #nowMs: () => number;
+  readonly #terms: AttemptTerms;
   /** What `noteSeen` has written. */
   readonly #seen = new Map<string, number>();
 
-  constructor(connections: Connections, nowMs: () => number) {
+  constructor(connections: Connections, terms: AttemptTerms) {
     this.#connections = connections;
-    this.#nowMs = nowMs;
+    this.#terms = terms;
   }
 
   async transact<T>(site: string, transaction: () => HubTransaction<T>): Promise<T> {
@@ -82,7 +89,7 @@ class PostgresHubStore implements HubStore {
       // Who locks first sees what is written up to then, and nothing changes after that. Who does not needs a snapshot.
       const locksFirst = first.done !== true && first.value.type === 'shards' && first.value.lock;
       return await this.#connections.transact(locksFirst ? 'read committed' : 'repeatable read', async (session) => {
-        const run = new HubAttempt(session, await siteId(session, site), this.#nowMs);
+        const run = new HubAttempt(session, await siteId(session, site), this.#terms);
         await run.hold(wanted);
         return await run.run(running, first);
       });

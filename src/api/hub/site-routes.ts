@@ -192,7 +192,8 @@ function conflictsRoute(app: FastifyInstance, hub: HubHandle): void {
       operationId: 'listConflicts',
       tags: ['Sites'],
       summary: 'Writes that lost against concurrent ones, the latest first',
-      description: 'Of buckets where the last write wins, as far as both have come to the hub.',
+      description:
+        'Of buckets where the last write wins, as far as both have come to the hub, which keeps the last 10,000 of each site.',
       params: SITE_PARAMS,
       querystring: CONFLICTS_QUERY.schema,
       response: {
