@@ -113,9 +113,13 @@ function recordOf<T>(codec: Codec<T>): HubRecord<T> {
   return { encode: (value) => encodeOne(codec, value), decode: (value) => decodeOne(codec, value) };
 }
 
-/** Those that a site has told of, and what it tells now: one of its islands may not have heard yet of what another has created. */
+/**
+ * Those that a site has told of, and what it tells now: one of its islands may not have heard yet of what another has created.
+ * What exceeds the bound of a record is left out: with it none of them could be read again.
+ */
 export function bucketsWith(before: readonly SiteBucket[], told: readonly SiteBucket[]): SiteBucket[] {
-  return [...new Map([...before, ...told].map((bucket) => [bucket.name, bucket])).values()];
+  const all = new Map([...before, ...told].map((bucket) => [bucket.name, bucket]));
+  return [...all.values()].slice(0, SITE_BUCKETS_MAX);
 }
 
 export const HUB_RECORDS = {

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { compareUtf8 } from '../../src/lib/utf8.ts';
 import { type HubWrite, SEEN_LAG_MS, type SiteBucket } from '../../src/ports/hub-store.ts';
+import { SITE_BUCKETS_MAX } from '../../src/protocol/uplink/message.ts';
 import {
   ACTOR,
   addSite,
@@ -70,6 +71,23 @@ export function describeSites(subject: HubStoreSubject): void {
           [OTHER, 'node-b'],
         ]),
       );
+    }
+  });
+
+  it('keeps no more buckets than it can read again, those first that it knows', async () => {
+    const bucketsOf = (letter: string): SiteBucket[] =>
+      Array.from({ length: SITE_BUCKETS_MAX - 1 }, (_, index) => ({
+        name: `${letter}${index}`,
+        sync: 'both',
+        conflict: 'lww',
+        ttlSeconds: null,
+      }));
+    for (const letter of ['b', 'a'])
+      await subject.store.noteSite(SITE, { ...TOLD, buckets: bucketsOf(letter), atMs: START_MS });
+    for await (const opened of bothTimes(subject)) {
+      const names = (await opened.buckets(SITE)).map(({ name }) => name);
+      expect(names).toHaveLength(SITE_BUCKETS_MAX);
+      expect(names.filter((name) => name.startsWith('b'))).toHaveLength(SITE_BUCKETS_MAX - 1);
     }
   });
 
