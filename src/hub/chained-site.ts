@@ -13,6 +13,7 @@ import {
   type SiteUplinkState,
 } from '../protocol/uplink/site-uplink.ts';
 import type { HubTransaction } from '../protocol/uplink/transaction.ts';
+import type { Slots } from './slots.ts';
 
 export interface ChainedSiteParts {
   readonly store: HubStore;
@@ -24,6 +25,8 @@ export interface ChainedSiteParts {
   /** As the site has told last. */
   readonly report: SiteUplinkOptions['report'];
   readonly pace: TokenBucket;
+  /** For transactions: shared with the other sites of the hub. */
+  readonly slots: Slots;
   readonly chunk: Chunk;
   /** The hub above has written these keys of the shard. */
   readonly onTaken: (shard: number, names: readonly ObjectName[]) => void;
@@ -83,11 +86,11 @@ export class ChainedSite {
   }
 
   private async transact<T>(transaction: () => HubTransaction<T>, use: (result: T | null) => void): Promise<void> {
-    const { store, log } = this.parts;
+    const { store, slots, log } = this.parts;
     const { name: site } = this.record;
     let result: T | null = null;
     try {
-      result = await store.transact(site, transaction);
+      result = await slots.run(() => store.transact(site, transaction));
       if (this.isStoreAway) log.info('what is exchanged with the hub above goes on', { site });
       this.isStoreAway = false;
     } catch (error) {

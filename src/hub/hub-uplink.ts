@@ -5,7 +5,7 @@ import { TokenBucket } from '../lib/token-bucket.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { HubBacklog, UplinkView } from '../ports/hub-handle.ts';
 import type { HubLink } from '../ports/hub-link.ts';
-import type { HubStore, ObjectName, SiteRecord } from '../ports/hub-store.ts';
+import { type HubStore, HubStoreError, type ObjectName, type SiteRecord } from '../ports/hub-store.ts';
 import type { Log } from '../ports/log.ts';
 import { shardId } from '../protocol/ring/shard.ts';
 import { chunkAt } from '../protocol/uplink/chunk.ts';
@@ -14,6 +14,7 @@ import type { ChainedSite as Described } from '../protocol/uplink/site-uplink.ts
 import { ChainedSite } from './chained-site.ts';
 import type { SiteNews } from './site-news.ts';
 import type { SiteSessions } from './site-sessions.ts';
+import { Slots } from './slots.ts';
 
 /** The hub above, as this one is configured with it. */
 export interface HubAbove {
@@ -48,6 +49,8 @@ const DOWN_AFTER_MS = 10_000;
 /** What sites say of themselves is asked for again so often, though none has said hello here. */
 const DESCRIBE_MS = 60_000;
 const NO_SITES = 'no site of this hub has ever connected to it, so that there is nothing to exchange';
+/** Of all sites at a time: requests of the sites themselves, and of clients, are to have their turn. */
+const TRANSACTIONS_MAX = 8;
 /** Problems of sites that have been told and are not over. */
 const TOLD_MAX = 100;
 
@@ -58,6 +61,7 @@ export class HubUplink {
   private readonly pace: TokenBucket;
   private readonly sites = new Map<string, ChainedSite>();
   private readonly describedMs = new Map<string, number>();
+  private readonly slots = new Slots(TRANSACTIONS_MAX);
   private readonly told = new Set<string>();
   private cancel: (() => void) | null = null;
   private following: Promise<void> | null = null;
@@ -144,6 +148,7 @@ export class HubUplink {
   private async followOnce(): Promise<void> {
     this.cancel?.();
     if (this.isStopped) return;
+    const problems: string[] = [];
     try {
       const known = new Map((await this.parts.store.sites()).map((site) => [site.name, site]));
       for (const [name, site] of this.sites) {
@@ -152,24 +157,36 @@ export class HubUplink {
       for (const record of known.values()) {
         if (this.isStopped) return;
         // Before its first hello there is nothing of it.
-        if (record.clusterId !== null && record.shards !== null)
-          await this.followSite(record, record.clusterId, record.shards);
+        if (record.clusterId === null || record.shards === null) continue;
+        const problem = await this.followSite(record, record.clusterId, record.shards);
+        if (problem !== null) problems.push(problem);
       }
     } catch (error) {
       // It is told of by those who wait for it.
       this.parts.log.debug('the sites cannot be looked up', { error: String(error) });
     }
-    this.tell();
+    this.tell(problems);
   }
 
-  private async followSite(record: SiteRecord, clusterId: string, shards: number): Promise<void> {
+  /** Why the site is not exchanged; null: it is. */
+  private async followSite(record: SiteRecord, clusterId: string, shards: number): Promise<string | null> {
+    const { name } = record;
+    if (!isSitePath(sitePathOf(this.above.site, name)))
+      return `${name} is the site of too many hubs above each other, and stays here`;
+    try {
+      await this.carry(record, clusterId, shards);
+      return null;
+    } catch (error) {
+      // Anything else concerns all sites, or is over soon.
+      if (!(error instanceof HubStoreError) || error.code !== 'unreadable') throw error;
+      return `${name} cannot be looked up: ${error.message}`;
+    }
+  }
+
+  private async carry(record: SiteRecord, clusterId: string, shards: number): Promise<void> {
     const { clock, store, sessions, log } = this.parts;
     const { name } = record;
     const { monoMs, wallMs } = clock.now();
-    if (!isSitePath(sitePathOf(this.above.site, name))) {
-      this.tellOnce(`${name} is the site of too many hubs above each other, and stays here`);
-      return;
-    }
     const isDue = monoMs >= (this.describedMs.get(name) ?? Number.NEGATIVE_INFINITY) + DESCRIBE_MS;
     let site = this.sites.get(name);
     if (site === undefined || isDue) {
@@ -211,6 +228,7 @@ export class HubUplink {
         link: linkOf(name),
         report: () => sessions.of(name).find(({ report }) => report !== null)?.report ?? UNTOLD,
         pace: this.pace,
+        slots: this.slots,
         chunk: chunkAt(bytesPerSecond),
         onTaken: (shard, names) => {
           news.tell(name, [shard]);
@@ -224,16 +242,17 @@ export class HubUplink {
     return site;
   }
 
-  /** Says when the hub above comes and goes, and once what is wrong with single sites. */
-  private tell(): void {
+  /** Says when the hub above comes and goes, and once what is wrong with single sites: `kept` are those that cannot have a session. */
+  private tell(kept: readonly string[]): void {
     const { log, clock } = this.parts;
     const { address } = this.above;
     const { monoMs } = clock.now();
     const states = this.states();
     const isUp = states.some((state) => state.isUp);
     if (isUp) this.downSinceMs = monoMs;
-    for (const { problem } of states) if (problem !== null) this.tellOnce(problem);
-    if (states.every(({ problem }) => problem === null)) this.told.clear();
+    const problems = [...kept, ...states.flatMap(({ problem }) => problem ?? [])];
+    for (const problem of problems) this.tellOnce(problem);
+    if (problems.length === 0) this.told.clear();
     const isReached = isUp || (this.isReached === true && monoMs < this.downSinceMs + DOWN_AFTER_MS);
     if (isReached === this.isReached || (this.isReached === null && !isReached)) return;
     this.isReached = isReached;

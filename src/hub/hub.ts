@@ -207,9 +207,11 @@ export class Hub implements HubHandle {
       for (const session of open) this.sessions.close(session, 'the site was removed');
       // What is under way must not write to a site of the same name that is added afterwards.
       await Promise.all(open.map(({ work }) => work.drained()));
-      for (const { name: site } of await this.stored((store) => store.sites()))
-        if (isBelow(site, name)) await this.removeStored(site);
-      if (!(await this.removeStored(name))) throw new HoldfastError(siteNotFound(name));
+      await this.removeBelow(name);
+      const isRemoved = await this.removeStored(name);
+      // Another process may have let one in until then; now it has no token any more.
+      await this.removeBelow(name);
+      if (!isRemoved) throw new HoldfastError(siteNotFound(name));
     } finally {
       this.leaving.delete(name);
     }
@@ -291,6 +293,12 @@ export class Hub implements HubHandle {
 
   countRefusal(reason: RefusalReason): void {
     this.counters.refusal(reason);
+  }
+
+  /** Its own sites. */
+  private async removeBelow(name: string): Promise<void> {
+    for (const { name: site } of await this.stored((store) => store.sites()))
+      if (isBelow(site, name)) await this.removeStored(site);
   }
 
   /** False: there is none. */

@@ -1,4 +1,4 @@
-import { siteWithToken } from '../lib/site-name.ts';
+import { isBelow, siteWithToken } from '../lib/site-name.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { HubReply, HubRequest, HubSession } from '../ports/hub-link.ts';
 import { type HubStore, HubStoreError, type ObjectName, type SiteBucket, type SiteRecord } from '../ports/hub-store.ts';
@@ -23,6 +23,8 @@ export interface SiteRequestLimits {
   readonly sessionBytesMax: number;
   /** That of all sessions; beyond it requests are refused as `busy`. */
   readonly bytesMax: number;
+  /** Sites of one site that is a hub: its token would let it add any number. */
+  readonly sitesBelowMax: number;
 }
 
 const MIB = 1024 * 1024;
@@ -33,6 +35,7 @@ export const SITE_REQUEST_LIMITS: SiteRequestLimits = {
   sessionRequestsMax: 256,
   sessionBytesMax: 32 * MIB,
   bytesMax: 512 * MIB,
+  sitesBelowMax: 1024,
 };
 
 export interface SiteRequestsParts {
@@ -165,6 +168,7 @@ export class SiteRequests {
     return this.hellos.take(site, async () => {
       const known = (await store.site(site)) ?? (await this.admitted(site));
       if (known === null) throw noSuchSite(site);
+      if ('type' in known) return known;
       const isOther = known.clusterId !== null && (known.clusterId !== clusterId || known.shards !== shards);
       if (isOther) {
         open.told = null;
@@ -189,10 +193,15 @@ export class SiteRequests {
   }
 
   /** A site of a hub that is a site here: it is there from its first hello on. Null: there is no such hub any more. */
-  private async admitted(site: string): Promise<SiteRecord | null> {
-    const { store, clock, log } = this.parts;
+  private async admitted(site: string): Promise<SiteRecord | HubReply | null> {
+    const { store, clock, log, limits } = this.parts;
     const hub = await store.site(siteWithToken(site));
     if (hub === null || hub.name === site) return null;
+    const below = (await store.sites()).filter(({ name }) => isBelow(name, hub.name)).length;
+    if (below >= limits.sitesBelowMax) {
+      const detail = `the site ${hub.name} has ${below} sites of its own, and may have no more; remove some at this hub`;
+      return refused('bad-request', detail);
+    }
     if (await store.addSite({ name: site, key: hub.key, createdMs: clock.now().wallMs }))
       log.info('a site of a site was added', { site });
     return await store.site(site);

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { HoldfastError } from '../../../src/lib/failure.ts';
 import { sitePathOf } from '../../../src/lib/site-name.ts';
 import type { HubListenerHandler } from '../../../src/ports/hub-link.ts';
+import { HubStoreError, type HubTransaction, type SiteBucket } from '../../../src/ports/hub-store.ts';
 import { FakeHubStore } from '../../support/fake-hub-store.ts';
 import { connectSite, type HubFixture, pushOf, startHub } from '../../support/hub-fixture.ts';
 import { LoopLink } from '../../support/loop-link.ts';
@@ -212,5 +213,109 @@ describe('a hub with a hub above', () => {
     await pass(clock, 200_000);
     expect((await cloud.hub.sites()).map(({ name }) => name)).toEqual(['district-7', ABOVE]);
     await district.hub.stop();
+  });
+
+  it('is told of once where there are too many hubs above each other, and stays where it is', async () => {
+    const { clock, cloud, district } = await startChain();
+    await district.hub.addSite('a');
+    await connectSite(district, 'a:b:c:d');
+    await connectSite(district, SITE, 'peer-2');
+    await pass(clock, 60_000);
+    expect((await cloud.hub.sites()).map(({ name }) => name)).toEqual(['district-7', ABOVE]);
+    const told = district.log.lines.filter(({ fields }) => /too many hubs/.test(String(fields?.['problem'])));
+    expect(told).toHaveLength(1);
+    await district.hub.stop();
+  });
+
+  it('comes to an end where two hubs are above each other', async () => {
+    const clock = new ManualClock();
+    const fixtures: HubFixture[] = [];
+    const aboveAt = (index: number, site: string) => ({
+      ...aboveOf({ listener: { handler: null } } as unknown as HubFixture, site),
+      linkOf: (name: string) => new LoopLink(sitePathOf(site, name), () => fixtures[index]?.listener.handler ?? null),
+    });
+    fixtures.push(
+      await startHub({ clock, above: aboveAt(1, 'one') }),
+      await startHub({ clock, above: aboveAt(0, 'two') }),
+    );
+    const [one, two] = fixtures as [HubFixture, HubFixture];
+    await one.hub.addSite('two');
+    await two.hub.addSite('one');
+    const session = await connectSite(one, SITE);
+    await session.request(pushOf({ bucket: 'both', key: 'a', value: '1', counter: 1 }));
+    await pass(clock, 60_000);
+    const names = async ({ hub }: HubFixture): Promise<string[]> => (await hub.sites()).map(({ name }) => name);
+    expect(await names(one)).toEqual([SITE, 'two', `two:one:${SITE}`]);
+    expect(await names(two)).toEqual(['one', `one:${SITE}`, `one:two:one:${SITE}`]);
+    expect(await valueAt(two, `one:two:one:${SITE}`, 'both', 'a')).toBe('1');
+    for (const { hub } of fixtures) await hub.stop();
+  });
+
+  it('goes on with the other sites where one cannot be looked up', async () => {
+    class DamagedStore extends FakeHubStore {
+      override async buckets(site: string): Promise<readonly SiteBucket[]> {
+        if (site === 'a-damaged') throw new HubStoreError('unreadable', 'damaged');
+        return await super.buckets(site);
+      }
+    }
+    const store = new DamagedStore();
+    const { clock, cloud, district } = await startChain(store);
+    await store.addSite({ name: 'a-damaged', key: new Uint8Array(32), createdMs: 1 });
+    await store.noteSite('a-damaged', { clusterId: 'c', shards: 16, buckets: [], actors: [], atMs: 1 });
+    await connectSite(district, SITE);
+    await pass(clock, 12_000);
+    expect((await cloud.hub.sites()).map(({ name }) => name)).toEqual(['district-7', ABOVE]);
+    await district.hub.stop();
+  });
+
+  it('leaves the store to others, however many sites it exchanges', async () => {
+    let running = 0;
+    let highest = 0;
+    class SlowStore extends FakeHubStore {
+      override async transact<T>(site: string, transaction: () => HubTransaction<T>): Promise<T> {
+        highest = Math.max(highest, ++running);
+        for (let i = 0; i < 4; i++) await Promise.resolve();
+        running--;
+        return await super.transact(site, transaction);
+      }
+    }
+    const { clock, cloud, district } = await startChain(new SlowStore());
+    for (let i = 0; i < 60; i++) await connectSite(district, `hall-${i}`, `peer-${i}`);
+    await pass(clock, 12_000);
+    expect(await cloud.hub.sites()).toHaveLength(61);
+    expect(highest).toBeGreaterThan(1);
+    expect(highest).toBeLessThanOrEqual(8);
+    await district.hub.stop();
+  });
+
+  it('has no more sites than one may have', async () => {
+    const clock = new ManualClock();
+    const cloud = await startHub({ clock, limits: { sitesBelowMax: 2 } });
+    await cloud.hub.addSite('district-7');
+    const district = await startHub({ clock, above: aboveOf(cloud, 'district-7') });
+    for (const site of ['hall-1', 'hall-2', 'hall-3']) await connectSite(district, site, `peer of ${site}`);
+    await pass(clock, 12_000);
+    expect(await cloud.hub.sites()).toHaveLength(3);
+    expect(district.hub.uplink()?.problem).toMatch(
+      /district-7 has 2 sites of its own, and may have no more; remove some at this hub/,
+    );
+    await cloud.hub.removeSite('district-7:hall-1');
+    await district.hub.removeSite('hall-1');
+    await pass(clock, 120_000);
+    expect(district.hub.uplink()).toMatchObject({ connected: true, problem: null });
+    await district.hub.stop();
+  });
+
+  it('takes with it what another process lets in while it is removed', async () => {
+    class RacingStore extends FakeHubStore {
+      override async removeSite(name: string): Promise<boolean> {
+        if (name === 'district-7') await this.addSite({ name: `${name}:late`, key: new Uint8Array(32), createdMs: 1 });
+        return await super.removeSite(name);
+      }
+    }
+    const { hub } = await startHub({ store: new RacingStore() });
+    await hub.addSite('district-7');
+    await hub.removeSite('district-7');
+    expect(await hub.sites()).toEqual([]);
   });
 });
