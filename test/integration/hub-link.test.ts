@@ -386,6 +386,18 @@ describe('a hub that goes', () => {
 });
 
 describe('the limits of a hub', () => {
+  it('shows a sign of life to who waits for answers, though it reads nothing more until some are given', async () => {
+    const hub = await ends.hub({ keepAliveMs: 2000 });
+    hub.seen.answer = () => undefined;
+    const { link, seen } = await ends.link(hub, addSite(hub), { keepAliveMs: 2000 });
+    const before = link.traffic().receivedBytes;
+    for (let id = 0; id < 20; id++) link.send(id, ask);
+    const signs = (): number => (link.traffic().receivedBytes - before) / 5;
+    await until('it has said so for long, or was given up', () => signs() >= 10 || seen.downs.length > 0);
+    expect(seen.downs).toEqual([]);
+    expect(hub.seen.requests).toHaveLength(16);
+  });
+
   it('holds to a number of sessions, of a site and of all', async () => {
     const hub = await ends.hub({ limits: { sessionsMax: 3, sessionsPerSiteMax: 2 } });
     const farm = addSite(hub, 'farm');

@@ -167,6 +167,12 @@ export class HubChannel {
     const due = this.keepAlive?.due(performance.now());
     if (due === 'give-up') this.fail('the other end does not answer any more');
     else if (due === 'ping') this.sendFrame(PING, EMPTY);
+    // A ping may be among what is not read.
+    else if (this.held) this.pong();
+  }
+
+  private pong(): void {
+    if (this.queuedBytes < PONG_QUEUE_BYTES_MAX) this.sendFrame(PONG, EMPTY);
   }
 
   // Outbound
@@ -248,7 +254,7 @@ export class HubChannel {
         this.handleCompressed(compression, body);
         break;
       case PING:
-        if (this.queuedBytes < PONG_QUEUE_BYTES_MAX) this.sendFrame(PONG, EMPTY);
+        this.pong();
         break;
       case PONG:
         break;
