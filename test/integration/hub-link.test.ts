@@ -414,6 +414,20 @@ describe('the limits of a hub', () => {
     expect(third.seen.ups).toBe(1);
   });
 
+  it('holds to a number of sessions of a token, whatever sites it names', async () => {
+    const hub = await ends.hub({ limits: { sessionsPerTokenMax: 2 } });
+    const farm = addSite(hub, 'farm');
+    const key = await hub.seen.siteKey('farm');
+    hub.seen.lookUp = async () => key;
+    for (const below of ['a', 'b']) expect((await ends.link(hub, farm, { below })).seen.ups).toBe(1);
+    for (const below of ['c', 'c:d', undefined]) {
+      const { seen } = await ends.link(hub, farm, below === undefined ? {} : { below });
+      expect(seen.downs).toEqual([{ reason: 'closed', detail: expect.stringMatching(/as many sessions/) }]);
+    }
+    hub.seen.lookUp = undefined;
+    expect((await ends.link(hub, addSite(hub, 'farm-2'))).seen.ups).toBe(1);
+  });
+
   it('replaces the session of a node that dials again', async () => {
     const hub = await ends.hub({ limits: { sessionsPerSiteMax: 1 } });
     const token = addSite(hub);

@@ -1,6 +1,7 @@
 import type { Connection, Stream } from '@libp2p/interface';
 import type { Multiaddr } from '@multiformats/multiaddr';
 import { assert } from '../../lib/assert.ts';
+import { siteWithToken } from '../../lib/site-name.ts';
 import type { HubListener, HubListenerHandler } from '../../ports/hub-link.ts';
 import type { Log } from '../../ports/log.ts';
 import { announceable, parseAddress, withPeer } from './addresses.ts';
@@ -19,6 +20,8 @@ export interface HubListenerLimits {
   readonly sessionsMax?: number;
   /** Sessions of one site at once: one an island, and those that are not known to be dead yet; default 16. */
   readonly sessionsPerSiteMax?: number;
+  /** The same of a site together with its own sites, where it is a hub; default 2048. */
+  readonly sessionsPerTokenMax?: number;
   /** Connections at once that have not proved a token; further ones are closed at once; default 256. */
   readonly strangersMax?: number;
   /** Time from the connection to the proof; default 5000. */
@@ -41,6 +44,7 @@ export interface HubListenerOptions {
 
 const SESSIONS_MAX = 4_096;
 const SESSIONS_PER_SITE_MAX = 16;
+const SESSIONS_PER_TOKEN_MAX = 2048;
 const STRANGERS_MAX = 256;
 
 /**
@@ -258,7 +262,11 @@ class Libp2pHubListener implements HubListener {
 
   /** False: there are too many. */
   private admit(session: SiteSession): boolean {
-    const { sessionsMax, sessionsPerSiteMax } = this.options.limits ?? {};
+    const {
+      sessionsMax = SESSIONS_MAX,
+      sessionsPerSiteMax = SESSIONS_PER_SITE_MAX,
+      sessionsPerTokenMax = SESSIONS_PER_TOKEN_MAX,
+    } = this.options.limits ?? {};
     const ofSite = this.sessions.get(session.site) ?? new Set<SiteSession>();
     // The node has lost its end, or it would not have dialled again.
     for (const other of ofSite) {
@@ -266,10 +274,10 @@ class Libp2pHubListener implements HubListener {
       other.close('the same node has opened another session');
       ofSite.delete(other);
     }
-    const total = this.open().length;
-    if (ofSite.size >= (sessionsPerSiteMax ?? SESSIONS_PER_SITE_MAX) || total >= (sessionsMax ?? SESSIONS_MAX)) {
-      return false;
-    }
+    const open = this.open();
+    if (ofSite.size >= sessionsPerSiteMax || open.length >= sessionsMax) return false;
+    const token = siteWithToken(session.site);
+    if (open.filter(({ site }) => siteWithToken(site) === token).length >= sessionsPerTokenMax) return false;
     ofSite.add(session);
     this.sessions.set(session.site, ofSite);
     this.options.log.debug('a site has opened a session', { site: session.site, peer: session.peer });
