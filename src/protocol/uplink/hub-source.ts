@@ -126,7 +126,7 @@ export class HubSource implements UplinkSource {
     if (kept === undefined || this.stripping.has(shard)) return;
     const isEnough =
       kept.indexed.intersection(covered).dotCount >= STRIPPED_MIN ||
-      (kept.skipped.rangeCount >= STRIPPED_MIN && covered.covers(kept.skipped));
+      kept.skipped.intersection(covered).rangeCount >= STRIPPED_MIN;
     if (!isEnough) return;
     this.stripping.add(shard);
     const known = covered.clone();

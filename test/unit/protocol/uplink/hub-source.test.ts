@@ -170,6 +170,28 @@ describe('the shards of a hub as a source', () => {
     expect(fixture.source.covered(SHARD)?.floor.ranges()).toEqual([{ actor: SITE_ACTOR, from: 1, to: 299 }]);
   });
 
+  it('forget the ranges that the hub above has skipped, though it never catches up with the latest', () => {
+    const fixture = new Fixture();
+    const { source } = fixture;
+    const skipped = CausalContext.fromDots(
+      Array.from({ length: 400 }, (_, index) => ({ actor: SITE_ACTOR, counter: 2 * index + 1 })),
+    );
+    fixture.answer({
+      shard: SHARD,
+      context: skipped,
+      items: [],
+      later: NOTHING,
+      skipped,
+      skippedOf: ['none'],
+      own: NOTHING,
+    });
+    fixture.load();
+    source.noteCovered(SHARD, range(SITE_ACTOR, 1, 2 * 300));
+    fixture.run();
+    fixture.load();
+    expect(source.covered(SHARD)?.floor.dotCount).toBe(300);
+  });
+
   it('notice with any answer that the store is an older copy of itself', () => {
     for (const ask of [
       ({ source }: Fixture, use: (found: object | null) => void) =>
