@@ -33,10 +33,11 @@ export interface DrainReport {
 export interface LatencyReport {
   /** How fast the backlog was drained meanwhile. */
   readonly writesPerSecond: number;
-  /** Of local writes, in windows of equal length. */
+  /** Of local writes in windows of equal length: with nothing to catch up, while the uplink is cut, and while it drains. */
   readonly p99BeforeMs: number;
+  readonly p99CutMs: number;
   readonly p99DuringMs: number;
-  /** Local writes in the shorter of the two. */
+  /** Local writes in the shortest of them. */
   readonly measuredWrites: number;
 }
 
@@ -127,17 +128,21 @@ export class HubStory {
     };
   }
 
-  /** The same beside the steady load: how long its writes take then, and in the last `windowMs` of the cut. */
+  /** The same beside the steady load: how long its writes take, each time in a window of at most `windowMs`. */
   async drainBesideLoad(count: number, windowMs: number): Promise<LatencyReport> {
+    await delay(windowMs);
+    const beforeMs = performance.now();
     const { mendedMs, sinceMs, atMs } = await this.drainAfter(count, windowMs);
     const spanMs = Math.min(windowMs, atMs - sinceMs);
-    const quiet = this.tookMs(mendedMs - spanMs, mendedMs);
-    const busy = this.tookMs(sinceMs, sinceMs + spanMs);
+    const before = this.tookMs(beforeMs - spanMs, beforeMs);
+    const cut = this.tookMs(mendedMs - spanMs, mendedMs);
+    const during = this.tookMs(sinceMs, sinceMs + spanMs);
     return {
       writesPerSecond: perSecond(count, atMs - sinceMs),
-      p99BeforeMs: percentile99(quiet),
-      p99DuringMs: percentile99(busy),
-      measuredWrites: Math.min(quiet.length, busy.length),
+      p99BeforeMs: percentile99(before),
+      p99CutMs: percentile99(cut),
+      p99DuringMs: percentile99(during),
+      measuredWrites: Math.min(before.length, cut.length, during.length),
     };
   }
 

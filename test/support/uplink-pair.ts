@@ -220,6 +220,7 @@ export class UplinkEnd {
       source: new FakeSources(sources),
       request: (request, _urgent, use) => void this.asked.push({ request, use }),
       chunk: () => chunkAt(0),
+      pauseMs: () => 0,
       onCovered: () => undefined,
     });
     this.reconciler.handleSession(true, 0);

@@ -122,6 +122,7 @@ export class UplinkService {
         this.carrier.request(request, urgent, reply);
       },
       chunk: () => this.drain.within(chunk, this.now.monoMs),
+      pauseMs: () => this.drain.pauseMs(this.now.monoMs),
       onCovered: (shard, context, own) => {
         this.options.holdings.noteHub(shard, context);
         this.options.holdings.noteOwn(own);

@@ -5,7 +5,7 @@ import type { Shard } from './shard-table.ts';
 /** Between the news that others cover events and the end of their index rows: one batch for many. */
 const STRIP_DELAY_MS = 3000;
 /** Rows deleted in one turn, which what clients write meanwhile waits for, and how soon the next follow. */
-const STRIP_ROWS_MAX = 512;
+const STRIP_ROWS_MAX = 256;
 const NEXT_STRIP_MS = 20;
 /** Events of a shard whose index rows are kept for a hub that is away. */
 const HUB_EVENTS_MAX = 4096;

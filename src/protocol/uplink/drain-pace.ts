@@ -8,12 +8,12 @@ const KEY_BYTES = 1024;
 const RATE_MIN = 250;
 const RATE_MAX = 20_000;
 /** What is gained by a second without delay in which more could have been sent. */
-const RATE_GAIN = 1000;
-const BACKOFF = 0.7;
+const RATE_GAIN = 500;
+const BACKOFF = 0.5;
 /** One delay is answered once. */
 const BACKOFF_INTERVAL_MS = 100;
 /** A turn that comes later than this has been kept waiting. */
-const LATE_MS = 8;
+const LATE_MS = 5;
 /** After a request somebody is held to be served for so long. */
 const SERVING_MS = 1000;
 /** As much as is allowed in so long may be sent at once. */
@@ -59,6 +59,11 @@ export class DrainPace {
     if (!this.isYielding(nowMs)) return { keys, bytes };
     const allowed = Math.max(KEYS_MIN, Math.floor((this.rate * BURST_MS) / 1000));
     return { keys: Math.min(keys, allowed), bytes: Math.min(bytes, allowed * KEY_BYTES) };
+  }
+
+  /** From one push to the next one: what clients write meanwhile goes together. */
+  pauseMs(nowMs: number): number {
+    return this.isYielding(nowMs) ? BURST_MS : 0;
   }
 
   /** Whether more keys may be sent now. */

@@ -13,6 +13,8 @@ export interface ReconcilerOptions {
   readonly request: (request: HubRequest, urgent: boolean, use: (reply: HubReply | null) => void) => void;
   /** Of one request, about. */
   readonly chunk: () => Chunk;
+  /** From one push to the next one. */
+  readonly pauseMs: () => number;
   /** The hub is known to count more of the shard. The context is not to be modified. */
   readonly onCovered: (shard: number, context: CausalContext, own: CausalContext) => void;
 }
@@ -48,6 +50,7 @@ export class Reconciler {
   private ready: (readonly PushPart[])[] = [];
   private nowMs = 0;
   private checkMs = 0;
+  private pushAtMs = 0;
   private order: ShardUplink[] = [];
 
   constructor(options: ReconcilerOptions) {
@@ -306,6 +309,7 @@ export class Reconciler {
 
   /** Begins to make one push of what several shards have; false: there is nothing to send. */
   private startPush(): boolean {
+    if (this.nowMs < this.pushAtMs) return false;
     const waiting: { readonly state: ShardUplink; readonly left: number }[] = [];
     for (const state of this.order) {
       const left = this.leftOf(state);
@@ -323,6 +327,7 @@ export class Reconciler {
       keys += left;
     }
     if (chosen.length === 0) return false;
+    this.pushAtMs = this.nowMs + this.options.pauseMs();
     this.push(chosen);
     return true;
   }

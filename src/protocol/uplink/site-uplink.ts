@@ -199,6 +199,7 @@ export class SiteUplink {
         this.carrier.request(request, urgent, use);
       },
       chunk: () => this.options.chunk,
+      pauseMs: () => 0,
       onCovered: (shard, context) => this.source.noteCovered(shard, context),
     });
   }
