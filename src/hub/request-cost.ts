@@ -30,6 +30,8 @@ export function requestBytes(request: HubRequest): number {
       return contextBytes(request.context) + contextBytes(request.floor) + itemsBytes(request.items);
     case 'hub-done':
       return contextBytes(request.floor);
+    case 'hub-fetch':
+      return OBJECT_BYTES + NUMBER_BYTES * request.leaves.length;
     case 'hub-report':
       return OBJECT_BYTES * (1 + request.members.length);
   }
@@ -57,6 +59,7 @@ export function shardsOf(request: HubRequest): readonly number[] | 'all' {
     case 'hub-compare':
     case 'hub-copies':
     case 'hub-done':
+    case 'hub-fetch':
       return [request.shard];
   }
 }

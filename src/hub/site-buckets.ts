@@ -25,7 +25,8 @@ export function namedBuckets(buckets: readonly SiteBucket[]): NamedBucket[] {
       const plain = plainName(bucket.name);
       const name = taken.has(plain) ? bucket.name : plain;
       taken.add(name);
-      return { bucket, shown: { ...bucket, name } };
+      const { sync, conflict, ttlSeconds } = bucket;
+      return { bucket, shown: { name, sync, conflict, ttlSeconds } };
     })
     .toSorted((a, b) => compareUtf8(a.shown.name, b.shown.name));
 }

@@ -3,6 +3,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { HubReply, HubRequest, HubSession } from '../ports/hub-link.ts';
 import { type HubStore, HubStoreError, type ObjectName, type SiteBucket, type SiteRecord } from '../ports/hub-store.ts';
 import type { Log } from '../ports/log.ts';
+import { unnamedBuckets } from '../protocol/uplink/buckets.ts';
 import { transactionOf } from '../protocol/uplink/hub-replica.ts';
 import { type HubHelloRequest, type HubRefusal, SITE_BUCKETS_MAX } from '../protocol/uplink/message.ts';
 import type { HubTransaction } from '../protocol/uplink/transaction.ts';
@@ -188,7 +189,7 @@ export class SiteRequests {
       const all = await store.buckets(site);
       open.told = { shards, buckets: new Map(all.map((bucket) => [bucket.name, bucket])) };
       uplink?.noteHello(site);
-      return { type: 'hub-welcome', site, hub };
+      return { type: 'hub-welcome', site, hub, buckets: unnamedBuckets(request.buckets, all) };
     });
   }
 

@@ -63,7 +63,7 @@ export interface SiteSessionView {
 }
 
 /** `name`: as the site shows it. */
-export type SiteBucketView = SiteBucket;
+export type SiteBucketView = Omit<SiteBucket, 'origin'>;
 
 export interface SiteKey {
   readonly site: string;

@@ -14,7 +14,6 @@ import {
   SITE_ACTORS_MAX,
   SITE_BUCKETS_MAX,
   type SiteActor,
-  type SiteBucket,
   UNNAMED_MAX,
   type UplinkItem,
 } from '../protocol/uplink/message.ts';
@@ -36,6 +35,7 @@ import {
 } from './codec.ts';
 import { differences, recurring, scoped } from './recurring.ts';
 import { SHARDS_MAX, shardSet } from './shard-set.ts';
+import { siteBuckets } from './site-bucket.ts';
 import { actorId, bucketName, contentType, eventsIn, keyText, valueCodecs } from './value.ts';
 
 /**
@@ -132,12 +132,6 @@ const shards: Codec<readonly number[]> = mapped(
   (ids) => ids,
 );
 
-const siteBucket: Codec<SiteBucket> = record<SiteBucket>({
-  name: bucketName,
-  sync: oneOf('none', 'up', 'down', 'both'),
-  conflict: oneOf('lww', 'siblings'),
-  ttlSeconds: nullable(integer()),
-});
 const siteActor: Codec<SiteActor> = record<SiteActor>({ actor: actorId, name: nodeName });
 
 const push: Codec<ShardPush> = record<ShardPush>({
@@ -158,7 +152,7 @@ const request: Codec<HubRequest> = scoped(
       record({
         shards: integer(SHARDS_OF_SITE_MAX),
         clusterId: text(CLUSTER_ID_BYTES_MAX),
-        buckets: list(siteBucket, SITE_BUCKETS_MAX),
+        buckets: siteBuckets,
         actors: list(siteActor, SITE_ACTORS_MAX),
       }),
     ],
@@ -198,6 +192,16 @@ const request: Codec<HubRequest> = scoped(
         skippedOf: bucketNames,
       }),
     ],
+    'hub-fetch': [
+      10,
+      record({
+        shard: nextShard.codec,
+        buckets: bucketNames,
+        revision,
+        leaves: list(nextLeaf.codec, LEAVES),
+        after: nullable(name),
+      }),
+    ],
     'hub-know': [9, record({ actor: actors.codec, shards })],
     'hub-report': [
       8,
@@ -233,7 +237,7 @@ const detail: Codec<string> = mapped(
 /** Tags are for ever. */
 const reply: Codec<HubReply> = scoped(
   union<HubReply, 'type'>('type', {
-    'hub-welcome': [1, record({ site: text(SITE_NAME_BYTES_MAX), hub: nodeName })],
+    'hub-welcome': [1, record({ site: text(SITE_NAME_BYTES_MAX), hub: nodeName, buckets: siteBuckets })],
     'hub-covers': [2, record({ same: boolean, covers: list(cover, SHARDS_MAX) })],
     'hub-pushed': [3, record({ results: list(pushResult, SHARDS_MAX) })],
     'hub-pulled': [
@@ -250,6 +254,18 @@ const reply: Codec<HubReply> = scoped(
     'hub-differ': [5, record({ revision: nullable(revision), differing: list(nextPosition.codec, LEAVES * 2) })],
     'hub-copied': [6, record({ revision: nullable(revision), unnamed: list(name, UNNAMED_MAX) })],
     'hub-completed': [7, record({ done: boolean, digest: uint32 })],
+    'hub-fetched': [
+      11,
+      record({
+        revision: nullable(revision),
+        context: causalContext,
+        own: causalContext,
+        partial: bucketNames,
+        isWhole: boolean,
+        items,
+        upto: nullable(name),
+      }),
+    ],
     'hub-noted': [8, record({})],
     'hub-known': [10, record({ known: list(record({ shard: nextShard.codec, context: causalContext }), SHARDS_MAX) })],
     'hub-refused': [9, record({ code: oneOf('other-cluster', 'busy', 'bad-request'), detail })],

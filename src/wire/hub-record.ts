@@ -3,7 +3,8 @@ import type { ObjectName } from '../protocol/causal/name.ts';
 import type { CausalObject } from '../protocol/causal/object.ts';
 import { SITE_BUCKETS_MAX, type SiteBucket } from '../protocol/uplink/message.ts';
 import type { HubShard } from '../protocol/uplink/transaction.ts';
-import { bytes, type Codec, decodeOne, encodeOne, integer, list, nullable, oneOf, record, text } from './codec.ts';
+import { bytes, type Codec, decodeOne, encodeOne, integer, list, nullable, record, text } from './codec.ts';
+import { siteBuckets } from './site-bucket.ts';
 import { bucketName, causalContext, entries, objectName, oneEntry } from './value.ts';
 
 /** Byte forms of what a hub keeps. */
@@ -23,15 +24,6 @@ const hubShard: Codec<HubShard> = record<HubShard>({
 });
 
 const hubObject: Codec<CausalObject> = record<CausalObject>({ entries, past: nullable(causalContext) });
-
-const siteBucket: Codec<SiteBucket> = record<SiteBucket>({
-  name: bucketName,
-  sync: oneOf('none', 'up', 'down', 'both'),
-  conflict: oneOf('lww', 'siblings'),
-  ttlSeconds: nullable(integer()),
-});
-
-const siteBuckets: Codec<readonly SiteBucket[]> = list(siteBucket, SITE_BUCKETS_MAX);
 
 /** What an embedded store keeps of a site under its name. `id`: how its rows name it. */
 export interface StoredSite {

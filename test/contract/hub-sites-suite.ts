@@ -22,8 +22,8 @@ import { bothTimes, type HubStoreSubject } from './hub-store-subject.ts';
 import { oddKeys } from './hub-transactions-suite.ts';
 
 const BUCKETS: readonly SiteBucket[] = [
-  { name: 'readings', sync: 'both', conflict: 'lww', ttlSeconds: 3600 },
-  { name: 'settings~3f', sync: 'down', conflict: 'siblings', ttlSeconds: null },
+  { name: 'readings', sync: 'both', conflict: 'lww', ttlSeconds: 3600, origin: null },
+  { name: 'settings~3f', sync: 'down', conflict: 'siblings', ttlSeconds: null, origin: null },
 ];
 
 const TOLD = { clusterId: 'c1', shards: 256, buckets: BUCKETS, actors: [{ actor: ACTOR, name: 'node-a' }] };
@@ -55,7 +55,7 @@ export function describeSites(subject: HubStoreSubject): void {
     await store.noteSite(SITE, {
       clusterId: 'c2',
       shards: 512,
-      buckets: [{ ...(BUCKETS[1] as SiteBucket), ttlSeconds: 99 }],
+      buckets: [{ ...(BUCKETS[1] as SiteBucket), ttlSeconds: 99, origin: null }],
       actors: [
         { actor: OTHER, name: 'node-b' },
         { actor: ACTOR, name: 'renamed' },
@@ -64,7 +64,7 @@ export function describeSites(subject: HubStoreSubject): void {
     });
     for await (const opened of bothTimes(subject)) {
       expect(await opened.site(SITE)).toMatchObject({ clusterId: 'c2', shards: 512, seenMs: START_MS + 1 });
-      expect(await opened.buckets(SITE)).toEqual([BUCKETS[0], { ...BUCKETS[1], ttlSeconds: 99 }]);
+      expect(await opened.buckets(SITE)).toEqual([BUCKETS[0], { ...BUCKETS[1], ttlSeconds: 99, origin: null }]);
       expect(await opened.actors(SITE)).toEqual(
         new Map([
           [ACTOR, 'renamed'],
@@ -81,6 +81,7 @@ export function describeSites(subject: HubStoreSubject): void {
         sync: 'both',
         conflict: 'lww',
         ttlSeconds: null,
+        origin: null,
       }));
     for (const letter of ['b', 'a'])
       await subject.store.noteSite(SITE, { ...TOLD, buckets: bucketsOf(letter), atMs: START_MS });

@@ -13,6 +13,7 @@ import type {
   MutateRequest,
 } from '../../src/protocol/replication/request.ts';
 import { shardOf } from '../../src/protocol/ring/shard.ts';
+import { unnamedBuckets } from '../../src/protocol/uplink/buckets.ts';
 import { type HubCopy, type HubMutated, hubMutate, hubRead } from '../../src/protocol/uplink/hub-access.ts';
 import { transactionOf } from '../../src/protocol/uplink/hub-replica.ts';
 import type { HubLinkInput } from '../../src/protocol/uplink/link.ts';
@@ -275,7 +276,8 @@ export class VirtualHub {
       // An island may not have heard yet of what another one has created; and no bucket is ever taken away.
       for (const bucket of request.buckets) this.buckets.set(bucket.name, bucket);
       this.shards = request.shards;
-      return { type: 'hub-welcome', site: 'site', hub: 'hub' };
+      const buckets = unnamedBuckets(request.buckets, this.buckets.values());
+      return { type: 'hub-welcome', site: 'site', hub: 'hub', buckets };
     }
     if (request.type === 'hub-report') return { type: 'hub-noted' };
     return this.run(

@@ -55,19 +55,30 @@ type Fields<M extends { readonly type: string }> = {
   readonly [T in M['type']]: fc.Arbitrary<Omit<Extract<M, { readonly type: T }>, 'type'>>;
 };
 
+const siteBuckets = few(
+  fc.record({
+    name: bucket,
+    sync: fc.constantFrom('none' as const, 'up' as const, 'down' as const, 'both' as const),
+    conflict: fc.constantFrom('lww' as const, 'siblings' as const),
+    ttlSeconds: fc.option(count),
+    origin: fc.option(
+      fc.record({
+        version: count,
+        replicas: fc.option(count),
+        preferredZones: fc.array(text(64), { maxLength: 8 }),
+        island: fc.constantFrom('accept' as const, 'refuse' as const),
+        born: fc.nat(0xffff_ffff),
+      }),
+    ),
+  }),
+);
+
 /** The fields of each message, its type left out; a new message does not compile until it is listed here. */
 const REQUEST_FIELDS: Fields<HubRequest> = {
   'hub-hello': fc.record({
     shards: fc.nat(65_536),
     clusterId: text(256),
-    buckets: few(
-      fc.record({
-        name: bucket,
-        sync: fc.constantFrom('none' as const, 'up' as const, 'down' as const, 'both' as const),
-        conflict: fc.constantFrom('lww' as const, 'siblings' as const),
-        ttlSeconds: fc.option(count),
-      }),
-    ),
+    buckets: siteBuckets,
     actors: few(fc.record({ actor, name: nodeName })),
   }),
   'hub-report': fc.record({
@@ -102,11 +113,12 @@ const REQUEST_FIELDS: Fields<HubRequest> = {
     items,
   }),
   'hub-know': fc.record({ actor, shards: shardSet }),
+  'hub-fetch': fc.record({ shard, buckets, revision, leaves: few(fc.nat(4095)), after: fc.option(name) }),
   'hub-done': fc.record({ shard, buckets, revision, floor: context, skippedOf: buckets }),
 };
 
 const REPLY_FIELDS: Fields<HubReply> = {
-  'hub-welcome': fc.record({ site: text(63), hub: nodeName }),
+  'hub-welcome': fc.record({ site: text(63), hub: nodeName, buckets: siteBuckets }),
   'hub-noted': fc.record({}),
   'hub-known': fc.record({ known: few(fc.record({ shard, context })) }),
   'hub-covers': fc.record({ same: fc.boolean(), covers: few(fc.record({ shard, context, own: context })) }),
@@ -114,6 +126,15 @@ const REPLY_FIELDS: Fields<HubReply> = {
   'hub-pulled': fc.record({ shard, context, own: context, items, more: fc.boolean(), compare: buckets }),
   'hub-differ': fc.record({ revision: fc.option(revision), differing: few(fc.nat(8191)) }),
   'hub-copied': fc.record({ revision: fc.option(revision), unnamed: fc.array(name, { maxLength: UNNAMED_MAX }) }),
+  'hub-fetched': fc.record({
+    revision: fc.option(revision),
+    context,
+    own: context,
+    partial: buckets,
+    isWhole: fc.boolean(),
+    items,
+    upto: fc.option(name),
+  }),
   'hub-completed': fc.record({ done: fc.boolean(), digest: uint32 }),
   'hub-refused': fc.record({
     code: fc.constantFrom('other-cluster' as const, 'busy' as const, 'bad-request' as const),

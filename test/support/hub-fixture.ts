@@ -17,11 +17,11 @@ export const SHARDS = 16;
 export const EDGE_ACTOR = 'a'.repeat(16);
 
 export const BUCKETS: readonly SiteBucket[] = [
-  { name: 'both', sync: 'both', conflict: 'lww', ttlSeconds: null },
-  { name: 'carts~1k', sync: 'both', conflict: 'siblings', ttlSeconds: null },
-  { name: 'none', sync: 'none', conflict: 'lww', ttlSeconds: null },
-  { name: 'orders', sync: 'down', conflict: 'lww', ttlSeconds: 60 },
-  { name: 'readings', sync: 'up', conflict: 'lww', ttlSeconds: null },
+  { name: 'both', sync: 'both', conflict: 'lww', ttlSeconds: null, origin: null },
+  { name: 'carts~1k', sync: 'both', conflict: 'siblings', ttlSeconds: null, origin: null },
+  { name: 'none', sync: 'none', conflict: 'lww', ttlSeconds: null, origin: null },
+  { name: 'orders', sync: 'down', conflict: 'lww', ttlSeconds: 60, origin: null },
+  { name: 'readings', sync: 'up', conflict: 'lww', ttlSeconds: null, origin: null },
 ];
 
 export interface HubFixture {

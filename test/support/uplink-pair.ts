@@ -178,7 +178,7 @@ export function newHub(): VirtualHub {
   const hub = new VirtualHub(new VirtualClock(), 1);
   for (const name of ['up', 'both']) {
     const sync = name === 'up' ? 'up' : 'both';
-    hub.buckets.set(name, { name, sync, conflict: 'lww', ttlSeconds: null });
+    hub.buckets.set(name, { name, sync, conflict: 'lww', ttlSeconds: null, origin: null });
   }
   return hub;
 }
@@ -218,6 +218,7 @@ export class UplinkEnd {
     this.sources = sources;
     this.reconciler = new Reconciler({
       source: new FakeSources(sources),
+      restoring: null,
       request: (request, _urgent, use) => void this.asked.push({ request, use }),
       chunk: () => chunkAt(0),
       pauseMs: () => 0,

@@ -1,4 +1,4 @@
-import { CausalContext, type DotRange } from './context.ts';
+import { CausalContext } from './context.ts';
 import type { Dot } from './dot.ts';
 import type { Entries } from './entry.ts';
 import { joinEntries } from './join.ts';
@@ -73,10 +73,20 @@ export function joinObject(local: CausalObject, context: CausalContext, remote: 
 
 /** The object without the part of its past that the shard's context covers by now. */
 export function stripPast(object: CausalObject, context: CausalContext): CausalObject {
-  if (object.past === null) return object;
-  const left = object.past.minus(context);
-  return { entries: object.entries, past: left.length === 0 ? null : CausalContext.fromRanges(left) };
+  return object.past === null ? object : { entries: object.entries, past: openOf(object.past, context) };
 }
+
+/**
+ * What of a past is beyond the context; null: nothing. All of it where it would fall to pieces, as while very many keys are
+ * restored: what is covered says nothing any more, and costs less than to say where it is.
+ */
+function openOf(past: CausalContext, context: CausalContext): CausalContext | null {
+  const left = past.minus(context);
+  if (left.length === 0) return null;
+  return left.length > PIECES_MAX && left.length > past.rangeCount ? past : CausalContext.fromRanges(left);
+}
+
+const PIECES_MAX = 64;
 
 /** What a copy of the object has seen: the `seen` of a RemoteObject. Not to be modified. */
 export function seenOf({ past }: Pick<CausalObject, 'past'>, context: CausalContext): CausalContext {
@@ -88,25 +98,21 @@ export function seenOf({ past }: Pick<CausalObject, 'past'>, context: CausalCont
 
 /** Superseded dots and entries ahead of their events: what is known of the key beyond the shard's context. */
 function openPast(past: CausalContext | null, context: CausalContext, remote: RemoteObject): CausalContext | null {
-  let open: CausalContext | null = null;
-  const keep = (ranges: Iterable<DotRange>): void => {
-    for (const range of ranges) {
-      open ??= new CausalContext();
-      open.addRange(range);
-    }
+  const { events, floor } = remote;
+  let open: CausalContext | null = past === null ? null : openOf(past, context);
+  const keep = (dots: CausalContext | null): void => {
+    if (dots === null) return;
+    const all = open?.clone() ?? new CausalContext();
+    all.union(dots);
+    open = all;
   };
-  if (past !== null) keep(past.minus(context));
-  const { floor } = remote;
   if (remote.past !== null) {
-    keep(floor === undefined ? remote.past.minus(context) : remote.past.without(floor).minus(context));
+    const beyond = floor === undefined ? remote.past : remote.past.without(floor);
+    keep(openOf(beyond, context));
   }
-  for (const { dot } of remote.entries) {
-    if (context.has(dot) || remote.events.has(dot) || floor?.has(dot) === true) continue;
-    keep([{ actor: dot.actor, from: dot.counter, to: dot.counter }]);
-  }
-  if (open === null) return null;
-  const left = (open as CausalContext).minus(remote.events);
-  return left.length === 0 ? null : CausalContext.fromRanges(left);
+  const ahead = remote.entries.filter(({ dot }) => !context.has(dot) && !events.has(dot) && floor?.has(dot) !== true);
+  if (ahead.length > 0) keep(CausalContext.fromDots(ahead.map(({ dot }) => dot)));
+  return open === null ? null : openOf(open, events);
 }
 
 export function samePast(a: CausalContext | null, b: CausalContext | null): boolean {

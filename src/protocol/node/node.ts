@@ -413,7 +413,7 @@ export class Node implements Machine<NodeInput, NodeEffect> {
     this.fromMembership(this.membership.handle({ type: 'disconnected', peer }, now), now);
   }
 
-  private handleCatalogChange(from: NodeId, conflicts: readonly string[], now: Instant): void {
+  private handleCatalogChange(from: NodeId | null, conflicts: readonly string[], now: Instant): void {
     this.lacksCatalog = false;
     // An earlier life of this node may have said otherwise.
     const restored = this.catalog.setOwn(this.options.self, this.ownSettings);
@@ -489,10 +489,10 @@ export class Node implements Machine<NodeInput, NodeEffect> {
 
   private newUplink(hub: HubOptions, now: Instant): UplinkService {
     const { self, shards, prng } = this.options;
-    const { holdings } = this.replication;
     const onReach = (isUp: boolean): void => this.deciders.view.handleUplink(isUp, this.now);
-    const about = { self, shards, prng: prng.fork(), holdings, members: this.members.bind(this), onReach };
-    return new UplinkService({ ...hub, ...this.host(), ...about }, now);
+    const onJoined = (conflicts: readonly string[]): void => this.handleCatalogChange(null, conflicts, this.now);
+    const about = { self, shards, prng: prng.fork(), members: this.members.bind(this), onReach, onJoined };
+    return new UplinkService({ ...hub, ...this.host(), holdings: this.replication.holdings, ...about }, now);
   }
 
   private newCommands(): Commands {

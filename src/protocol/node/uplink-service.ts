@@ -1,5 +1,8 @@
+import { plainName } from '../../lib/bucket-name.ts';
 import type { Prng } from '../../lib/prng.ts';
 import { TokenBucket } from '../../lib/token-bucket.ts';
+import type { Catalog } from '../catalog/catalog.ts';
+import type { BucketRecord } from '../catalog/record.ts';
 import { type CausalContext, NOTHING } from '../causal/context.ts';
 import type { Leadership } from '../election/election.ts';
 import type { Instant, NodeId } from '../machine.ts';
@@ -27,6 +30,8 @@ export interface UplinkServiceOptions extends HubOptions, NodeHost {
   readonly members: () => readonly Member[];
   readonly holdings: Holdings;
   readonly onReach: (isUp: boolean) => void;
+  /** The catalog has buckets again that this site had lost. */
+  readonly onJoined: (conflicts: readonly string[]) => void;
 }
 
 /** How the uplink is, as this node knows it. */
@@ -51,6 +56,9 @@ const DOWN_TICK_MS = 1000;
 /** After something was under way. */
 const ACTIVE_MS = 2000;
 const TELL_MS = 5000;
+/** What only the hub seems to have may yet come from other owners, and from those that are away. */
+const RESTORE_AFTER_MS = 10_000;
+const RESTORE_ALONE_AFTER_MS = 600_000;
 /** A way to the hub that is gone for less is not news: sessions move from leader to leader. */
 const DOWN_AFTER_MS = 10_000;
 
@@ -110,6 +118,7 @@ export class UplinkService {
         transmit: (id, request) => use({ type: 'hub-send', id, request }),
         onRoute: (isUp) => this.handleRoute(isUp),
         onNews: (shards) => this.reconciler.handleNews(shards, this.now.monoMs),
+        onBuckets: (buckets) => this.joinBuckets(buckets),
         onRefused: (reason, detail) => this.tellUnreachable(reason, detail),
       },
       now.monoMs,
@@ -117,6 +126,10 @@ export class UplinkService {
     const chunk = chunkAt(bytesPerSecond);
     this.reconciler = new Reconciler({
       source: this.newSource(),
+      restoring: {
+        restMs: (shard) => (options.holdings.areOwnersUp(shard) ? RESTORE_AFTER_MS : RESTORE_ALONE_AFTER_MS),
+        settle: (...args) => this.hold((held) => held.settle(...args)),
+      },
       request: (request, urgent, reply) => {
         this.activeMs = this.now.monoMs;
         this.carrier.request(request, urgent, reply);
@@ -269,6 +282,14 @@ export class UplinkService {
     this.options.use({ type: 'event', event: { type: 'hub-unreachable', reason, detail } });
   }
 
+  private joinBuckets(buckets: readonly SiteBucket[]): void {
+    const { self, catalog, onJoined } = this.options;
+    // It waits for a member to tell it of the cluster, and says hello again then.
+    if (catalog.ringRecord(self) === undefined) return;
+    const joined = catalog.join({ members: [], buckets: recordsOf(buckets) });
+    if (joined.buckets.length > 0) onJoined(joined.conflicts);
+  }
+
   /** What others need to know now and then. */
   private tell(): void {
     const { self, rings, send } = this.options;
@@ -330,11 +351,9 @@ export class UplinkService {
 
   private hello(): HubHelloRequest {
     const { catalog, clusterId, shards, members } = this.options;
-    const buckets = catalog.buckets
-      .filter(({ consistency }) => consistency === 'eventual')
-      .map(({ name, sync, conflict, ttlSeconds }): SiteBucket => {
-        return { name: catalog.dataName(name) ?? name, sync, conflict, ttlSeconds };
-      });
+    const buckets = eventualBuckets(catalog).map((record) =>
+      siteBucket(catalog.dataName(record.name) ?? record.name, record),
+    );
     const actors = siteActors(catalog, members()).slice(0, SITE_ACTORS_MAX);
     const hello = { type: 'hub-hello', shards, clusterId, buckets, actors } as const;
     this.helloText = JSON.stringify(hello);
@@ -355,7 +374,8 @@ export class UplinkService {
       shards: () => holdings.shards(),
       covered: (shard) => holdings.covered(shard),
       policyOf,
-      buckets: () => catalog.buckets.map(({ name }) => catalog.dataName(name) ?? name),
+      // The keys of others are in no shard.
+      buckets: () => eventualBuckets(catalog).map(({ name }) => catalog.dataName(name) ?? name),
       keysOf: (...args) => hold((held) => held.keysOf(...args)),
       read: (shard, names, use) =>
         hold((held) => held.read(shard, names, (read) => use(read === null ? null : { ...read, own: NOTHING }))),
@@ -372,15 +392,33 @@ export class UplinkService {
   }
 }
 
+function eventualBuckets({ buckets }: Catalog): BucketRecord[] {
+  return buckets.filter(({ consistency }) => consistency === 'eventual');
+}
+
+function siteBucket(name: string, record: BucketRecord): SiteBucket {
+  const { sync, conflict, ttlSeconds, version, replicas, preferredZones, island, born } = record;
+  const origin = version === 0 ? null : { version, replicas, preferredZones, island, born };
+  return { name, sync, conflict, ttlSeconds, origin };
+}
+
+/** As the catalog had them. */
+function recordsOf(buckets: readonly SiteBucket[]): BucketRecord[] {
+  return buckets.flatMap(({ name, sync, conflict, ttlSeconds, origin }) =>
+    origin === null ? [] : [{ name: plainName(name), consistency: 'eventual', sync, conflict, ttlSeconds, ...origin }],
+  );
+}
+
 /** Without those of buckets that this node has not heard of yet. */
 function outsideItems(
-  { items, context, own }: PulledItems,
+  { items, context, own, partial }: PulledItems,
   policyOf: (bucket: string) => SyncPolicy | undefined,
 ): OutsideItem[] {
   return items.flatMap(({ bucket, key, entries, past, events }) => {
     const policy = policyOf(bucket);
-    if (policy !== 'both' && policy !== 'down') return [];
+    if (policy === undefined || policy === 'none') return [];
     // Of a bucket that only comes down the hub counts events that it was never sent.
-    return [{ bucket, key, entries, past, events, seen: policy === 'both' ? context : own }];
+    const seen = policy === 'down' || partial.includes(bucket) ? own : context;
+    return [{ bucket, key, entries, past, events, seen }];
   });
 }

@@ -22,6 +22,16 @@ interface LateCopy extends CausalObject {
   readonly since: CausalContext;
 }
 
+/** What a hub still had, as it was compared. */
+export interface RestoredShard {
+  readonly context: CausalContext;
+  /** What was covered here before, and what came with copies since. */
+  readonly before: CausalContext;
+  readonly brought: CausalContext;
+  /** Keys of which the hub has less. */
+  readonly late: readonly Pick<SyncItem, 'bucket' | 'key' | 'entries' | 'events'>[];
+}
+
 /** Rows read at once. */
 const SCAN_ROWS = 1024;
 /** How often keys that fell out of memory while others were read are read again, before they are read one by one. */
@@ -181,9 +191,7 @@ export class Holdings {
     let open = items.length + 1;
     const done = (): void => {
       if (--open > 0) return;
-      for (const owner of this.core.ring.owners(id)) {
-        if (owner !== this.core.options.self && this.core.isUp(owner)) this.uses.repairWith(owner, shard);
-      }
+      this.repairOthers(shard);
       this.core.journal.afterTurn(() => use(isTaken));
     };
     for (const { seen, ...item } of items) {
@@ -256,6 +264,56 @@ export class Holdings {
     });
   }
 
+  /** Every owner of the shard is up. */
+  areOwnersUp(id: number): boolean {
+    const { ring, options } = this.core;
+    return ring.owners(id).every((owner) => owner === options.self || this.core.isUp(owner));
+  }
+
+  /** As in `Restoring`: counts what the hub counts, and drops what that replaced; false where that is not to be said now. */
+  settle(id: number, restored: RestoredShard, use: (isSettled: boolean | null) => void): void {
+    const { late } = restored;
+    let open = late.length + 1;
+    const opened = (): void => {
+      if (--open > 0) return;
+      const shard = this.find(id);
+      const isSettled = shard !== null && this.maySettle(shard, restored);
+      if (isSettled) this.countRestored(shard, restored);
+      this.core.journal.afterTurn(() => use(shard === null ? null : isSettled));
+    };
+    for (const { bucket, key } of late) this.core.cells.open(id, { bucket, key }, opened);
+    opened();
+  }
+
+  /**
+   * What has come meanwhile from elsewhere was compared with nothing. Other owners hear of all this by a comparison of keys, until
+   * the end of which they have no vote: each has to be able to end it.
+   */
+  private maySettle(shard: Shard, { context, before, brought, late }: RestoredShard): boolean {
+    return (
+      shard.comparison === null &&
+      this.areOwnersUp(shard.id) &&
+      late.every((name) => this.core.cells.isLoaded(name)) &&
+      brought.covers(shard.context.intersection(context).without(before))
+    );
+  }
+
+  /** All in one turn. */
+  private countRestored(shard: Shard, { context, late }: RestoredShard): void {
+    this.core.shards.coverFloor(shard, context);
+    for (const { bucket, key, entries, events } of late)
+      this.core.cells.open(shard.id, { bucket, key }, (cell) =>
+        this.uses.replica.join(shard, cell, { entries, seen: context, events, past: null }),
+      );
+    this.repairOthers(shard);
+  }
+
+  private repairOthers(shard: Shard): void {
+    for (const owner of this.core.ring.owners(shard.id)) {
+      if (owner !== this.core.options.self && this.core.isUp(owner)) this.uses.repairWith(owner, shard);
+    }
+  }
+
   private find(id: number): Shard | null {
     const shard = this.core.shards.find(id);
     return shard !== undefined && this.isSound(shard) ? shard : null;
@@ -292,6 +350,5 @@ function knownOf(
   past: CausalContext | null,
 ): Pick<RemoteObject, 'seen' | 'past'> {
   const all = seenOf({ past }, seen);
-  const open = all.without(context);
-  return { seen: all, past: open.isEmpty ? null : open };
+  return { seen: all, past: context.covers(all) ? null : all };
 }

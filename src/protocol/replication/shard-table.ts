@@ -395,6 +395,16 @@ export class ShardTable {
     this.journal.write({ table: 'floor', shard: shard.id, value: shard.floor.clone() });
   }
 
+  /** All keys have been compared: what another holder counts, and nothing tells the keys of, is covered here too. */
+  coverFloor(shard: Shard, floor: CausalContext): void {
+    for (const range of floor.minus(shard.context)) shard.floor.addRange(range);
+    shard.context.union(floor);
+    this.confirm(shard, floor);
+    this.noteReturned(shard);
+    this.saveFloor(shard);
+    this.touch(shard);
+  }
+
   /** The record of a counter went bad; this run knows it. */
   saveCounterAgain(id: number): void {
     const counter = this.counters.get(id);

@@ -196,12 +196,7 @@ export class SyncReceiver {
   /** All keys have been compared: what the sender covered without knowing its keys is covered here too. */
   private coverFloor(shard: Shard, { floor }: Comparison): void {
     shard.comparison = null;
-    for (const range of floor.minus(shard.context)) shard.floor.addRange(range);
-    shard.context.union(floor);
-    this.core.shards.confirm(shard, floor);
-    this.core.shards.noteReturned(shard);
-    this.core.shards.saveFloor(shard);
-    this.core.shards.touch(shard);
+    this.core.shards.coverFloor(shard, floor);
   }
 
   /** Null where another holder's comparison is under way. */

@@ -5,7 +5,7 @@ import type { NodeId } from '../machine.ts';
 import type { Chunk } from './chunk.ts';
 import type { DrainPace } from './drain-pace.ts';
 import { itemBytes } from './item.ts';
-import type { HubHelloRequest, HubReply, HubRequest, UplinkItem } from './message.ts';
+import type { HubHelloRequest, HubReply, HubRequest, SiteBucket, UplinkItem } from './message.ts';
 import type { UplinkMessage, UplinkRequestMessage, UplinkStateMessage } from './relay.ts';
 
 export interface CarrierOptions {
@@ -23,6 +23,8 @@ export interface CarrierOptions {
   /** There is a way to the hub from now on, another one, or none. */
   readonly onRoute: (isUp: boolean) => void;
   readonly onNews: (shards: readonly number[]) => void;
+  /** The hub names what the site has lost. */
+  readonly onBuckets: (buckets: readonly SiteBucket[]) => void;
   /** The hub refuses this site, or has something else to say to an operator. */
   readonly onRefused: (code: string, detail: string) => void;
 }
@@ -291,12 +293,14 @@ export class Carrier {
       this.handleLinkDown(this.nowMs);
       return;
     }
-    if (this.link === 'up') return;
-    this.link = 'up';
-    this.failures = 0;
-    this.session = this.options.prng.uint32() + 1;
-    this.tellState();
-    this.settleRoute();
+    if (this.link !== 'up') {
+      this.link = 'up';
+      this.failures = 0;
+      this.session = this.options.prng.uint32() + 1;
+      this.tellState();
+      this.settleRoute();
+    }
+    if (reply.buckets.length > 0) this.options.onBuckets(reply.buckets);
   }
 
   private becomeDown(): void {

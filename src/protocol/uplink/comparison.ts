@@ -213,7 +213,8 @@ export class Comparison {
   }
 }
 
-function areWithin(positions: readonly number[], children: readonly number[] | null): boolean {
+/** What a hub has answered to a step of a comparison. */
+export function areWithin(positions: readonly number[], children: readonly number[] | null): boolean {
   const end = children === null ? FANOUT : children.length * FANOUT;
   return end <= LEAVES && positions.every((position) => position < end);
 }

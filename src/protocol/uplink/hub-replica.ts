@@ -12,6 +12,7 @@ import {
   type HubCompareRequest,
   type HubCopiesRequest,
   type HubDoneRequest,
+  type HubFetchRequest,
   type HubHelloRequest,
   type HubKnowRequest,
   type HubPullRequest,
@@ -50,6 +51,8 @@ export interface HubMoment {
 /** Events of the hub's own that one answer brings down, and index rows that one request strips. */
 const PULL_EVENTS = 512;
 const SCAN_ROWS = 1024;
+/** Rows read at once for keys in some leaves. */
+const FETCH_ROWS = 128;
 /** Rows that one comparison rids of a past that is over. */
 const STALE_MAX = 1024;
 /** Index rows kept of a shard, at least, of what the site has. */
@@ -78,6 +81,8 @@ export function transactionOf(
       return copies(request, at);
     case 'hub-done':
       return done(request, at);
+    case 'hub-fetch':
+      return fetch(request);
     default:
       return unreachable(request);
   }
@@ -279,6 +284,38 @@ function* done(
   }
   const reply = { type: 'hub-completed', done: isCurrent, digest: copy.context.digest() } as const;
   return outcome(reply, isCurrent ? writesOf(copiesOf, at) : []);
+}
+
+function* fetch({ shard, buckets, revision, leaves, after }: HubFetchRequest): HubTransaction<HubReply> {
+  const copy = (yield* readShards([shard], false)).get(shard) as ShardCopy;
+  const wanted = new Set(leaves);
+  const items: UplinkItem[] = [];
+  const isCurrent = revision === copy.revision;
+  let upto = after;
+  let isWhole = true;
+  for (let bytes = 0, more = isCurrent && leaves.length > 0; more && bytes < REQUEST_BYTES; ) {
+    const page: Extract<HubRows, { type: 'scan' }> = yield* read('scan', {
+      type: 'scan',
+      shard,
+      buckets,
+      after: upto,
+      limit: FETCH_ROWS,
+    });
+    for (const row of page.rows) {
+      if (bytes >= REQUEST_BYTES) break;
+      upto = row.name;
+      const item = wanted.has(leafOf(nameId(row.name))) ? copy.itemOf(row.name, row) : null;
+      if (item === null) continue;
+      if (itemBytes(item) > ANSWER_BYTES_MAX) isWhole = false;
+      else items.push(item);
+      bytes += Math.min(itemBytes(item), ANSWER_BYTES_MAX);
+    }
+    more = page.more && page.rows.length > 0;
+    if (!more && bytes < REQUEST_BYTES) upto = null;
+  }
+  const { context, own, partial } = copy;
+  const told = { revision: isCurrent ? revision : null, context, own, partial, isWhole, items, upto };
+  return outcome({ type: 'hub-fetched', ...told });
 }
 
 /** All of them: those that are not stored are empty. */

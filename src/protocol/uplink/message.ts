@@ -22,6 +22,17 @@ export interface SiteBucket {
   readonly conflict: ConflictPolicy;
   /** Null: values are kept until they are deleted. */
   readonly ttlSeconds: number | null;
+  /** Null: every site has it. */
+  readonly origin: BucketOrigin | null;
+}
+
+/** What else a site's catalog says of a bucket: with it a site that has lost the bucket has the same one again. */
+export interface BucketOrigin {
+  readonly version: number;
+  readonly replicas: number | null;
+  readonly preferredZones: readonly string[];
+  readonly island: 'accept' | 'refuse';
+  readonly born: number;
 }
 
 export interface SiteActor {
@@ -132,6 +143,17 @@ export interface HubDoneRequest {
   readonly skippedOf: readonly string[];
 }
 
+/** "What do you have in these leaves?" After a comparison that found the difference. */
+export interface HubFetchRequest {
+  readonly type: 'hub-fetch';
+  readonly shard: number;
+  readonly buckets: readonly string[];
+  readonly revision: string;
+  readonly leaves: readonly number[];
+  /** The last key that an answer has told of; null: from the first on. */
+  readonly after: ObjectName | null;
+}
+
 /**
  * "Which events of my actor do you know in these shards?" A disk that was restored from an older copy has forgotten some of them,
  * and must not use their dots again: the hub may be the only one that has heard of them.
@@ -163,7 +185,8 @@ export type HubRequest =
   | HubPullRequest
   | HubCompareRequest
   | HubCopiesRequest
-  | HubDoneRequest;
+  | HubDoneRequest
+  | HubFetchRequest;
 
 export interface HubWelcomeReply {
   readonly type: 'hub-welcome';
@@ -171,6 +194,8 @@ export interface HubWelcomeReply {
   readonly site: string;
   /** The hub's, for people. */
   readonly hub: string;
+  /** Buckets that the site exchanges with the hub, and did not name: it has lost them, or another island has made them. */
+  readonly buckets: readonly SiteBucket[];
 }
 
 /** Shards where the hub knows none are left out. */
@@ -251,6 +276,23 @@ export interface HubCompletedReply {
   readonly digest: number;
 }
 
+export interface HubFetchedReply {
+  readonly type: 'hub-fetched';
+  /** Null: as in HubDifferReply, and nothing is told. */
+  readonly revision: string | null;
+  readonly context: CausalContext;
+  /** What the copies of `partial` buckets have seen. */
+  readonly own: CausalContext;
+  /** Of these buckets the context counts events without their keys. */
+  readonly partial: readonly string[];
+  /** False: a key was left out, since no answer can hold it. */
+  readonly isWhole: boolean;
+  /** Copies of all keys after the one that was asked for, up to the one in `upto`. Their events: those of the entries. */
+  readonly items: readonly UplinkItem[];
+  /** Null: to the end. */
+  readonly upto: ObjectName | null;
+}
+
 /** The request was refused, and would be again: nothing of it was done. */
 export interface HubRefusedReply {
   readonly type: 'hub-refused';
@@ -278,6 +320,7 @@ export type HubReply =
   | HubDifferReply
   | HubCopiedReply
   | HubCompletedReply
+  | HubFetchedReply
   | HubRefusedReply;
 
 /** Unasked: the hub has written in these shards. */

@@ -4,11 +4,14 @@ import { Comparison } from './comparison.ts';
 import { combinedDigest } from './digest.ts';
 import type { HubCover, HubPulledReply, HubPushedReply, HubReply, HubRequest } from './message.ts';
 import { COLLECT_EVENTS, isEmpty, newPart, type PushPart, PushPartReader, pushOf } from './push-part.ts';
+import { Restoration } from './restoration.ts';
 import { ShardUplink } from './shard-uplink.ts';
-import type { UplinkSource } from './source.ts';
+import type { Restoring, UplinkSource } from './source.ts';
 
 export interface ReconcilerOptions {
   readonly source: UplinkSource;
+  /** Null: what is lost here, somebody else gives back. */
+  readonly restoring: Restoring | null;
   /** Sends it to the hub; calls back with the answer, or with null where none will come. */
   readonly request: (request: HubRequest, urgent: boolean, use: (reply: HubReply | null) => void) => void;
   /** Of one request, about. */
@@ -31,6 +34,8 @@ const REQUESTS_MAX = 4;
 const SHARDS_PER_PUSH = 64;
 /** After a failure, or where a bucket is not known yet. */
 const REST_MS = 1000;
+/** Between two looks for what only the hub has. */
+const LOOK_MS = 2000;
 /** Between two comparisons of everything, where nothing else shows that the hub has forgotten something. */
 const CHECK_MS = 120_000;
 
@@ -201,6 +206,46 @@ export class Reconciler {
     const { floor, context } = covered;
     if (state.parts === null && this.needsComparison(state, covered)) this.compare(state, floor);
     else if (this.mayPull(state, context)) this.pull(state, covered);
+    else if (this.mayRestore(state, context)) this.restore(state, context);
+  }
+
+  /** The hub has had more for so long that it comes from nobody else. */
+  private mayRestore(state: ShardUplink, context: CausalContext): boolean {
+    const { restoring } = this.options;
+    if (restoring === null || state.parts !== null || this.nowMs < state.lookMs) return false;
+    state.lookMs = this.nowMs + LOOK_MS;
+    const atMs = state.restoreMs(context, restoring.restMs(state.shard), this.nowMs);
+    return atMs !== null && atMs <= this.nowMs;
+  }
+
+  private restore(state: ShardUplink, context: CausalContext): void {
+    const { source } = this.options;
+    const restoring = this.options.restoring as Restoring;
+    const hub = (state.hub as CausalContext).clone();
+    const turn = this.begin(state);
+    const session = this.session;
+    const before = context.clone();
+    const isExchanged = (bucket: string): boolean => (source.policyOf(bucket) ?? 'none') !== 'none';
+    const buckets = source.buckets().filter(isExchanged).toSorted();
+    const restoration = new Restoration(
+      { shard: state.shard, buckets, hub, before },
+      {
+        source,
+        restoring,
+        request: (request, use) => {
+          if (session !== this.session) return;
+          if (turn === state.turn) this.send(request, false, use);
+          else use(null);
+        },
+        onEnd: (end) => {
+          if (session !== this.session || !this.end(state, turn)) return;
+          const now = source.covered(state.shard);
+          if (now !== null) state.noteRestored(end, now.context, this.nowMs);
+          this.advance(this.nowMs);
+        },
+      },
+    );
+    restoration.start();
   }
 
   private mayPull({ wantsPull, pullAtMs, pulled, own }: ShardUplink, context: CausalContext): boolean {
@@ -304,7 +349,7 @@ export class Reconciler {
       this.advance(this.nowMs);
     };
     if (items.length === 0) finish(true);
-    else this.options.source.join(state.shard, { items, context, own }, finish);
+    else this.options.source.join(state.shard, { items, context, own, partial: compare }, finish);
   }
 
   /** Begins to make one push of what several shards have; false: there is nothing to send. */

@@ -71,6 +71,14 @@ export class ShardCopy {
     return object.past === null ? object : stripPast(object, this.countedOf(bucket));
   }
 
+  /** A stored object as it is sent down; null: what its entries have replaced is not known here. */
+  itemOf({ bucket, key }: ObjectName, object: CausalObject): UplinkItem | null {
+    const { entries, past } = this.current(bucket, object);
+    const dots = CausalContext.fromDots(entries.map(({ dot }) => dot));
+    if (this.buckets.includes(bucket) && !this.own.covers(dots)) return null;
+    return { bucket, key, entries, past, events: dots.intersection(this.context), more: false, sent: null };
+  }
+
   object(name: ShardObjectName): CausalObject {
     return this.objects.get(nameId(name))?.object ?? ABSENT;
   }

@@ -7,6 +7,17 @@ import type { UplinkItem } from './message.ts';
 const PULL_REST_MS = 1000;
 const PULL_REST_MAX_MS = 60_000;
 
+/** Each doubles the time until the next attempt to have back what was lost. */
+const FAILURES_MAX = 6;
+
+interface Lacking {
+  readonly digest: number;
+  readonly sinceMs: number;
+  readonly failures: number;
+  /** All that is left of it at the hub is here. */
+  readonly isRestored: boolean;
+}
+
 /** Parts of a key that are left to be sent, and what the shard covered when the key was read. */
 export interface WaitingParts {
   readonly context: CausalContext;
@@ -44,6 +55,10 @@ export class ShardUplink {
   parts: WaitingParts | null = null;
   /** When this node first saw that the hub lacks something; null: it lacks nothing. */
   behindSinceMs: number | null = null;
+  /** When to look again for what only the hub has. */
+  lookMs = 0;
+  /** What the hub counts and is missing here, by its digest. */
+  private lacking: Lacking | null = null;
   /** Keys with events that the hub lacks: those written since the session began, and those from before. */
   private readonly live = new Map<string, KeyEvents>();
   private readonly backlog = new Map<string, KeyEvents>();
@@ -85,6 +100,27 @@ export class ShardUplink {
     this.own = own;
     this.isConfirmed = true;
     this.start ??= context.clone();
+  }
+
+  /** When to ask for what the hub alone has had for `restMs`; null: nothing is to be had from it. */
+  restoreMs(context: CausalContext, restMs: number, nowMs: number): number | null {
+    if (this.hub === null || context.covers(this.hub)) {
+      this.lacking = null;
+      return null;
+    }
+    const digest = this.hub.without(context).digest();
+    if (this.lacking?.digest !== digest)
+      this.lacking = { digest, sinceMs: nowMs, failures: this.lacking?.failures ?? 0, isRestored: false };
+    const { sinceMs, failures, isRestored } = this.lacking;
+    return isRestored ? null : sinceMs + restMs * 2 ** failures;
+  }
+
+  /** `kept`: what is missing is gone at the hub too; nothing says so of each key, and it is not asked for again. */
+  noteRestored(end: 'settled' | 'kept' | 'failed', context: CausalContext, nowMs: number): void {
+    const lacked = this.hub?.without(context);
+    const failures = end === 'failed' ? Math.min(FAILURES_MAX, (this.lacking?.failures ?? 0) + 1) : 0;
+    if (end === 'settled' || lacked === undefined) this.lacking = null;
+    else this.lacking = { digest: lacked.digest(), sinceMs: nowMs, failures, isRestored: end === 'kept' };
   }
 
   get keysLeft(): number {

@@ -104,6 +104,8 @@ export class SiteUplink {
         transmit: (id, request) => use({ type: 'hub-send', id, request }),
         onRoute: (isUp) => this.handleRoute(isUp),
         onNews: (shards) => this.reconciler.handleNews(shards, this.now.monoMs),
+        // A site of this hub tells of its buckets itself.
+        onBuckets: () => undefined,
         onRefused: (code, detail) => {
           this.problem = `${code}: ${detail}`;
         },
@@ -194,6 +196,7 @@ export class SiteUplink {
   private newReconciler(): Reconciler {
     return new Reconciler({
       source: this.source,
+      restoring: null,
       request: (request, urgent, use) => {
         this.activeMs = this.now.monoMs;
         this.carrier.request(request, urgent, use);

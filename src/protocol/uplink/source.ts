@@ -22,6 +22,30 @@ export interface PulledItems {
   readonly items: readonly UplinkItem[];
   readonly context: CausalContext;
   readonly own: CausalContext;
+  /** Buckets whose copies have seen no more than `own`. */
+  readonly partial: readonly string[];
+}
+
+/** How a holder gets back what nobody but the hub has any more. */
+export interface Restoring {
+  /** For how long nobody else has to have come with it, ms. */
+  restMs(shard: number): number;
+  /**
+   * Counts all that the hub counts, as its keys have been compared. False: more of it has come from elsewhere meanwhile, or one
+   * of the owners is away.
+   */
+  settle(shard: number, counted: Restored, use: (isSettled: boolean | null) => void): void;
+}
+
+export interface Restored {
+  /** What the hub counts. */
+  readonly context: CausalContext;
+  /** What was covered here before. */
+  readonly before: CausalContext;
+  /** What came with the copies. */
+  readonly brought: CausalContext;
+  /** Copies that bring no event: what they lack of what is here is gone. */
+  readonly late: readonly UplinkItem[];
 }
 
 /**

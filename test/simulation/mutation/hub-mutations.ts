@@ -49,7 +49,7 @@ export const HUB: readonly Mutation[] = [
   {
     name: 'what a copy of the hub has replaced is not remembered',
     file: 'protocol/replication/holdings.ts',
-    find: 'past: open.isEmpty ? null : open };',
+    find: 'past: context.covers(all) ? null : all };',
     replace: 'past: null };',
     caughtBy: 'convergence',
     seed: 400_036,

@@ -57,11 +57,25 @@ describe('a session', () => {
     await fixture.hub.addSite('hall-2');
     const session = fixture.listener.connect('hall-2');
     expect(await ask(session, PULL, REPORT)).toEqual(['refused bad-request', 'refused bad-request']);
-    expect(await session.request(helloOf())).toEqual({ type: 'hub-welcome', site: 'hall-2', hub: 'cloud' });
+    expect(await session.request(helloOf())).toEqual({
+      type: 'hub-welcome',
+      site: 'hall-2',
+      hub: 'cloud',
+      buckets: [],
+    });
     expect(await ask(session, PULL)).toEqual(['hub-pulled']);
     expect(await fixture.store.site('hall-2')).toMatchObject({ clusterId: 'c1', shards: SHARDS });
     expect(await fixture.store.buckets('hall-2')).toEqual(BUCKETS);
     expect(await fixture.store.actors('hall-2')).toEqual(new Map([[EDGE_ACTOR, 'gateway-7']]));
+  });
+
+  it('is told which buckets it has lost, but of none that it keeps to itself', async () => {
+    const fixture = await startHub();
+    const session = await connectSite(fixture);
+    const some = BUCKETS.slice(0, 1);
+    const exchanged = BUCKETS.slice(1).filter(({ sync }) => sync !== 'none');
+    expect(await session.request(helloOf({ buckets: some }))).toMatchObject({ buckets: exchanged });
+    expect(await session.request(helloOf({ buckets: BUCKETS }))).toMatchObject({ buckets: [] });
   });
 
   it('may send its first requests before it is welcome', async () => {
@@ -96,7 +110,7 @@ describe('a session', () => {
   it('of one island keeps the buckets that another has told of', async () => {
     const fixture = await startHub();
     await connectSite(fixture);
-    const own = { name: 'made-here', sync: 'both', conflict: 'lww', ttlSeconds: null } as const;
+    const own = { name: 'made-here', sync: 'both', conflict: 'lww', ttlSeconds: null, origin: null } as const;
     const session = fixture.listener.connect('hall-2', 'peer-2');
     await session.request(helloOf({ buckets: [own] }));
     expect((await fixture.hub.buckets('hall-2')).map(({ name }) => name)).toEqual([

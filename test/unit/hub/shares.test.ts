@@ -21,6 +21,7 @@ const bucket = (name: string, sync: SiteBucket['sync']): SiteBucket => ({
   sync,
   conflict: 'lww',
   ttlSeconds: null,
+  origin: null,
 });
 const UP = [bucket('prices', 'up'), bucket('menus~1k', 'both')];
 const DOWN = [bucket('prices', 'down'), bucket('menus', 'down')];

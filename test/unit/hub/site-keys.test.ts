@@ -66,7 +66,7 @@ describe('buckets', () => {
     const fixture = await startHub();
     await fixture.hub.addSite(SITE);
     const buckets = ['same~9', 'same~2'].map(
-      (name) => ({ name, sync: 'both', conflict: 'lww', ttlSeconds: null }) as const,
+      (name) => ({ name, sync: 'both', conflict: 'lww', ttlSeconds: null, origin: null }) as const,
     );
     const session = fixture.listener.connect(SITE);
     await session.request(helloOf({ buckets }));

@@ -42,9 +42,9 @@ beforeEach(async () => {
     clusterId: 'c',
     shards: 256,
     buckets: [
-      { name: 'readings', sync: 'both', conflict: 'lww', ttlSeconds: null },
-      { name: 'settings', sync: 'up', conflict: 'lww', ttlSeconds: null },
-      { name: 'local', sync: 'none', conflict: 'lww', ttlSeconds: null },
+      { name: 'readings', sync: 'both', conflict: 'lww', ttlSeconds: null, origin: null },
+      { name: 'settings', sync: 'up', conflict: 'lww', ttlSeconds: null, origin: null },
+      { name: 'local', sync: 'none', conflict: 'lww', ttlSeconds: null, origin: null },
     ],
     actors: [],
     atMs: START_MS,

@@ -46,6 +46,23 @@ describe('joinEntries', () => {
   });
 });
 
+describe('a past', () => {
+  /** Every other event of so many. */
+  const odd = (count: number): CausalContext =>
+    CausalContext.fromDots(Array.from({ length: count }, (_, i) => dot(A, 2 * i + 1)));
+  const whole = CausalContext.fromRanges([{ actor: A, from: 1, to: 1000 }]);
+
+  it('is kept whole where it would fall into very many pieces, and goes once all of it is covered', () => {
+    const object = { entries: [], past: whole };
+    expect(stripPast(object, odd(60)).past).toEqual(CausalContext.fromRanges(whole.minus(odd(60))));
+    expect(stripPast(object, odd(400)).past).toEqual(whole);
+    expect(stripPast(object, whole).past).toBeNull();
+    const remote = { entries: [entry(A, 1000)], seen: whole, events: new CausalContext(), past: whole };
+    expect(joinObject(ABSENT, odd(400), remote).object.past).toEqual(whole);
+    expect(joinObject(ABSENT, odd(10), remote).object.past?.rangeCount).toBe(10);
+  });
+});
+
 describe('joinObject', () => {
   /** The delta of one put. */
   const put = (counter: number, ...replaced: number[]): RemoteObject => {

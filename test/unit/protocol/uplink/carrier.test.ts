@@ -8,7 +8,7 @@ import type { HubReply, HubRequest, UplinkItem } from '../../../../src/protocol/
 import type { UplinkMessage } from '../../../../src/protocol/uplink/relay.ts';
 
 const ASK: HubRequest = { type: 'hub-ask', shards: [1], combined: null };
-const WELCOME: HubReply = { type: 'hub-welcome', site: 'site', hub: 'hub' };
+const WELCOME: HubReply = { type: 'hub-welcome', site: 'site', hub: 'hub', buckets: [] };
 /** By then all that waits has ended. */
 const LONG_MS = 400_000;
 
@@ -43,6 +43,7 @@ function leader(): {
       transmit: (id, request) => void sent.push({ id, request }),
       onRoute: () => undefined,
       onNews: () => undefined,
+      onBuckets: () => undefined,
       onRefused: () => undefined,
     },
     0,

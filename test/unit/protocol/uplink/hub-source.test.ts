@@ -15,6 +15,7 @@ const BUCKETS: readonly SiteBucket[] = (['up', 'down', 'both', 'none'] as const)
   sync,
   conflict: 'lww',
   ttlSeconds: null,
+  origin: null,
 }));
 
 /** A hub that has a hub, and one of its shards as a source. Answers wait until `run`. */
@@ -105,7 +106,7 @@ describe('the shards of a hub as a source', () => {
     hub.write({ shard: SHARD, bucket: 'both', key: 'hub' }, { type: 'increment', by: 1 });
     source.join(
       SHARD,
-      { items: [itemOf('above', ABOVE, 1, 'both')], context: range(ABOVE, 1, 1), own: range(ABOVE, 1, 1) },
+      { items: [itemOf('above', ABOVE, 1, 'both')], context: range(ABOVE, 1, 1), own: range(ABOVE, 1, 1), partial: [] },
       (isAll) => expect(isAll).toBe(true),
     );
     fixture.load();
@@ -234,7 +235,9 @@ describe('the shards of a hub as a source', () => {
     fixture.isAway = true;
     const answers: unknown[] = [];
     fixture.source.read(SHARD, [], (found) => answers.push(found));
-    fixture.source.join(SHARD, { items: [], context: NOTHING, own: NOTHING }, (isAll) => answers.push(isAll));
+    fixture.source.join(SHARD, { items: [], context: NOTHING, own: NOTHING, partial: [] }, (isAll) =>
+      answers.push(isAll),
+    );
     fixture.run();
     fixture.isAway = false;
     const stored = fixture.hub.rows.shards.get(SHARD);
@@ -253,7 +256,7 @@ describe('the shards of a hub as a source', () => {
     const fixture = new Fixture();
     const seen = range(SITE_ACTOR, 1, 1);
     seen.union(range(ABOVE, 1, 1));
-    const pulled = { items: [itemOf('k', ABOVE, 1, 'both')], context: seen, own: range(ABOVE, 1, 1) };
+    const pulled = { items: [itemOf('k', ABOVE, 1, 'both')], context: seen, own: range(ABOVE, 1, 1), partial: [] };
     fixture.source.join(SHARD, pulled, () => undefined);
     fixture.run();
     expect(fixture.keysAt('k')).toEqual(['b1']);
@@ -269,7 +272,9 @@ describe('the shards of a hub as a source', () => {
     context.union(range(ABOVE, 1, 1));
     const items = [itemOf('k', ABOVE, 1, 'down'), itemOf('k', ABOVE, 2, 'up'), itemOf('k', ABOVE, 3, 'unheard of')];
     const answers: (boolean | null)[] = [];
-    fixture.source.join(SHARD, { items, context, own: range(ABOVE, 1, 1) }, (isAll) => answers.push(isAll));
+    fixture.source.join(SHARD, { items, context, own: range(ABOVE, 1, 1), partial: [] }, (isAll) =>
+      answers.push(isAll),
+    );
     fixture.run();
     expect(answers).toEqual([false]);
     const { object, context: covered } = fixture.hub.read({ shard: SHARD, bucket: 'down', key: 'k' });
