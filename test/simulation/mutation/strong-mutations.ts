@@ -113,8 +113,8 @@ export const STRONG: readonly Mutation[] = [
   {
     name: 'a change of the electorate ends before anybody has caught up',
     file: 'protocol/electorate/keeper.ts',
-    find: 'if (this.options.isEnough(this.ready)) return isPatient ? null : settled(electorate);',
-    replace: 'if (this.options.isEnough(this.ready) || electors.length > 0) return settled(electorate);',
+    find: 'if (this.options.isEnough(ready)) return isPatient ? null : settled(electorate);',
+    replace: 'if (this.options.isEnough(ready) || electors.length > 0) return settled(electorate);',
     caughtBy: 'strong-answers',
     seed: 320_003,
     schedule: RING_STEPS,
