@@ -289,7 +289,7 @@ const REPLICATION: readonly Mutation[] = [
     find: 'base = this.first.isConfirmed() ? last : last + this.first.gap;',
     replace: 'base = last;',
     caughtBy: 'dots',
-    seed: 7,
+    seed: 19,
     schedule: ROLLED_BACK,
   },
   {
@@ -466,7 +466,7 @@ const REPLICATION: readonly Mutation[] = [
     replace: `use: (cell: Cell) => void): void {
     const id = name.key.slice(0, -1);`,
     caughtBy: 'values',
-    seed: 4,
+    seed: 5,
   },
   {
     name: 'of an event of several dots, one is told',
