@@ -82,7 +82,7 @@ export function transactionOf(
     case 'hub-done':
       return done(request, at);
     case 'hub-fetch':
-      return fetch(request);
+      return fetchItems(request);
     default:
       return unreachable(request);
   }
@@ -286,7 +286,7 @@ function* done(
   return outcome(reply, isCurrent ? writesOf(copiesOf, at) : []);
 }
 
-function* fetch({ shard, buckets, revision, leaves, after }: HubFetchRequest): HubTransaction<HubReply> {
+function* fetchItems({ shard, buckets, revision, leaves, after }: HubFetchRequest): HubTransaction<HubReply> {
   const copy = (yield* readShards([shard], false)).get(shard) as ShardCopy;
   const wanted = new Set(leaves);
   const items: UplinkItem[] = [];
