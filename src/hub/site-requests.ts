@@ -1,7 +1,14 @@
 import { isBelow, siteWithToken } from '../lib/site-name.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { HubReply, HubRequest, HubSession } from '../ports/hub-link.ts';
-import { type HubStore, HubStoreError, type ObjectName, type SiteBucket, type SiteRecord } from '../ports/hub-store.ts';
+import {
+  type HubStore,
+  HubStoreError,
+  noSite,
+  type ObjectName,
+  type SiteBucket,
+  type SiteRecord,
+} from '../ports/hub-store.ts';
 import type { Log } from '../ports/log.ts';
 import { unnamedBuckets } from '../protocol/uplink/buckets.ts';
 import { transactionOf } from '../protocol/uplink/hub-replica.ts';
@@ -168,7 +175,7 @@ export class SiteRequests {
     const { clusterId, shards, actors } = request;
     return this.hellos.take(site, async () => {
       const known = (await store.site(site)) ?? (await this.admitted(site));
-      if (known === null) throw noSuchSite(site);
+      if (known === null) throw noSite(site);
       if ('type' in known) return known;
       const isOther = known.clusterId !== null && (known.clusterId !== clusterId || known.shards !== shards);
       if (isOther) {
@@ -244,10 +251,6 @@ function joined(told: readonly SiteBucket[], known: readonly SiteBucket[]): read
 
 function refused(code: HubRefusal, detail: string): HubReply {
   return { type: 'hub-refused', code, detail };
-}
-
-function noSuchSite(site: string): HubStoreError {
-  return new HubStoreError('no-site', `there is no site ${site} any more`);
 }
 
 /** The same transaction, which tells how many conflicts it notes. The store may run it more than once; the last run counts. */

@@ -43,6 +43,13 @@ export class HubStoreError extends Error {
   }
 }
 
+export function noSite(name: string): HubStoreError {
+  return new HubStoreError(
+    'no-site',
+    `There is no site ${JSON.stringify(name)}: it was never added, or it was removed.`,
+  );
+}
+
 /** A site as the hub knows it. */
 export interface SiteRecord {
   readonly name: string;

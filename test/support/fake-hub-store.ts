@@ -13,6 +13,7 @@ import {
   HubStoreError,
   type HubTransaction,
   nameId,
+  noSite,
   type ObjectName,
   SEEN_LAG_MS,
   type ShardObjectName,
@@ -254,7 +255,7 @@ export class FakeHubStore implements HubStore {
   #siteOf(name: string): Site {
     this.#assertUsable();
     const site = this.#sites.get(name);
-    if (site === undefined) throw new HubStoreError('no-site', `There is no site ${JSON.stringify(name)}.`);
+    if (site === undefined) throw noSite(name);
     return site;
   }
 

@@ -8,6 +8,7 @@ import {
   type HubStore,
   HubStoreError,
   type HubTransaction,
+  noSite,
   SEEN_LAG_MS,
   type Share,
   SITE_CONFLICTS_MAX,
@@ -17,7 +18,7 @@ import {
   type StoredValue,
 } from '../../ports/hub-store.ts';
 import type { Log } from '../../ports/log.ts';
-import { type CorruptRecord, type Storage, StorageError, type StorageWrite } from '../../ports/storage.ts';
+import { type CorruptRecord, type Storage, type StorageWrite } from '../../ports/storage.ts';
 import {
   bucketsWith,
   HUB_RECORDS,
@@ -26,6 +27,7 @@ import {
   type StoredSite,
 } from '../../wire/hub-record.ts';
 import { HubAttempt } from './hub-attempt.ts';
+import { mapped } from './hub-errors.ts';
 import {
   ALL_REMOVALS,
   ALL_SITES,
@@ -531,25 +533,4 @@ class LevelHubStore implements HubStore {
 function recordOf({ name, stored }: Site): SiteRecord {
   const { key, createdMs, clusterId, shards, seenMs } = stored;
   return { name, key, createdMs, clusterId, shards, seenMs };
-}
-
-function noSite(name: string): HubStoreError {
-  return new HubStoreError(
-    'no-site',
-    `There is no site ${JSON.stringify(name)}: it was never added, or it was removed.`,
-  );
-}
-
-/** As the port's errors. */
-async function mapped<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof StorageError) throw new HubStoreError(error.code, error.message, { cause: error });
-    if (error instanceof DamagedShardError) {
-      const message = `The hub's store is damaged: ${error.message}. Restore it from a copy, or remove the site and add it again: it sends its data anew.`;
-      throw new HubStoreError('unreadable', message, { cause: error });
-    }
-    throw error;
-  }
 }

@@ -8,6 +8,7 @@ import {
   type HubStore,
   HubStoreError,
   type HubTransaction,
+  noSite,
   SEEN_LAG_MS,
   type Share,
   SITE_CONFLICTS_MAX,
@@ -412,11 +413,4 @@ async function siteId(session: Session, name: string): Promise<string> {
   const [site] = await session.query<{ id: string }>('select id from holdfast_site where name = $1', [name]);
   if (site === undefined) throw noSite(name);
   return site.id;
-}
-
-function noSite(name: string): HubStoreError {
-  return new HubStoreError(
-    'no-site',
-    `There is no site ${JSON.stringify(name)}: it was never added, or it was removed.`,
-  );
 }
