@@ -35,7 +35,7 @@ import { SiteKeys } from './site-keys.ts';
 import { SiteNews } from './site-news.ts';
 import { SITE_REQUEST_LIMITS, type SiteRequestLimits, SiteRequests } from './site-requests.ts';
 import { SiteSeen } from './site-seen.ts';
-import { SiteSessions } from './site-sessions.ts';
+import { type OpenSession, SiteSessions, TOKEN_REPLACED } from './site-sessions.ts';
 import { type StoreUse, siteNotFound, storeFailure } from './store-failure.ts';
 import { Turns } from './turns.ts';
 
@@ -178,11 +178,11 @@ export class Hub implements HubHandle {
   }
 
   async addSite(name: string): Promise<{ readonly name: string; readonly token: string }> {
-    const { clock, log, issueToken } = this.parts;
+    const { clock, log } = this.parts;
     if (!SITE_NAME.test(name)) {
       throw new HoldfastError(failure('bad-request', `name: the name of a site is ${SITE_NAME_EXPECTED}`));
     }
-    const { token, key } = issueToken(name);
+    const { token, key } = this.parts.issueToken(name);
     const createdMs = clock.now().wallMs;
     if (!(await this.stored((store) => store.addSite({ name, key, createdMs }), { writes: true }))) {
       throw new HoldfastError(
@@ -199,11 +199,27 @@ export class Hub implements HubHandle {
     return { ...this.view(site), sessions: this.sessions.views(name), keys, conflicts };
   }
 
+  async replaceToken(name: string): Promise<{ readonly name: string; readonly token: string }> {
+    const holder = siteWithToken(name);
+    if (holder !== name) {
+      const message = `the site ${name} has no token of its own: it comes with that of ${holder}, which can be replaced`;
+      throw new HoldfastError(failure('bad-request', message));
+    }
+    const { token, key } = this.parts.issueToken(name);
+    if (!(await this.stored((store) => store.replaceKey(name, key), { writes: true }))) {
+      throw new HoldfastError(siteNotFound(name));
+    }
+    // Those that are only about to begin are refused at their hello.
+    for (const session of this.sessionsWith(name)) this.sessions.close(session, TOKEN_REPLACED);
+    this.parts.log.info('the token of a site was replaced', { site: name });
+    return { name, token: token.reveal() };
+  }
+
   async removeSite(name: string): Promise<void> {
     await this.requireSite(name);
     this.leaving.add(name);
     try {
-      const open = this.sessions.all().filter(({ session: { site } }) => site === name || isBelow(site, name));
+      const open = this.sessionsWith(name);
       for (const session of open) this.sessions.close(session, 'the site was removed');
       // What is under way must not write to a site of the same name that is added afterwards.
       await Promise.all(open.map(({ work }) => work.drained()));
@@ -293,6 +309,11 @@ export class Hub implements HubHandle {
 
   countRefusal(reason: RefusalReason): void {
     this.counters.refusal(reason);
+  }
+
+  /** Of the site, and of its own. */
+  private sessionsWith(name: string): OpenSession[] {
+    return this.sessions.all().filter(({ session: { site } }) => site === name || isBelow(site, name));
   }
 
   /** Its own sites. */

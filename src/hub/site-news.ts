@@ -1,7 +1,9 @@
+import { sameBytes } from '../lib/byte-map.ts';
+import { siteWithToken } from '../lib/site-name.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { HubStore, SiteRecord } from '../ports/hub-store.ts';
 import type { Log } from '../ports/log.ts';
-import type { SiteSessions } from './site-sessions.ts';
+import { type SiteSessions, TOKEN_REPLACED } from './site-sessions.ts';
 
 /** How often a store is asked what other processes have written. */
 const POLL_MS = 1000;
@@ -17,7 +19,7 @@ export interface SiteNewsParts {
 
 /**
  * Tells the sessions of a site in which shards the hub has written: what this process writes at once, what others write as the
- * store says so. Along the way it notices sites that another process has removed.
+ * store says so. Along the way it notices sites that another process has removed, and tokens that it has replaced.
  */
 export class SiteNews {
   private readonly parts: SiteNewsParts;
@@ -63,7 +65,7 @@ export class SiteNews {
       const sites = new Map((await store.sites()).map((site) => [site.name, site]));
       for (const name of sessions.siteNames()) {
         if (this.isStopped) return;
-        await this.ask(name, sites.get(name));
+        await this.ask(name, sites.get(name), sites.get(siteWithToken(name))?.key);
       }
       if (this.isStoreAway) log.info('the store answers again');
       this.isStoreAway = false;
@@ -77,7 +79,7 @@ export class SiteNews {
     else this.cancel = null;
   }
 
-  private async ask(name: string, site: SiteRecord | undefined): Promise<void> {
+  private async ask(name: string, site: SiteRecord | undefined, key: Uint8Array | undefined): Promise<void> {
     const { store, sessions } = this.parts;
     const before = this.createdMs.get(name);
     if (site === undefined || (before !== undefined && before !== site.createdMs)) {
@@ -86,6 +88,9 @@ export class SiteNews {
       return;
     }
     this.createdMs.set(name, site.createdMs);
+    for (const open of sessions.of(name)) {
+      if (key === undefined || !sameBytes(key, open.session.siteKey)) sessions.close(open, TOKEN_REPLACED);
+    }
     const since = this.cursors.get(name);
     // No session of it has begun yet.
     if (since === undefined) return;

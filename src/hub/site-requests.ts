@@ -1,3 +1,4 @@
+import { sameBytes } from '../lib/byte-map.ts';
 import { isBelow, siteWithToken } from '../lib/site-name.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { HubReply, HubRequest, HubSession } from '../ports/hub-link.ts';
@@ -19,7 +20,7 @@ import type { HubUplink } from './hub-uplink.ts';
 import { isShard, itemsIn, requestBytes, shardsOf } from './request-cost.ts';
 import type { SiteNews } from './site-news.ts';
 import type { SiteSeen } from './site-seen.ts';
-import type { OpenSession, SiteSessions } from './site-sessions.ts';
+import { type OpenSession, type SiteSessions, TOKEN_REPLACED } from './site-sessions.ts';
 import { Slots } from './slots.ts';
 import type { Turns } from './turns.ts';
 
@@ -177,6 +178,12 @@ export class SiteRequests {
       const known = (await store.site(site)) ?? (await this.admitted(site));
       if (known === null) throw noSite(site);
       if ('type' in known) return known;
+      const token = siteWithToken(site);
+      const holder = token === site ? known : await store.site(token);
+      if (holder === null || !sameBytes(holder.key, open.session.siteKey)) {
+        this.parts.sessions.close(open, TOKEN_REPLACED);
+        return refused('bad-request', TOKEN_REPLACED);
+      }
       const isOther = known.clusterId !== null && (known.clusterId !== clusterId || known.shards !== shards);
       if (isOther) {
         open.told = null;

@@ -10,6 +10,9 @@ import { SessionWork } from './session-work.ts';
 /** Requests of one session that are answered at the same time. */
 const RUNNING_MAX = 8;
 
+/** Why a session ends that was let in with a token that is worth nothing any more. */
+export const TOKEN_REPLACED = 'the token of the site was replaced';
+
 /** What a site has said of itself at the beginning of a session. */
 export interface Told {
   readonly shards: number;

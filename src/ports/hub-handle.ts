@@ -135,6 +135,11 @@ export interface HubHandle {
   /** The token is shown this once. Failures: `bad-request` (the name), `site-exists`. */
   addSite(name: string): Promise<{ readonly name: string; readonly token: string }>;
   site(name: string): Promise<SiteDetail>;
+  /**
+   * As `addSite`, for a site that is there: the token that it had is worth nothing from then on, and its sessions end. Failures:
+   * `bad-request` (a site of a site, which has no token).
+   */
+  replaceToken(name: string): Promise<{ readonly name: string; readonly token: string }>;
   /** With all that is kept of it. */
   removeSite(name: string): Promise<void>;
   /** Sorted by name. */

@@ -50,6 +50,8 @@ export interface HubSession {
   readonly site: string;
   /** The peer id of the node at the other end. */
   readonly peer: string;
+  /** What it was let in with: see `HubListenerHandler.siteKey`. */
+  readonly siteKey: Uint8Array;
   /** One that no frame holds arrives as `hub-refused`. */
   reply(id: number, reply: HubReply): void;
   tell(news: HubNews): void;

@@ -53,7 +53,7 @@ export function noSite(name: string): HubStoreError {
 /** A site as the hub knows it. */
 export interface SiteRecord {
   readonly name: string;
-  /** What its token proves, or that of the site whose site it is: see `adapters/libp2p/hub-admission.ts`. 32 bytes. */
+  /** What its token proves: see `adapters/libp2p/hub-admission.ts`. 32 bytes. Of a site of a site: not asked for, its holder's is. */
   readonly key: Uint8Array;
   /** Unix ms. */
   readonly createdMs: number;
@@ -118,6 +118,8 @@ export interface HubStore {
 
   /** False where there is one of that name. */
   addSite(site: Pick<SiteRecord, 'name' | 'key' | 'createdMs'>): Promise<boolean>;
+  /** False where there is none. */
+  replaceKey(name: string, key: Uint8Array): Promise<boolean>;
   /** With all that is kept of it, and what it gives to others. False where there is none. */
   removeSite(name: string): Promise<boolean>;
   /** Sorted by name. */

@@ -49,6 +49,22 @@ export function describeSites(subject: HubStoreSubject): void {
     expect((await Promise.all([adding(), adding(), adding()])).filter(Boolean)).toHaveLength(1);
   });
 
+  it('replaces the key of a site, and nothing else of it', async () => {
+    const { store } = subject;
+    await store.noteSite(SITE, { ...TOLD, atMs: START_MS });
+    const before = await store.site(SITE);
+    const key = new Uint8Array(32).fill(9);
+    expect(await store.replaceKey(SITE, key)).toBe(true);
+    expect(await store.replaceKey('nowhere', key)).toBe(false);
+    // What is noted afterwards does not bring the old one back.
+    const seenMs = START_MS + SEEN_LAG_MS;
+    await store.noteSeen(SITE, seenMs);
+    for await (const opened of bothTimes(subject)) {
+      expect(await opened.site(SITE)).toEqual({ ...before, key, seenMs });
+      expect(await opened.buckets(SITE)).toEqual(BUCKETS);
+    }
+  });
+
   it('keeps what a site says of itself: the buckets and the actors that any of its islands has told of', async () => {
     const { store } = subject;
     await store.noteSite(SITE, { ...TOLD, atMs: START_MS });

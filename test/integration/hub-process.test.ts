@@ -93,6 +93,35 @@ describe('a hub with a store of its own', () => {
     }
   });
 
+  it('gives a site a new token, and keeps all that it has of it', async () => {
+    const hub = await HubProcess.create({ name: 'changing', directory });
+    await hub.start();
+    const cluster = await startSite(hub, 'hall-3');
+    const node = cluster.node(1);
+    const kv = '/v1/sites/hall-3/kv';
+    try {
+      await put(node, '/v1/kv/up/a', 'before');
+      await untilText(hub, `${kv}/up/a`, 'before');
+      const replaced = await runHoldfast(['site', 'token', 'hall-3', '--yes', '--api', hub.api]);
+      expect(replaced.exit).toBe(0);
+      const refused = async (): Promise<boolean> =>
+        (await node.http.json<{ problem: string | null }>('/v1/hub')).problem?.startsWith('bad-token') === true;
+      await until('the node is refused', refused, 30_000, 50);
+      await put(node, '/v1/kv/up/b', 'meanwhile');
+      await put(hub, `${kv}/down/a`, 'meanwhile');
+      await node.stop();
+      writeFileSync(join(directory, 'hall-3.token'), replaced.stdout, { mode: 0o600 });
+      await node.start();
+      await untilText(hub, `${kv}/up/b`, 'meanwhile');
+      await untilText(node, '/v1/kv/down/a', 'meanwhile');
+      await untilText(hub, `${kv}/up/a`, 'before');
+    } finally {
+      await cluster.close();
+      await hub.kill();
+      hub.close();
+    }
+  });
+
   it('is for one process at a time, and leaves nothing behind where it cannot listen', async () => {
     const hub = await HubProcess.create({ name: 'lone', directory });
     await hub.start();

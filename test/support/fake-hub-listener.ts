@@ -7,10 +7,14 @@ import type {
   HubSession,
 } from '../../src/ports/hub-link.ts';
 
+/** Of the first token of every site of a fixture. */
+export const FIRST_KEY: Uint8Array = new Uint8Array(32).fill(7);
+
 /** A session of a test, which plays the site's node. */
 export class FakeHubSession implements HubSession {
   readonly site: string;
   readonly peer: string;
+  readonly siteKey: Uint8Array;
   private readonly listener: FakeHubListener;
   private readonly waiting = new Map<number, (reply: HubReply) => void>();
   private lastId = 0;
@@ -20,10 +24,11 @@ export class FakeHubSession implements HubSession {
   /** Null while it is open. */
   closedFor: string | null = null;
 
-  constructor(listener: FakeHubListener, site: string, peer: string) {
+  constructor(listener: FakeHubListener, site: string, peer: string, siteKey: Uint8Array) {
     this.listener = listener;
     this.site = site;
     this.peer = peer;
+    this.siteKey = siteKey;
   }
 
   /** Resolves with the answer; never, where the session ends before it. */
@@ -83,8 +88,8 @@ export class FakeHubListener implements HubListener {
   }
 
   /** As after a proof of the site's token. */
-  connect(site: string, peer = 'peer-1'): FakeHubSession {
-    const session = new FakeHubSession(this, site, peer);
+  connect(site: string, peer = 'peer-1', siteKey: Uint8Array = FIRST_KEY): FakeHubSession {
+    const session = new FakeHubSession(this, site, peer, siteKey);
     this.sessions.push(session);
     this.handler.handleOpened(session);
     return session;

@@ -147,6 +147,14 @@ export class FakeHubStore implements HubStore {
     return true;
   }
 
+  async replaceKey(name: string, key: Uint8Array): Promise<boolean> {
+    this.#assertUsable();
+    const site = this.#sites.get(name);
+    if (site === undefined) return false;
+    site.record = { ...site.record, key: key.slice() };
+    return true;
+  }
+
   async removeSite(name: string): Promise<boolean> {
     this.#assertUsable();
     this.#shares = this.#shares.filter(({ to, from }) => to !== name && from !== name);

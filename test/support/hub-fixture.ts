@@ -8,7 +8,7 @@ import { CausalContext } from '../../src/protocol/causal/context.ts';
 import type { Entry } from '../../src/protocol/causal/entry.ts';
 import { shardOf } from '../../src/protocol/ring/shard.ts';
 import type { HubHelloRequest, HubPushRequest } from '../../src/protocol/uplink/message.ts';
-import { FakeHubListener, type FakeHubSession } from './fake-hub-listener.ts';
+import { FakeHubListener, type FakeHubSession, FIRST_KEY } from './fake-hub-listener.ts';
 import { FakeHubStore } from './fake-hub-store.ts';
 import { ManualClock } from './manual-clock.ts';
 import { RecordingLog } from './recording-log.ts';
@@ -54,7 +54,7 @@ export async function startHub(
     storeKind: 'embedded',
     metrics: prometheusRenderer,
     random: draw,
-    issueToken: (site) => ({ token: SiteToken.of(site, draw().repeat(4)), key: new Uint8Array(32).fill(7) }),
+    issueToken: (site) => ({ token: SiteToken.of(site, draw().repeat(4)), key: FIRST_KEY }),
     processUsage: () => ({ residentBytes: 1, cpuSeconds: 2 }),
     ...parts,
     store,

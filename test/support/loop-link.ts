@@ -12,6 +12,7 @@ import type {
 export class LoopLink implements HubLink, HubSession {
   readonly site: string;
   readonly peer = 'peer-between';
+  siteKey: Uint8Array = new Uint8Array();
   private readonly hub: () => HubListenerHandler | null;
   private handler: HubLinkHandler | null = null;
   private isUp = false;
@@ -34,6 +35,7 @@ export class LoopLink implements HubLink, HubSession {
     else if (key === null) this.handler?.handleDown('bad-token', 'the hub knows no such site');
     else {
       this.isUp = true;
+      this.siteKey = key;
       hub.handleOpened(this);
       this.handler?.handleUp();
     }

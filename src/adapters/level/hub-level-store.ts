@@ -286,6 +286,15 @@ class LevelHubStore implements HubStore {
     });
   }
 
+  async replaceKey(name: string, key: Uint8Array): Promise<boolean> {
+    return await this.#changeSites(async () => {
+      const site = this.#sites.get(name);
+      if (site === undefined) return false;
+      await this.#rewrite(site, { key });
+      return true;
+    });
+  }
+
   async removeSite(name: string): Promise<boolean> {
     const removed = await this.#changeSites(async () => {
       const site = this.#sites.get(name);
@@ -361,10 +370,14 @@ class LevelHubStore implements HubStore {
     await this.#changeSites(async () => {
       const site = this.#siteOf(name);
       if (!isDue(site)) return;
-      const stored = { ...site.stored, seenMs: atMs };
-      await this.#storage.commit([{ key: siteKey(name), value: HUB_RECORDS.site.encode(stored) }]);
-      site.stored = stored;
+      await this.#rewrite(site, { seenMs: atMs });
     });
+  }
+
+  async #rewrite(site: Site, changed: Partial<StoredSite>): Promise<void> {
+    const stored = { ...site.stored, ...changed };
+    await this.#storage.commit([{ key: siteKey(site.name), value: HUB_RECORDS.site.encode(stored) }]);
+    site.stored = stored;
   }
 
   async buckets(name: string): Promise<readonly SiteBucket[]> {

@@ -62,7 +62,8 @@ interface Stranger {
   channel: HubChannel | undefined;
   /** The site that it names is being looked up, and it has nothing to say. */
   lookingUp: boolean;
-  isKnownSite: boolean;
+  /** Of the site that it names; null: not looked up yet, or there is no such site. */
+  siteKey: Uint8Array | null;
 }
 
 class Libp2pHubListener implements HubListener {
@@ -136,7 +137,7 @@ class Libp2pHubListener implements HubListener {
     }
     const timeoutMs = this.options.limits?.handshakeTimeoutMs ?? HUB_HANDSHAKE_TIMEOUT_MS;
     const timer = setTimeout(() => connection.abort(new Error('no token was proved in time')), timeoutMs);
-    const stranger: Stranger = { connection, timer, channel: undefined, lookingUp: false, isKnownSite: false };
+    const stranger: Stranger = { connection, timer, channel: undefined, lookingUp: false, siteKey: null };
     this.strangers.set(connection, stranger);
     connection.addEventListener('close', () => this.forget(stranger));
   }
@@ -190,7 +191,8 @@ class Libp2pHubListener implements HubListener {
       this.refuse(stranger, channel, step);
       return undefined;
     }
-    const session = this.createSession(outcome.hello.site ?? '', stranger.connection, channel);
+    assert(stranger.siteKey !== null, 'nobody proves the key of a site that is not there');
+    const session = this.createSession(outcome.hello.site ?? '', stranger.siteKey, stranger.connection, channel);
     if (!this.admit(session)) {
       this.refuse(stranger, channel, handshake.refuse('full'));
       return undefined;
@@ -213,7 +215,7 @@ class Libp2pHubListener implements HubListener {
     stranger.lookingUp = true;
     try {
       const key = (await this.handler?.siteKey(site)) ?? null;
-      stranger.isKnownSite = key !== null;
+      stranger.siteKey = key;
       handshake.useSiteKey(key);
       stranger.lookingUp = false;
       if (step.send !== undefined) channel.sendHandshake(step.send);
@@ -230,7 +232,7 @@ class Libp2pHubListener implements HubListener {
     if (!this.strangers.has(stranger.connection)) return;
     this.forget(stranger);
     if (step.outcome?.kind === 'refused') {
-      this.refusals.note(step.outcome, stranger.isKnownSite, {
+      this.refusals.note(step.outcome, stranger.siteKey !== null, {
         peer: stranger.connection.remotePeer.toString(),
         address: stranger.connection.remoteAddr.toString(),
       });
@@ -245,9 +247,10 @@ class Libp2pHubListener implements HubListener {
 
   // Sessions
 
-  private createSession(site: string, connection: Connection, channel: HubChannel): SiteSession {
+  private createSession(site: string, siteKey: Uint8Array, connection: Connection, channel: HubChannel): SiteSession {
     return new SiteSession({
       site,
+      siteKey,
       peer: connection.remotePeer.toString(),
       channel,
       log: this.options.log,

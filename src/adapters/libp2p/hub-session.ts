@@ -16,6 +16,7 @@ const QUEUE_BYTES_MAX = 32 * 1024 * 1024;
 export interface SiteSessionOptions {
   readonly site: string;
   readonly peer: string;
+  readonly siteKey: Uint8Array;
   readonly channel: HubChannel;
   readonly log: Log;
   readonly handleRequest: (session: SiteSession, request: DecodedHubRequest & { readonly problem: null }) => void;
@@ -27,6 +28,7 @@ export interface SiteSessionOptions {
 export class SiteSession implements HubSession {
   readonly site: string;
   readonly peer: string;
+  readonly siteKey: Uint8Array;
   private readonly options: SiteSessionOptions;
   private readonly channel: HubChannel;
   /** Bytes of the requests without an answer, by their ids. */
@@ -38,6 +40,7 @@ export class SiteSession implements HubSession {
     this.options = options;
     this.site = options.site;
     this.peer = options.peer;
+    this.siteKey = options.siteKey;
     this.channel = options.channel;
   }
 

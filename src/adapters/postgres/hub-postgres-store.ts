@@ -114,6 +114,14 @@ class PostgresHubStore implements HubStore {
     return added.length > 0;
   }
 
+  async replaceKey(name: string, key: Uint8Array): Promise<boolean> {
+    const found = await this.#query('update holdfast_site set key = $2 where name = $1 returning id', [
+      name,
+      Buffer.from(key),
+    ]);
+    return found.length > 0;
+  }
+
   async removeSite(name: string): Promise<boolean> {
     const id = await this.#transact(async (session) => {
       const [site] = await session.query<{ id: string }>('select id from holdfast_site where name = $1 for update', [

@@ -65,6 +65,7 @@ export function siteRoutes(app: FastifyInstance, hub: HubHandle): void {
   });
   allSitesRoutes(app, hub);
   oneSiteRoutes(app, hub);
+  siteChangeRoutes(app, hub);
   conflictsRoute(app, hub);
 }
 
@@ -93,7 +94,7 @@ function allSitesRoutes(app: FastifyInstance, hub: HubHandle): void {
       summary: 'Add a site',
       description:
         'The token in the answer is what the nodes of the site show to the hub, and the hub to them. Whoever has it can ' +
-        'read and write what the site exchanges. It cannot be asked for again: remove the site and add it anew.',
+        'read and write what the site exchanges. It cannot be asked for again, but be replaced by a new one.',
       body: z.toJSONSchema(SITE_BODY, { io: 'input' }),
       response: {
         201: json('The site was added.', NEW_SITE_SCHEMA),
@@ -133,6 +134,51 @@ function oneSiteRoutes(app: FastifyInstance, hub: HubHandle): void {
   });
 
   app.route({
+    method: 'GET',
+    url: '/v1/sites/:site/buckets',
+    schema: {
+      operationId: 'listSiteBuckets',
+      tags: ['Sites'],
+      summary: 'The buckets that a site exchanges with this hub',
+      params: SITE_PARAMS,
+      response: {
+        200: json('The buckets.', SITE_BUCKETS_SCHEMA),
+        ...problems('bad-request', 'site-not-found', 'store-unavailable'),
+      },
+    },
+    handler: async (request, reply) => {
+      const url = request.raw.url ?? '';
+      NO_QUERY.read(url);
+      return reply.send({ buckets: await hub.buckets(siteTarget(url)) });
+    },
+  });
+}
+
+function siteChangeRoutes(app: FastifyInstance, hub: HubHandle): void {
+  app.route({
+    method: 'POST',
+    url: '/v1/sites/:site/token',
+    schema: {
+      operationId: 'replaceToken',
+      tags: ['Sites'],
+      summary: 'Give a site a new token in place of its own',
+      description:
+        'The token that it had is worth nothing from then on: its sessions end within a second or two, at every hub of the ' +
+        'database, and its nodes wait, with all that they write, until they are started with the new one. Nothing is lost.',
+      params: SITE_PARAMS,
+      response: {
+        200: json('The new token.', NEW_SITE_SCHEMA),
+        ...problems('bad-request', 'site-not-found', 'store-unavailable', 'disk-full'),
+      },
+    },
+    handler: async (request, reply) => {
+      const url = request.raw.url ?? '';
+      NO_QUERY.read(url);
+      return reply.header('cache-control', 'no-store').send(await hub.replaceToken(siteTarget(url)));
+    },
+  });
+
+  app.route({
     method: 'DELETE',
     url: '/v1/sites/:site',
     schema: {
@@ -160,26 +206,6 @@ function oneSiteRoutes(app: FastifyInstance, hub: HubHandle): void {
       }
       await hub.removeSite(name);
       return reply.code(204).send();
-    },
-  });
-
-  app.route({
-    method: 'GET',
-    url: '/v1/sites/:site/buckets',
-    schema: {
-      operationId: 'listSiteBuckets',
-      tags: ['Sites'],
-      summary: 'The buckets that a site exchanges with this hub',
-      params: SITE_PARAMS,
-      response: {
-        200: json('The buckets.', SITE_BUCKETS_SCHEMA),
-        ...problems('bad-request', 'site-not-found', 'store-unavailable'),
-      },
-    },
-    handler: async (request, reply) => {
-      const url = request.raw.url ?? '';
-      NO_QUERY.read(url);
-      return reply.send({ buckets: await hub.buckets(siteTarget(url)) });
     },
   });
 }

@@ -37,6 +37,9 @@ const SHARED = `
 The other site gets what changes within a second or two, and learns nothing else. Values are given as they are shown: of a
 counter its sum, of a set or map its JSON. What is written into its bucket at the hub is replaced within ten minutes.
 \`holdfast site show\` tells how it goes.`;
+const WAITING = `
+The nodes of the site go on as they do without a hub, and what they write waits, until they are started with the new token: one after
+the other is fine. Where the site is a hub, that is started with it, and its sites wait until then.`;
 const TOKEN_NOTE =
   'this is the token of the site; it is shown this once. Start its nodes with --hub and --hub-token-file';
 
@@ -44,17 +47,18 @@ interface AddOptions {
   readonly tokenFile?: string;
 }
 
-interface RemoveOptions {
+interface SureOptions {
   readonly yes?: boolean;
 }
 
 export function addSiteCommand(program: Command, context: CliContext): void {
   const site = program
     .command('site')
-    .description('list, add, show and remove the sites of a hub; share buckets between them');
+    .description('list, add, show and remove the sites of a hub; replace their tokens; share buckets between them');
   addList(site, context);
   addAdd(site, context);
   addShow(site, context);
+  addToken(site, context);
   addShareCommand(site, context);
   addUnshare(site, context);
   addRemove(site, context);
@@ -160,6 +164,29 @@ function addShow(site: Command, context: CliContext): void {
     });
 }
 
+function addToken(site: Command, context: CliContext): void {
+  site
+    .command('token')
+    .description('print a new token of a site, in place of the one that it has: where that is lost, or others know it')
+    .argument('<name>', 'name of the site')
+    .option('--yes', 'it is meant')
+    .addHelpText('after', WAITING)
+    .addHelpText('after', examples('(umask 077; holdfast site token hall-2 --yes > token)'))
+    .action(async (name: string, { yes }: SureOptions, command: Command) => {
+      const session = openSession(command, context, HUB_API);
+      const { client, terminal, json } = session;
+      const path = sitePath(name);
+      if (yes !== true) {
+        const lines = replacing(readShape(SITE, await client.json(path), HUB_API));
+        await confirm(session, name, lines, 'Replace its token?');
+      }
+      const answer = await client.json(`${path}/token`, { method: 'POST' });
+      if (json) return terminal.json(answer);
+      await terminal.line(printable(readShape(NEW_SITE, answer, HUB_API).token));
+      return terminal.note(TOKEN_NOTE);
+    });
+}
+
 function addShareCommand(site: Command, context: CliContext): void {
   site
     .command('share')
@@ -209,11 +236,11 @@ function addRemove(site: Command, context: CliContext): void {
     .argument('<name>', 'name of the site')
     .option('--yes', 'it is meant')
     .addHelpText('after', examples('holdfast site remove hall-2'))
-    .action(async (name: string, { yes }: RemoveOptions, command: Command) => {
+    .action(async (name: string, { yes }: SureOptions, command: Command) => {
       const session = openSession(command, context, HUB_API);
       const { client, terminal, json } = session;
       const path = sitePath(name);
-      if (yes !== true) await confirm(session, await stakeOf(session, name));
+      if (yes !== true) await confirm(session, name, removing(await stakeOf(session, name)), 'Remove it?');
       await client.request(path, { method: 'DELETE', query: { confirm: name } });
       await (json ? terminal.json({ name, removed: true }) : terminal.line(`the site ${printable(name)} is gone`));
     });
@@ -236,23 +263,39 @@ async function stakeOf({ client }: Session, name: string): Promise<Stake> {
   return { name, below, keys };
 }
 
-/** Returns where it is meant. */
-async function confirm({ context, terminal, json }: Session, { name, below, keys }: Stake): Promise<void> {
+function removing({ name, below, keys }: Stake): string[] {
   const shown = printable(name);
   const sites = below.length === 0 ? '' : ` and ${plural(below.length, 'site')} of it (${namesText(below)})`;
-  const lines = [
+  return [
     `${plural(keys, 'key')} of ${shown}${sites} would be gone at the hub, and its token worth nothing`,
     'what was written at the hub and its nodes have not got yet would be lost; they keep their own data',
   ];
+}
+
+function replacing({ name, connected }: Site): string[] {
+  const nodes = connected ? 'its nodes, which are connected,' : 'its nodes';
+  return [
+    `the token of ${printable(name)} would be worth nothing, and ${nodes} would wait until they are started with the new one`,
+    'they go on meanwhile, and nothing is lost',
+  ];
+}
+
+/** Returns where it is meant. `lines`: what it would do. */
+async function confirm(
+  { context, terminal, json }: Session,
+  name: string,
+  lines: readonly string[],
+  question: string,
+): Promise<void> {
   if (json || !terminal.isTTY) {
     throw new CliError([...lines, 'nothing was changed — repeat with --yes if it is meant'], 'bad-usage');
   }
-  await terminal.write(`${lines.join('\n')}\n\nRemove it? Type ${shown}: `);
+  await terminal.write(`${lines.join('\n')}\n\n${question} Type ${printable(name)}: `);
   for await (const line of readLines(context.stdin)) {
     if (line.trim() === name) return;
     break;
   }
-  throw new CliError(`nothing was changed — the answer was not ${shown}`, 'failed');
+  throw new CliError(`nothing was changed — the answer was not ${printable(name)}`, 'failed');
 }
 
 function namesText(names: readonly string[]): string {

@@ -260,6 +260,27 @@ describe('holdfast site', () => {
     expect((await site(['remove', 'district-7', '--yes'])).status).toBe(0);
   });
 
+  it('token asks first, and prints the new one and nothing else', async () => {
+    await fixture.hub.addSite('leaked');
+    const refused = await site(['token', 'leaked']);
+    expect([refused.status, refused.out]).toEqual([2, '']);
+    expect(refused.err).toContain('the token of leaked would be worth nothing, and its nodes would wait');
+    expect(refused.err).toContain('nothing was changed — repeat with --yes if it is meant');
+    const wrong = await site(['token', 'leaked'], { isTTY: true, stdin: 'no\n' });
+    expect([wrong.status, wrong.err]).toEqual([1, 'holdfast: nothing was changed — the answer was not leaked\n']);
+    const { status, out, err } = await site(['token', 'leaked', '--yes']);
+    expect(status).toBe(0);
+    expect(out).toMatch(/^hft1\.leaked\.[0-9a-f]{64}\n$/);
+    expect(err).toMatch(/^holdfast: this is the token of the site; it is shown this once/);
+    const machine = await site(['token', 'leaked', '--yes', '--json']);
+    expect(JSON.parse(machine.out)).toEqual({ name: 'leaked', token: expect.stringMatching(/^hft1\.leaked\./) });
+    for (const more of [[], ['--yes']]) {
+      const missing = await site(['token', 'nowhere', ...more]);
+      expect([missing.status, missing.err]).toEqual([1, expect.stringContaining('(site-not-found)')]);
+    }
+    await fixture.hub.removeSite('leaked');
+  });
+
   it('remove asks first', async () => {
     await fixture.hub.addSite('old');
     const there = async (): Promise<boolean> => (await fixture.hub.sites()).some(({ name }) => name === 'old');

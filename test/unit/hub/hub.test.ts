@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { SiteToken } from '../../../src/lib/site-token.ts';
 import type { HubReply, HubRequest } from '../../../src/ports/hub-link.ts';
 import { type HubStore, HubStoreError, type HubTransaction } from '../../../src/ports/hub-store.ts';
 import { CausalContext } from '../../../src/protocol/causal/context.ts';
-import type { FakeHubSession } from '../../support/fake-hub-listener.ts';
+import { type FakeHubSession, FIRST_KEY } from '../../support/fake-hub-listener.ts';
 import { FakeHubStore } from '../../support/fake-hub-store.ts';
 import {
   BUCKETS,
@@ -19,6 +20,7 @@ import {
 import { ManualClock } from '../../support/manual-clock.ts';
 import { until } from '../../support/until.ts';
 
+const SECOND_KEY = new Uint8Array(32).fill(8);
 const PULL = { type: 'hub-pull', shard: 3, context: new CausalContext(), settled: new CausalContext() } as const;
 const REPORT: HubRequest = {
   type: 'hub-report',
@@ -421,6 +423,51 @@ describe('sites', () => {
     resolve();
     await removed;
     expect(await store.sites()).toEqual([]);
+  });
+
+  it('are given new tokens, which the sessions with the old one do not outlive', async () => {
+    const keys = [FIRST_KEY, SECOND_KEY];
+    const issueToken = (site: string) => ({
+      token: SiteToken.of(site, 'a'.repeat(64)),
+      key: keys.shift() ?? FIRST_KEY,
+    });
+    const { hub, listener, store } = await startHub({ issueToken });
+    const session = await connectSite({ hub, listener });
+    const below = await connectSite({ hub, listener }, 'hall-2:shed');
+    const begins = listener.connect('hall-2', 'peer-2');
+    const { createdMs } = (await store.site('hall-2')) ?? {};
+    expect(await hub.replaceToken('hall-2')).toMatchObject({ name: 'hall-2', token: expect.stringMatching(/^hft1/) });
+    for (const { closedFor } of [session, below, begins]) expect(closedFor).toBe('the token of the site was replaced');
+    expect(await store.site('hall-2')).toMatchObject({ key: SECOND_KEY, createdMs, clusterId: 'c1' });
+    // It has proved the old token in time, and is heard too late.
+    for (const site of ['hall-2', 'hall-2:shed']) {
+      const late = listener.connect(site, 'peer-3');
+      void late.request(helloOf());
+      await until('it has ended', () => late.closedFor !== null);
+      expect(late.closedFor).toBe('the token of the site was replaced');
+      const renewed = listener.connect(site, 'peer-3', SECOND_KEY);
+      expect(await renewed.request(helloOf())).toMatchObject({ type: 'hub-welcome' });
+    }
+    await expect(hub.replaceToken('hall-3')).rejects.toMatchObject({ code: 'site-not-found' });
+    await expect(hub.replaceToken('hall-2:shed')).rejects.toMatchObject({
+      code: 'bad-request',
+      message: expect.stringContaining('comes with that of hall-2'),
+    });
+  });
+
+  it('whose token another process replaces lose their sessions', async () => {
+    const store = new FakeHubStore({ isShared: true });
+    const clock = new ManualClock();
+    const [one, two] = [await startHub({ store, clock }), await startHub({ store, clock })];
+    const sessions = [await connectSite(one), await connectSite(one, 'hall-2:shed')];
+    await store.replaceKey('hall-2', SECOND_KEY);
+    const renewed = one.listener.connect('hall-2', 'peer-2', SECOND_KEY);
+    await renewed.request(helloOf());
+    clock.advance(1000);
+    for (const session of sessions) await until('it has ended', () => session.closedFor !== null);
+    expect(sessions.map(({ closedFor }) => closedFor)).toEqual(Array(2).fill('the token of the site was replaced'));
+    expect(renewed.closedFor).toBeNull();
+    await two.hub.stop();
   });
 
   it('that another process removes lose their sessions', async () => {

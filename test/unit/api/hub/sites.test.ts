@@ -131,6 +131,22 @@ describe('/v1/sites/{site}', () => {
     expect(await problemOf(await remove('?confirm=hall-2'))).toBe('404 site-not-found');
   });
 
+  it('is given a new token, which is shown once', async () => {
+    const harness = await startHubHarness();
+    const session = await connectSite(harness);
+    const replaced = await harness.fetch('/v1/sites/hall-2/token', { method: 'POST' });
+    expect([replaced.status, replaced.headers.get('cache-control')]).toEqual([200, 'no-store']);
+    const token = expect.stringMatching(/^hft1\.hall-2\.[0-9a-f]{64}$/) as string;
+    expect(await replaced.json()).toEqual({ name: 'hall-2', token });
+    expect(session.closedFor).toBe('the token of the site was replaced');
+    expect(await problemOf(await harness.fetch('/v1/sites/hall-9/token', { method: 'POST' }))).toBe(
+      '404 site-not-found',
+    );
+    expect(await problemOf(await harness.fetch('/v1/sites/hall-2/token?x=1', { method: 'POST' }))).toBe(
+      '400 bad-request',
+    );
+  });
+
   it('lists the buckets that are exchanged', async () => {
     const harness = await startHubHarness();
     await connectSite(harness);
