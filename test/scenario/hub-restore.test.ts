@@ -1,105 +1,29 @@
 import { describe, expect, test } from 'vitest';
-import type { BucketConfig } from '../../src/protocol/catalog/record.ts';
-import type { Entries } from '../../src/protocol/causal/entry.ts';
-import type { Mutation } from '../../src/protocol/causal/mutation.ts';
 import { readCounter } from '../../src/protocol/causal/value.ts';
-import { checkReconciliation } from '../simulation/checkers/reconciliation.ts';
-import { SimCluster, type SimNode } from '../simulation/cluster.ts';
+import type { SimNode } from '../simulation/cluster.ts';
 import type { VirtualHub } from '../simulation/virtual-hub.ts';
-import { eventualBucket } from '../support/eventual-bucket.ts';
-import { hasRing, put, SETTLE_MS, settle } from '../support/sim-story.ts';
-
-interface Site {
-  readonly cluster: SimCluster;
-  readonly hub: VirtualHub;
-}
-
-function site(nodes: number, shards: number, seed = 1): Site {
-  const cluster = new SimCluster({ seed, nodes, shards, hub: true });
-  const hub = cluster.hub as VirtualHub;
-  for (const node of cluster.nodes) cluster.start(node);
-  expect(cluster.runUntil(() => cluster.isSettled() && hasRing(cluster, nodes), SETTLE_MS)).toBe(true);
-  return { cluster, hub };
-}
-
-function create({ cluster }: Site, name: string, settings: Partial<BucketConfig>): void {
-  expect(cluster.putBucket(cluster.nodes[0] as SimNode, name, eventualBucket(settings))).toBe(true);
-  cluster.run(10_000);
-}
-
-/** Writes without waiting for the answer. */
-function write({ cluster }: Site, bucket: string, key: string, mutation: Mutation, at = 0): void {
-  const request = { type: 'mutate', bucket, key, mutation, level: 'quorum', context: null } as const;
-  cluster.request(cluster.nodes[at] as SimNode, request, () => undefined);
-  cluster.run(20);
-}
-
-function reconciled({ cluster }: Site, withinMs = 200_000): void {
-  cluster.runUntil(() => cluster.isSettled() && checkReconciliation(cluster).length === 0, withinMs, 1000);
-  settle(cluster);
-  expect(checkReconciliation(cluster)).toEqual([]);
-}
-
-/** Every node stops, and starts with an empty disk. */
-function loseAllDisks({ cluster }: Site): void {
-  for (const node of cluster.nodes) cluster.crash(node);
-  for (const node of cluster.nodes) {
-    cluster.replaceDisk(node);
-    node.disk.lostCatalog = false;
-  }
-  for (const node of cluster.nodes) cluster.start(node);
-  const { length } = cluster.nodes;
-  expect(cluster.runUntil(() => cluster.isSettled() && hasRing(cluster, length), SETTLE_MS)).toBe(true);
-}
-
-function bucketsAt({ running }: SimNode): string[] {
-  return (running?.node.buckets ?? []).map(({ name }) => name);
-}
-
-const REMOVE: Mutation = { type: 'delete' };
-const COUNT: Mutation = { type: 'increment', by: 1 };
-
-function shardOf({ nodes }: SimCluster, bucket: string, key: string): number {
-  return nodes[0]?.running?.node.placements.shardOf(bucket, key) ?? 0;
-}
-
-function atHub({ cluster, hub }: Site, bucket: string, key: string): Entries {
-  return hub.read({ shard: shardOf(cluster, bucket, key), bucket, key }).object.entries;
-}
-
-/** As a quorum shows it. */
-function read({ cluster }: Site, bucket: string, key: string, at = 0): Entries {
-  let entries: Entries | undefined;
-  const request = { type: 'get', bucket, key, level: 'quorum', session: null } as const;
-  cluster.request(cluster.nodes[at] as SimNode, request, (reply) => {
-    entries = reply.type === 'get' ? reply.entries : [];
-  });
-  cluster.runUntil(() => entries !== undefined, SETTLE_MS, 1);
-  return entries ?? [];
-}
-
-function textAt(here: Site, bucket: string, key: string, at = 0): string | undefined {
-  const payload = read(here, bucket, key, at)[0]?.payload;
-  return payload?.kind === 'register' ? new TextDecoder().decode(payload.value) : undefined;
-}
+import { put } from '../support/sim-story.ts';
+import {
+  agreed,
+  atHub,
+  bucketsAt,
+  COUNT,
+  create,
+  loseAllDisks,
+  REMOVE,
+  read,
+  reconciled,
+  shardOf,
+  site,
+  textAt,
+  write,
+} from '../support/site-story.ts';
 
 /** Requests from now on, by type. */
 function requestsOf(hub: VirtualHub): Map<string, number> {
   const counted = new Map<string, number>();
   hub.interfere = ({ type }) => counted.set(type, (counted.get(type) ?? 0) + 1);
   return counted;
-}
-
-/** Both sides count the same, and have the same keys. */
-function agreed(here: Site, withinMs = 200_000): void {
-  const { cluster, hub } = here;
-  cluster.run(30_000);
-  reconciled(here, withinMs);
-  for (const [shard, { context }] of hub.rows.shards)
-    for (const node of cluster.nodes) {
-      const own = node.disk.shards.get(shard)?.context;
-      if (own !== undefined) expect(own.equals(context), `shard ${shard} of ${node.name}`).toBe(true);
-    }
 }
 
 describe('a site that has lost all of its disks', () => {
@@ -220,7 +144,7 @@ describe('a site of which', () => {
 
   test('the session breaks off again and again, nodes crash and the hub has an older store, ends like it', () => {
     for (let seed = 1; seed <= 2; seed++) {
-      const here = site(3, 4, seed);
+      const here = site(3, 4, { seed });
       const { cluster, hub } = here;
       create(here, 'both', { sync: 'both', conflict: 'siblings' });
       for (let i = 0; i < 200; i++) write(here, 'both', `k${i % 120}`, i % 7 === 0 ? REMOVE : put(`${i}`), i % 3);
