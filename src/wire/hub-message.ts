@@ -197,7 +197,6 @@ const request: Codec<HubRequest> = scoped(
       record({
         shard: nextShard.codec,
         buckets: bucketNames,
-        revision,
         leaves: list(nextLeaf.codec, LEAVES),
         after: nullable(name),
       }),
@@ -257,11 +256,12 @@ const reply: Codec<HubReply> = scoped(
     'hub-fetched': [
       11,
       record({
-        revision: nullable(revision),
+        revision,
         context: causalContext,
         own: causalContext,
         partial: bucketNames,
         isWhole: boolean,
+        hasOthers: boolean,
         items,
         upto: nullable(name),
       }),

@@ -113,7 +113,7 @@ const REQUEST_FIELDS: Fields<HubRequest> = {
     items,
   }),
   'hub-know': fc.record({ actor, shards: shardSet }),
-  'hub-fetch': fc.record({ shard, buckets, revision, leaves: few(fc.nat(4095)), after: fc.option(name) }),
+  'hub-fetch': fc.record({ shard, buckets, leaves: few(fc.nat(4095)), after: fc.option(name) }),
   'hub-done': fc.record({ shard, buckets, revision, floor: context, skippedOf: buckets }),
 };
 
@@ -127,11 +127,12 @@ const REPLY_FIELDS: Fields<HubReply> = {
   'hub-differ': fc.record({ revision: fc.option(revision), differing: few(fc.nat(8191)) }),
   'hub-copied': fc.record({ revision: fc.option(revision), unnamed: fc.array(name, { maxLength: UNNAMED_MAX }) }),
   'hub-fetched': fc.record({
-    revision: fc.option(revision),
+    revision,
     context,
     own: context,
     partial: buckets,
     isWhole: fc.boolean(),
+    hasOthers: fc.boolean(),
     items,
     upto: fc.option(name),
   }),

@@ -29,7 +29,7 @@ export interface RestoredShard {
   readonly before: CausalContext;
   readonly brought: CausalContext;
   /** Keys of which the hub has less. */
-  readonly late: readonly Pick<SyncItem, 'bucket' | 'key' | 'entries' | 'events'>[];
+  readonly late: readonly Pick<SyncItem, 'bucket' | 'key' | 'entries' | 'past' | 'events'>[];
 }
 
 /** Rows read at once. */
@@ -301,9 +301,9 @@ export class Holdings {
   /** All in one turn. */
   private countRestored(shard: Shard, { context, late }: RestoredShard): void {
     this.core.shards.coverFloor(shard, context);
-    for (const { bucket, key, entries, events } of late)
+    for (const { bucket, key, entries, past, events } of late)
       this.core.cells.open(shard.id, { bucket, key }, (cell) =>
-        this.uses.replica.join(shard, cell, { entries, seen: context, events, past: null }),
+        this.uses.replica.join(shard, cell, { entries, seen: seenOf({ past }, context), events, past }),
       );
     this.repairOthers(shard);
   }

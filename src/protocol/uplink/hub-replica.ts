@@ -286,25 +286,29 @@ function* done(
   return outcome(reply, isCurrent ? writesOf(copiesOf, at) : []);
 }
 
-function* fetchItems({ shard, buckets, revision, leaves, after }: HubFetchRequest): HubTransaction<HubReply> {
+function* fetchItems({ shard, buckets, leaves, after }: HubFetchRequest): HubTransaction<HubReply> {
   const copy = (yield* readShards([shard], false)).get(shard) as ShardCopy;
   const wanted = new Set(leaves);
+  const named = new Set(buckets);
   const items: UplinkItem[] = [];
-  const isCurrent = revision === copy.revision;
   let upto = after;
   let isWhole = true;
-  for (let bytes = 0, more = isCurrent && leaves.length > 0; more && bytes < REQUEST_BYTES; ) {
+  let hasOthers = false;
+  for (let bytes = 0, more = true; more && bytes < REQUEST_BYTES; ) {
     const page: Extract<HubRows, { type: 'scan' }> = yield* read('scan', {
       type: 'scan',
       shard,
-      buckets,
+      // Who counts all of the shard must not count keys of a bucket that it has not heard of.
+      buckets: null,
       after: upto,
       limit: FETCH_ROWS,
     });
     for (const row of page.rows) {
       if (bytes >= REQUEST_BYTES) break;
       upto = row.name;
-      const item = wanted.has(leafOf(nameId(row.name))) ? copy.itemOf(row.name, row) : null;
+      const isNamed = named.has(row.name.bucket);
+      hasOthers ||= !isNamed;
+      const item = isNamed && wanted.has(leafOf(nameId(row.name))) ? copy.itemOf(row.name, row) : null;
       if (item === null) continue;
       if (itemBytes(item) > ANSWER_BYTES_MAX) isWhole = false;
       else items.push(item);
@@ -313,9 +317,8 @@ function* fetchItems({ shard, buckets, revision, leaves, after }: HubFetchReques
     more = page.more && page.rows.length > 0;
     if (!more && bytes < REQUEST_BYTES) upto = null;
   }
-  const { context, own, partial } = copy;
-  const told = { revision: isCurrent ? revision : null, context, own, partial, isWhole, items, upto };
-  return outcome({ type: 'hub-fetched', ...told });
+  const { revision, context, own, partial } = copy;
+  return outcome({ type: 'hub-fetched', revision, context, own, partial, isWhole, hasOthers, items, upto });
 }
 
 /** All of them: those that are not stored are empty. */

@@ -143,12 +143,11 @@ export interface HubDoneRequest {
   readonly skippedOf: readonly string[];
 }
 
-/** "What do you have in these leaves?" After a comparison that found the difference. */
+/** "What do you have in these leaves?" After sums that showed where the difference is. */
 export interface HubFetchRequest {
   readonly type: 'hub-fetch';
   readonly shard: number;
   readonly buckets: readonly string[];
-  readonly revision: string;
   readonly leaves: readonly number[];
   /** The last key that an answer has told of; null: from the first on. */
   readonly after: ObjectName | null;
@@ -278,8 +277,8 @@ export interface HubCompletedReply {
 
 export interface HubFetchedReply {
   readonly type: 'hub-fetched';
-  /** Null: as in HubDifferReply, and nothing is told. */
-  readonly revision: string | null;
+  /** Of the hub's copy. Where it is another one than at the step before, the answers are not those of one moment. */
+  readonly revision: string;
   readonly context: CausalContext;
   /** What the copies of `partial` buckets have seen. */
   readonly own: CausalContext;
@@ -287,6 +286,8 @@ export interface HubFetchedReply {
   readonly partial: readonly string[];
   /** False: a key was left out, since no answer can hold it. */
   readonly isWhole: boolean;
+  /** The shard has keys of buckets that were not named: another island of the site has made them. */
+  readonly hasOthers: boolean;
   /** Copies of all keys after the one that was asked for, up to the one in `upto`. Their events: those of the entries. */
   readonly items: readonly UplinkItem[];
   /** Null: to the end. */

@@ -31,6 +31,8 @@ export interface Backlog {
 
 /** Requests on their way or being made. */
 const REQUESTS_MAX = 4;
+/** Shards that are restored at a time: what is written meanwhile goes up beside them. */
+const RESTORATIONS_MAX = 2;
 const SHARDS_PER_PUSH = 64;
 /** After a failure, or where a bucket is not known yet. */
 const REST_MS = 1000;
@@ -51,6 +53,7 @@ export class Reconciler {
   private isUp = false;
   private isAsking = false;
   private inFlight = 0;
+  private restorations = 0;
   /** Pushes that are made and wait for their turn. */
   private ready: (readonly PushPart[])[] = [];
   private nowMs = 0;
@@ -69,6 +72,7 @@ export class Reconciler {
     this.isUp = isUp;
     this.isAsking = false;
     this.inFlight = 0;
+    this.restorations = 0;
     this.ready = [];
     this.nowMs = nowMs;
     this.checkMs = nowMs + CHECK_MS;
@@ -212,7 +216,8 @@ export class Reconciler {
   /** The hub has had more for so long that it comes from nobody else. */
   private mayRestore(state: ShardUplink, context: CausalContext): boolean {
     const { restoring } = this.options;
-    if (restoring === null || state.parts !== null || this.nowMs < state.lookMs) return false;
+    if (restoring === null || this.restorations === RESTORATIONS_MAX) return false;
+    if (state.parts !== null || this.nowMs < state.lookMs) return false;
     state.lookMs = this.nowMs + LOOK_MS;
     const atMs = state.restoreMs(context, restoring.restMs(state.shard), this.nowMs);
     return atMs !== null && atMs <= this.nowMs;
@@ -223,6 +228,7 @@ export class Reconciler {
     const restoring = this.options.restoring as Restoring;
     const hub = (state.hub as CausalContext).clone();
     const turn = this.begin(state);
+    this.restorations++;
     const session = this.session;
     const before = context.clone();
     const isExchanged = (bucket: string): boolean => (source.policyOf(bucket) ?? 'none') !== 'none';
@@ -238,7 +244,9 @@ export class Reconciler {
           else use(null);
         },
         onEnd: (end) => {
-          if (session !== this.session || !this.end(state, turn)) return;
+          if (session !== this.session) return;
+          this.restorations--;
+          if (!this.end(state, turn)) return;
           const now = source.covered(state.shard);
           if (now !== null) state.noteRestored(end, now.context, this.nowMs);
           this.advance(this.nowMs);

@@ -39,10 +39,14 @@ export class Restoration {
   private readonly brought = new CausalContext();
   /** Something is left that cannot be told of. */
   private isPartial = false;
+  /** There are keys here, or at the hub, of a bucket that was not known here when it began. */
+  private hasOthers = false;
   /** Keys that have lost something at the hub, as they are there. */
   private readonly late: UplinkItem[] = [];
   private lateBytes = 0;
-  private revision = '';
+  private revision: string | null = null;
+  /** The hub's copy has changed on the way: what came says nothing of what is gone. */
+  private isMoved = false;
   private leaves: ReadonlySet<number> = new Set();
 
   constructor(scope: RestorationScope, hooks: RestorationHooks) {
@@ -79,13 +83,13 @@ export class Restoration {
   ): void {
     const { shard, buckets } = this.scope;
     const told = sums.some((sum) => sum !== 0) ? sums : [];
-    const revision = children === null ? null : this.revision;
-    this.hooks.request({ type: 'hub-compare', shard, buckets, revision, children, sums: told }, (reply) => {
+    // Whatever has changed since the step before, what is missing is brought nearer.
+    this.hooks.request({ type: 'hub-compare', shard, buckets, revision: null, children, sums: told }, (reply) => {
       if (reply?.type !== 'hub-differ' || reply.revision === null || !areWithin(reply.differing, children)) {
         this.hooks.onEnd('failed');
         return;
       }
-      this.revision = reply.revision;
+      this.noteRevision(reply.revision);
       use(reply.differing);
     });
   }
@@ -93,15 +97,22 @@ export class Restoration {
   private fetch(after: ObjectName | null): void {
     const { shard, buckets } = this.scope;
     const leaves = [...this.leaves];
-    this.hooks.request({ type: 'hub-fetch', shard, buckets, revision: this.revision, leaves, after }, (reply) => {
-      if (reply?.type !== 'hub-fetched' || reply.revision !== this.revision) this.hooks.onEnd('failed');
+    this.hooks.request({ type: 'hub-fetch', shard, buckets, leaves, after }, (reply) => {
+      if (reply?.type !== 'hub-fetched') this.hooks.onEnd('failed');
       else this.take(after, reply);
     });
   }
 
+  private noteRevision(revision: string): void {
+    this.isMoved ||= this.revision !== null && this.revision !== revision;
+    this.revision = revision;
+  }
+
   private take(after: ObjectName | null, reply: HubFetchedReply): void {
-    const { context, own, partial, isWhole, items, upto } = reply;
+    const { revision, context, own, partial, isWhole, hasOthers, items, upto } = reply;
+    this.noteRevision(revision);
     this.isPartial ||= partial.length > 0 || !isWhole;
+    this.hasOthers ||= hasOthers;
     const named = new Set(items.map(nameId));
     // What brings no event with it belongs to one that is gone for good: others would not hear of it before that is counted.
     const fresh = items.filter(({ events }) => !this.scope.before.covers(events));
@@ -133,8 +144,13 @@ export class Restoration {
   }
 
   private finish(context: CausalContext): void {
-    if (this.isPartial || this.lateBytes > LATE_BYTES_MAX) {
+    const isAll = !this.isPartial && this.lateBytes <= LATE_BYTES_MAX;
+    if (!isAll && !this.hasOthers) {
       this.hooks.onEnd('kept');
+      return;
+    }
+    if (this.hasOthers || this.isMoved) {
+      this.hooks.onEnd('failed');
       return;
     }
     const { shard, before } = this.scope;
@@ -162,6 +178,7 @@ export class Restoration {
           return;
         }
         if (this.scope.buckets.includes(row.name.bucket)) look(row);
+        else this.hasOthers ||= this.hooks.source.policyOf(row.name.bucket) !== 'none';
       }
       const last = page.rows.at(-1);
       if (page.more && last !== undefined) this.scan(last.name, upto, look, done);
