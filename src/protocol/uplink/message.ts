@@ -333,8 +333,9 @@ export interface HubNews {
 
 /** Names that the hub tells at once. */
 export const UNNAMED_MAX = 512;
-/** Buckets of a site, and nodes with their disks, that a hub is told of. */
-export const SITE_BUCKETS_MAX = 1024;
+/** Buckets of a site that a hub is told of: as many as a catalog holds, and the one that every site has. */
+export const SITE_BUCKETS_MAX = 1025;
+/** Nodes with their disks that a hub is told of. */
 export const SITE_ACTORS_MAX = 4096;
 /** Bytes of keys, entries and contexts in one request, about; a single item may exceed it. */
 export const REQUEST_BYTES = 256 * 1024;
