@@ -68,7 +68,7 @@ export function* hubMutate(name: ShardObjectName, mutation: Mutation, writer: Hu
   yield* readObjects(copies, [name]);
   const copy = copies.get(name.shard) as ShardCopy;
   const { actor, wallMs, conflict, context } = writer;
-  const { entries: before, past } = copy.object(name);
+  const { entries: before } = copy.object(name);
   const counter = Math.max(copy.context.highest(actor), writer.lastCounter) + 1;
   const mutated = mutate(before, mutation, {
     dot: { actor, counter },
@@ -80,8 +80,7 @@ export function* hubMutate(name: ShardObjectName, mutation: Mutation, writer: Hu
     conflict,
   });
   if (!mutated.applied) return outcome({ applied: false, failure: mutated.failure });
-  const object = { entries: mutated.after, past };
-  copy.store(name, object, conflict);
+  copy.rewrite(name, mutated.after, mutated.replaced, conflict);
   const { bucket, key } = name;
   const index = mutated.dots.map((dot): HubWrite => {
     copy.context.add(dot);
@@ -89,7 +88,7 @@ export function* hubMutate(name: ShardObjectName, mutation: Mutation, writer: Hu
     return { type: 'event', shard: name.shard, actor: dot.actor, counter: dot.counter, name: { bucket, key } };
   });
   const lastCounter = mutated.dots.at(-1)?.counter ?? counter;
-  return outcome({ applied: true, object, context: copy.context, lastCounter }, [
+  return outcome({ applied: true, object: copy.object(name), context: copy.context, lastCounter }, [
     ...index,
     ...copy.writes(writer.revision),
   ]);

@@ -1,7 +1,7 @@
 import { conflictsIn } from '../causal/conflict.ts';
 import { CausalContext } from '../causal/context.ts';
 import type { Dot } from '../causal/dot.ts';
-import type { ConflictPolicy } from '../causal/entry.ts';
+import type { ConflictPolicy, Entries } from '../causal/entry.ts';
 import { nameId, type ObjectName } from '../causal/name.ts';
 import { ABSENT, type CausalObject, joinObject, type RemoteObject, seenOf, stripPast } from '../causal/object.ts';
 import type { UplinkItem } from './message.ts';
@@ -171,6 +171,13 @@ export class ShardCopy {
     own.union(fresh);
     this.changed = true;
     return dotsIn(fresh).map((dot) => ({ type: 'event', shard, ...dot, name: { bucket, key } }));
+  }
+
+  /** Rewrites a key that is loaded. What that replaces may be ahead of its event, or be sent again: it is to be no news then. */
+  rewrite(name: ShardObjectName, entries: Entries, replaced: readonly Dot[], conflict: ConflictPolicy): void {
+    const { past } = this.object(name);
+    const open = CausalContext.fromDots(replaced).without(this.countedOf(name.bucket));
+    this.store(name, { entries, past: open.isEmpty ? past : seenOf({ past }, open) }, conflict);
   }
 
   /** Replaces a key that is loaded. */
