@@ -36,6 +36,20 @@ const TWO_ISLANDS: Partial<Schedule> = {
   })),
 };
 
+/** One after the other each node is alone with the hub for a while, and loses its disk before it meets the others again. */
+const LOST_ISLANDS: Partial<Schedule> = {
+  ...SITE,
+  hub: [],
+  events: Array.from({ length: 3 }, (_, node) => [
+    {
+      atMs: 3000 + node * 6000,
+      fault: { type: 'partition', groups: [[node], [(node + 1) % 3, (node + 2) % 3]], forMs: 3000 } as const,
+    },
+    { atMs: 5900 + node * 6000, fault: { type: 'wipe', node, downMs: 200 } as const },
+  ]).flat(),
+  safetyMs: 20_000,
+};
+
 export const HUB: readonly Mutation[] = [
   {
     name: 'the hub counts all that its site covers, sent or not',
@@ -52,7 +66,7 @@ export const HUB: readonly Mutation[] = [
     find: 'past: context.covers(all) ? null : all };',
     replace: 'past: null };',
     caughtBy: 'convergence',
-    seed: 400_036,
+    seed: 400_044,
     schedule: TWO_ISLANDS,
   },
   {
@@ -70,7 +84,25 @@ export const HUB: readonly Mutation[] = [
     find: 'return object.past === null ? object : stripPast(object, this.countedOf(bucket));',
     replace: 'return object;',
     caughtBy: 'hub-reads',
-    seed: 400_222,
+    seed: 400_247,
     schedule: FORGETFUL_HUB,
+  },
+  {
+    name: 'what only the hub has is left there',
+    file: 'protocol/uplink/reconciler.ts',
+    find: 'return atMs !== null && atMs <= this.nowMs;',
+    replace: 'return false;',
+    caughtBy: 'reconciliation',
+    seed: 400_300,
+    schedule: LOST_ISLANDS,
+  },
+  {
+    name: 'what the hub knows to be gone is counted and kept',
+    file: 'protocol/replication/holdings.ts',
+    find: 'for (const { bucket, key, entries, past, events } of late)',
+    replace: 'for (const { bucket, key, entries, past, events } of late.slice(late.length))',
+    caughtBy: 'reconciliation',
+    seed: 400_300,
+    schedule: LOST_ISLANDS,
   },
 ];
