@@ -188,6 +188,7 @@ const request: Codec<HubRequest> = scoped(
         shard: nextShard.codec,
         buckets: bucketNames,
         revision,
+        context: causalContext,
         floor: causalContext,
         skippedOf: bucketNames,
       }),

@@ -20,6 +20,7 @@ const hubShard: Codec<HubShard> = record<HubShard>({
   indexed: causalContext,
   skipped: causalContext,
   partial: list(bucketName, SITE_BUCKETS_MAX),
+  doubtful: list(bucketName, SITE_BUCKETS_MAX),
   revision: text(REVISION_CHARS),
 });
 

@@ -49,6 +49,7 @@ export function describeTransactions(subject: HubStoreSubject): void {
       indexed: contextOf({ [ACTOR]: 4 }),
       skipped: contextOf({ [OTHER]: 2 ** 33 }),
       partial: ['readings', 'settings~3f'],
+      doubtful: ['readings'],
     });
     const object = { entries: [register(1, 'x'), register(2, 'y')], past: contextOf({ [OTHER]: 9 }) };
     await write(store, [

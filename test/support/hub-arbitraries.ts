@@ -114,7 +114,7 @@ const REQUEST_FIELDS: Fields<HubRequest> = {
   }),
   'hub-know': fc.record({ actor, shards: shardSet }),
   'hub-fetch': fc.record({ shard, buckets, leaves: few(fc.nat(4095)), after: fc.option(name) }),
-  'hub-done': fc.record({ shard, buckets, revision, floor: context, skippedOf: buckets }),
+  'hub-done': fc.record({ shard, buckets, revision, context, floor: context, skippedOf: buckets }),
 };
 
 const REPLY_FIELDS: Fields<HubReply> = {

@@ -62,6 +62,7 @@ export function shardOf(revision: number, rest: Partial<HubShard> = {}): HubShar
     indexed: new CausalContext(),
     skipped: new CausalContext(),
     partial: [],
+    doubtful: [],
     revision: revision.toString(16).padStart(16, '0'),
     ...rest,
   };

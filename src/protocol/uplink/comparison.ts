@@ -11,6 +11,8 @@ export interface ComparisonScope {
   readonly shard: number;
   /** Qualified names, sorted. */
   readonly buckets: readonly string[];
+  /** What is covered here when it begins. */
+  readonly context: CausalContext;
   /** What the hub counts once all is compared. */
   readonly floor: CausalContext;
   readonly skippedOf: readonly string[];
@@ -206,8 +208,8 @@ export class Comparison {
   }
 
   private finish(): void {
-    const { shard, buckets, floor, skippedOf } = this.scope;
-    this.hooks.request({ type: 'hub-done', shard, buckets, revision: this.revision, floor, skippedOf }, (reply) => {
+    const { revision } = this;
+    this.hooks.request({ type: 'hub-done', ...this.scope, revision }, (reply) => {
       this.hooks.onEnd(reply?.type === 'hub-completed' && reply.done);
     });
   }

@@ -116,7 +116,8 @@ function* push({ pushes }: HubPushRequest, at: HubMoment): HubTransaction<HubRep
   const results = pushes.flatMap((each): PushResult | readonly [] => {
     const copy = copiesOf.get(each.shard) as ShardCopy;
     if (hasForgotten(copy, each)) return [];
-    const unsure = [...new Set(each.items.map(({ bucket }) => bucket))].filter((name) => copy.partial.includes(name));
+    const lacking = copy.isKnownTo(each.context) ? [...copy.partial, ...copy.doubtful] : copy.partial;
+    const unsure = [...new Set(each.items.map(({ bucket }) => bucket))].filter((name) => lacking.includes(name));
     if (unsure.length > 0) return { shard: each.shard, status: 'compare', buckets: unsure };
     for (const item of each.items) {
       if (at.isChained) index.push(...copy.index(item, item.events));
@@ -271,7 +272,7 @@ function* copies(request: HubCopiesRequest, at: HubMoment): HubTransaction<HubRe
 }
 
 function* done(
-  { shard, buckets, revision, floor, skippedOf }: HubDoneRequest,
+  { shard, buckets, revision, context, floor, skippedOf }: HubDoneRequest,
   at: HubMoment,
 ): HubTransaction<HubReply> {
   const copiesOf = yield* readShards([shard], true);
@@ -280,7 +281,8 @@ function* done(
   if (isCurrent) {
     const isNews = !copy.context.covers(floor);
     copy.cover(floor);
-    copy.partial = [...copy.partial.filter((name) => !buckets.includes(name)), ...(isNews ? skippedOf : [])];
+    copy.noteCompared(buckets, context);
+    if (isNews) copy.partial = [...copy.partial, ...skippedOf];
   }
   const reply = { type: 'hub-completed', done: isCurrent, digest: copy.context.digest() } as const;
   return outcome(reply, isCurrent ? writesOf(copiesOf, at) : []);
@@ -292,7 +294,7 @@ function* fetchItems({ shard, buckets, leaves, after }: HubFetchRequest): HubTra
   const named = new Set(buckets);
   const items: UplinkItem[] = [];
   let upto = after;
-  let isWhole = true;
+  let isWhole = copy.doubtful.length === 0;
   let hasOthers = false;
   for (let bytes = 0, more = true; more && bytes < REQUEST_BYTES; ) {
     const page: Extract<HubRows, { type: 'scan' }> = yield* read('scan', {

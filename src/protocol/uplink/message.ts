@@ -138,6 +138,8 @@ export interface HubDoneRequest {
   readonly shard: number;
   readonly buckets: readonly string[];
   readonly revision: string;
+  /** What was covered here when it began. */
+  readonly context: CausalContext;
   readonly floor: CausalContext;
   /** Buckets that the hub is not to have: it counts events of the floor without their keys. */
   readonly skippedOf: readonly string[];
@@ -284,7 +286,7 @@ export interface HubFetchedReply {
   readonly own: CausalContext;
   /** Of these buckets the context counts events without their keys. */
   readonly partial: readonly string[];
-  /** False: a key was left out, since no answer can hold it. */
+  /** False: a key was left out, since no answer can hold it, or was lost here, and its owner has not sent it again. */
   readonly isWhole: boolean;
   /** The shard has keys of buckets that were not named: another island of the site has made them. */
   readonly hasOthers: boolean;

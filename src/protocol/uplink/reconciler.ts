@@ -207,8 +207,8 @@ export class Reconciler {
   private tend(state: ShardUplink): void {
     const covered = this.options.source.covered(state.shard);
     if (covered === null || state.hub === null || !this.isReady(state)) return;
-    const { floor, context } = covered;
-    if (state.parts === null && this.needsComparison(state, covered)) this.compare(state, floor);
+    const { context } = covered;
+    if (state.parts === null && this.needsComparison(state, covered)) this.compare(state, covered);
     else if (this.mayPull(state, context)) this.pull(state, covered);
     else if (this.mayRestore(state, context)) this.restore(state, context);
   }
@@ -278,9 +278,12 @@ export class Reconciler {
     return isConfirmed && !isBusy && restUntilMs <= this.nowMs;
   }
 
-  private compare(state: ShardUplink, stripped: CausalContext): void {
+  private compare(
+    state: ShardUplink,
+    covered: { readonly floor: CausalContext; readonly context: CausalContext },
+  ): void {
     const { source } = this.options;
-    const floor = stripped.clone();
+    const floor = covered.floor.clone();
     floor.union(state.unnamed);
     const lacking = this.lackingOf(state);
     if (eventsIn(lacking) > COLLECT_EVENTS) for (const range of lacking) floor.addRange(range);
@@ -295,6 +298,7 @@ export class Reconciler {
     const scope = {
       shard: state.shard,
       buckets: (isAll ? all.filter(isSent) : [...state.toCompare]).toSorted(),
+      context: covered.context.clone(),
       // Of some buckets alone no event is to be counted: the hub may have forgotten some of the others meanwhile.
       floor: isAll ? floor : new CausalContext(),
       skippedOf: all.filter((name) => !isSent(name)),

@@ -22,6 +22,7 @@ export class ShardCopy {
   indexed: CausalContext;
   skipped: CausalContext;
   private buckets: readonly string[];
+  private doubted: readonly string[];
   private readonly before: string;
   private readonly objects = new Map<
     string,
@@ -38,6 +39,7 @@ export class ShardCopy {
     this.indexed = stored?.indexed.clone() ?? new CausalContext();
     this.skipped = stored?.skipped.clone() ?? new CausalContext();
     this.buckets = stored?.partial ?? [];
+    this.doubted = stored?.doubtful ?? [];
     this.before = stored?.revision ?? NO_REVISION;
   }
 
@@ -54,6 +56,25 @@ export class ShardCopy {
   set partial(buckets: Iterable<string>) {
     this.buckets = [...new Set(buckets)].toSorted();
     this.changed = true;
+  }
+
+  /** As in HubShard. */
+  get doubtful(): readonly string[] {
+    return this.doubted;
+  }
+
+  /** Whether who covers this has all that the site has sent: nobody else has more of a key. */
+  isKnownTo(context: CausalContext): boolean {
+    return context.covers(this.context.without(this.own));
+  }
+
+  /** All keys of these buckets were compared with the copies of somebody who covers this. */
+  noteCompared(buckets: readonly string[], context: CausalContext): void {
+    const isCompared = (name: string): boolean => buckets.includes(name);
+    const doubtful = new Set([...this.doubted, ...this.buckets.filter(isCompared)]);
+    if (this.isKnownTo(context)) for (const name of buckets) doubtful.delete(name);
+    this.doubted = [...doubtful].toSorted();
+    this.partial = this.buckets.filter((name) => !isCompared(name));
   }
 
   /** What was read of the key. */
@@ -105,8 +126,10 @@ export class ShardCopy {
   /** Joins a copy of a key that is loaded. `context`: what its sender covered; `floor`: what is going to be counted once all is compared. */
   join(item: UplinkItem, context: CausalContext, conflict: ConflictPolicy, floor: CausalContext | null = null): void {
     const name = { shard: this.shard, bucket: item.bucket, key: item.key };
-    const counted = this.countedOf(item.bucket);
-    const joined = joinObject(this.object(name), counted, remoteOf(item, context, this.floorOf(floor, item.bucket)));
+    const isLacking = this.buckets.includes(item.bucket) || (floor !== null && this.doubted.includes(item.bucket));
+    const counted = isLacking ? this.own : this.context;
+    const remote = remoteOf(item, context, floor === null ? undefined : this.floorOf(floor, isLacking));
+    const joined = joinObject(this.object(name), counted, remote);
     if (joined.changed) this.store(name, joined.object, conflict);
     if (floor === null && !item.more) this.cover(item.events);
   }
@@ -194,12 +217,12 @@ export class ShardCopy {
   /** What the transaction ends with. */
   writes(revision: string): HubWrite[] {
     if (!this.changed) return [];
-    const { shard, context, own, stripped, indexed, skipped, partial } = this;
+    const { shard, context, own, stripped, indexed, skipped, partial, doubtful } = this;
     const objects = [...this.objects.values()].filter((each) => each.changed);
     return [
       ...objects.map(({ name, object }) => objectWrite(name, object)),
       ...this.conflicts,
-      { type: 'shard', shard, value: { context, own, stripped, indexed, skipped, partial, revision } },
+      { type: 'shard', shard, value: { context, own, stripped, indexed, skipped, partial, doubtful, revision } },
     ];
   }
 
@@ -208,9 +231,9 @@ export class ShardCopy {
     return this.buckets.includes(bucket) ? this.own : this.context;
   }
 
-  private floorOf(floor: CausalContext | null, bucket: string): CausalContext | undefined {
-    if (floor === null) return undefined;
-    if (!this.buckets.includes(bucket)) return floor;
+  /** What is counted once all is compared. */
+  private floorOf(floor: CausalContext, isLacking: boolean): CausalContext {
+    if (!isLacking) return floor;
     const all = floor.clone();
     all.union(this.context);
     return all;

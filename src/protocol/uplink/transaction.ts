@@ -29,6 +29,8 @@ export interface HubShard {
   readonly skipped: CausalContext;
   /** Qualified names of buckets of which the context counts events without their keys. */
   readonly partial: readonly string[];
+  /** Qualified names of buckets that were partial, and were compared with nobody yet who has all that the site has sent. */
+  readonly doubtful: readonly string[];
   /** Another one after every change: 16 lower-case hex digits. */
   readonly revision: string;
 }

@@ -40,7 +40,8 @@ function compareCopy(hub: VirtualHub, floor: number, covered: number): string {
 }
 
 function end(hub: VirtualHub, revision: string, floor: number): HubReply {
-  return hub.answer({ type: 'hub-done', shard: SHARD, buckets: ['both'], revision, floor: upTo(floor), skippedOf: [] });
+  const compared = { shard: SHARD, buckets: ['both'], revision, context: upTo(floor), floor: upTo(floor) };
+  return hub.answer({ type: 'hub-done', ...compared, skippedOf: [] });
 }
 
 /** The site sends the last event of the key. */
