@@ -29,9 +29,9 @@ export interface Backlog {
   readonly oldestMs: number;
 }
 
-/** Requests on their way or being made. */
+/** Pushes on their way or being made, and as many shards of which something else is under way: neither keeps the other waiting. */
 const REQUESTS_MAX = 4;
-/** Shards that are restored at a time: what is written meanwhile goes up beside them. */
+/** Shards that are restored at a time: what the hub writes meanwhile comes down beside them. */
 const RESTORATIONS_MAX = 2;
 const SHARDS_PER_PUSH = 64;
 /** After a failure, or where a bucket is not known yet. */
@@ -52,7 +52,8 @@ export class Reconciler {
   private session = 0;
   private isUp = false;
   private isAsking = false;
-  private inFlight = 0;
+  private pushes = 0;
+  private tended = 0;
   private restorations = 0;
   /** Pushes that are made and wait for their turn. */
   private ready: (readonly PushPart[])[] = [];
@@ -71,7 +72,8 @@ export class Reconciler {
     this.session++;
     this.isUp = isUp;
     this.isAsking = false;
-    this.inFlight = 0;
+    this.pushes = 0;
+    this.tended = 0;
     this.restorations = 0;
     this.ready = [];
     this.nowMs = nowMs;
@@ -105,10 +107,7 @@ export class Reconciler {
       );
       if (unconfirmed.length > 0) this.ask(unconfirmed);
     }
-    for (const state of this.order) {
-      if (this.inFlight >= REQUESTS_MAX) break;
-      this.tend(state);
-    }
+    for (const state of this.order) this.tend(state);
     this.pump();
   }
 
@@ -149,7 +148,7 @@ export class Reconciler {
   }
 
   private pump(): void {
-    while (this.inFlight < REQUESTS_MAX) {
+    while (this.pushes < REQUESTS_MAX) {
       const next = this.ready.shift();
       if (next !== undefined) this.sendParts(next);
       else if (!this.startPush()) return;
@@ -205,6 +204,7 @@ export class Reconciler {
 
   /** Everything about a shard but to send what the hub lacks by its index. */
   private tend(state: ShardUplink): void {
+    if (this.tended >= REQUESTS_MAX) return;
     const covered = this.options.source.covered(state.shard);
     if (covered === null || state.hub === null || !this.isReady(state)) return;
     const { context } = covered;
@@ -358,6 +358,8 @@ export class Reconciler {
       this.options.onCovered(state.shard, state.hub, own);
       if (more) state.wantsPull = true;
       else state.pulled = own.digest();
+      // Before it is asked once more: where the hub goes on writing, there would be no end of it.
+      this.pump();
       this.advance(this.nowMs);
     };
     if (items.length === 0) finish(true);
@@ -405,7 +407,7 @@ export class Reconciler {
 
   private push(states: readonly ShardUplink[]): void {
     const session = this.session;
-    this.inFlight++;
+    this.pushes++;
     const { keys, bytes } = this.options.chunk();
     const budget = { keys, bytes: Math.max(1, Math.floor(bytes / states.length)) };
     const parts: PushPart[] = [];
@@ -422,7 +424,7 @@ export class Reconciler {
           else parts.push(part);
         }
         if (--open > 0) return;
-        this.inFlight--;
+        this.pushes--;
         this.ready.push(...this.requestsOf(parts));
         this.pump();
       });
@@ -446,15 +448,17 @@ export class Reconciler {
   }
 
   private sendParts(parts: readonly PushPart[]): void {
-    this.inFlight++;
+    this.pushes++;
     const pushes = parts.map(pushOf);
     this.send(
       { type: 'hub-push', pushes },
       parts.some(({ isLive }) => isLive),
       (reply) => {
-        this.inFlight--;
+        this.pushes--;
         if (reply?.type === 'hub-pushed') this.handlePushed(parts, reply);
         else for (const part of parts) this.failPart(part);
+        // What else is to be done of the shard would wait until all of it has gone up.
+        for (const { state } of parts) this.tend(state);
         this.pump();
       },
     );
@@ -504,13 +508,13 @@ export class Reconciler {
 
   private begin(state: ShardUplink): number {
     state.isBusy = true;
-    this.inFlight++;
+    this.tended++;
     return state.turn;
   }
 
   /** False where the shard was begun with anew meanwhile: what was asked of it then is nothing to it now. */
   private end(state: ShardUplink, turn: number): boolean {
-    this.inFlight--;
+    this.tended--;
     if (turn !== state.turn) return false;
     state.isBusy = false;
     return true;

@@ -124,3 +124,44 @@ describe('what is to be sent is sent', () => {
     expect(hub.read({ shard: SHARD, bucket: 'up', key: 'k' }).object.entries).toHaveLength(3);
   });
 });
+
+describe('while a backlog goes up', () => {
+  /** Holds several shards, each of which the hub lacks more of than fits into some pushes. */
+  function behind(shards: number): UplinkEnd {
+    const sources = Array.from({ length: shards }, () => {
+      const source = new FakeSource(A);
+      for (let i = 0; i < 6000; i++) source.write(`k${i}`, 'value');
+      return source;
+    });
+    return new UplinkEnd(newHub(), ...sources);
+  }
+
+  /** What is asked of the hub until it is asked for this, with time going by slowly meanwhile. */
+  function until(end: UplinkEnd, type: HubRequest['type']): readonly string[] {
+    const asked: string[] = [];
+    for (; asked.length < 100 && asked.at(-1) !== type; end.nowMs += 10) {
+      end.reconciler.advance(end.nowMs);
+      for (let i = 0; i < 3 && asked.at(-1) !== type; i++) asked.push(end.step()?.type ?? 'nothing');
+    }
+    return asked;
+  }
+
+  test.each([1, 8])('what the hub has written comes down between two pushes (shards: %i)', (shards) => {
+    const end = behind(shards);
+    until(end, 'hub-push');
+    end.reconciler.handleNews([shards - 1], end.nowMs);
+    expect(until(end, 'hub-pull').length).toBeLessThan(8);
+  });
+
+  test('what the hub goes on to write keeps back nothing', () => {
+    const end = behind(1);
+    until(end, 'hub-push');
+    const asked: (string | undefined)[] = [];
+    for (let i = 0; i < 20; i++) {
+      end.reconciler.handleNews([SHARD], end.nowMs);
+      asked.push(end.step()?.type);
+    }
+    expect(asked.filter((type) => type === 'hub-push').length).toBeGreaterThan(5);
+    expect(asked.filter((type) => type === 'hub-pull').length).toBeGreaterThan(5);
+  });
+});
