@@ -16,8 +16,8 @@ interface Site {
   readonly hub: VirtualHub;
 }
 
-function site(nodes: number, shards: number, seed = 1): Site {
-  const cluster = new SimCluster({ seed, nodes, shards, hub: true });
+function site(nodes: number, shards: number, seed = 1, hubBytesPerSecond = 0): Site {
+  const cluster = new SimCluster({ seed, nodes, shards, hub: true, hubBytesPerSecond });
   const hub = cluster.hub as VirtualHub;
   for (const node of cluster.nodes) cluster.start(node);
   expect(cluster.runUntil(() => cluster.isSettled() && hasRing(cluster, nodes), SETTLE_MS)).toBe(true);
@@ -161,6 +161,18 @@ describe('two islands', () => {
       expect(requests).toBeGreaterThan(74);
     }
   });
+});
+
+test('what all members have to say takes a narrow line longer than anybody waits for an answer', () => {
+  const here = site(8, 32, 1, 8192);
+  cutOff(here, true);
+  for (let i = 0; i < 100; i++) write(here, BUCKET, `k${i}`, put('x'.repeat(100_000)), i % 8);
+  here.cluster.run(20_000);
+  cutOff(here, false);
+  const fromMs = here.cluster.clock.nowMs;
+  reconciled(here, 2_000_000);
+  // Little more than the line takes for all of it once.
+  expect(here.cluster.clock.nowMs - fromMs).toBeLessThan(1_800_000);
 });
 
 test('who leads changes all the time', () => {

@@ -41,6 +41,8 @@ export interface ClusterOptions {
   readonly outAfterMs?: number;
   /** Shards are reconciled with a hub. */
   readonly hub?: boolean;
+  /** At which nodes talk to it; 0, or left out: as fast as it goes. */
+  readonly hubBytesPerSecond?: number;
   /** Shared with other clusters. Default: one of its own. */
   readonly clock?: VirtualClock;
   readonly observers?: readonly SimObserver[];
@@ -72,6 +74,7 @@ export class SimCluster {
   readonly hub: VirtualHub | null;
   private readonly zones: number;
   private readonly firstSyncBytesPerSecond: number;
+  private readonly hubBytesPerSecond: number;
   private readonly outAfterMs: number;
   private lastRequest = 0;
 
@@ -81,6 +84,7 @@ export class SimCluster {
     this.shards = options.shards ?? 16;
     this.zones = options.zones ?? 1;
     this.outAfterMs = options.outAfterMs ?? 0;
+    this.hubBytesPerSecond = options.hubBytesPerSecond ?? 0;
     this.firstSyncBytesPerSecond = options.firstSyncBytesPerSecond ?? 0;
     this.observers.push(...(options.observers ?? []));
     // A generator of its own: with or without a hub, the same seed means the same story.
@@ -454,7 +458,7 @@ export class SimCluster {
         restoredRegisters: { shards: new Map(disk.registers.shards) },
         electorate: disk.electorate,
         proposerId: this.drawActor(),
-        hub: this.hub === null ? null : { clusterId: 'cluster', bytesPerSecond: 0 },
+        hub: this.hub === null ? null : { clusterId: 'cluster', bytesPerSecond: this.hubBytesPerSecond },
         claims: testClaims(node.id),
         prng: new Prng(this.prng.uint32()),
       },

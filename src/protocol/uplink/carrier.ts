@@ -48,6 +48,10 @@ const STATE_LOST_MS = 3 * STATE_MS;
 const IN_FLIGHT_MAX = 16;
 /** A request that was not answered by then never will be, and a session that does not answer is none. */
 const ANSWER_MS = 120_000;
+/** What has waited for so long before it is sent is asked anew: else its asker would have given up by the time of the answer. */
+const WAIT_MS = ANSWER_MS / 2;
+/** One that is patient goes after so many urgent ones, that it is not kept out by them. */
+const URGENT_MAX = 8;
 /** Of others, waiting here. */
 const QUEUE_MAX = 1024;
 const REQUEST_BYTES_MIN = 64;
@@ -59,6 +63,7 @@ interface Waiting {
   readonly urgent: boolean;
   readonly request: HubRequest;
   readonly size: Chunk;
+  readonly untilMs: number;
 }
 
 interface Sent extends Pick<Waiting, 'from' | 'id' | 'request'> {
@@ -68,7 +73,7 @@ interface Sent extends Pick<Waiting, 'from' | 'id' | 'request'> {
 interface Asked {
   readonly to: NodeId | null;
   readonly use: (reply: HubReply | null) => void;
-  readonly expiresMs: number;
+  expiresMs: number;
 }
 
 type Link = 'closed' | 'opening' | 'greeting' | 'up';
@@ -89,6 +94,8 @@ export class Carrier {
   private readonly inFlight = new Map<number, Sent>();
   private urgent: Waiting[] = [];
   private patient: Waiting[] = [];
+  /** Those that went since one that is patient did. */
+  private urgentSent = 0;
   private leader: NodeId | null = null;
   private link: Link = 'closed';
   private session = 0;
@@ -232,6 +239,7 @@ export class Carrier {
       this.handleLinkDown(nowMs);
     }
     this.failAsked((asked) => asked.expiresMs <= nowMs);
+    this.refuseOverdue();
     if (this.link === 'up' && this.stateMs <= nowMs) this.tellState();
     this.tend();
     this.pump();
@@ -311,10 +319,8 @@ export class Carrier {
     this.inFlight.clear();
     this.urgent = [];
     this.patient = [];
-    for (const { from, id } of lost) {
-      // This node's own end with the route.
-      if (from !== null) this.options.send(from, { type: 'uplink-reply', id, reply: null });
-    }
+    // This node's own end with the route.
+    this.refuse(lost);
     if (wasUp) this.tellState();
     this.settleRoute();
   }
@@ -333,19 +339,20 @@ export class Carrier {
     // Only who holds the session says who it is.
     const isRefused =
       this.link !== 'up' || request.type === 'hub-hello' || this.urgent.length + this.patient.length >= QUEUE_MAX;
-    if (isRefused) this.options.send(from, { type: 'uplink-reply', id, reply: null });
+    if (isRefused) this.refuse([{ from, id }]);
     else this.enqueue(from, id, urgent, request);
   }
 
   private enqueue(from: NodeId | null, id: number, urgent: boolean, request: HubRequest): void {
-    (urgent ? this.urgent : this.patient).push({ from, id, urgent, request, size: sizeOf(request) });
+    const waiting = { from, id, urgent, request, size: sizeOf(request), untilMs: this.nowMs + WAIT_MS };
+    (urgent ? this.urgent : this.patient).push(waiting);
     this.pump();
   }
 
   private pump(): void {
     const { drain } = this.options;
     for (;;) {
-      const queue = this.urgent.length > 0 ? this.urgent : this.patient;
+      const { queue } = this;
       const [next] = queue;
       if (next === undefined) return;
       const { from, id, size } = next;
@@ -355,9 +362,33 @@ export class Carrier {
       else if ((size.keys > 0 && !drain.allows(this.nowMs)) || (to === null && !this.mayTransmit(size))) return;
       else {
         queue.shift();
+        this.urgentSent = next.urgent ? this.urgentSent + 1 : 0;
         drain.count(size, this.nowMs);
         this.pass(to, next);
       }
+    }
+  }
+
+  /** The one whose turn it is. */
+  private get queue(): Waiting[] {
+    const isPatients = this.urgent.length === 0 || (this.urgentSent >= URGENT_MAX && this.patient.length > 0);
+    return isPatients ? this.patient : this.urgent;
+  }
+
+  private refuseOverdue(): void {
+    const mayWait = ({ untilMs }: Waiting): boolean => this.nowMs < untilMs;
+    const overdue = [...this.urgent, ...this.patient].filter((each) => !mayWait(each));
+    this.urgent = this.urgent.filter(mayWait);
+    this.patient = this.patient.filter(mayWait);
+    this.refuse(overdue);
+    const own = new Set(overdue.flatMap(({ from, id }) => (from === null ? id : [])));
+    this.failAsked((_, id) => own.has(id));
+  }
+
+  /** Of this node's own nobody is told here. */
+  private refuse(requests: readonly Pick<Waiting, 'from' | 'id'>[]): void {
+    for (const { from, id } of requests) {
+      if (from !== null) this.options.send(from, { type: 'uplink-reply', id, reply: null });
     }
   }
 
@@ -366,6 +397,8 @@ export class Carrier {
   }
 
   private pass(to: NodeId | null, { from, id, urgent, request }: Waiting): void {
+    const asked = from === null ? this.asked.get(id) : undefined;
+    if (asked !== undefined) asked.expiresMs = this.nowMs + ANSWER_MS;
     if (to !== null) {
       this.options.send(to, { type: 'uplink-request', id, urgent, request });
       return;
@@ -382,8 +415,8 @@ export class Carrier {
     asked.use(reply);
   }
 
-  private failAsked(isLost: (asked: Asked) => boolean): void {
-    const lost = [...this.asked].filter(([, asked]) => isLost(asked));
+  private failAsked(isLost: (asked: Asked, id: number) => boolean): void {
+    const lost = [...this.asked].filter(([id, asked]) => isLost(asked, id));
     for (const [id] of lost) this.asked.delete(id);
     for (const [, { use }] of lost) use(null);
   }

@@ -9,6 +9,20 @@ import type { UplinkMessage } from '../../../../src/protocol/uplink/relay.ts';
 
 const ASK: HubRequest = { type: 'hub-ask', shards: [1], combined: null };
 const WELCOME: HubReply = { type: 'hub-welcome', site: 'site', hub: 'hub', buckets: [] };
+const PUSH: HubRequest = {
+  type: 'hub-push',
+  pushes: [
+    {
+      shard: 1,
+      context: new CausalContext(),
+      items: Array.from({ length: 100 }, (_, i) => itemOf(`key-${i}`)),
+      later: new CausalContext(),
+      skipped: new CausalContext(),
+      skippedOf: [],
+      own: new CausalContext(),
+    },
+  ],
+};
 /** By then all that waits has ended. */
 const LONG_MS = 400_000;
 
@@ -18,7 +32,7 @@ interface Sent {
 }
 
 /** The leader of its island, with a link that the test answers for. */
-function leader(): {
+function leader(bytesPerSecond = 0): {
   carrier: Carrier;
   drain: DrainPace;
   sent: Sent[];
@@ -34,7 +48,7 @@ function leader(): {
     {
       self: 'self',
       prng: new Prng(1),
-      pace: new TokenBucket(0),
+      pace: new TokenBucket(bytesPerSecond),
       drain,
       hello: () => ({ type: 'hub-hello', shards: 16, clusterId: 'cluster', buckets: [], actors: [] }),
       send: (to, message) => void messages.push({ to, message }),
@@ -54,6 +68,10 @@ function leader(): {
     for (; nowMs < untilMs; nowMs += 1000) carrier.handleTimeout(nowMs);
   };
   return { carrier, drain, sent, messages, links, run };
+}
+
+function itemOf(key: string): UplinkItem {
+  return { bucket: 'b', key, entries: [], past: null, events: new CausalContext(), more: false, sent: null };
 }
 
 function greet({ carrier, sent }: ReturnType<typeof leader>, nowMs: number): void {
@@ -112,25 +130,6 @@ describe('a session that gives no answer', () => {
 });
 
 describe('a node that serves clients', () => {
-  const PUSH: HubRequest = {
-    type: 'hub-push',
-    pushes: [
-      {
-        shard: 1,
-        context: new CausalContext(),
-        items: Array.from({ length: 100 }, (_, i) => itemOf(`key-${i}`)),
-        later: new CausalContext(),
-        skipped: new CausalContext(),
-        skippedOf: [],
-        own: new CausalContext(),
-      },
-    ],
-  };
-
-  function itemOf(key: string): UplinkItem {
-    return { bucket: 'b', key, entries: [], past: null, events: new CausalContext(), more: false, sent: null };
-  }
-
   test('sends what it and others have one after the other, and what is urgent in between', () => {
     const end = leader();
     end.carrier.handlePeerUp('peer', 0);
@@ -175,5 +174,71 @@ describe('a node that serves clients', () => {
     end.run(10_000);
     expect(end.carrier.isBusy).toBe(false);
     expect(requests()).toBe(1);
+  });
+});
+
+describe('where more is to be sent than may be', () => {
+  /** Bytes per second; a push takes about ten seconds. */
+  const SLOW = 70;
+  const REQUESTS = 20;
+
+  function relayed(id: number): UplinkMessage {
+    return { type: 'uplink-request', id, urgent: false, request: PUSH };
+  }
+
+  test('another member asks anew for what has waited too long, and is not answered when it does so no longer', () => {
+    const end = leader(SLOW);
+    end.carrier.handlePeerUp('peer', 0);
+    greet(end, 0);
+    for (let id = 1; id <= REQUESTS; id++) end.carrier.handleMessage('peer', relayed(id), 0);
+    const refusedBy = (): number[] =>
+      end.messages.flatMap(({ message }) =>
+        message.type === 'uplink-reply' && message.reply === null ? [message.id] : [],
+      );
+    const pushes = (): number => end.sent.filter(({ request }) => request === PUSH).length;
+    end.run(59_000);
+    expect(refusedBy()).toEqual([]);
+    const before = pushes();
+    expect(before).toBeGreaterThan(2);
+    end.run(62_000);
+    expect(refusedBy()).toHaveLength(REQUESTS - pushes());
+    expect(end.carrier.isBusy).toBe(false);
+    // There is time for the answer.
+    end.carrier.handleMessage('peer', relayed(REQUESTS + 1), 62_000);
+    end.run(80_000);
+    expect(pushes()).toBeLessThan(before + 4);
+    expect(refusedBy()).not.toContain(REQUESTS + 1);
+  });
+
+  test('what this node asks for itself is no better off', () => {
+    const end = leader(SLOW);
+    greet(end, 0);
+    let refused = 0;
+    for (let i = 0; i < REQUESTS; i++)
+      end.carrier.request(PUSH, false, (reply) => void (refused += reply === null ? 1 : 0));
+    end.run(59_000);
+    expect(refused).toBe(0);
+    end.run(62_000);
+    expect(refused).toBeGreaterThan(REQUESTS / 2);
+    expect(end.carrier.isBusy).toBe(false);
+  });
+
+  test('what is urgent does not keep out what is not', () => {
+    const end = leader(SLOW);
+    greet(end, 0);
+    const goOn = (): void => end.carrier.request(PUSH, true, goOn);
+    for (let i = 0; i < 4; i++) goOn();
+    const isAsked = (): boolean => end.sent.some(({ request }) => request === ASK);
+    const ask = (): void => end.carrier.request(ASK, false, ask);
+    ask();
+    expect(isAsked()).toBe(false);
+    let answered = end.sent.length - 1;
+    for (let nowMs = 1000; nowMs < LONG_MS && !isAsked(); nowMs += 1000) {
+      end.run(nowMs);
+      for (const { id } of end.sent.slice(answered)) end.carrier.handleLinkReply(id, { type: 'hub-noted' }, nowMs);
+      answered = end.sent.length;
+    }
+    expect(isAsked()).toBe(true);
+    expect(answered).toBeGreaterThan(5);
   });
 });
