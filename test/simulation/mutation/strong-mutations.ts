@@ -70,7 +70,27 @@ const WIPED_WITNESS: Partial<Schedule> = {
   ],
 };
 
+/** A member is back without its disk, of which nobody has heard yet, when it is to be one of two. */
+const WIPED_ELECTOR: Partial<Schedule> = {
+  ...CROSSROADS,
+  weather: FAIR_WEATHER,
+  safetyMs: 15_000,
+  events: [
+    { atMs: 6000, fault: { type: 'wipe', node: 1, downMs: 6000 } },
+    { atMs: 11_000, fault: { type: 'ring-out', node: 0, member: 2 } },
+  ],
+};
+
 export const STRONG: readonly Mutation[] = [
+  {
+    name: 'members count for an electorate whatever disk they run on',
+    file: 'protocol/electorate/keeper.ts',
+    find: 'disk === (id === own.self ? own.disk : this.peers.get(id))',
+    replace: "disk !== '' && (id === own.self || this.peers.has(id))",
+    caughtBy: 'strong-answers',
+    seed: 320_000,
+    schedule: WIPED_ELECTOR,
+  },
   {
     name: 'a read tells what nobody has made sure of',
     file: 'protocol/register/round.ts',
