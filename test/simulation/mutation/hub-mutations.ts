@@ -66,7 +66,7 @@ export const HUB: readonly Mutation[] = [
     find: 'past: context.covers(all) ? null : all };',
     replace: 'past: null };',
     caughtBy: 'convergence',
-    seed: 400_044,
+    seed: 400_060,
     schedule: TWO_ISLANDS,
   },
   {
@@ -84,7 +84,7 @@ export const HUB: readonly Mutation[] = [
     find: 'return object.past === null ? object : stripPast(object, this.countedOf(bucket));',
     replace: 'return object;',
     caughtBy: 'hub-reads',
-    seed: 400_247,
+    seed: 400_256,
     schedule: FORGETFUL_HUB,
   },
   {
