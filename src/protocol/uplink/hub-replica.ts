@@ -116,7 +116,7 @@ function* push({ pushes }: HubPushRequest, at: HubMoment): HubTransaction<HubRep
   const results = pushes.flatMap((each): PushResult | readonly [] => {
     const copy = copiesOf.get(each.shard) as ShardCopy;
     if (hasForgotten(copy, each)) return [];
-    const lacking = copy.isKnownTo(each.context) ? [...copy.partial, ...copy.doubtful] : copy.partial;
+    const lacking = copy.toCompareWith(each.context);
     const unsure = [...new Set(each.items.map(({ bucket }) => bucket))].filter((name) => lacking.includes(name));
     if (unsure.length > 0) return { shard: each.shard, status: 'compare', buckets: unsure };
     for (const item of each.items) {

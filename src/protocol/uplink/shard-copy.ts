@@ -63,9 +63,10 @@ export class ShardCopy {
     return this.doubted;
   }
 
-  /** Whether who covers this has all that the site has sent: nobody else has more of a key. */
-  isKnownTo(context: CausalContext): boolean {
-    return context.covers(this.context.without(this.own));
+  /** Buckets of which all keys are to be compared with who covers this, before anything is taken of them. */
+  toCompareWith(context: CausalContext): readonly string[] {
+    const isDoubting = this.doubted.length > 0 && this.isKnownTo(context);
+    return isDoubting ? [...this.buckets, ...this.doubted] : this.buckets;
   }
 
   /** All keys of these buckets were compared with the copies of somebody who covers this. */
@@ -224,6 +225,11 @@ export class ShardCopy {
       ...this.conflicts,
       { type: 'shard', shard, value: { context, own, stripped, indexed, skipped, partial, doubtful, revision } },
     ];
+  }
+
+  /** Whether who covers this has all that the site has sent: nobody else has more of a key. */
+  private isKnownTo(context: CausalContext): boolean {
+    return context.covers(this.context.without(this.own));
   }
 
   /** Of a partial bucket the context counts what was never here: it would pass for deleted. */
